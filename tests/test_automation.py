@@ -189,7 +189,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
         (entry,) = drain_reasons.inbox(make.cluster(nodes=[now]), 100.0)
         assert (entry.who == "robot") is by_program
         assert verification.reason_replaced(drain, before, now) is not by_program
-        assert ("(robot)" in preflight._signed(now, _At())) is by_program
+        assert ("(robot)" in preflight._drained_by(now, _At())) is by_program
     assert automation.is_reason(text)
 
 

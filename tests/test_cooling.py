@@ -230,7 +230,7 @@ def test_what_a_sensor_measures_is_no_other_trouble_and_another_loop_is():
     def troubles(*rows):
         cluster, found = room(*rows), []
         node_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
-        return [check.trouble for check in found], [check.text for check in found]
+        return [check.identity for check in found], [check.text for check in found]
 
     (low, words), (lower, others) = troubles(point("flow", 10.0)), troubles(point("flow", 9.0))
     assert low == lower == [("gpu0001", "cooling", ("cdu-2", "low flow"))] and words != others

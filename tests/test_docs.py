@@ -72,7 +72,7 @@ def test_every_pre_flight_is_told():
     )
     rows = re.findall(r"^\| ([a-z_, -]+) \|", section("What each pre-flight looks at") + week, re.M)
     told = [word for row in rows if row != "action" for word in row.split(", ")]
-    assert sorted(told) == sorted(preflight._LOOKS)
+    assert sorted(told) == sorted(preflight._CHECKS)
 
 
 def test_every_alert_is_told():

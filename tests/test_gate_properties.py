@@ -121,7 +121,7 @@ class Operators(RuleBasedStateMachine):
             was = plan.rows
             assert not any(one.display not in UNAVAILABLE and was[one.name].display in UNAVAILABLE for one in left)
         if plan.action.id in RETURN_ACTIONS:
-            assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
+            assert all(one.reason in {None, plan.rows[one.name].reason} for one in left)
 
     @rule(
         target=plans,
@@ -202,7 +202,7 @@ class Operators(RuleBasedStateMachine):
         if outcome.refused is not None:
             assert new == []
         else:
-            slow = plan.kills or plan.action.steps
+            slow = plan.kills or plan.action.batched
             assert len(new) == 1 or (slow and all(len(change.targets) <= 2 for change in new))
             assert progress is None or len(new) == 1
             assert plan.id not in self.spent and plan.confirmation.accepts(answer)
@@ -214,7 +214,7 @@ class Operators(RuleBasedStateMachine):
                 assert change.next_state.items() <= plan.change.next_state.items()
                 assert set(change.values) == (set(change.targets) if plan.action.value is not None else set())
                 assert {one for made in change.silences for one in made.alerts} <= set(change.targets)
-            assert not plan.asks_reason or plan.why
+            assert not plan.needs_reason or plan.reason
             assert self.promised["id"] == plan.id and set(sent) <= set(self.promised["targets"])
             assert set(self.promised["targets"]) <= set(plan.change.targets)
             assert outcome.results.keys() == set(plan.change.targets)

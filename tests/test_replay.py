@@ -174,10 +174,10 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
             await op.press("2", key)
             assert not isinstance(app.screen, ConfirmDialog)
         plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
-        assert str(plan.reason) == LOCKED
+        assert str(plan.why) == LOCKED
         app.gate.read_only = False
         plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
-        assert plan.reason == LOCKED, "read-only or not: there is no writer behind it"
+        assert plan.why == LOCKED, "read-only or not: there is no writer behind it"
         for ask in (lambda: app.transport.read_nodes(["gpu0001"]), lambda: app.telemetry.gpus(["gpu0001"])):
             with pytest.raises(SourceFault, match="not recorded"):
                 ask()

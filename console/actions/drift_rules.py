@@ -1,8 +1,8 @@
-"""What may differ of a target between the preview and the answer, and what is done about it unless its action says
-otherwise (`Action.drift`). Data alone; `console.actions.verification.find_drift` finds the differences.
+"""What may change about a target between preview and confirmation, and the default rule for each change (exceptions:
+`Action.drift`). Data only; `console.actions.verification.find_drift` finds the changes.
 
-More harm than was shown, and another person's hand on the target, drop it. What makes the action safer or more needed
-asks again. Less harm than was shown goes.
+A target is dropped if the harm grew or another person changed it. It is confirmed again if the action became safer or
+more needed. It is sent if the harm shrank.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RULES: Mapping[Drift, DriftRule] = {
     "kills": "drops",  # it would kill jobs now, and did not in the preview
     "edited": "drops",  # another person changed the partition, the reservation, the user or the silence
     "value": "drops",  # another person changed the value that the action sets
-    "reason": "drops",  # the node has a new reason that speaks against the action (`verify.rewritten`)
+    "reason": "drops",  # the node has a new reason that speaks against the action (`verification.reason_replaced`)
     "reboot": "goes",  # a reboot of the node was requested
     "undrained": "goes",  # another person undrained the node
     "returned": "goes",  # the node was out of service, and is back

@@ -21,18 +21,18 @@ def base_of(job: str) -> str:
 
 
 def components(cluster: Cluster, base: str) -> list[Job]:
-    """Those that live."""
+    """The components that have not ended."""
     return [job for name, job in cluster.jobs.items() if base_of(name) == base and job.state not in ENDED]
 
 
 def component_refusal(job: Job) -> str | None:
-    """Why Slurm does something to no part of such a job, None for any other."""
+    """Why Slurm refuses an action on a single component; None for any other job."""
     base = base_of(job.id)
     return f"a part of the heterogeneous job {base}: Slurm does that to all of it only" if base else None
 
 
 def partial_cancels(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, str]:
-    """Parts that cannot be cancelled without others that nobody named, and why."""
+    """Components whose cancel would end others that were not named, and why."""
     found = {}
     for target, job in acting.items():
         if not (base := base_of(target)):
@@ -45,7 +45,7 @@ def partial_cancels(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, st
 
 
 def with_components(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:
-    """The jobs that die on a node, and the parts elsewhere that go with them."""
+    """The jobs killed on a node, and the components elsewhere that end with them."""
     every = {job.id: job for job in jobs}
     for job in tuple(every.values()):
         if (base := base_of(job.id)) and not job.id.endswith("+0"):

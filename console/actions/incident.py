@@ -1,8 +1,8 @@
-"""A declared incident: some nodes are in trouble, everybody sees it, and for half an hour taking them out asks little.
+"""A declared incident: shown to every user, and for half an hour it eases the confirmation of actions on its nodes.
 
-It stands in Alertmanager, as a silence that meets no alert: every console of every user reads it there, and it ends by
-itself. What it *does* belongs to the console in which its name was typed: the gate keeps the nodes that were confirmed
-(`Scope`), and eases nothing on what somebody else wrote into a silence. Pure.
+It is stored in Alertmanager as a silence that matches no alert, where every console reads it, and it ends by itself. It
+eases confirmations only in the console in which its name was typed: the gate keeps the confirmed nodes (`Scope`) and
+trusts nothing that other people write into a silence. Pure.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from widgets.units import plural
 
 from .action import Action, Creation, Row
 
-#: How long it lasts, each time that it is declared.
+#: Duration (seconds) of a declaration.
 DURATION_S = 1800
 PREFIX = "incident "
-#: Seconds between the declaring and the sending: the silence ends by so much later than was reckoned, and no sooner;
-#: its end is told in whole seconds.
+#: Seconds by which the end of its silence may differ from the computed one: later for the time of sending, sooner for
+#: rounding to whole seconds.
 _SENDING_S, _SECOND = 60, 1
-#: What takes one key inside it: what spares the nodes and the people. Nothing that kills is in here.
+#: Actions that need only one key inside it. None of them kills jobs.
 EASED_ACTIONS = frozenset({"drain", "partition-down", "silence", "take"})
 _TELLS = re.compile(r"incident (?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63}): (?P<title>.*?)(?: nodes (?P<nodes>\S+))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -38,7 +38,7 @@ _RANGE = re.compile(r"([A-Za-z]+)(\d+)-\1?(\d+)")
 
 
 class Incident(Struct, frozen=True, kw_only=True):
-    """One as it stands in Alertmanager: told to everybody, and believed for nothing else."""
+    """An incident as read from Alertmanager. It is shown; nothing is decided by it."""
 
     name: str
     title: str
@@ -46,14 +46,14 @@ class Incident(Struct, frozen=True, kw_only=True):
     starts: int | None
     ends: int
     nodes: tuple[str, ...]
-    """Those of its text that this machine has."""
+    """The nodes in its text that this cluster has."""
     silences: tuple[str, ...]
-    """Ids of the silences that hold it: it was declared again, or by others too."""
+    """Ids of its silences; several if it was declared again, or by others too."""
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What was confirmed in this console. It counts while the silence stands that came of it, and no other one of the
-    same name: what was ended, or never made, does not come back with what somebody else declares."""
+    """An incident confirmed in this console. It holds while its own silence is active. Another silence of the same name
+    does not count."""
 
     name: str
     nodes: frozenset[str]
@@ -62,14 +62,14 @@ class Scope(Struct, frozen=True, kw_only=True):
     """When its silence ends (epoch)."""
 
     def made(self, one: Silence) -> bool:
-        """Whether this silence is the one that came of it."""
+        """Whether this silence was created by it."""
         return (
             one.state == "active" and one.matchers == (Matcher(INCIDENT, self.name),) and one.by == self.by
             and one.ends is not None and -_SECOND <= one.ends - self.ends <= _SENDING_S
         )  # fmt: skip
 
     def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
-        """Whether all that an action takes out lies inside, and it is one of those that take one key there."""
+        """Whether the action is eased and all its targets are inside."""
         if action.id not in EASED_ACTIONS or not acting:
             return False
         return all(self._holds(row, cluster) for row in acting.values())
@@ -85,13 +85,13 @@ class Scope(Struct, frozen=True, kw_only=True):
         return getattr(row, "name", None) in self.nodes
 
     def _all_of(self, nodes: Iterable[str]) -> bool:
-        """One node of a partition or of a place does not make the others lie inside."""
+        """Whether all of these nodes are inside, and there is at least one."""
         of_it = frozenset(nodes)
         return bool(of_it) and self.nodes.issuperset(of_it)
 
 
 def active_incidents(cluster: Cluster, now: float) -> tuple[Incident, ...]:
-    """Those that stand, the one that ends last first. A silence that only looks like one is none."""
+    """Active incidents, the one that ends last first. A silence must have matcher, text and duration of an incident."""
     found: dict[str, Incident] = {}
     for one in sorted(cluster.silences.values(), key=lambda one: one.ends or 0):
         told = _TELLS.fullmatch(one.comment)
@@ -113,14 +113,14 @@ def _known(text: str | None, cluster: Cluster) -> tuple[str, ...]:
 
 
 def in_force(scopes: Iterable[Scope], cluster: Cluster, now: float) -> tuple[Scope, ...]:
-    """Of what was declared here, what Alertmanager still holds. Where silences are not known nothing is eased."""
+    """The scopes whose silences are still active in Alertmanager; none where silences are not known."""
     names = {one.name for one in active_incidents(cluster, now)}
     rows = cluster.silences.values()
     return tuple(one for one in scopes if one.name in names and any(one.made(row) for row in rows))
 
 
 def scope_of(words: str, cluster: Cluster) -> tuple[str, tuple[str, ...]]:
-    """What is declared by these words: the name it goes by, and its nodes. `R07-R10`, `R[07-10]`, `@rack:R07`, `cdu-2`,
+    """The name and the nodes of an incident, from typed words. `R07-R10`, `R[07-10]`, `@rack:R07`, `cdu-2`,
     a partition, or a node set. Raises ValueError."""
     text = words.removeprefix("@rack:").removeprefix("@loop:")
     loops = racks_of(cluster)
@@ -143,7 +143,7 @@ def scope_of(words: str, cluster: Cluster) -> tuple[str, tuple[str, ...]]:
 
 
 class IncidentRequest(Struct, frozen=True, kw_only=True):
-    """What a line about incidents asks the gate for."""
+    """A parsed command line about incidents."""
 
     action: str
     targets: tuple[str, ...]
@@ -172,7 +172,7 @@ def parse_request(words: Sequence[str], cluster: Cluster, now: float) -> Inciden
     return IncidentRequest(action="incident", targets=nodes, title=" ".join(more), settings={"name": name})
 
 
-# -- how it is declared: of its nodes one silence is made --------------------------------------------------------------
+# -- the action: one silence for all its nodes -------------------------------------------------------------------------
 
 
 def _lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) -> str | None:
@@ -194,7 +194,7 @@ def _spell(change: Change, options: Any, why: str | None) -> Change:
     title = (why or "…")[:200]
     nodes = f" nodes {fold(change.targets)}"
     head = f"{PREFIX}{name}: {title}"
-    # Too many to write down: they are told by the name alone.
+    # Too many nodes for the comment: only the name is written.
     comment = head + nodes if len(head) + len(nodes) <= COMMENT_CAP else head
     made = NewSilence(
         alerts=(),
@@ -209,8 +209,10 @@ def _spell(change: Change, options: Any, why: str | None) -> Change:
 
 
 def declared(change: Change, now: float) -> tuple[Change, tuple[Scope, ...]]:
-    """The change that is about to be sent, with the moment at which what it makes ends, and what that confirms here; of
-    any other action nothing. By its end it is known again: one of that name that stands already proves nothing."""
+    """Add the end time to the Change of an incident, and return it with its Scope; other actions are returned
+    unchanged.
+
+    The end time identifies the created silence: an older one of the same name verifies nothing."""
     if change.action != "incident":
         return change, ()
     name, (made,) = change.settings["name"], change.silences
@@ -220,7 +222,7 @@ def declared(change: Change, now: float) -> tuple[Change, tuple[Scope, ...]]:
 
 
 def name_of(value: str) -> str:
-    """The name in what `declared` gives a target."""
+    """The name in the value that `declared` sets."""
     return value.partition("@")[0]
 
 

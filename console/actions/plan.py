@@ -1,4 +1,4 @@
-"""What an action would do, as frozen values: targets, jobs hit, capacity lost, what was checked, what to type.
+"""The preview of an action as frozen values: targets, jobs hit, capacity lost, findings, what must be typed.
 
 `console.gate.planning` makes plans; the gate alone sends them.
 """
@@ -37,17 +37,17 @@ Code = Literal[
     "too-few-nodes", "version", "xid",
 ]  # fmt: skip
 
-#: Why nothing may be sent where whoever started the console said so.
+#: The refusal of every action in a console started as read-only.
 READ_ONLY = "read-only"
 
 
 class Wave(Struct, frozen=True, kw_only=True):
-    """Nodes that come back before it is looked whether they are fit."""
+    """Nodes that return together and are checked before the next wave."""
 
     name: str
     """`canary R07`, `10 %`, `the rest, 1 of 4`."""
     steps: tuple[tuple[str, ...], ...]
-    """What is sent in one go."""
+    """Nodes of each step; a step is sent at once."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -56,36 +56,35 @@ class Wave(Struct, frozen=True, kw_only=True):
 
 
 class Waves(Struct, frozen=True, kw_only=True):
-    """How many nodes come back: every one in one step of one wave."""
+    """The plan of a roll-out: every node is in one step of one wave."""
 
     waves: tuple[Wave, ...]
     node_kw: Mapping[str, float]
-    """Node to what it may draw when it works (kW). One that is missing: nobody knows."""
+    """Node to its power under load (kW); missing where unknown."""
     source: str
-    """Where that is from."""
+    """The source of `node_kw`."""
     ramp_kw_min: float
-    """kW a minute that may come on top; 0: no ramp is configured."""
+    """Power ramp: kW that may be added in a minute; 0: no ramp is configured."""
     pause_s: float
-    """Between two waves, where no ramp says how long."""
+    """Pause (seconds) between two waves, where no ramp applies."""
     max_failed_pct: float
-    """More of a wave than this unfit, and everything pauses."""
+    """The roll-out pauses if more than this share of a wave is not fit."""
     wait_s: float
-    """Longest that a wave waits for one of its nodes to register; then it is left behind, and the others go on."""
+    """Longest wait (seconds) for a node to register; then it is left behind, and the roll-out goes on."""
     redrain: bool = False
-    """Somebody wants what came back and is not fit drained again: it is asked each time."""
+    """Whether unfit nodes are to be drained again; each drain is confirmed."""
 
     def power_kw(self, nodes: Iterable[str]) -> float:
-        """What these may draw, as far as it is known."""
+        """Sum of the known power of these nodes."""
         return sum(self.node_kw.get(node, 0.0) for node in nodes)
 
     @property
     def unknown_power(self) -> int:
-        """Nodes of which nobody knows what they draw."""
+        """Number of nodes whose power is unknown."""
         return sum(node not in self.node_kw for wave in self.waves for node in wave.nodes)
 
     def describe(self, whole: bool = False) -> list[str]:
-        """What a person should know before: the waves (`whole`: each), the ramp, what becomes of those that are not
-        fit."""
+        """Lines of the preview: the waves (each, if `whole`), the ramp, and what happens to unfit nodes."""
         sizes = [f"{wave.name}: {len(wave.nodes):,}" for wave in self.waves]
         shown = sizes if whole else sizes[:3]
         told = [", ".join(shown) + (f" and {len(sizes) - len(shown)} more" if len(sizes) > len(shown) else "")]
@@ -151,7 +150,7 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What can be said beside targets and reason; `Action.asks` tells who knows which."""
+    """Options beside targets and reason; `Action.option_fields` lists those of an action."""
 
     resume_after_s: int | None = None
     seconds: int | None = None
@@ -159,43 +158,45 @@ class Options(Struct, frozen=True, kw_only=True):
     next_state: Literal["RESUME", "DOWN"] | None = None
     """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
     value: str | None = None
-    """What every target is given, spelt as `Action.value.read` gives it."""
+    """The value of every target, as `Action.value.parse` returns it."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """Target to its own, where that differs: of an undo what it had, of a plan what each is given."""
+    """Target to its own value: for an undo the old one, in a plan the complete one."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What is said once for all of it: a reservation's name, its end, its users."""
+    """Settings of the object that is created: a reservation's name, its end, its users."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """undo: node to the reason that it had."""
     undoes: str | None = None
-    """undo: id of the plan whose doing is taken back."""
+    """undo: id of the plan that is undone."""
     break_glass: bool = False
-    """The command line's word that a break-glass question will be answered; the screen asks by itself."""
+    """Set by the command line: bad findings may be overridden with a break-glass confirmation. The screen asks
+    itself."""
     waves: bool = False
     """resume, undrain: in waves, however few they are."""
     canary: str | None = None
     """The rack that comes back first."""
     redrain: bool = False
-    """What came back and is not fit is to be drained again, once somebody has said yes to it."""
+    """Returned nodes that are not fit are to be drained again, each time after a confirmation."""
     prefilled_reason: str = ""
-    """What the console itself wrote into the line for the reason: an alert's text may read like a filter."""
+    """The reason that the console itself prefilled. It is not checked for a filter: an alert's text may look like
+    one."""
 
 
 class Check(Struct, frozen=True):
-    """One thing that was looked at before an action. `bad` keeps the target out unless the glass is broken, `refused`
-    always: Slurm would not do it."""
+    """One finding of the pre-flight. `bad` keeps the target out unless the glass is broken; `refused` always does,
+    since Slurm would refuse."""
 
     target: str
     """"" where it concerns all of them."""
     level: Level
     text: str
-    """For people: nothing is decided by it."""
+    """For people; no decision reads it."""
     code: Code
     details: tuple[object, ...] = ()
-    """What of this kind it is, as values: the GPU, the XID, the loop. Never what moves by itself: ages, percents."""
+    """What it is about, as values: the GPU, the XID, the loop. No values that change by themselves, such as ages."""
 
     @property
     def identity(self) -> tuple[str, Code, tuple[object, ...]]:
-        """What makes it the same finding a minute later."""
+        """Equal for the same finding at a later time."""
         return self.target, self.code, self.details
 
 
@@ -217,42 +218,42 @@ class PreflightReads(Struct, frozen=True, kw_only=True):
 
 
 class Confirmation(Struct, frozen=True):
-    """What must be typed: y, the count of the targets, or a word where the glass must be broken."""
+    """What must be typed: y, the number of targets, or a word where the glass must be broken."""
 
     kind: Literal["plain", "count", "break"]
     count: int
     word: str = ""
     """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
     why: str = ""
-    """break: what it is that asks for it."""
+    """break: why it is required."""
 
     def covers(self, other: Confirmation) -> bool:
-        """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
-        stronger to type, and no glass to break."""
+        """Whether a confirmation given in advance for this also confirms `other`: no more targets, nothing stronger
+        to type, and no glass to break."""
         weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
         return weaker and other.count <= self.count
 
     @property
     def prompt(self) -> str:
-        """What to ask for: `y`, `4`, `gpu`."""
+        """The text to type: `y`, `4`, `gpu`."""
         return {"plain": "y", "count": str(self.count), "break": self.word}[self.kind]
 
     def accepts(self, answer: str) -> bool:
-        """True for the very answer, with nothing before or after it. A count answers a plain question too."""
+        """True for exactly the required text. A count also answers a plain question."""
         if self.kind == "break":
             return answer == self.word
         return answer == str(self.count) or (self.kind == "plain" and answer in {"y", "yes"})
 
 
 class Skip(Struct, frozen=True):
-    """A target that is left alone, and why."""
+    """A target that is skipped, and why."""
 
     target: str
     why: str
 
 
 class JobHit(Struct, frozen=True, kw_only=True):
-    """A job that the action touches. `gpus` is all it holds, None where Slurm does not tell."""
+    """A job that the action affects. `gpus` are all GPUs it holds, None if unknown."""
 
     id: str
     user: str
@@ -267,7 +268,7 @@ class JobHit(Struct, frozen=True, kw_only=True):
 
 
 class PartitionShare(Struct, frozen=True, kw_only=True):
-    """What a partition loses. Nodes that are out already weigh nothing."""
+    """The loss of a partition. Nodes that are out already do not count."""
 
     partition: str
     nodes: int
@@ -292,7 +293,7 @@ class PartitionShare(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why nothing can be planned or sent, in words for the person who asked."""
+    """Why nothing can be planned or sent, as text for the person."""
 
     why: str
     skipped: tuple[Skip, ...] = ()
@@ -301,18 +302,18 @@ class Refusal(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
-    """One action, frozen: what will be sent to whom, what it costs, and what must be typed. Good for one `send`."""
+    """One action, frozen: what will be sent, the impact, and what must be typed. Good for one `send`."""
 
     id: str
     action: Action
     change: Change
     """Holds only the targets that are acted on, under explicit names."""
     cluster: Cluster
-    """What was known when it was made."""
+    """The cluster when the plan was made."""
     made: float
     """Monotonic time."""
     rows: Mapping[str, Row]
-    """Target to its row as confirmed."""
+    """Target to its row in the preview."""
     skipped: tuple[Skip, ...]
     jobs: tuple[JobHit, ...] | None
     """Jobs that run on the nodes, or that are themselves killed; None when the jobs were never read."""
@@ -327,13 +328,13 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     options: Options = Options()
     guard: Guard = Guard()
     incident: str = ""
-    """The declared incident that all of it lies in, by whose name it takes one key."""
+    """The declared incident that contains all targets and eases the confirmation to one key; "" for none."""
     waves: Waves | None = None
-    """How many nodes come back, where they do not all at once."""
+    """The roll-out, where nodes do not return all at once."""
     changed: Mapping[str, str] = field(default_factory=dict)
-    """Of a plan that asks again: target to what changed about it since the preview before."""
+    """Of a plan that is confirmed again: target to what changed since the previous preview."""
     reason: str | None = None
-    """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
+    """The person's reason for the journal. Slurm gets it where the action has a reason."""
 
     @property
     def needs_reason(self) -> bool:
@@ -352,7 +353,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
 
     @property
     def max_age_s(self) -> float:
-        """How old facts may be that are acted on: two polls, and never less than the guard's figure."""
+        """Oldest facts (seconds) that may be acted on: two polls, at least `Guard.facts_s`."""
         source = self.cluster.sources.get(f"slurm.{self.change.kind}s")
         return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
 
@@ -398,7 +399,7 @@ def is_out(row: Row) -> bool:
 
 
 def partition_shares(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
-    """What each partition loses that holds one of the nodes."""
+    """The loss of each partition that holds one of the nodes."""
     acting = frozenset(nodes)
     hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}
     total, healthy = dict(hit), dict(hit)

@@ -1,6 +1,6 @@
-"""What a later reading proves: that a change was done, that a target is no longer what was confirmed. All of it pure.
+"""Compares targets with a later reading: was the change done, and has a target drifted since the preview. Pure.
 
-A command that ended well proves nothing (slurm.md: a bulk update can half succeed); done means that Slurm shows it.
+The exit status of a command proves nothing (slurm.md: a bulk update can half succeed); done means that Slurm shows it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .action import ROWS, Action, Kind, Row, signed_reason
 from .drift_rules import Drift
 from .registry import BY_ID
 
-#: Seconds after which a change that no reading shows is called unknown.
+#: Seconds after which a change that no reading shows is unknown.
 TIMEOUT_S = 60.0
-#: A node that was put back has to register, one that reboots has to come up again.
+#: Longer timeouts (seconds): a resumed node must register, a rebooting node must boot.
 TIMEOUT_BY_ACTION_S = {"resume": 300.0, "reboot": 900.0, "reboot-now": 900.0}
 _REBOOTS = frozenset({"reboot", "reboot-now"})
-#: Boot times are told as now less the uptime: between two readings they move by a second or a few.
+#: Boot times are computed from the uptime: between two readings they differ by some seconds.
 BOOT_TOLERANCE_S = 30
 
 _FOR_A_STATE = frozenset({"drain", "down", "cancel", "hold", "suspend", "unsuspend"})
-"""Actions whose `done` is the name of a state. The others tell of what happened, and the state stands behind it."""
+"""Actions whose `done` is the name of a state; for the others it names the event."""
 _OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
 _ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
@@ -42,50 +42,50 @@ _EDITABLE = ("starts", "ends", "nodes", "users", "accounts", "flags", "partition
 
 
 class PendingTarget(Struct, frozen=True, kw_only=True):
-    """A target whose change was sent and not yet seen."""
+    """A target whose change was sent and is not yet verified."""
 
     plan: str
     action: str
     kind: Kind
     target: str
     reason: str | None
-    """The target's own: what Slurm should show with it."""
+    """The reason of this target, as Slurm should show it."""
     before: Row
     since: float
     """Monotonic time at which it was sent."""
     err: str = ""
-    """What Slurm said, where it said something and did not name whom it meant."""
+    """An error of Slurm that named no target."""
     asked: int | None = None
     """Seconds after which Slurm ends the drain."""
     value: str | None = None
-    """What it was given, where the action sets something."""
+    """The new value, where the action sets one."""
     stage: str = ""
-    """How far it is, as the last reading showed: `rebooting`. Watch keeps it."""
+    """The stage in the last reading, such as `rebooting`."""
 
 
 class Settled(Struct, frozen=True, kw_only=True):
-    """What became of a target: `unknown` means that nobody can say without looking at Slurm by hand."""
+    """The verified result of a target; `unknown` means that a person must check in Slurm."""
 
     plan: str
     action: str
     target: str
     state: Literal["done", "unknown"]
     why: str = ""
-    """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
+    """What the reading showed: `registered, idle`, `rebooted, down: burn-in`."""
     aside: bool = False
-    """Of waves: it is not fit, and was set aside."""
+    """Roll-out: the node failed its checks and was set aside."""
     shown_state: str = ""
-    """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
+    """State of the target in the verifying reading: `draining`; "" without a row or state."""
 
 
 class Verification(Struct, frozen=True):
-    """The targets still pending. Give it each new Cluster; it gives the next Watch and what was settled."""
+    """The targets still pending. `check` takes a new Cluster; it returns the next Verification and the settled ones."""
 
     waiting: tuple[PendingTarget, ...] = ()
 
     def add(self, more: Sequence[PendingTarget]) -> tuple[Verification, tuple[Settled, ...]]:
-        """Wait for these too. A target that is waited for already is waited for anew: the later change counts, and what
-        became of the earlier one is told as the later one found the target."""
+        """Add targets. A later change of a pending target replaces the earlier one, which is settled by the row that
+        the later change started from."""
         new = {(one.kind, one.target): one for one in more}
         still: list[PendingTarget] = []
         over: list[Settled] = []
@@ -94,31 +94,30 @@ class Verification(Struct, frozen=True):
             if later is None or BY_ID[one.action].creates is not None:
                 still.append(one)
             else:
-                over.append(_overtaken(one, later))
+                over.append(_superseded(one, later))
         return Verification((*still, *more)), tuple(over)
 
     def row_texts(self, kind: Kind) -> dict[str, str]:
-        """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
+        """Target to the text of its row while pending: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
         return {one.target: one.stage or BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
 
     def check(
-        self, cluster: Cluster, mono: float, patience_s: float | None = None
+        self, cluster: Cluster, mono: float, timeout_s: float | None = None
     ) -> tuple[Verification, tuple[Settled, ...]]:
-        """Hold every pending change against what is known now.
+        """Compare every pending change with this reading.
 
-        Each action has its own patience (seconds): a minute, five for a resume, fifteen for a reboot; `patience_s`
-        takes its place where somebody waits no longer than that.
+        The timeout is a minute, five for a resume, fifteen for a reboot; `timeout_s` replaces it.
         """
-        found = [_look_at(one, cluster, mono, patience_s) for one in self.waiting]
+        found = [_check_target(one, cluster, mono, timeout_s) for one in self.waiting]
         still = tuple(one for one in found if isinstance(one, PendingTarget))
         if all(new is old for new, old in zip(found, self.waiting, strict=True)):
             return self, ()
         return Verification(still), tuple(one for one in found if isinstance(one, Settled))
 
 
-def _overtaken(one: PendingTarget, later: PendingTarget) -> Settled:
-    """What became of a change before the target was changed once more."""
-    shown, _, why = _shown(one, later.before)
+def _superseded(one: PendingTarget, later: PendingTarget) -> Settled:
+    """The result of a change whose target was changed again."""
+    shown, _, why = _done_or_stage(one, later.before)
     if not shown:
         why = f"{BY_ID[later.action].label} came before it was seen: {state_text(later.before)}"
     return Settled(
@@ -131,7 +130,9 @@ def _overtaken(one: PendingTarget, later: PendingTarget) -> Settled:
     )
 
 
-def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: float | None) -> PendingTarget | Settled:
+def _check_target(
+    one: PendingTarget, cluster: Cluster, mono: float, timeout_s: float | None
+) -> PendingTarget | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
         return Settled(
             plan=one.plan,
@@ -150,7 +151,7 @@ def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: floa
             return over("done")
     elif f"{one.kind}s" in cluster.known:
         hides = row is None and one.kind == "job" and _may_hide(cluster, one.target)
-        shown, stage, why = (False, one.stage, "") if hides else _shown(one, row)
+        shown, stage, why = (False, one.stage, "") if hides else _done_or_stage(one, row)
         now = _HIDDEN if hides else _GONE[one.kind] if row is None else f"now {state_text(row)}"
         if shown:
             return over("done", why)
@@ -159,9 +160,9 @@ def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: floa
         one = one if stage == one.stage else msgspec.structs.replace(one, stage=stage)
     waited = mono - one.since
     if one.stage == _ASKED and waited >= TIMEOUT_S and isinstance(row, Node) and row.state in _BUSY:
-        # That may be days away; the node's own state tells of it meanwhile.
+        # The end of its jobs may be days away; the state of the node shows the request.
         return over("done", _WAITS)
-    if waited < (TIMEOUT_BY_ACTION_S.get(one.action, TIMEOUT_S) if patience_s is None else patience_s):
+    if waited < (TIMEOUT_BY_ACTION_S.get(one.action, TIMEOUT_S) if timeout_s is None else timeout_s):
         return one
     if one.stage == _ASKED:
         return over("done", _WAITS)
@@ -173,12 +174,12 @@ def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: floa
 
 
 def _may_hide(cluster: Cluster, job: str) -> bool:
-    """Whether a job may be there that the last reading does not show: it left rows out. One by name says so."""
+    """Whether a job may exist that the last reading left out."""
     return any(may_hide(source.hidden, job) for source in cluster.sources.values())
 
 
 def state_text(row: Row) -> str:
-    """The state a person reads: a node's own word, a job's long state with its reason while it waits."""
+    """The state as shown: a node's display state, a job's state with its reason while it waits."""
     if isinstance(row, Node):
         return row.display
     if isinstance(row, Job) and row.state == "PENDING" and row.reason not in {None, "None"}:
@@ -187,18 +188,18 @@ def state_text(row: Row) -> str:
 
 
 def state_word(row: Row | None) -> str:
-    """The one word for the state of a node or a job, "" for what has none."""
+    """The short state of a node or a job, "" for other rows."""
     return row.display if isinstance(row, Node) else job_word(row) if isinstance(row, Job) else ""
 
 
 def done_word(action: Action, seen: str) -> str:
-    """What to call a change that a reading shows: the state that it shows, where the action is for a state. A node that
-    still runs a job is draining, not drained, and a job that ended by itself was not cancelled."""
+    """The word for a verified change: the state in the reading where `done` names a state, else `done`. A node that
+    still runs a job is draining, not drained; a job that ended by itself was not cancelled."""
     return seen if seen and action.id in _FOR_A_STATE else action.done
 
 
-def _shown(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
-    """As `is_done`, with the stage it is in while that is not over, and what there is to tell once it is."""
+def _done_or_stage(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
+    """As `is_done`, with the stage while it is not done, and a note once it is."""
     if isinstance(after, Node) and isinstance(one.before, Node):
         if one.action in _REBOOTS:
             return _rebooted(one.before, after, one.stage)
@@ -323,7 +324,7 @@ def jobs_by_node(jobs: Iterable[Job]) -> dict[str, frozenset[str]]:
 
 
 class Drifted(Struct, frozen=True):
-    """What changed about a target since the preview that keeps it from being sent as confirmed."""
+    """A change of a target since the preview that keeps it from being sent as confirmed."""
 
     drift: Drift
     why: str
@@ -340,16 +341,16 @@ def find_drift(
     jobs_before: Collection[str] | None = None,
     jobs_now: Collection[str] | None = None,
 ) -> Drifted | None:
-    """What keeps a target that was confirmed from being acted on as it is now, None where nothing does.
+    """The change that keeps a confirmed target from being sent, None if there is none.
 
-    What each difference means for the action stands in `drift_rules` and `Action.drift`. `jobs_before` are the jobs of
-    the preview, `jobs_now` those that run on this node: what is acted on with a kill. None is not known.
+    `drift_rules` and `Action.drift` hold the rule for each change. `jobs_before` are the jobs in the preview,
+    `jobs_now` those on the node now, for actions that kill jobs; None is unknown.
     """
     return apply_rules(action, _drifts(action, cluster, before, now, jobs_before, jobs_now))
 
 
 def apply_rules(action: Action, drifts: Iterable[tuple[Drift, str]]) -> Drifted | None:
-    """The first of these differences that drops the target, else the first that asks again."""
+    """The first change that drops the target, else the first that needs a new confirmation."""
     asks = None
     for drift, why in drifts:
         match action.rule(drift):
@@ -368,7 +369,7 @@ def _drifts(
     jobs_before: Collection[str] | None,
     jobs_now: Collection[str] | None,
 ) -> Iterator[tuple[Drift, str]]:
-    """Every difference, with its words."""
+    """Every change, with its text."""
     if now is None:
         yield "gone", _GONE["alert"] if isinstance(before, Alert | Silence) else f"gone: {_UNLISTED}"
         return
@@ -410,9 +411,9 @@ def _node_drifts(
     if "DRAIN" in before.flags and "DRAIN" not in now.flags:
         yield "undrained", f"it was undrained meanwhile: {now.display}"
     if before.display in UNAVAILABLE and now.display not in UNAVAILABLE:
-        # It weighed nothing when it was shown what would be lost.
+        # It did not count in the loss that the preview showed.
         yield "returned", f"it is back in service meanwhile: {now.display}"
-    if action.danger_of(now) == "kills" and (why := _more_work(before, now, jobs_before, jobs_now)) is not None:
+    if action.danger_of(now) == "kills" and (why := _new_jobs(before, now, jobs_before, jobs_now)) is not None:
         yield "new_job", why
 
 
@@ -428,9 +429,9 @@ def _job_drifts(before: Job, now: Job) -> Iterator[tuple[Drift, str]]:
 
 
 def reason_replaced(action: Action, before: Node, now: Node) -> bool:
-    """Whether a node has a reason since that speaks against the action: any that a person set. What Slurm or a program
-    wrote is kept behind the reason of what takes it out; what puts it back would sweep it away, but for slurmd's not
-    answering: that is why it is put back."""
+    """Whether a node has a new reason that stops the action: any set by a person. A reason set by Slurm or a program
+    stops only a return to service, which would clear it, unless it is about slurmd, which is why the node is
+    returned."""
     if not now.reason or now.reason == before.reason:
         return False
     from console.health import drain_reasons
@@ -441,10 +442,10 @@ def reason_replaced(action: Action, before: Node, now: Node) -> bool:
     return told.who != "robot" or (action.id in RETURN_ACTIONS and told.kind != "slurmd")
 
 
-def _more_work(
+def _new_jobs(
     before: Node, now: Node, jobs_before: Collection[str] | None, jobs_now: Collection[str] | None
 ) -> str | None:
-    """A job that would be killed and that nobody was told of."""
+    """Text on jobs that would be killed and were not in the preview; None for none."""
     if jobs_before is not None and jobs_now is not None:
         new = sorted(set(jobs_now) - set(jobs_before))
         more = f" and {len(new) - 3} more" if len(new) > 3 else ""

@@ -1,7 +1,7 @@
-"""A mass return in waves: which nodes come back in which wave, what is sent in one go, when the next may begin. Pure.
+"""The plan of a roll-out: which nodes return in which wave and step, and when the next step may start. Pure.
 
-First one rack, the canary; then a tenth; then the rest, a quarter at a time. Within a wave so many nodes go in one step
-as the power ramp allows. `console.gate.rollout` waits between them.
+First a canary rack, then a tenth, then the rest, a quarter at a time. A step of a wave holds as many nodes as the power
+ramp allows. `console.gate.rollout` waits between them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from console.health.inconsistencies import SAMPLE_S, fresh
 
 from .plan import Guard, Options, Wave, Waves
 
-#: Actions that put nodes to work again: what can come in waves.
+#: Actions that return nodes to service and can go in waves.
 RETURN_ACTIONS = frozenset({"resume", "undrain"})
-#: Percent of all that come after the canary, and each time after that.
+#: Percent of all nodes in the wave after the canary, and in each later wave.
 SECOND_PCT, REST_PCT = 10, 25
-#: What a busy node of a kind draws is what nine tenths of those stay below.
+#: Quantile of the power of busy nodes of a kind that stands for one node.
 _MOST = 0.9
 MINUTE = 60.0
 
@@ -53,12 +53,13 @@ def plan_waves(
 
 
 def _share(count: int, pct: int) -> int:
-    """So many of them, never none."""
+    """`pct` percent of `count`, rounded up, at least 1."""
     return max(1, -(-count * pct // 100))
 
 
 def _canary(acting: Mapping[str, Node], rack: str | None) -> tuple[str, list[str]]:
-    """The first wave: the named rack, else that of the first node; a tenth where that is all of it, or has no rack."""
+    """The first wave: the named rack, else the rack of the first node; a tenth where that rack holds all nodes or is
+    unknown."""
     first = next(iter(acting.values()))
     chosen = rack or first.rack
     nodes = [name for name, node in acting.items() if node.rack == chosen] if chosen else []
@@ -72,8 +73,7 @@ def _canary(acting: Mapping[str, Node], rack: str | None) -> tuple[str, list[str
 def node_power(
     acting: Mapping[str, Node], cluster: Cluster, node_kw: float, now: float, mono: float
 ) -> tuple[dict[str, float], str]:
-    """Node to the kW that it may draw when it works, and where that is from: the configured figure, else what nodes of
-    its kind draw that are busy now."""
+    """Node to its power (kW) under load, and the source: the configured figure, else busy nodes of its kind."""
     if node_kw:
         return dict.fromkeys(acting, node_kw), "node_kw"
     busy: dict[Kind, list[float]] = {}
@@ -93,7 +93,7 @@ def _kind(node: Node) -> Kind:
 
 
 def steps(nodes: Sequence[str], node_kw: Mapping[str, float], ramp: float) -> tuple[tuple[str, ...], ...]:
-    """These in as few steps as the ramp allows, in order; one that alone is more than that goes alone."""
+    """Nodes in as few steps as the ramp allows, in order. A node above the ramp is a step of its own."""
     if not ramp:
         return (tuple(nodes),)
     made: list[list[str]] = []
@@ -109,9 +109,9 @@ def steps(nodes: Sequence[str], node_kw: Mapping[str, float], ramp: float) -> tu
 
 
 def earliest_start(sent: Sequence[tuple[float, float]], kw: float, ramp: float) -> float:
-    """The moment from which a step of so many kW may be sent after those `sent`, pairs of moment and kW.
+    """The earliest time for a step of `kw` after the steps `sent`, pairs of time and kW.
 
-    What was sent counts for a minute; what was more than the ramp by itself, for as long as the ramp takes for it.
+    A step counts for a minute; a step above the ramp counts for as long as the ramp needs for it.
     """
     ends = sorted((at + MINUTE * max(1.0, drawn / ramp), drawn) for at, drawn in sent)
     if sum(drawn for _, drawn in ends) + kw <= ramp or not ends:

@@ -1,6 +1,7 @@
-"""What a plan costs each partition and what must be typed for it: when it is made, and again when it is answered. Pure.
+"""The share of each partition that a plan takes out and what must be typed for it: at planning and again at sending.
+Pure.
 
-Others act on the same machine between the two, and nodes fall: an answer is good only for what was asked.
+Between the two other people act and nodes fail: a confirmation holds only for the loss that was shown.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ def required(
     action: Action, acting: Mapping[str, Row], cluster: Cluster, checks: Sequence[Check], guard: Guard,
     scopes: Sequence[Scope], now: float, aside: Collection[str] = (),
 ) -> tuple[tuple[PartitionShare, ...], Confirmation, str]:  # fmt: skip
-    """What each partition loses, what must be typed for it, and the declared incident by which that is less.
+    """The loss of each partition, what must be typed, and the name of the incident that eases it ("" for none).
 
-    `aside` are the nodes that a reservation keeps from others: they are out of service for them.
+    `aside` are the nodes that a reservation withholds from other users.
     """
     shares = partition_shares(acting if action.takes_out else aside, cluster)
     confirm = _confirm(action, acting, shares, checks, guard)
@@ -36,14 +37,14 @@ def required(
         standing = incident.in_force(scopes, cluster, now)
         inside = next((one.name for one in standing if one.covers(action, acting, cluster)), "")
     if inside:
-        # Declared, with its name typed: what spares the nodes there takes one key, however many they are.
+        # The incident was confirmed by its name: eased actions on its nodes need one key, however many they are.
         confirm = Confirmation("plain", len(acting))
     return shares, confirm, inside
 
 
 def partition_peers(plan: Plan) -> tuple[str, ...]:
-    """The nodes that must be known anew to say what a plan's partitions lose by it; none where it is too few to ask for
-    more than was asked for."""
+    """The nodes to re-read to compute the loss of a plan's partitions; none where the plan is too small to need more
+    than was typed."""
     if not plan.action.takes_out or len(plan.rows) <= plan.guard.share_nodes:
         return ()
     hit = {part for name in plan.rows for part in plan.cluster.nodes[name].partitions}
@@ -51,14 +52,14 @@ def partition_peers(plan: Plan) -> tuple[str, ...]:
 
 
 def exceeds_confirmation(plan: Plan, left: Sequence[str], cluster: Cluster, scopes: Sequence[Scope], now: float) -> str:
-    """Why the answer that a plan was given does not do for those left of it, on newer facts; "" where it does.
+    """Why the confirmation is not enough for the remaining targets on newer facts; "" where it is.
 
-    Others may have taken nodes out meanwhile, or nodes fell: then the same targets are more of what is left.
+    If other nodes went out since the preview, the same targets are a larger share of the healthy nodes.
     """
     if not plan.action.takes_out and not plan.incident:
         return ""
     rows, guard = rows_of(plan.action, cluster), plan.guard
-    # What was out in the preview, and still is, weighs nothing.
+    # Nodes that were out in the preview and still are do not count.
     acting = {name: rows[name] for name in left
               if name in rows and not (is_out(plan.rows[name]) and is_out(rows[name]))}  # fmt: skip
     if not acting:
@@ -82,14 +83,14 @@ def exceeds_confirmation(plan: Plan, left: Sequence[str], cluster: Cluster, scop
 def _confirm(
     action: Action, acting: Mapping[str, Row], shares: Sequence[PartitionShare], checks: Sequence[Check], guard: Guard
 ) -> Confirmation:
-    """What must be typed: it grows with what is lost."""
+    """What must be typed: y, the count or a word, depending on the loss."""
     count = len(acting)
     kills = any(action.danger_of(row) == "kills" for row in acting.values())
     if any(check.level == "bad" for check in checks):
         return Confirmation(
             "break", count, f"anyway {count}" if kills else "anyway", "the pre-flight speaks against it"
         )
-    # A partition of two nodes that goes out whole must not hide the large one beside it.
+    # A partition of two nodes that goes out whole must not hide the loss of a large one.
     worst = max(_over(shares, 0.0, guard), key=lambda share: share.fraction, default=None)
     if worst is not None:
         if 100 * worst.fraction > guard.break_pct:
@@ -103,8 +104,8 @@ def _confirm(
 
 
 def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[str, str] | None:
-    """Of partitions to be shut the name that must be typed, and why, where they hold most of the machine: nothing is
-    killed, but nothing starts on it any more."""
+    """For partitions to be closed: the name to type and why, if they hold `Guard.part_pct` of the
+    nodes or running jobs. Nothing is killed, but nothing starts there any more."""
     sizes = dict.fromkeys(acting, 0)
     nodes = runs = busy = 0
     for node in cluster.nodes.values():
@@ -127,5 +128,5 @@ def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[s
 
 
 def _over(shares: Sequence[PartitionShare], pct: float, guard: Guard) -> list[PartitionShare]:
-    """Those that are more than so many percent, and more nodes than need no figure."""
+    """The shares above `pct` percent with more than `Guard.share_nodes` nodes."""
     return [share for share in shares if share.newly_out > guard.share_nodes and 100 * share.fraction > pct]

@@ -1,7 +1,7 @@
-"""Whether the GPUs of a node that is to take work again are fit for it: count, XIDs, memory, and whether they are free.
+"""Pre-flight check of the GPUs of a node that is to take work again: count, XIDs, memory, and whether they are free.
 
-Pure. What Prometheus or the driver said of each GPU just now comes first; where that was not read, the node's sums of
-the last poll stand in. Everything older than three minutes is unknown.
+Pure. Readings of each GPU made just now come first; without them the node's sums of the last poll are used. Samples
+older than three minutes are unknown.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from console.health.inconsistencies import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, 
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
 
-#: A GPU that no job holds and that has so much of its memory in use (MB) is not free, though it may do nothing.
-#: A driver alone takes less than 1 GB.
+#: A GPU without a job and with more memory in use than this (MB) is not free, even if idle. A driver alone takes less
+#: than 1 GB.
 UNUSED_MEMORY_MB = 2048
 
 
-class _Look(Struct):
-    """One node while it is looked at."""
+class _GpuCheck(Struct):
+    """The state of one check: inputs and findings so far."""
 
     node: Node
     cluster: Cluster
@@ -35,7 +35,7 @@ class _Look(Struct):
     live: list[Gpu]
     """GPUs that answer, as sampled just now."""
     whole: bool
-    """Every GPU of the node answered: what holds for all of these holds for the node."""
+    """Whether every GPU of the node answered, so that a statement on all of these holds for the node."""
     load: Load | None
     """The last poll's sums, None where they are old."""
     fine: list[str]
@@ -56,14 +56,14 @@ def check_gpus(
     xids: Sequence[Xid],
     found: list[Check],
 ) -> None:
-    """Add what is found of a node's GPUs; nothing for a node that has none.
+    """Add the findings on a node's GPUs; nothing for a node without GPUs.
 
-    One line says all that is fine, one all that is not known; every trouble has its own. `xids` are the node's rows.
+    All passed checks share one line, all unknown facts another; each fault has its own. `xids` are the node's XIDs.
     """
     if node.gpus == 0:
         return
     if not good.nodes:
-        # When it booted and what it holds is not known: nobody is accused, and nothing is called fine.
+        # Boot time and allocation are not known: neither a fault nor a pass can be stated.
         found.append(Check(node.name, "unknown", "GPUs unknown: what Slurm says of the node is old", "gpus-unknown"))
         return
     rows = (extra.gpus or {}).get(node.name, ())
@@ -73,19 +73,19 @@ def check_gpus(
     load = cluster.loads.get(node.name) if good.loads else None
     if load is not None and not _recent(load.sampled_at, now):
         load = None
-    one = _Look(node, cluster, now, policy, good, found, live, bool(live) and not lost and not old, load, [], [])
+    one = _GpuCheck(node, cluster, now, policy, good, found, live, bool(live) and not lost and not old, load, [], [])
     for gpu in lost:
         one.say("bad", f"GPU {gpu.index} is lost: {gpu.lost}", "gpu-lost", gpu.index)
     _xids(one, rows, xids, extra)
     if not live and load is None:
         if not lost:
-            one.say("unknown", f"GPUs unknown: {_why_blind(node, cluster, extra, good, now)}", "gpus-unknown")
+            one.say("unknown", f"GPUs unknown: {_why_unknown(node, cluster, extra, good, now)}", "gpus-unknown")
         return
     if old:
         one.blind.append(f"{old} of its GPUs (no sample of the last {duration(SAMPLE_S)})")
     if live:
         _count(one, len(rows), len(lost) + old)
-        for check in _EACH:
+        for check in _FIELD_CHECKS:
             check(one)
     else:
         assert load is not None
@@ -102,7 +102,7 @@ def _recent(sampled_at: int | None, now: float) -> bool:
     return sampled_at is not None and abs(now - sampled_at) <= SAMPLE_S
 
 
-def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh, now: float) -> str:
+def _why_unknown(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh, now: float) -> str:
     if extra.gpus is None and "loads" not in cluster.known:
         return "no telemetry"
     last = cluster.loads.get(node.name)
@@ -113,8 +113,8 @@ def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh,
     return f"its exporter is silent, the last sample is {duration(now - last.sampled_at)} old"
 
 
-def _count(one: _Look, seen: int | None, apart: int) -> None:
-    """Slurm's count against that of the telemetry. `apart`: how many of those seen do not answer now."""
+def _count(one: _GpuCheck, seen: int | None, apart: int) -> None:
+    """Compare Slurm's GPU count with that of the telemetry. `apart`: GPUs seen that do not answer now."""
     slurm = one.node.gpus
     if sliced(one.node):
         least = least_gpus(one.node)
@@ -137,11 +137,11 @@ def _count(one: _Look, seen: int | None, apart: int) -> None:
         one.fine.append(f"GPUs {seen} of {slurm}")
 
 
-def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: PreflightReads) -> None:
-    """XIDs that the policy takes a node out for, since it booted and since somebody put it back."""
+def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: PreflightReads) -> None:
+    """XIDs since the node booted and since it was last returned to service, judged by the policy."""
     node, boot = one.node, one.node.boot_at
     resumed = extra.resumed.get(node.name)
-    # Elsewhere a drain settles the XIDs before it; here it is about to be taken off again, and settles nothing.
+    # Elsewhere a drain settles earlier XIDs; here the drain is about to be removed, so it settles nothing.
     bare = replace(node, reason_at=None)
     live = live_xids(bare, known, one.load, resumed, one.good.xids)
     if not known and any(gpu.xid is not None for gpu in rows):
@@ -186,12 +186,13 @@ def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
     return 0 if advice is None else advice.rank
 
 
-def _flag(
+def _field_check(
     field: str, code: Code, level: Level, wrong: Callable[[list[Gpu]], str], fine: str, blind: str | None
-) -> Callable[[_Look], None]:
-    """A look at one field of every GPU; None and 0, False or "none" are good. Without `blind` silence is usual."""
+) -> Callable[[_GpuCheck], None]:
+    """Make a check of one field of every GPU. 0, False and "none" pass; None is unknown, which is reported as `blind`
+    (None: not reported, since the field is often absent)."""
 
-    def check(one: _Look) -> None:
+    def check(one: _GpuCheck) -> None:
         offered = [gpu for gpu in one.live if field not in gpu.na]
         told = [gpu for gpu in offered if getattr(gpu, field) is not None]
         bad = [gpu for gpu in told if getattr(gpu, field) not in (False, 0, "none")]
@@ -209,24 +210,24 @@ def _named(gpus: Sequence[Gpu]) -> str:
     return f"GPU {_folded(gpu.index for gpu in gpus)}"
 
 
-_EACH = (
-    _flag("recovery", "gpu-recovery", "bad",
+_FIELD_CHECKS = (
+    _field_check("recovery", "gpu-recovery", "bad",
           lambda bad: f"{_named(bad)}: the driver asks for {', '.join(dict.fromkeys(str(g.recovery) for g in bad))}",
           "the driver asks for nothing", None),
-    _flag("remap_failed", "remap-failed", "bad",
+    _field_check("remap_failed", "remap-failed", "bad",
           lambda bad: f"{_named(bad)}: a row could not be remapped: support", "no remap failed", "failed remaps"),
-    _flag("remap_pending", "remap-pending", "bad",
+    _field_check("remap_pending", "remap-pending", "bad",
           lambda bad: f"{_named(bad)}: a remapped row waits for a reset: reset it first", "no remap pending",
           "pending remaps"),
-    _flag("ecc_uncorrected", "ecc-uncorrected", "warn",
+    _field_check("ecc_uncorrected", "ecc-uncorrected", "warn",
           lambda bad: f"{_named(bad)}: {sum(g.ecc_uncorrected or 0 for g in bad):,} uncorrected ECC errors since the "
                       "driver was loaded",
           "no uncorrected ECC error", "ECC errors"),
 )  # fmt: skip
 
 
-def _busy(one: _Look) -> None:
-    """GPUs at work, or with somebody's memory, that no job holds."""
+def _busy(one: _GpuCheck) -> None:
+    """GPUs that are busy or have memory in use without a job."""
     node = one.node
     if not one.good.jobs or node.gpus_alloc is None:
         one.blind.append("what runs on the GPUs (the jobs are not known)")
@@ -239,7 +240,7 @@ def _busy(one: _Look) -> None:
         one.blind.append("what runs on the GPUs (a job has only just ended)")
         return
     if one.live:
-        _strays(one)
+        _unowned_use(one)
     elif node.gpus_alloc == 0 and one.load is not None:
         seen, known, busy = one.load.gpus_seen, one.load.util_gpus, busy_gpus(node, one.load)
         if busy:
@@ -252,16 +253,16 @@ def _busy(one: _Look) -> None:
         one.blind.append("what else runs on its GPUs beside the jobs")
 
 
-def _strays(one: _Look) -> None:
-    free = _free(one)
+def _unowned_use(one: _GpuCheck) -> None:
+    free = _unallocated(one)
     if free is None:
         one.blind.append("what else runs on its GPUs beside the jobs")
         return
-    # Slurm's indices and the driver's may differ: only where no GPU is held at all is it certain.
+    # Slurm's and the driver's indices may differ: only where no GPU is allocated is the finding certain.
     level: Level = "bad" if one.node.gpus_alloc == 0 else "warn"
     busy = {gpu.index: gpu.util_pct for gpu in free if gpu.util_pct is not None and gpu.util_pct >= IDLE_PCT}
     if busy:
-        # In one line: eight of them would push what else speaks against it off the screen.
+        # In one line: eight lines would push other findings off the screen.
         low, high = min(busy.values()), max(busy.values())
         percents = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
         holds = "no job holds it" if len(busy) == 1 else "no job holds them"
@@ -303,8 +304,8 @@ def _strays(one: _Look) -> None:
         one.fine.append("none busy" if one.node.gpus_alloc == 0 else "none busy beside the jobs")
 
 
-def _free(one: _Look) -> list[Gpu] | None:
-    """The GPUs that no job holds; None where Slurm does not tell which."""
+def _unallocated(one: _GpuCheck) -> list[Gpu] | None:
+    """The GPUs that no job holds; None where Slurm does not show which."""
     if one.node.gpus_alloc == 0:
         return one.live
     if one.node.gpus_alloc == one.node.gpus:

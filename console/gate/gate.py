@@ -1,7 +1,7 @@
-"""The one way to change the real machine: plan, confirm, look again, write it down, send, look what came of it.
+"""The only way to change the real machine: plan, confirm, re-read the targets, write the journal, send, verify.
 
-Keys, palette, `:` commands, the mouse and the command line all come through here, and nothing else may open a Writer.
-What is sent was confirmed, is less than or equal to what was confirmed, and is sent at most once.
+Keys, palette, `:` commands, mouse and command line all use this gate. No other module may open a Writer. What is sent
+is what was confirmed or a part of it, and it is sent at most once.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from .planning import change_for, make_plan, with_reason
 from .rollout import Reread, Rollout
 from .target_reads import RereadResult, TargetReaders
 
-#: Of targets that did not change, and are asked again with those that did.
+#: Reason for unchanged targets that are confirmed again together with the changed ones.
 _WITH_THEM = "with the others it takes out more than was confirmed"
 
 
 def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
-    """The writer of a source's kind ("slurm", "alertmanager", "sim", "template"). The only place that imports one."""
+    """Open the writer of a kind ("slurm", "alertmanager", "sim", "template"). Writers are imported only here."""
     if kind == "sim":
         from collectors.sim.write import open_writer as open_sim
 
@@ -98,17 +98,17 @@ class Gate:
         self._writers: dict[str, Writer] = {}
         self._unsent: WeakSet[Plan] = WeakSet()
         self._scopes: tuple[Scope, ...] = ()
-        """Incidents that were declared through this gate: what was confirmed, whatever others write."""
+        """Incidents declared through this gate, as confirmed. What others write in Alertmanager does not count."""
         self._lock = threading.Lock()
         self._weighing = threading.Lock()
         self._going: dict[Progress, frozenset[str]] = {}
-        """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
+        """Nodes that each send in progress takes out. Slurm may not show them yet when another plan is checked."""
         self.reread: Reread | None = None
-        """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
+        """Reads again what the pre-flight needs, between two waves. None: returned nodes are not checked."""
 
     @property
     def wrote(self) -> bool:
-        """Whether anything was to be written into the journal: before that nothing is sent."""
+        """Whether the journal was opened. Nothing is sent before that."""
         return self._journal is not None
 
     def plan(
@@ -121,10 +121,10 @@ class Gate:
         extra: PreflightReads | None = None,
         changed: Mapping[str, str] | None = None,
     ) -> Plan | Refusal:
-        """Freeze an action on explicit targets, or say why it cannot be. Sends nothing and reads nothing.
+        """Freeze an action on explicit targets, or return why it is refused. Sends nothing and reads nothing.
 
-        Without a reason an action that needs one is planned all the same, to be shown; see `with_reason`. `extra` is
-        what `console.gate.preflight_reads` read for the pre-flight, `changed` why it is asked again (`Plan.changed`).
+        An action that needs a reason can be planned without one, to be shown; see `with_reason`. `extra` is what
+        `console.gate.preflight_reads` read for the pre-flight. `changed` is why it is confirmed again (`Plan.changed`).
         """
         action = BY_ID.get(action_id)
         if action is None:
@@ -142,8 +142,9 @@ class Gate:
         return self._ready(msgspec.structs.replace(plan, changed=changed or {}), reason)
 
     def replan(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
-        """The same action, with the same reason, on the targets that a send left out because they changed, as they were
-        read then; `cluster` is the newest known of everything else."""
+        """Plan the same action, with the same reason, for the targets that a send left out because they changed.
+
+        The targets are as the send read them; `cluster` is the newest reading of everything else."""
         plan, field = outcome.plan, ROWS[outcome.plan.action.kind]
         rows = {target: one.row for target, one in outcome.reconfirm.items()}
         laid: Any = {field: {**getattr(cluster, field), **rows}}
@@ -154,9 +155,9 @@ class Gate:
         )  # fmt: skip
 
     def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
-        """The same plan with the reason that was asked for meanwhile. The plan given is void once this succeeds.
+        """Return the same plan with a reason. The given plan cannot be sent any more once this succeeds.
 
-        `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
+        `options` replaces the plan's own options where more was entered: a duration, the state after a reboot.
         """
         if plan.needs_reason and not clean_reason(reason):
             return Refusal("a reason is required")
@@ -170,7 +171,7 @@ class Gate:
         return ready
 
     def _ready(self, plan: Plan, reason: str | None) -> Plan | Refusal:
-        """Give a plan its reason and its commands, and take it in as one that can be sent."""
+        """Add the reason and the commands to a plan, and register it as one that can be sent."""
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
             ready = with_reason(plan, reason, login_name())
@@ -186,16 +187,16 @@ class Gate:
         return ready
 
     def _take(self, plan: Plan) -> bool:
-        """True for the one caller that may use this plan."""
+        """True for the first caller only: a plan is used once."""
         with self._lock:
             fresh = plan in self._unsent
             self._unsent.discard(plan)
         return fresh
 
     def send(self, plan: Plan, answer: str, progress: Progress | None = None) -> Outcome:
-        """Do it, once: whatever comes of it, the plan is spent. Blocks; never raises for what Slurm or a disk does.
+        """Send a plan once, whatever the outcome. Blocks. Never raises for faults of Slurm or a disk.
 
-        A killing action on many targets goes in batches, between which `progress` can pause and stop it.
+        An action that kills work on many targets goes in batches; `progress` can pause and stop it between them.
         """
         progress = progress or Progress()
         progress.total = len(plan.change.targets)
@@ -257,7 +258,7 @@ class Gate:
         dropped: dict[str, SendResult],
         progress: Progress,
     ) -> Outcome:
-        """From the intent on the disk to the result on the disk."""
+        """Write the intent to the journal, send, and write the result."""
         change, scope = declared(change, self._clock.now())
         about = {"id": plan.id, "action": change.action, "kind": change.kind, "targets": change.targets}
         try:
@@ -302,7 +303,7 @@ class Gate:
             if batch.targets:
                 try:
                     sent = tuple(writer.send(batch))
-                except Exception as error:  # somewhere in the middle: what it did so far only Slurm knows
+                except Exception as error:  # what was done before the error is unknown here
                     failure = f"{type(error).__name__}: {error}"[:300]
             every += sent
             results |= (found := results_of(batch, sent, failure))
@@ -330,7 +331,7 @@ class Gate:
     def _next(
         self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Rollout | None
     ) -> tuple[Change, str]:
-        """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
+        """Re-read the targets of the next batch and drop those that changed. Returns the batch, or why none is sent."""
         try:
             while progress.wait_while_paused():
                 unfit = waving.look(batch.targets) if waving is not None else {}
@@ -339,7 +340,7 @@ class Gate:
                     self._readers.reread(plan, some, self._clock) if some else RereadResult({}, None, {}, {})
                 )
                 if progress.paused or progress.stopped:
-                    continue  # meanwhile: how long it will be nobody knows, so they are read anew
+                    continue  # the pause may last long, so the targets are read again after it
                 dropped |= {target: SendResult("dropped", one.why) for target, one in asks.items()}
                 results |= unfit | dropped
                 progress.reconfirm |= asks
@@ -353,7 +354,7 @@ class Gate:
         return batch, "not sent: you stopped it"
 
     def _outgrown(self, plan: Plan, left: Sequence[str], rows: Mapping[str, Row]) -> str:
-        """Why the answer does not do for what is left of a plan, as these rows show it; "" where it does."""
+        """Why the confirmation is not enough for the remaining targets, by these rows; "" where it is."""
         going = frozenset[str]().union(*self._going.values())
         return exceeds_confirmation(
             plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now()
@@ -362,9 +363,9 @@ class Gate:
     def follow(
         self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> Outcome:
-        """Read back until every target is settled or the deadline has passed, and note it. Blocks.
+        """Read until every target is settled or the deadline has passed, and write it to the journal. Blocks.
 
-        Without a deadline it takes as long as `console.actions.verification` has patience with the action.
+        Without a deadline the timeout of the action in `console.actions.verification` holds.
         """
         watch = Verification(outcome.waiting)
         every: list[Settled] = []
@@ -387,7 +388,7 @@ class Gate:
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 
     def note(self, settled: Sequence[Settled], **more: str) -> str:
-        """Write what was settled into the journal, a line for each plan. Returns a warning, "" when all is well."""
+        """Write settled targets to the journal, one line for each plan. Returns a warning, "" for none."""
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
@@ -398,9 +399,9 @@ class Gate:
         return warning
 
     def settle_orphan(self, orphan: JournalEntry) -> tuple[dict[str, dict[str, str]], str]:
-        """Read the targets of an action that nobody wrote the end of, and write down what is seen of it now.
+        """Read the targets of an action without a result in the journal, and write the result that is seen now.
 
-        Returns what is said of each target, and a warning. Raises SourceFault where they cannot be read, JournalFault
+        Returns the outcome of each target, and a warning. Raises SourceFault where they cannot be read, JournalFault
         where it cannot be written.
         """
         if self.read_only:
@@ -421,14 +422,14 @@ class Gate:
             return self._writers[kind]
 
     def _write(self, event: str, **fields: Any) -> str:
-        """A line in the journal; a warning where only the witness has it. Raises JournalFault."""
+        """Write a journal line. Returns a warning where only the audit copy has it. Raises JournalFault."""
         with self._lock:
             if self._journal is None:
                 self._journal = self._open_journal()
         return self._journal.write(event, **fields)
 
     def _late_note(self, event: str, **fields: Any) -> str:
-        """A line that comes after the deed: where it cannot be written, the person hears of it."""
+        """Write a line after the change was sent. Returns a warning where it cannot be written."""
         try:
             return self._write(event, **fields)
         except Exception as error:
@@ -436,7 +437,7 @@ class Gate:
 
 
 def _broke(look: Callable[..., object], *given: Any) -> str:
-    """Look at a wave; why that could not be done, "" where it could: what was sent is written down all the same."""
+    """Run a step of a roll-out. Returns why it failed, "" where it did not: what was sent must be journalled anyway."""
     try:
         look(*given)
     except Exception as error:
@@ -445,5 +446,5 @@ def _broke(look: Callable[..., object], *given: Any) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong: a source's own words, or a bug by its name."""
+    """The text of an error: a source's fault, or the name and message of a bug."""
     return str(error.fault) if isinstance(error, SourceFault) else f"{type(error).__name__}: {error}"[:300]

@@ -1,4 +1,4 @@
-"""What is told before something is done to partitions, reservations and users: whom it hits, what comes of it. Pure.
+"""The impact of actions on partitions, reservations and users: who is affected, and what changes for them. Pure.
 
 Each line is a label, its text and its role, as the preview shows them (`console.gate.preview`).
 """
@@ -22,19 +22,18 @@ from widgets.units import count, duration, when
 
 T = TypeVar("T")
 Line = tuple[str, str, str]
-#: Of other partitions, accounts or jobs a screen names so many.
+#: Most partitions, accounts or jobs that a screen names.
 _NAMED = 3
 
 
 def covers(action: str) -> bool:
-    """Whether it is told here what each target is given."""
-    return action in _TOLD
+    """Whether this module shows the new values of an action."""
+    return action in _IMPACTS
 
 
 def impact_lines(plan: Plan, whole: bool = True) -> Sequence[Line]:
-    """What there is to tell of this action, `whole` or as fits a screen; nothing of those that have their facts
-    elsewhere."""
-    make = _TOLD.get(plan.action.id)
+    """The impact of a plan, `whole` or as fits a screen; empty for actions that are shown elsewhere."""
+    make = _IMPACTS.get(plan.action.id)
     return make(plan, whole) if make is not None else ()
 
 
@@ -42,17 +41,17 @@ def impact_lines(plan: Plan, whole: bool = True) -> Sequence[Line]:
 
 
 class PartitionJobs(Struct, frozen=True):
-    """The jobs of each partition."""
+    """Number of jobs by partition."""
 
     running: Mapping[str, int]
     waiting: Mapping[str, int]
     alone: Mapping[str, int]
-    """Of those that wait, the ones that may start in no other."""
+    """Waiting jobs that may start in no other partition."""
 
 
 @remembered("jobs")
 def partition_jobs(cluster: Cluster) -> PartitionJobs:
-    """How many jobs stand behind each partition. One pass over the jobs, which are some thousand ways at most."""
+    """Count the jobs of each partition. Jobs are first grouped by partition list and state, to parse each list once."""
     ways = Counter((job.partition or "", job.state == "PENDING") for job in cluster.jobs.values())
     running: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
@@ -68,7 +67,7 @@ def partition_jobs(cluster: Cluster) -> PartitionJobs:
 
 @remembered("nodes")
 def overlapping_partitions(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
-    """Partition to the others that have some of its nodes, and how many, most first."""
+    """Partition to the partitions that share nodes with it, and how many nodes, most first."""
     found: dict[str, Counter[str]] = {}
     for node in cluster.nodes.values():
         for name in node.partitions:
@@ -77,19 +76,19 @@ def overlapping_partitions(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
 
 
 def _down(plan: Plan, whole: bool) -> Sequence[Line]:
-    """How much stands behind each: nodes, running jobs that go on, jobs that will wait."""
+    """Nodes, running jobs that go on, and jobs that will wait, for each partition."""
     cluster = plan.cluster
     made: list[Line] = []
     for name, row in plan.rows.items():
         if isinstance(row, Partition):
-            size = f"{_many(row.node_count, 'node')}, {_many(row.gpus, 'GPU')}"
+            size = f"{_counted(row.node_count, 'node')}, {_counted(row.gpus, 'GPU')}"
             made.append(("closes", f"{name}: {size}", "text-strong"))
         if "jobs" not in cluster.known:
             made.append(("jobs", f"{name}: unknown how many run and wait: the jobs were never read", "warn"))
             continue
         at = partition_jobs(cluster)
         waiting = at.waiting.get(name, 0)
-        running = _many(at.running.get(name, 0), "job")
+        running = _counted(at.running.get(name, 0), "job")
         made.append(("goes on", f"{running} of {name}, until they end: nothing is killed", ""))
         hidden = hidden_jobs.on(cluster, (node.name for node in cluster.nodes.values() if name in node.partitions))
         if hidden:
@@ -97,10 +96,10 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
         more = waiting - at.alone.get(name, 0)
         also = f"; {count(more)} of these may start elsewhere too" if more else ""
         role = "warn" if waiting else ""
-        made.append(("waits then", f"{_many(waiting, 'job')} of {name}, and every new one{also}", role))
+        made.append(("waits then", f"{_counted(waiting, 'job')} of {name}, and every new one{also}", role))
         others = overlapping_partitions(cluster).get(name)
         if others:
-            few = ", ".join(f"{other} ({_many(of, 'node')})" for other, of in _first(others.items(), whole))
+            few = ", ".join(f"{other} ({_counted(of, 'node')})" for other, of in _first(others.items(), whole))
             made.append(("still starts", f"what was sent to {few}: they have nodes of {name} too", ""))
     made.append(("until", "partition-up; “Needs you” reminds of it as long as it lasts", "text-dim"))
     return made
@@ -111,7 +110,7 @@ def _up(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, row in plan.rows.items():
         if "jobs" in cluster.known:
-            waiting = _many(partition_jobs(cluster).waiting.get(name, 0), "job")
+            waiting = _counted(partition_jobs(cluster).waiting.get(name, 0), "job")
             made.append(("may start", f"{waiting} of {name}", "text-strong"))
         if isinstance(row, Partition) and row.state != "DOWN":
             made.append(("was", f"{name} is {row.state}; an undo sets it DOWN, not {row.state}", "warn"))
@@ -122,7 +121,7 @@ def _up(plan: Plan, _: bool) -> Sequence[Line]:
 
 
 def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
-    """Its name, for whom, from when to when, each flag aloud, and the jobs that cross it."""
+    """Name, users, start, end, meaning of each flag, and running jobs that cross its start."""
     said, now = plan.change.settings, plan.cluster.at
     seconds = int(said["for"])
     begins = now if said["start"] == "now" else int(said["start"])
@@ -141,7 +140,7 @@ def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
         return [*made, ("crosses it", "unknown: the jobs were never read", "warn")]
     crossing = reservations.crossing_jobs(plan.cluster, tuple(plan.rows), begins, now)
     if crossing:
-        made += [("crosses it", f"{_many(len(crossing), 'job')}: they go on inside it until they end", "warn"),
+        made += [("crosses it", f"{_counted(len(crossing), 'job')}: they go on inside it until they end", "warn"),
                  ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
     hidden = hidden_jobs.on(plan.cluster, plan.rows)
     if hidden:
@@ -174,7 +173,7 @@ def _extend(plan: Plan, _: bool) -> Sequence[Line]:
 
 
 def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
-    """Who can use the nodes again. The jobs that ask for it are told by the pre-flight."""
+    """Who can use the nodes again. The pre-flight reports the jobs that ask for the reservation."""
     made: list[Line] = []
     for name, row in plan.rows.items():
         if not isinstance(row, Reservation):
@@ -185,7 +184,7 @@ def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
         whom = row.users or row.accounts or row.groups or "nobody that is known"
         until = "" if row.ends is None else f", until {_when(row.ends, plan.cluster.at)}"
         made.append(("it is", f"{name}: for {whom}{until}{f': {row.comment}' if row.comment else ''}", ""))
-        free = f"{_many(len(nodes), 'node')} {fold(nodes)}" if nodes else "its nodes, which are not known"
+        free = f"{_counted(len(nodes), 'node')} {fold(nodes)}" if nodes else "its nodes, which are not known"
         role = "text-strong"
         where = f" in {', '.join(part for part, _ in _first(parts.most_common(), whole))}" if parts else ""
         made.append(("free again", f"{free}, for everybody's jobs{where}", role))
@@ -207,11 +206,13 @@ def _block(plan: Plan, _: bool) -> Sequence[Line]:
             made.append(("goes on", f"{name}: unknown: the jobs were never read", "warn"))
             continue
         running, waiting = _jobs_of(plan.cluster, name)
-        goes = f"{name}: {_many(running, 'job')} run, {_many(waiting, 'job')} wait and will start"
+        goes = f"{name}: {_counted(running, 'job')} run, {_counted(waiting, 'job')} wait and will start"
         ends = f"; wacht act cancel user={name} ends them" if running + waiting else ""
         made.append(("goes on", goes + ends, "warn" if running + waiting else ""))
     if hidden := hidden_jobs.on(plan.cluster, plan.cluster.nodes):
-        work = f"whether more goes on is unknown: of what runs on {_many(len(hidden), 'node')} no job is shown to you"
+        work = (
+            f"whether more goes on is unknown: of what runs on {_counted(len(hidden), 'node')} no job is shown to you"
+        )
         made.append(("goes on", work, "warn"))
     made.append(("until", "unblock; “Needs you” reminds of it as long as it lasts", "text-dim"))
     return made
@@ -230,7 +231,7 @@ def _unblock(plan: Plan, _: bool) -> Sequence[Line]:
 
 
 def _jobs_of(cluster: Cluster, user: str) -> tuple[int, int]:
-    """How many jobs of a user run, and how many wait."""
+    """Number of running and of waiting jobs of a user."""
     states = Counter(job.state == "PENDING" for job in cluster.jobs.values() if job.user == user)
     return states[False], states[True]
 
@@ -238,7 +239,7 @@ def _jobs_of(cluster: Cluster, user: str) -> tuple[int, int]:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _many(number: int | None, what: str) -> str:
+def _counted(number: int | None, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
@@ -258,7 +259,7 @@ def _when(epoch: float, now: float) -> str:
     return f"{when(epoch, None, now)} ({f'in {duration(away)}' if away > 0 else f'{duration(-away)} ago'})"
 
 
-_TOLD: Mapping[str, Callable[[Plan, bool], Sequence[Line]]] = {
+_IMPACTS: Mapping[str, Callable[[Plan, bool], Sequence[Line]]] = {
     "partition-down": _down,
     "partition-up": _up,
     "reserve": _reserve,

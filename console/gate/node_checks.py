@@ -16,12 +16,12 @@ from console.plant import cooling, fabric, nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import when
 
-#: Node Health Check that has not run for so long says nothing of now.
+#: Seconds after which a result of Node Health Check is unknown.
 NHC_OLD_S = 3600
 
 
 def check_health(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Check]) -> None:
-    """Add what speaks for and against it. Of a site without such checks nothing is said; old facts accuse nobody."""
+    """Add findings of NHC, DCGM and version drift; nothing at a site without such checks. Old facts are unknown."""
     one = cluster.checkups.get(node.name)
     if one is not None and not good.checkups:
         found.append(Check(node.name, "unknown", "its health checks were not read lately", "checkup-old"))
@@ -64,7 +64,7 @@ def _checks(node: Node, one: Checkup, now: float) -> Iterator[Check]:
 
 
 def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
-    """Add what is known of a node's fabric; nothing for one that is in none."""
+    """Add findings on a node's NVLink fabric; nothing for a node in none."""
     tray, one = cluster.trays.get(node.name), nvlink_domains.of_node(node.name, cluster)
     if "trays" not in cluster.known or (tray is None and (one is None or not one.parts)):
         return
@@ -115,13 +115,13 @@ def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) 
 
 
 def _others(name: str, one: DomainState) -> dict[str, int]:
-    """How many of the other trays in service are in each clique of a domain."""
+    """Number of other usable trays in each clique of a domain."""
     beside = frozenset(one.usable) - {name}
     return {part.clique: len(beside.intersection(part.nodes)) for part in one.parts}
 
 
 def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) -> None:
-    """Add how the loops fare that a node hangs on; nothing where none is known."""
+    """Add findings on the cooling loops that serve a node; nothing where none is known."""
     if not cluster.cooling:
         return
     for loop in cooling.of_node(node.name, cluster):
@@ -154,7 +154,7 @@ def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) 
 
 
 def check_ports_and_storage(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
-    """Add what is not well with them. Nothing is called fine: of a node whose exporter is silent nothing is known."""
+    """Add findings on the ports and file systems of a node. No pass is reported: a silent exporter is unknown."""
     if "fabric" in cluster.known:
         if good.fabric:
             for port in fabric.by_node(cluster).get(node.name, ()):

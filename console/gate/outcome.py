@@ -1,4 +1,4 @@
-"""What comes of sending a plan: a word a target, and how a long one is watched, paused and stopped."""
+"""The outcome of a send, target by target, and the progress of a long send: watched, paused, stopped."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from console.actions.verification import PendingTarget, Settled
 
 
 class SendResult(Struct, frozen=True):
-    """What became of one target. `pending`: accepted, not yet seen. `sent`: accepted, and no reading can show what it
-    did. `dropped`: not sent. `unknown`: look at Slurm."""
+    """The result for one target. `pending`: accepted, not yet seen in a reading. `sent`: accepted, and no reading can
+    show the effect. `dropped`: not sent. `unknown`: a person must check in Slurm."""
 
     state: Literal["pending", "sent", "done", "failed", "unknown", "dropped"]
     why: str = ""
     aside: bool = False
-    """Of waves: it is not fit, and was set aside."""
+    """Roll-out: the node failed its checks and was set aside."""
     shown_state: str = ""
     """The state of the target that shows it, as `console.actions.verification.Settled` has it."""
 
 
 class ChangedTarget(Struct, frozen=True):
-    """A target that changed since the preview: in what, and what it is now."""
+    """A target that changed since the preview: what changed, and its row now."""
 
     why: str
     row: Row
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of a send. With `refused` set, nothing was sent."""
+    """The outcome of a send. With `refused` set, nothing was sent."""
 
     plan: Plan
     refused: str | None = None
@@ -46,49 +46,49 @@ class Outcome(Struct, frozen=True, kw_only=True):
     waiting: tuple[PendingTarget, ...] = ()
     """For `console.actions.verification.Verification`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Of waves: nodes that came back unfit or not at all, and why."""
+    """Roll-out: nodes that failed their checks or did not return, and why."""
     reconfirm: Mapping[str, ChangedTarget] = msgspec.field(default_factory=dict)
-    """Targets that were not sent because they changed, and that a new preview may be confirmed for
+    """Targets not sent because they changed, for which a new preview may be confirmed
     (`Gate.replan`). Their results are `dropped`."""
     warning: str = ""
-    """Something else went wrong that the person must hear of: the result is not in the journal."""
+    """Another fault to show to the person, such as a result that is not in the journal."""
 
 
 class Progress:
-    """How far a send is, and the person's hand on it. The gate reports, a screen shows, pauses and stops.
+    """The progress of a send. The gate updates it; a screen shows it, and can pause and stop the send.
 
-    May be used from several threads. What was sent is sent: a stop leaves out what was not.
+    May be used from several threads. A stop only leaves out what was not yet sent.
     """
 
     def __init__(self, total: int = 0) -> None:
         self.total = total
         self.results: dict[str, SendResult] = {}
-        """Of the targets that were sent or dropped so far."""
+        """Results of the targets sent or dropped so far."""
         self.reconfirm: dict[str, ChangedTarget] = {}
-        """Of those that were dropped the ones that may be asked again."""
+        """Dropped targets that may be confirmed again."""
         self.intent: dict[str, Any] = {}
-        """What names it in the journal, once it is written there; before that nothing is sent."""
+        """The fields of its journal entry, once written. Nothing is sent before that."""
         self.written = False
-        """Whether the result was written after it, or as much of that as could be."""
+        """Whether the result was written to the journal, as far as that was possible."""
         self.ended = False
         self.wave = ""
-        """Of waves: which is under way, and what it waits for."""
+        """Roll-out: the current wave, and what it waits for."""
         self.wave_log: list[str] = []
-        """Of waves: what came of each so far."""
+        """Roll-out: one line for each finished wave."""
         self.aside: dict[str, str] = {}
-        """Of waves: nodes that are set aside or left behind, and why."""
+        """Roll-out: nodes set aside or left behind, and why."""
         self.unfit: dict[str, str] = {}
-        """Those of them that are in service, and why they should not be."""
+        """Roll-out: nodes in service that failed their checks, and why."""
         self.late_count = 0
-        """Of waves: so many nodes did not register in time, and may come yet."""
+        """Roll-out: number of nodes that did not register in time and may still do so."""
         self.hold_reason = ""
-        """Why it paused by itself."""
+        """Why it paused by itself, "" if it did not."""
         self.on_hold: Callable[[], object] = lambda: None
-        """Called, in the thread that sends, when it paused by itself."""
+        """Called in the sending thread when it pauses by itself."""
         self.on_unfit: Callable[[], object] = lambda: None
-        """Called there when somebody should say whether those that came back unfit are drained again."""
+        """Called in the sending thread when a person should decide whether unfit nodes are drained again."""
         self._going, self._stopping = True, False
-        # A signal may stop it in the midst of a wait of its own thread: of a threading.Event that would never return.
+        # A signal handler may call `stop` during a wait of the same thread; with a threading.Event that would deadlock.
         self._changed = threading.Condition(threading.RLock())
 
     @property
@@ -103,7 +103,7 @@ class Progress:
 
     @property
     def chip(self) -> str:
-        """What the top line says of it; "" unless it goes in waves: these take minutes."""
+        """Its text in the top line; "" unless it goes in waves, which take minutes."""
         if not self.wave or self.ended:
             return ""
         behind = f", {self.late_count:,} behind" if self.late_count else ""
@@ -121,42 +121,42 @@ class Progress:
             self._changed.notify_all()
 
     def hold(self, why: str) -> None:
-        """Pause by itself: somebody must look first."""
+        """Pause until a person resumes it."""
         self.hold_reason = why
         self.pause()
         self.on_hold()
 
     def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
-        """A wave has ended, and these of it are set aside."""
+        """Record the end of a wave and the nodes it set aside."""
         self.wave_log.append(line)
         self.aside |= aside
 
     def answer(self, plan: Plan) -> str:
-        """What somebody types at this plan, which drains again what came back unfit; "" is no yes. Nobody is waited for
-        here: a screen is told, and whoever looks at it does it with their own hand."""
+        """The confirmation typed for a plan that drains unfit nodes again; "" declines. Does not wait: it notifies the
+        screen, where a person can start the drain."""
         self.on_unfit()
         return ""
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long. True when it was stopped meanwhile."""
+        """Wait for `seconds`. True when it was stopped in the meantime."""
         with self._changed:
             return self._changed.wait_for(lambda: self._stopping, seconds)
 
     def stop(self) -> None:
-        """Leave the rest out."""
+        """Send no further batch, for good."""
         with self._changed:
             self._stopping = self._going = True
             self._changed.notify_all()
 
     def wait_while_paused(self) -> bool:
-        """Between two batches: waits while it is paused. False when it was stopped."""
+        """Between two batches: wait while paused. False when stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._going)
         return not self._stopping
 
 
 def nodes_by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
-    """Nodes that are set aside, by why."""
+    """Nodes that are set aside, grouped by reason."""
     found: dict[str, list[str]] = {}
     for node, why in aside.items():
         found.setdefault(why, []).append(node)
@@ -164,7 +164,7 @@ def nodes_by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def results_of(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, SendResult]:
-    """What each target's command said. Only what Slurm said of this very target counts as failed."""
+    """The result of each target from the answers to its commands. Only an error that names it counts as failed."""
     results: dict[str, SendResult] = {}
     unseen = (known := BY_ID.get(change.action)) is not None and known.unverifiable
     taken = SendResult("sent", "exit status 0; no reading shows what it did") if unseen else SendResult("pending")
@@ -187,7 +187,7 @@ def results_of(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, 
 
 
 def _both(before: SendResult, after: SendResult) -> SendResult:
-    """What became of a target of two commands: where one went and the other did not, it was done by half."""
+    """The result of a target of two commands; `unknown` where only one of them succeeded."""
     if before.state == after.state:
         return after
     why = next(one.why for one in (after, before) if one.state not in {"pending", "sent"})
@@ -203,7 +203,7 @@ def pending_targets(
     failure: str,
     since: float,
 ) -> tuple[PendingTarget, ...]:
-    """What of a batch a later reading has to prove."""
+    """The targets of a batch that a later reading must verify."""
     said = {target: one.err for one in sent if one.rc != 0 for target in one.targets}
     return tuple(
         PendingTarget(plan=plan.id, action=batch.action, kind=plan.action.kind, target=target,
@@ -215,7 +215,7 @@ def pending_targets(
 
 
 def journal_row(row: Row, action: Action | None = None) -> dict[str, Any]:
-    """What the journal keeps of a target as it was: enough to undo it by hand."""
+    """A target before the change, as the journal stores it: enough to undo the change by hand."""
     had = {} if action is None or action.value is None else {"value": action.value.current(row)}
     return {**_noted(row), **had}
 
@@ -245,22 +245,22 @@ def _noted(row: Row) -> dict[str, Any]:
 
 
 def journal_results(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
-    """The results as the journal holds them."""
+    """The results as the journal stores them."""
     return {target: journal_result(result) for target, result in results.items()}
 
 
 def journal_result(one: SendResult | Settled) -> dict[str, Any]:
-    """What became of one target as the journal holds it."""
+    """The result of one target as the journal stores it."""
     return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
 
 def journal_replies(sent: Sequence[Sent]) -> list[dict[str, Any]]:
-    """What each command said, as the journal holds it."""
+    """The answer to each command as the journal stores it."""
     return [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in sent]
 
 
 def interrupted_result(progress: Progress) -> dict[str, Any]:
-    """The result of a send that the error which is on its way up now has cut off: as far as it is known."""
+    """The result of a send that the exception being handled has interrupted, as far as it is known."""
     error = sys.exc_info()[1]
     failure = f"cut off: {type(error).__name__}: {error}"[:300]
     unknown = dict.fromkeys(progress.intent["targets"], SendResult("unknown", failure))
@@ -268,7 +268,7 @@ def interrupted_result(progress: Progress) -> dict[str, Any]:
 
 
 def batches_of(plan: Plan, change: Change) -> list[Change]:
-    """What is sent in one go: all of it, a step of a wave, or so many at a time where it kills."""
+    """The batches of a change: all of it, the steps of the waves, or `Guard.batch` targets each where it kills work."""
     if plan.waves is not None:
         left = frozenset(change.targets)
         parts = [[one for one in step if one in left] for wave in plan.waves.waves for step in wave.steps]
@@ -280,7 +280,7 @@ def batches_of(plan: Plan, change: Change) -> list[Change]:
 
 
 def subset(change: Change, targets: Sequence[str]) -> Change:
-    """The same change of fewer nodes or jobs."""
+    """The same change for a subset of its targets."""
     wanted = frozenset(targets)
 
     def of(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""From a Cluster and explicit names to a Plan or a Refusal: what acts, what is left alone and why, what must be typed.
-
-Pure. Only the gate calls it, and only what it makes can be sent.
+"""Makes a Plan or a Refusal from a Cluster and explicit names: targets acted on, targets skipped and why, what must be
+typed. Pure. Only the gate calls it, and only its plans can be sent.
 """
 
 from __future__ import annotations
@@ -58,9 +57,13 @@ def make_plan(
     if action.kind == "user" and extra.faults:
         return Refusal(extra.faults[0])
     if action.kind == "user":
-        # No poll has them: what was read for this action is all there is.
+        # No poll reads users: only what was read for this action is known.
         cluster = msgspec.structs.replace(cluster, users=extra.rows, known=cluster.known | {"users"})
-    why = rights.refused(action, cluster.rights) or _unfit(action, targets, cluster) or _lacking(action, options)
+    why = (
+        rights.refused(action, cluster.rights)
+        or _invalid_targets(action, targets, cluster)
+        or _invalid_options(action, options)
+    )
     if why is None and action.creates is not None:
         why = action.creates.invalid(cluster, targets, options, now)
     if why:
@@ -83,26 +86,26 @@ def make_plan(
         skipped += [Skip(target, why) for target, why in left.items()]
         acting = {target: row for target, row in acting.items() if target not in left}
     try:
-        given = _given(action, options, acting, now)
+        given = _values_of(action, options, acting, now)
     except ValueError as error:
         return Refusal(str(error))
     if action.value is not None:
-        vain = _vain(action.value, acting, given)
+        vain = _unchanged(action.value, acting, given)
         skipped += [Skip(target, why) for target, why in vain.items()]
         acting = {target: row for target, row in acting.items() if target not in vain}
     options = msgspec.structs.replace(options, values=given)
     checks = (
         preflight.run_checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
     )
-    bad = _found(checks, "bad", acting)
-    # What Slurm would refuse stays out whatever is broken; what only speaks against it, unless the glass is.
-    out = _found(checks, "refused", acting) | ({} if options.break_glass else bad)
+    bad = _findings(checks, "bad", acting)
+    # Targets that Slurm would refuse are always skipped; bad findings can be overridden by breaking the glass.
+    out = _findings(checks, "refused", acting) | ({} if options.break_glass else bad)
     skipped += [Skip(target, text) for target, text in out.items()]
     acting = {target: row for target, row in acting.items() if target not in out}
     checks = tuple(check for check in checks if check.target not in out)
     if not acting or (skipped and action.creates is not None):
         return Refusal(by_reason(skipped, action.kind), tuple(skipped), can_break_glass=bool(bad))
-    jobs = _hits(action, acting, cluster, now)
+    jobs = _jobs_hit(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
     hidden = hidden_jobs.on(cluster, acting) if action.kind == "node" else ()
     shares, confirm, inside = confirmation.required(action, acting, cluster, checks, guard, scopes, now,
@@ -123,7 +126,7 @@ def make_plan(
             if isinstance(row, Reservation)
         )
     ):
-        # Sooner: Slurm kills what runs in it then (ResvOverRun).
+        # An earlier end: Slurm kills the jobs that run in it then (ResvOverRun).
         confirm = Confirmation("count", len(acting))
     if (
         action.creates is not None
@@ -152,19 +155,19 @@ def make_plan(
 
 
 def next_state_drift(plan: Plan, target: str, now: Row | None) -> Drifted | None:
-    """What keeps a target from getting what was shown, as it is now; None where it would get that."""
+    """The drift of a target that would come back from a reboot in another state than shown; None for no drift."""
     if plan.action.id not in {"reboot", "reboot-now"} or now is None:
         return None
     assert isinstance(now, Node)
-    shown, to = plan.change.next_state[target], _next(now, plan.options)
+    shown, to = plan.change.next_state[target], _state_after_reboot(now, plan.options)
     if to == shown:
         return None
     why = f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
     return apply_rules(plan.action, [("next_down" if to == "DOWN" else "next_resume", why)])
 
 
-def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
-    """Target to what it is given, in full: its own where there is one, else what all are given."""
+def _values_of(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
+    """Target to its complete value: its own where there is one, else the common one."""
     value = action.value
     if value is None:
         return {}
@@ -178,8 +181,8 @@ def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float
     return made
 
 
-def _vain(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> dict[str, str]:
-    """The targets that have already what they would be given, or are given nothing."""
+def _unchanged(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> dict[str, str]:
+    """Targets that have the value already or get none, and why."""
     found = {}
     for target, row in rows.items():
         if target not in given:
@@ -189,8 +192,8 @@ def _vain(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> di
     return found
 
 
-def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> dict[str, str]:
-    """Target to all that was found of it at this level."""
+def _findings(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> dict[str, str]:
+    """Target to all its findings of this level, as text."""
     found: dict[str, list[str]] = {}
     for check in checks:
         if check.level == level and check.target in acting:
@@ -199,9 +202,9 @@ def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> di
 
 
 def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
-    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word.
+    """The plan with the person's reason and the complete Change, exactly as it will be sent.
 
-    Raises ValueError where what was typed for the reason is a filter. What an undo puts back was typed by no one.
+    Raises ValueError where the typed reason is a filter; the reason of an undo is not typed and is not checked.
     """
     why = clean_reason(reason or "") or None
     given = plan.options.prefilled_reason
@@ -217,7 +220,7 @@ def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
 
 
 def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
-    """The Change of a plan for these of its targets, as they are now. Without a reason `…` stands for it."""
+    """The Change of a plan for these targets, from their current rows. `…` stands for a missing reason."""
     action, options = plan.action, plan.options
     reason = (why or "…") if action.needs_reason or options.reasons else None
     change = Change(
@@ -232,12 +235,16 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
         return user_actions.complete_change(change, rows, options.settings)
     match action.id:
         case "drain" | "down" | "reboot" | "reboot-now":
-            kept = {target: text for target in targets if (text := _kept(rows[target], reason or "", options))}
+            kept = {
+                target: text for target in targets if (text := _keep_old_reason(rows[target], reason or "", options))
+            }
             change = replace(change, reasons=kept)
             if action.id == "drain":
                 return replace(change, resume_after_s=options.resume_after_s)
             if action.id in {"reboot", "reboot-now"}:
-                return replace(change, next_state={target: _next(rows[target], options) for target in targets})
+                return replace(
+                    change, next_state={target: _state_after_reboot(rows[target], options) for target in targets}
+                )
             return change
         case "take" | "silence":
             comment = f"{TAKEN}{why or _ON_IT}" if action.id == "take" else reason or ""
@@ -250,58 +257,58 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
 
 
 def silence_duration_s(plan: Plan) -> int:
-    """Seconds that a silence of this plan lasts."""
+    """Duration (seconds) of a silence of this plan."""
     usual = plan.guard.take_s if plan.action.id == "take" else plan.guard.silence_s
     return plan.options.seconds or usual
 
 
-def _kept(row: Row, reason: str, options: Options) -> str | None:
-    """A node's own reason where it is not just the new one: what stood there while it was out of service is kept."""
+def _keep_old_reason(row: Row, reason: str, options: Options) -> str | None:
+    """The reason for a node where it differs from the common one: it keeps the old reason of a node that is out."""
     assert isinstance(row, Node)
     own, old = options.reasons.get(row.name), row.reason
     reason = own or reason
     if not old or row.display not in UNAVAILABLE or reason in old:
-        # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
+        # A node in service may still carry the reason of its last drain (24.11 never clears it): ignore it.
         return old if old and row.display in UNAVAILABLE and reason and reason in old else own
     by = f" by {row.reason_by}" if row.reason_by else ""
     was = f" [was{by}: {old}]"
-    # However long the new one is: half of the room is for what stood there.
+    # Half of the length is reserved for the old reason, however long the new one is.
     was = was if len(was) <= REASON_CAP // 2 else f"{was[: REASON_CAP // 2 - 2]}…]"
     return f"{reason[: REASON_CAP - len(was)]}{was}"
 
 
-def _next(row: Row, options: Options) -> str:
-    """How a node comes back from a reboot: RESUME would clear the drain that somebody put on it, and its reason."""
+def _state_after_reboot(row: Row, options: Options) -> str:
+    """The state of a node after its reboot. DOWN keeps an existing drain and its reason; RESUME would clear them."""
     assert isinstance(row, Node)
     if options.next_state is not None:
         return options.next_state
     return "DOWN" if row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags) else "RESUME"
 
 
-def _lacking(action: Action, options: Options) -> str | None:
-    """What must be said beside the targets and was not."""
+def _invalid_options(action: Action, options: Options) -> str | None:
+    """Why the options do not fit the action: one is missing, or one is not accepted."""
     if action.value is not None and options.value is None and not options.values:
         return f"a {action.value.noun} is required: {action.value.example}"
     if action.value is None and (options.value is not None or options.values):
         return f"{action.label} takes no value"
     if options.settings and action.creates is None and action.kind != "user":
-        return _takes_no(action, next(iter(options.settings)))
+        return _option_refused(action, next(iter(options.settings)))
     known = ("resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
     for name in sorted(given.difference(action.option_fields)):
-        return _takes_no(action, OPTION_OF[name])
+        return _option_refused(action, OPTION_OF[name])
     return None
 
 
-def _takes_no(action: Action, option: str) -> str:
-    """An option that this action does not take, as it was typed, and those that it does."""
+def _option_refused(action: Action, option: str) -> str:
+    """The text for an option that this action does not accept, with those that it does."""
     takes = [f"--{OPTION_OF[name]}" for name in action.option_fields]
     takes += ["--value"] if action.value is not None else []
     return f"{action.label} takes no --{option}; it takes {', '.join(takes) or 'no options'}"
 
 
-def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
-    """What is wrong with the targets as a whole: every one must be a name that this cluster knows, each once."""
+def _invalid_targets(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
+    """Why the targets are invalid: each must be a name that the cluster knows, and be named once."""
     kind = action.kind
     if not targets:
         return f"no {kind}s were named"
@@ -319,8 +326,8 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
     return None
 
 
-def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[JobHit, ...] | None:
-    """The jobs on the nodes acted on, or the running ones that are themselves killed."""
+def _jobs_hit(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[JobHit, ...] | None:
+    """The jobs on the target nodes, or the running target jobs that are killed; None where jobs were never read."""
     if action.kind not in {"node", "job"}:
         return ()
     if "jobs" not in cluster.known:

@@ -1,8 +1,8 @@
-"""What is looked at before an action: may this target be acted on, and what should the person know first. Pure.
+"""Pre-flight checks before an action: may this target be acted on, and what should the person know first. Pure.
 
-A check that is `bad` keeps its target out unless the glass is broken. Facts that are missing or old are `unknown`: that
-is said, never a refusal, and nothing is called fine on them. XIDs are judged as everywhere else: by the policy, since
-the boot and since the node was put back the last time (`console.health.inconsistencies`).
+A `bad` finding keeps its target out unless the glass is broken. Missing or old facts are `unknown`: they are reported,
+they refuse nothing, and nothing passes on them. XIDs count by the policy, since the boot and since the last return of
+the node to service (`console.health.inconsistencies`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from widgets.units import duration, plural, when
 from . import fitness, node_checks, preflight_values
 from .preflight_reads import PreflightContext
 
-#: A job that was requeued so often before is told of.
+#: Number of earlier requeues from which a job gets a warning.
 RESTARTS = 3
-#: The owner's own hold, as Slurm calls it.
-_OWNERS = "JobHeldUser"
-#: What Slurm itself writes when it takes a node out, how serious that is, and what it means.
+#: Slurm's reason for a hold by the owner.
+_OWNER_HOLD = "JobHeldUser"
+#: Reasons that Slurm itself writes when it takes a node out, with level and meaning.
 _SLURM: tuple[tuple[str, Level, str], ...] = (
     (r"kill task failed", "warn", "a process of a job would not die: see that none is left, and what it hung on"),
     (r"\w*(prolog|epilog)", "warn", "the site's prolog or epilog failed: its log says why"),
@@ -39,9 +39,9 @@ _SLURM: tuple[tuple[str, Level, str], ...] = (
     (r"(scheduled )?reboot timed out|resumetimeout", "warn", "it did not come back in time"),
     (r"not responding", "note", "slurmd did not answer"),
 )  # fmt: skip
-_SLURM_SAYS = tuple((re.compile(rf"\s*{pattern}", re.I), level, meaning) for pattern, level, meaning in _SLURM)
-#: Why Slurm keeps a job back, other than by somebody's hold.
-_SLURM_HOLDS: Mapping[str, str] = {
+_SLURM_REASONS = tuple((re.compile(rf"\s*{pattern}", re.I), level, meaning) for pattern, level, meaning in _SLURM)
+#: Reasons of holds that Slurm set itself.
+_SLURM_HOLD_REASONS: Mapping[str, str] = {
     "JobHoldMaxRequeue": "Slurm held it: it was requeued as often as is allowed",
     "launch failed requeued held": "Slurm held it: its launch failed, on that node it would again",
 }
@@ -58,13 +58,13 @@ def run_checks(
     mono: float | None = None,
     values: Mapping[str, str] | None = None,
 ) -> tuple[Check, ...]:
-    """Everything that was found of these targets, in their order. What concerns all of them has "" for its target.
+    """All findings of these targets, in their order. A finding of all targets has "" for its target.
 
-    `mono` is the clock that ages are read by; without it the newest reading tells how late it is. `values` is what
-    each target is to be given.
+    `mono` is the monotonic time for ages; without it ages count from the newest reading. `values` is the new value of
+    each target.
     """
-    look = _LOOKS.get(action.id)
-    if look is None:
+    check = _CHECKS.get(action.id)
+    if check is None:
         return ()
     xids: dict[str, list[Xid]] = {}
     good = fresh(cluster, now, mono)
@@ -76,13 +76,13 @@ def run_checks(
     if action.kind == "node" and not good.nodes:
         found.append(Check("", "unknown", "what Slurm says of the nodes is old", "nodes-old"))
     if action.id in {"down", "reboot-now"}:
-        found += _deaths(rows, known)
+        found += _killed_jobs(rows, known)
     for row in rows.values():
-        look(row, known, found)
+        check(row, known, found)
     return tuple(found)
 
 
-# -- nodes that come back ---------------------------------------------------------------------------------------------
+# -- nodes that return to service --------------------------------------------------------------------------------------
 
 
 def _resume(node: Node, known: PreflightContext, found: list[Check]) -> None:
@@ -94,7 +94,7 @@ def _resume(node: Node, known: PreflightContext, found: list[Check]) -> None:
         found.append(Check(node.name, "warn", "it is rebooting now", "rebooting"))
     elif "REBOOT_REQUESTED" in node.flags:
         found.append(Check(node.name, "warn", "a reboot is asked for: a resume calls it off", "reboot-cancelled"))
-    _back(node, known, found)
+    _return_to_service(node, known, found)
 
 
 def _undrain(node: Node, known: PreflightContext, found: list[Check]) -> None:
@@ -102,32 +102,32 @@ def _undrain(node: Node, known: PreflightContext, found: list[Check]) -> None:
         found.append(Check(node.name, "note", "it is down and stays down: only the drain is taken off", "stays-down"))
     elif "NOT_RESPONDING" in node.flags:
         found.append(Check(node.name, "note", "it does not answer: no work starts before it does", "not-responding"))
-    _back(node, known, found)
+    _return_to_service(node, known, found)
 
 
 def _cancel_reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
-    # A reboot that was asked for without a drain leaves its node in service: then nothing comes back.
+    # A node whose reboot was requested without a drain is still in service and needs no check.
     if "DRAIN" in node.flags:
         found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason", "drain-goes"))
-        _back(node, known, found)
+        _return_to_service(node, known, found)
 
 
-def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
-    """What holds for every node that is to take work again."""
+def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) -> None:
+    """Checks of every node that is to take work again."""
     if not {"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"}.isdisjoint(node.flags):
         found.append(Check(node.name, "note", "powered off: Slurm powers it up when work comes", "powered-off"))
     elif "POWERING_UP" in node.flags:
         found.append(Check(node.name, "note", "it is powering up", "powering-up"))
     if "COMPLETING" in node.flags:
         found.append(Check(node.name, "warn", "a job is still ending there (COMPLETING)", "completing"))
-    _reserved(node, known, found)
+    _reservation(node, known, found)
     if node.reason is not None or node.reason_by is not None:
-        level, meaning = _slurm_says(node)
+        level, meaning = _slurm_reason(node)
         found.append(
             Check(
                 node.name,
                 level,
-                f"{_signed(node, known)}{meaning and f': {meaning}'}",
+                f"{_drained_by(node, known)}{meaning and f': {meaning}'}",
                 "reason",
                 (node.reason_by, node.reason),
             )
@@ -144,7 +144,7 @@ def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
     node_checks.check_health(node, known.cluster, known.now, known.fresh, found)
 
 
-def _signed(node: Node, known: PreflightContext) -> str:
+def _drained_by(node: Node, known: PreflightContext) -> str:
     """`drained by jdv (human) 1h 52m ago: "XID 79"`."""
     who = drain_reasons.who(node.reason_by, node.reason)
     by = f" by {node.reason_by}" if node.reason_by else ""
@@ -154,10 +154,10 @@ def _signed(node: Node, known: PreflightContext) -> str:
     return f"{node.display}{by}{kind}{ago}{said}"
 
 
-def _slurm_says(node: Node) -> tuple[Level, str]:
-    """How serious a reason is that Slurm itself gave, and what it means; a note without words for any other."""
+def _slurm_reason(node: Node) -> tuple[Level, str]:
+    """Level and meaning of a reason that Slurm itself set; ("note", "") for any other."""
     if node.reason is not None and drain_reasons.robot(node.reason_by, node.reason):
-        for pattern, level, meaning in _SLURM_SAYS:
+        for pattern, level, meaning in _SLURM_REASONS:
             if pattern.match(node.reason):
                 return level, meaning
     return "note", ""
@@ -173,12 +173,12 @@ def _drain(node: Node, known: PreflightContext, found: list[Check]) -> None:
         found.append(
             Check(node.name, "warn", f"{word}: a drain kills the jobs that wait for it there", "drain-kills", (power,))
         )
-    _kept(node, known, found)
-    _reserved(node, known, found)
+    _reason_kept(node, known, found)
+    _reservation(node, known, found)
 
 
 def _down(node: Node, known: PreflightContext, found: list[Check]) -> None:
-    _kept(node, known, found)
+    _reason_kept(node, known, found)
 
 
 def _reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
@@ -188,8 +188,8 @@ def _reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
                 node.name, "warn", "slurmd does not answer, and it is slurmd that reboots: use the BMC", "slurmd-silent"
             )
         )
-    _kept(node, known, found)
-    _reserved(node, known, found)
+    _reason_kept(node, known, found)
+    _reservation(node, known, found)
 
 
 def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
@@ -205,25 +205,25 @@ def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if "DRAIN" in node.flags:
         # Seen on 24.11.5 and 26.05.5, of POWER_DOWN and POWER_DOWN_ASAP alike.
         goes = "Slurm takes the drain off with the power, and the next job boots it: drain it again once it is off"
-        found.append(Check(node.name, "warn", f"{_signed(node, known)}; {goes}", "drain-lost"))
-    _reserved(node, known, found)
+        found.append(Check(node.name, "warn", f"{_drained_by(node, known)}; {goes}", "drain-lost"))
+    _reservation(node, known, found)
 
 
-def _kept(node: Node, known: PreflightContext, found: list[Check]) -> None:
+def _reason_kept(node: Node, known: PreflightContext, found: list[Check]) -> None:
     # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
     if node.reason and node.display in UNAVAILABLE:
         found.append(
             Check(
                 node.name,
                 "note",
-                f"{_signed(node, known)}; it is kept behind yours",
+                f"{_drained_by(node, known)}; it is kept behind yours",
                 "reason-kept",
                 (node.reason_by, node.reason),
             )
         )
 
 
-def _reserved(node: Node, known: PreflightContext, found: list[Check]) -> None:
+def _reservation(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if not node.reservation:
         return
     one = known.cluster.reservations.get(node.reservation)
@@ -240,8 +240,8 @@ def _reserved(node: Node, known: PreflightContext, found: list[Check]) -> None:
     )
 
 
-def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]:
-    """How many jobs Slurm kills when these nodes are set down."""
+def _killed_jobs(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]:
+    """The number of jobs that Slurm kills when these nodes are set down."""
     if not known.fresh.jobs:
         yield Check(
             "", "unknown", "how many jobs die is not known: the jobs were not read, or are old", "deaths-unknown"
@@ -301,7 +301,7 @@ def _hold(job: Job, known: PreflightContext, found: list[Check]) -> None:
                 "admin-hold",
             )
         )
-    if job.reason == _OWNERS:
+    if job.reason == _OWNER_HOLD:
         found.append(
             Check(job.id, "note", f"held by its owner, {job.user}, already: yours takes that over", "held-by-owner")
         )
@@ -309,9 +309,9 @@ def _hold(job: Job, known: PreflightContext, found: list[Check]) -> None:
 
 def _release(job: Job, known: PreflightContext, found: list[Check]) -> None:
     reason = job.reason or ""
-    if reason in _SLURM_HOLDS:
-        found.append(Check(job.id, "warn", _SLURM_HOLDS[reason], "held-by-slurm", (reason,)))
-    elif reason == _OWNERS:
+    if reason in _SLURM_HOLD_REASONS:
+        found.append(Check(job.id, "warn", _SLURM_HOLD_REASONS[reason], "held-by-slurm", (reason,)))
+    elif reason == _OWNER_HOLD:
         if job.user != known.user:
             found.append(Check(job.id, "note", f"held by its owner, {job.user}", "held-by-owner"))
     elif reason == "JobHeldAdmin":
@@ -320,8 +320,8 @@ def _release(job: Job, known: PreflightContext, found: list[Check]) -> None:
         found.append(Check(job.id, "note", "held by its own exit code (SPECIAL_EXIT)", "held-by-exit-code"))
 
 
-#: Action to what looks at one of its targets. Any other hides nothing that the preview does not tell.
-_LOOKS: Mapping[str, Callable[..., None]] = {
+#: Action to the check of one of its targets. Other actions need no check beyond their preview.
+_CHECKS: Mapping[str, Callable[..., None]] = {
     "resume": _resume,
     "undrain": _undrain,
     "cancel_reboot": _cancel_reboot,

@@ -1,6 +1,5 @@
-"""What is read on demand before an action is planned: the GPUs of nodes to come back, the details of jobs to requeue.
-
-It blocks, so it runs off the event loop; it never raises. For any other action nothing is read.
+"""What the pre-flight checks are given: the context, and what is read on demand before planning (the GPUs of nodes to
+return, the details of jobs to requeue). Reading blocks and never raises; run it off the event loop.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from console.health.inconsistencies import Fresh
 from console.health.xid_policy import Policy
 from console.runtime.null_sources import NoTelemetry
 
-#: Nodes whose GPUs, and jobs whose details, are read one by one; the rest is not looked at, and that is said.
+#: Most nodes whose GPUs, and jobs whose details, are read one by one. The rest is reported as not checked.
 NODES_MOST = 64
 JOBS_MOST = 32
-#: Nodes in one question, so that the deadline can come in between.
+#: Nodes in one query, so that the deadline can stop the reading in between.
 CHUNK = 32
 DEADLINE_S = 4.0
-#: After one of these the next question would fare alike.
+#: Faults after which the next query would fail too.
 _HOPELESS = frozenset({"timeout", "refused", "auth", "backoff"})
 _FAULTS_SHOWN = 3
-#: Actions after which a node takes work again: all of them are judged by the same facts.
+#: Actions after which a node takes work again; all need the same facts.
 RETURN_ACTIONS = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
 
 
 class PreflightContext(Struct, frozen=True):
-    """What the looks need besides the target."""
+    """What the checks need besides the target."""
 
     cluster: Cluster
     reads: PreflightReads
@@ -42,13 +41,13 @@ class PreflightContext(Struct, frozen=True):
     policy: Policy
     fresh: Fresh
     xids: Mapping[str, list[Xid]]
-    """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
+    """Target node to its XIDs; empty where XIDs are not known."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """Target to what it is to be given."""
+    """Target to its new value."""
 
     @property
     def user(self) -> str | None:
-        """Who the commands run as, None where that is not known."""
+        """The user that the commands run as, None where that is not known."""
         return None if self.cluster.rights is None else self.cluster.rights.user
 
 
@@ -70,8 +69,8 @@ def read_for(
 ) -> PreflightReads:
     """Read what the pre-flight of this action needs of those of the targets on which it would act.
 
-    No question begins after `deadline_s` seconds; one that is under way then ends at its own deadline. `resumed` is
-    when each node was put back the last time (`console.journal.past_actions.resumed`).
+    No query starts after `deadline_s` seconds; a running one ends at its own timeout. `resumed` is when each node
+    was last returned to service (`console.journal.past_actions.resumed`).
     """
     ends = mono() + deadline_s
     faults: list[str] = []
@@ -95,14 +94,14 @@ def read_for(
     return PreflightReads()
 
 
-#: What a pre-flight of nodes that come back is judged by, beside what Slurm says.
+#: Sources, besides Slurm, that the pre-flight of returning nodes uses.
 RETURN_SOURCES = frozenset({"prom.loads", "prom.trays", "prom.cooling", "prom.fabric", "prom.storage", "prom.checkups"})
 
 
 def read_returned(
     names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]
 ) -> PreflightReads:
-    """What the pre-flight of nodes needs that have come back just now."""
+    """Read what the pre-flight of nodes that have just returned needs."""
     faults: list[str] = []
     nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
     gpus = _gpus(nodes, telemetry, time.monotonic() + DEADLINE_S, time.monotonic, faults)
@@ -134,7 +133,7 @@ def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callab
 
 
 def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) -> T | None:
-    """The row of a target on which the action does something."""
+    """The row of a target, None where the action would leave it alone."""
     row = rows.get(target)
     return None if row is None or action.refuse(cluster, row) is not None else row
 
@@ -142,7 +141,7 @@ def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) 
 def _gpus(
     nodes: Sequence[Node], telemetry: Telemetry, ends: float, mono: Callable[[], float], faults: list[str]
 ) -> dict[str, tuple[Gpu, ...]] | None:
-    """Node to its GPUs; None where nothing could be read at all."""
+    """Node to its GPUs; None where nothing could be read."""
     wanted = [node.name for node in nodes if node.gpus != 0]
     if not wanted or isinstance(telemetry, NoTelemetry):
         return None
@@ -182,7 +181,7 @@ def _details(
             found[job] = transport.job_detail(job)
         except SourceFault as error:
             faults.append(str(error.fault))
-            # A job that is gone is that one job's affair.
+            # A job that is gone does not stop the reading of the others.
             if error.fault.kind in _HOPELESS:
                 break
         except Exception as error:
@@ -193,7 +192,7 @@ def _details(
 
 
 def _few(faults: Sequence[str]) -> tuple[str, ...]:
-    """Each fault once, and not more than can be read."""
+    """Each fault once, at most `_FAULTS_SHOWN` of them and a count of the rest."""
     each = list(dict.fromkeys(faults))
     more = [f"and {len(each) - _FAULTS_SHOWN:,} faults more"] if len(each) > _FAULTS_SHOWN else []
     return (*each[:_FAULTS_SHOWN], *more)

@@ -1,4 +1,9 @@
-"""What is looked at before something is set on jobs and nodes, or a job is stopped or signalled. Pure."""
+"""Pre-flight checks before a value is set on jobs or nodes, a job is suspended or signalled, or a reservation is
+deleted. Pure.
+
+Seen on 24.11.5 and 26.05.5: Slurm refuses to delete a reservation ("Requested reservation is in use") while any job
+asks for it, a waiting one too.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +20,10 @@ from widgets.units import duration, when
 
 from .preflight_reads import PreflightContext
 
-#: Seconds that a running job must keep: a preview may be so old when it is confirmed, and what ends a job at once is a
-#: cancel, which asks for a count.
+#: Seconds that a lower limit must leave a running job: a preview may be that old when it is confirmed, and ending a job
+#: at once is a cancel, which needs the count typed.
 MIN_REMAINING_S = 600
-#: Signals that a process without a handler survives.
+#: Signals that do not end a process without a handler.
 _HARMLESS = frozenset({"CONT"})
 #: Jobs that are named of those that bind a reservation.
 _JOBS_NAMED = 5
@@ -29,7 +34,7 @@ _JOBS_NAMED = 5
 
 def _timelimit(job: Job, known: PreflightContext, found: list[Check]) -> None:
     given = known.values.get(job.id, "")
-    # Without a limit no end is known: it lies behind the begin of everything that is booked, now or later.
+    # Without a limit the job may run into every reservation, now or later.
     limit = math.inf if given == UNLIMITED else duration_s(given)
     if limit is None:
         return
@@ -64,7 +69,7 @@ def _timelimit(job: Job, known: PreflightContext, found: list[Check]) -> None:
 
 
 def _kills(job: Job, limit: float, known: PreflightContext, found: list[Check]) -> bool:
-    """True, and said, where a lower limit would end a job that runs."""
+    """True, with a finding, where a lower limit would end a running job soon, or may."""
     if limit == math.inf or (job.time_limit_s is not None and limit >= job.time_limit_s):
         return False
     if job.started is None:
@@ -92,7 +97,7 @@ def _kills(job: Job, limit: float, known: PreflightContext, found: list[Check]) 
 
 
 def _crosses(job: Job, limit: float, one: Reservation, known: PreflightContext) -> str:
-    """A running job that would still be there when a reservation of its nodes begins."""
+    """Warning text for a running job that may run into a reservation of its nodes; "" for none."""
     if job.started is None or one.starts is None or job.started + limit <= one.starts:
         return ""
     both = frozenset(names_in(job.nodes)) & frozenset(names_in(one.nodes))
@@ -103,7 +108,7 @@ def _crosses(job: Job, limit: float, one: Reservation, known: PreflightContext) 
 
 
 def _before(job: Job, limit: float, one: Reservation, known: PreflightContext) -> str:
-    """A waiting job that can no longer end before a reservation of its partition begins."""
+    """Warning text for a waiting job that can no longer end before a reservation of its partition; "" for none."""
     part = known.cluster.partitions.get(job.partition or "")
     if part is None or one.starts is None or known.now + limit <= one.starts:
         return ""
@@ -199,7 +204,7 @@ def _exclude(job: Job, known: PreflightContext, found: list[Check]) -> None:
         )
 
 
-# -- what stops and signals -------------------------------------------------------------------------------------------
+# -- suspend, signal, features -----------------------------------------------------------------------------------------
 
 
 def _suspend(job: Job, _: PreflightContext, found: list[Check]) -> None:

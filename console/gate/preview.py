@@ -23,9 +23,9 @@ from widgets.units import UNKNOWN, duration, plural
 
 from . import impact
 
-#: What a screen shows of each sort.
+#: Most facts of one kind on a screen.
 GROUPS_SHOWN = 6
-#: Longer node sets are cut where they only say whom a line is about; "now" names every target.
+#: Node sets longer than this (characters) are cut in labels; "now" names every target.
 _NAMES_CAP = 48
 #: What is listed one by one of each on a screen.
 JOBS_SHOWN = 10
@@ -47,7 +47,7 @@ _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 class Fact(Struct, frozen=True):
-    """One thing to know. `role` is how it is to be painted where there are colours."""
+    """One line of the preview. `role` is its colour role."""
 
     label: str
     text: str
@@ -124,7 +124,7 @@ def _wrapped(told: str, room: int) -> list[str]:
 
 
 def text(plan: Plan, cells: int | None = None) -> list[str]:
-    """It without colours, uncut where no width is given. The first line is the title."""
+    """The preview without colours, uncut where no width is given. The first line is the title."""
     told = rows(plan, None if cells is None else cells - 2)
     return [title(plan), *(f"  {fact.label:<{LABEL}}{fact.text}" for fact in told)]
 
@@ -133,7 +133,7 @@ def text(plan: Plan, cells: int | None = None) -> list[str]:
 
 
 def _changed(plan: Plan, whole: bool) -> list[str]:
-    """Why this is asked again: what differs from the preview before."""
+    """What changed since the previous preview, where the plan is confirmed again."""
     groups: dict[str, list[str]] = {}
     for target, why in plan.changed.items():
         groups.setdefault(why, []).append(target)
@@ -141,7 +141,7 @@ def _changed(plan: Plan, whole: bool) -> list[str]:
 
 
 def _now(plan: Plan, whole: bool) -> list[Fact]:
-    """The targets, each under the state it is in."""
+    """The targets, grouped by state."""
     kind = plan.action.kind
     if kind == "alert":
         return alerts(plan, whole)
@@ -158,7 +158,7 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
 
 
 def alerts(plan: Plan, whole: bool) -> list[Fact]:
-    """The alerts by name, and the silences that will keep them quiet."""
+    """The alerts by name, and the silences that will suppress them."""
     names: dict[tuple[str, str], list[Alert]] = {}
     for row in plan.rows.values():
         if isinstance(row, Alert):
@@ -180,7 +180,7 @@ def alerts(plan: Plan, whole: bool) -> list[Fact]:
 
 
 def silences(plan: Plan, whole: bool) -> list[Fact]:
-    """Silences to be lifted: whose, why, of what, and what rings again."""
+    """Silences to be expired: author, comment, matchers, and the alerts that fire again."""
     made = []
     for target, row in plan.rows.items():
         if not isinstance(row, Silence):
@@ -199,11 +199,11 @@ def silences(plan: Plan, whole: bool) -> list[Fact]:
     return [*made, Fact("now", f"and {counted(left, 'silence')} more", "text-dim")] if left > 0 else made
 
 
-# -- what was looked at -----------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------
 
 
 def _checks(plan: Plan, whole: bool) -> list[Fact]:
-    """The checks, equal ones of many targets as one, the worst first."""
+    """The checks, grouped where they are equal, the worst first."""
     groups: dict[tuple[str, str], list[str]] = {}
     for check in plan.checks:
         groups.setdefault((check.level, check.text), []).append(check.target)
@@ -230,7 +230,7 @@ def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool
 
 
 def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
-    """What a partition loses, and what the guard says of it."""
+    """The loss of a partition, and the limit of the guard that it exceeds."""
     guard, pct = plan.guard, 100 * share.fraction
     if share.newly_out > guard.share_nodes:
         if pct > guard.break_pct:
@@ -245,8 +245,8 @@ def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
 
 
 def _jobs(plan: Plan, whole: bool) -> list[Fact]:
-    """The jobs it touches, and what becomes of them."""
-    # What is written into a node touches no job.
+    """The jobs affected, and what happens to them."""
+    # A value set on a node affects no job.
     if plan.action.kind not in {"node", "job"} or (plan.action.value is not None and not plan.kills):
         return []
     label, role = ("kills", "bad") if plan.kills else ("running there", "")
@@ -286,7 +286,7 @@ def _hit(job: JobHit, whole: bool) -> str:
     return f"{job.id} {job.user} {job.name if whole else job.name[:24]}  {nodes}  {gpus}  {done}, {left}"
 
 
-# -- what comes of it, and what does not ------------------------------------------------------------------------------
+# -- what changes, and what is skipped ------------------------------------------------------------------------------
 
 
 def _comes(plan: Plan, whole: bool) -> list[Fact]:
@@ -326,7 +326,7 @@ def _told(text: str | None) -> str:
 
 
 def _next(plan: Plan, target: str, state: str) -> tuple[str, str]:
-    """In which state a node comes back from its reboot, and why in that."""
+    """The state of a node after its reboot, and why."""
     row = plan.rows.get(target)
     assert isinstance(row, Node)
     out = row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags)
@@ -369,7 +369,7 @@ def _reasons(plan: Plan, whole: bool) -> list[Fact]:
 
 
 def target_names(plan: Plan, targets: Sequence[str], whole: bool) -> str:
-    """Whom a line is about, as people read it: ids of alerts and silences mean nothing to them."""
+    """Targets as people know them: alerts by name and node, silences by author, never by id."""
     kind = plan.action.kind
     if kind == "alert":
         alerts = [plan.cluster.alerts[target] for target in targets if target in plan.cluster.alerts]
@@ -383,19 +383,19 @@ def target_names(plan: Plan, targets: Sequence[str], whole: bool) -> str:
 
 
 def folded_nodes(nodes: Sequence[str], whole: bool) -> str:
-    """A node set, on a screen never a very long one."""
+    """A folded node set, cut where it is long and not `whole`."""
     every = fold(nodes)
-    # Only the beginning of a large set is folded twice.
+    # Only the first names of a large set are folded again.
     return every if whole or len(every) <= _NAMES_CAP else f"{fold(nodes[:4])} and {len(nodes) - 4:,} more"
 
 
 def all_targets(targets: Sequence[str], kind: Kind, whole: bool) -> str:
-    """Targets, jobs by their ids: on a screen the first of them."""
+    """Targets by name; only the first of them unless `whole`."""
     return target_list(targets, kind, len(targets)) if whole else target_list(targets, kind)
 
 
 def capped(made: list[Fact], whole: bool) -> list[Fact]:
-    """Not more of one sort than can be read; what is left out is counted."""
+    """At most GROUPS_SHOWN facts of one kind; the rest is counted."""
     if whole or len(made) <= GROUPS_SHOWN:
         return made
     shown = made[: GROUPS_SHOWN - 1]
@@ -414,7 +414,7 @@ def first_names(names: Sequence[str], whole: bool = False) -> str:
 
 
 def time_after(plan: Plan, seconds: int) -> str:
-    """The moment so many seconds after the plan was made, as far as its facts tell the time."""
+    """The time (text) `seconds` after the plan was made, by the clock of its facts."""
     newest: Iterable[float] = (one.read_mono for one in plan.cluster.sources.values() if one.read_mono is not None)
     at = plan.cluster.at + max(0.0, plan.made - max(newest, default=plan.made))
     return time_text(at + seconds)

@@ -1,6 +1,6 @@
-"""Says beforehand what Slurm would refuse: the words of a grey key, and of a refusal. Not known is not refused.
+"""Predicts which actions Slurm would refuse to this person. Unknown rights refuse nothing.
 
-It is a hint from a reading that may be minutes old; Slurm decides.
+The prediction comes from a reading that may be minutes old; Slurm decides.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collectors.model import Job, Rights
 from console.actions.action import Action, Row
 
-#: Levels to what they suffice for.
+#: Level of rights to the kinds of targets that it may change.
 _SUFFICE = {
     **dict.fromkeys(
         ("root", "SlurmUser", "Administrator"), frozenset({"node", "job", "partition", "reservation", "user"})
@@ -23,11 +23,11 @@ def refused(action: Action, rights: Rights | None, row: Row | None = None) -> st
     Without a row an action on jobs is refused only where it would be on the person's own jobs too.
     """
     if rights is None or action.result_kind in {"alert", "silence"} or action.argv:
-        return None  # of a site's own program Slurm's rights say nothing
+        return None  # Slurm's rights do not apply to Alertmanager or to a site's own program
     if (rights.nodes if action.result_kind in {"node", "partition"} else rights.jobs) is not False:
         return None
     if action.result_kind in _SUFFICE.get(rights.level, ()):
-        # The level would do: it is the site's prefix that stands before it.
+        # The level is enough, so the site's command prefix (sudo) refuses it.
         return f"{action.label} is refused: {rights.why}"
     you = rights.level if rights.level in _SUFFICE else f"{rights.user} ({rights.level})"
     if action.kind != "job":

@@ -1,7 +1,7 @@
-"""What lies between the steps of a mass return: the look before each, the waiting until a wave has registered and been
-looked at, and the ramp.
+"""A roll-out: nodes return to service in waves. Checks nodes before each step, waits until a wave has registered,
+checks it, and keeps the power ramp.
 
-Only the gate uses it, in the thread that sends. It sends nothing itself.
+Only the gate uses it, in the sending thread. It sends nothing itself.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from .outcome import Outcome, Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
 from .target_reads import TargetReaders
 
-#: Seconds that the telemetry of nodes which came back is waited for; after that it is unknown, and that is said.
+#: Longest wait (seconds) for telemetry of returned nodes; after that their fitness is reported as unknown.
 TELEMETRY_WAIT_S = 120.0
-#: Seconds that the facts about a step which is to go out may take to be read anew; then they are judged as they are.
+#: Longest wait (seconds) for new readings before a step; then the readings at hand are used.
 REREAD_WAIT_S = 5.0
-#: Between two looks at the nodes, and at their telemetry.
+#: Seconds between two readings of the nodes, and of their telemetry.
 POLL_S, TELEMETRY_POLL_S = 1.0, 5.0
-#: An XID may be told of so much later than it happened: what came shortly before the preview counts too.
+#: Seconds by which an XID may be reported late: XIDs shortly before the preview count too.
 _LATE_S = 180.0
-#: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
+#: Reads what the pre-flight of these nodes needs, as recent as possible. Blocks. Raises SourceFault.
 Reread = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
 
 
 class RolloutGate(Protocol):
-    """What a roll-out asks of the gate that started it."""
+    """What a roll-out uses of the gate that started it."""
 
     @property
     def reread(self) -> Callable[..., Any] | None:
-        """Reads what the pre-flight needs anew, between two waves."""
+        """Reads again what the pre-flight needs, between two waves."""
 
     def note(self, settled: Sequence[Settled], **more: str) -> str:
         """Write what was settled into the journal. Returns a warning, "" when all is well."""
@@ -72,7 +72,7 @@ class RolloutGate(Protocol):
 
 
 class Rollout:
-    """One mass return on its way."""
+    """One roll-out in progress."""
 
     def __init__(
         self,
@@ -91,29 +91,29 @@ class Rollout:
         self._at = 0
         progress.wave = self._head
         self._failed: dict[str, str] = {}
-        """Nodes of the wave that Slurm would not take back."""
+        """Nodes of the wave that Slurm refused, and why."""
         self._count = 0
-        """Nodes of the wave that were sent."""
+        """Number of nodes of the wave that were sent."""
         self._looked: dict[str, str] = {}
-        """Of the step that is to go out: nodes that are not fit, and why."""
+        """Nodes of the next step that failed the pre-flight, and why."""
         self._unsent: dict[str, str] = {}
-        """The same of the whole wave, once its steps are out."""
+        """The same for the steps of this wave that were sent."""
         self._sent: tuple[PendingTarget, ...] = ()
-        """Nodes of the wave that are waited for."""
+        """Nodes of the wave that have not registered yet."""
         self._behind: tuple[PendingTarget, ...] = ()
-        """Nodes of earlier waves that did not register in time: they may come yet."""
+        """Nodes of earlier waves that did not register in time and may still do so."""
         self._blind = ""
-        """Why a step went out without having been looked at."""
+        """Why a step was sent without a check."""
         self._steps: list[tuple[float, float]] = []
         self._not_before = float("-inf")
         self._since = clock.now() - max(0.0, clock.mono() - plan.made) - _LATE_S
-        """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
+        """XIDs count from this time (epoch); earlier ones were checked at planning, if they were known."""
         good = fresh(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
         self._confirmed = {check.identity for check in plan.checks if check.level == "bad"}
-        """What spoke against a node in the preview: the glass was broken for it."""
+        """Findings of the preview that were overridden by breaking the glass."""
         self.warning = ""
-        """What could not be written down or taken out again."""
+        """A fault to show: something was not journalled, or not drained again."""
 
     @property
     def waiting(self) -> tuple[PendingTarget, ...]:
@@ -121,7 +121,7 @@ class Rollout:
         return self._sent + self._behind
 
     def before(self, step: Change, results: dict[str, SendResult]) -> None:
-        """Wait until this step may be sent, or all was stopped. Notes in `results` what came of the wave before."""
+        """Wait until this step may be sent, or the send was stopped. Adds the previous wave to `results`."""
         wave = self._of[step.targets[0]]
         if wave != self._at:
             count, unfit = self._count + len(self._unsent), self.close(results)
@@ -133,8 +133,9 @@ class Rollout:
         self._progress.wave = f"{self._head}: {len(step.targets):,} nodes go out"
 
     def look(self, names: Sequence[str]) -> dict[str, SendResult]:
-        """Look at the nodes of a step once more, as for somebody who puts them back by hand just now: since the preview
-        minutes have passed. Returns those that are not fit; they are set aside. What cannot be read refuses nothing.
+        """Run the pre-flight again for the nodes of a step, since minutes have passed since the preview.
+
+        Returns the nodes that fail; they are set aside. What cannot be read refuses nothing.
         """
         self._looked, look, began = {}, self._gate.reread, self._clock.mono()
         if look is None:
@@ -160,7 +161,7 @@ class Rollout:
         }
 
     def sent(self, step: Change, found: Mapping[str, SendResult], waiting: Sequence[PendingTarget]) -> None:
-        """A step was sent, or all of it set aside: it is waited for, and counts on the ramp."""
+        """Record a step that was sent or wholly set aside: its nodes are awaited and count on the ramp."""
         self._unsent |= self._looked
         self._progress.aside |= self._looked
         self._looked = {}
@@ -175,10 +176,10 @@ class Rollout:
             self._not_before = mono + self._waves.pause_s
 
     def close(self, results: dict[str, SendResult]) -> int:
-        """Wait for what was sent of this wave, look whether it is fit, write it down. Returns how many are not."""
+        """Wait for the nodes of this wave, check them, journal them. Returns the number of nodes that are not fit."""
         settled, left = self._watched(self._sent, self._waves.wait_s, self._head)
         if self._stopped() or not (self._count or self._unsent):
-            # Stopped: what is under way goes on without us, and is followed as after any other action.
+            # Stopped: nodes already sent are verified as after any other action.
             return 0
         late, behind = self._watched(self._behind, 0.0, self._head)
         unfit, blind = self._unfit(settled + late)
@@ -199,7 +200,7 @@ class Rollout:
         return len(aside)
 
     def finish(self, results: dict[str, SendResult]) -> None:
-        """The last wave is out. Nothing is held up by those left behind any more: they get all their time."""
+        """Close the last wave. Nodes left behind get their full timeout now, since no wave waits for them."""
         self.close(results)
         if not self._behind or self._stopped():
             return
@@ -212,10 +213,10 @@ class Rollout:
         self._behind = behind
         self._progress.late_count = len(behind)
 
-    # -- what is told and written ------------------------------------------------------------------------------------
+    # -- report and journal ------------------------------------------------------------------------------------
 
     def _come_late(self, late: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, SendResult]) -> None:
-        """What became of nodes that had been left behind."""
+        """Record nodes that were left behind and have registered since."""
         if not late:
             return
         fit = [one.target for one in late if one.state == "done" and one.target not in unfit]
@@ -256,13 +257,13 @@ class Rollout:
     def _head(self) -> str:
         return f"wave {self._at + 1} of {len(self._waves.waves)}, {self._waves.waves[self._at].name}"
 
-    # -- what is looked at -------------------------------------------------------------------------------------------
+    # -- readings and checks -------------------------------------------------------------------------------------------
 
     def _watched(
         self, waiting: tuple[PendingTarget, ...], wait_s: float, head: str
     ) -> tuple[tuple[Settled, ...], tuple[PendingTarget, ...]]:
-        """What became of these, as Slurm shows it, and those that do not show it so many seconds after they were sent;
-        or as far as it came when it was stopped."""
+        """Poll these until each is settled or `wait_s` seconds old, or the send is stopped. Returns settled ones and
+        the rest."""
         watch, every = Verification(waiting), list[Settled]()
         while watch.waiting:
             seen = self._readers.poll(self._plan.cluster.name, self._plan.action, watch.waiting)
@@ -284,11 +285,11 @@ class Rollout:
         return {name: row for name, row in read.items() if isinstance(row, Node)}
 
     def _checks(self, rows: Mapping[str, Node], cluster: Cluster, extra: PreflightReads) -> tuple[Check, ...]:
-        """What the pre-flight says of these now, without what was confirmed with its eyes open."""
+        """Run the pre-flight for these now, without the findings that were overridden in the preview."""
         if self._knew_xids:
             resumed = {**extra.resumed, **dict.fromkeys(rows, self._since)}
         else:
-            # The journal may tell of this very return by now: that settles nothing.
+            # The journal may contain this very return by now: it does not clear XIDs.
             resumed = {name: at for name, at in extra.resumed.items() if at < self._since}
         extra = msgspec.structs.replace(extra, resumed=resumed)
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
@@ -297,14 +298,14 @@ class Rollout:
         return tuple(check for check in found if check.identity not in self._confirmed)
 
     def _meanwhile(self, name: str, row: Node) -> str:
-        """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
+        """What a program did to a node since the preview; the gate itself finds what a person did. "" for nothing."""
         was = self._plan.rows[name]
         if not isinstance(was, Node) or not reason_replaced(self._plan.action, was, row):
             return ""
         return f"{state_text(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
-        """Of these nodes those that came back and are not fit, and why; of how many that is not known."""
+        """The returned nodes that are not fit, with reasons, and the number of nodes whose fitness is unknown."""
         names = [one.target for one in settled if one.state == "done"]
         cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + TELEMETRY_WAIT_S
         look = self._gate.reread
@@ -331,7 +332,7 @@ class Rollout:
             bad.setdefault(name, []).extend(texts)
         unknown = {check.target for check in checks if check.level == "unknown"}
         fine = {check.target for check in checks if check.level == "ok"}
-        # Much is never known of a node; here that nothing is.
+        # Some facts of a node are always unknown; count nodes of which nothing is known.
         blind = sum(name not in fine and (name in unknown or "" in unknown or name not in rows) for name in names)
         unfit = {name: "; ".join(whys) for name, whys in bad.items()}
         works = {name: why for name, why in unfit.items() if name in rows and "DRAIN" not in rows[name].flags}
@@ -342,7 +343,7 @@ class Rollout:
         return unfit, blind
 
     def _drain_again(self, nodes: Mapping[str, str], cluster: Cluster) -> str:
-        """Ask whether what came back unfit is taken out again, and do it where somebody says yes. What came of it."""
+        """Ask whether unfit nodes are drained again, and drain them if confirmed. Returns the outcome as text."""
         reasons_of = {name: f"came back unfit: {why}" for name, why in nodes.items()}
         plan = self._gate.plan("drain", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of))
         bad = ""
@@ -364,7 +365,7 @@ class Rollout:
                     self._progress.unfit.pop(name, None)
             if not outcome.reconfirm:
                 break
-            # Nodes that have just come back flap: those that changed are asked again.
+            # Nodes that have just returned may flap: those that changed are confirmed again.
             plan = self._gate.replan(outcome, cluster)
         else:
             bad = plan.why
@@ -373,7 +374,7 @@ class Rollout:
         return f"not drained again: {bad}" if bad else "drained again"
 
     def _out(self, row: Node | None) -> str:
-        """Why a node that came back is out again: somebody or NHC drained it, or it fell."""
+        """Why a returned node is out again (drained by a person or NHC, or down); "" if it is not."""
         if row is None:
             return ""
         fell = row.state == "DOWN" and self._plan.action.id == "resume"
@@ -381,7 +382,7 @@ class Rollout:
         return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 
     def _keep_ramp(self, nodes: Sequence[str]) -> None:
-        """Wait until these may draw their power."""
+        """Wait until the power ramp allows these nodes."""
         kw, ramp = self._waves.power_kw(nodes), self._waves.ramp_kw_min
         at = max(self._not_before, earliest_start(self._steps, kw, ramp) if ramp else float("-inf"))
         while (left := at - self._clock.mono()) > 0:
@@ -392,13 +393,13 @@ class Rollout:
 
 
 def _newer(cluster: Cluster, began: float) -> bool:
-    """Whether all that a pre-flight is judged by was read since, as far as it can be read."""
+    """Whether all sources of the pre-flight that answer were read since `began`."""
     sources = (cluster.sources.get(name) for name in RETURN_SOURCES)
     return all(one is None or not one.ok or (one.read_mono or 0.0) >= began for one in sources)
 
 
 def _by_node(checks: Iterable[Check]) -> dict[str, list[str]]:
-    """Node to what speaks against it."""
+    """Node to its findings that are bad or refused."""
     found: dict[str, list[str]] = {}
     for check in checks:
         if check.target and check.level in {"bad", "refused"}:

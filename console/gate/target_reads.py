@@ -1,4 +1,4 @@
-"""How the gate looks at its targets again: before it sends, and until what it sent is seen."""
+"""Re-reads the targets of a plan before it is sent, and polls them until the change is seen."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .planning import next_state_drift
 
 
 class RereadResult(NamedTuple):
-    """What a second look at the targets of a plan found."""
+    """What re-reading the targets of a plan found."""
 
     rows: Mapping[str, Row]
-    """The targets, with the nodes that their loss is weighed against."""
+    """The targets, and the other nodes of their partitions."""
     age: float | None
     dropped: dict[str, SendResult]
-    """Targets that must not be acted on."""
+    """Targets that must not be sent."""
     reconfirm: dict[str, ChangedTarget]
-    """Targets that may be acted on once a new preview was confirmed."""
+    """Targets that may be sent once a new preview is confirmed."""
 
 
 class TargetReaders:
-    """The readers of named things that a gate has. What it asks them may block."""
+    """Reads targets by name through the transport and Alertmanager. Calls may block."""
 
     def __init__(self, transport: Transport | None, desk: AlertReader | None) -> None:
         self._transport = transport
@@ -62,7 +62,7 @@ class TargetReaders:
         return self._transport.read_reservations(targets)
 
     def reread(self, plan: Plan, targets: Sequence[str], clock: Clock) -> RereadResult:
-        """These targets of a plan as they are now, and what of them is not sent as confirmed. Raises SourceFault."""
+        """Read these targets of a plan again, and find those that must not be sent as confirmed. Raises SourceFault."""
         age = plan.age_s(began := clock.mono())
         beside = partition_peers(plan)
         rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.rows}
@@ -92,15 +92,15 @@ class TargetReaders:
         return found
 
     def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
-        """What was known when a plan was made, with what `again` read laid over it, without the nodes that others are
-        taking out through this gate just now; and the incident that eases it."""
+        """The plan's cluster with what `reread` returned, without the nodes that other sends of this gate take out;
+        silences are read again where an incident eased the confirmation."""
         cluster = plan.cluster
         if plan.action.kind == "node":
             gone = {*plan.rows, *partition_peers(plan)}.difference(rows) | going.difference(plan.rows)
             nodes: Any = {name: row for name, row in {**cluster.nodes, **rows}.items() if name not in gone}
             cluster = msgspec.structs.replace(cluster, nodes=nodes)
         if plan.incident and self._desk is not None:
-            # An Alertmanager that is silent ends no incident: what was known of it stands, as long as it lasts.
+            # An Alertmanager that does not answer ends no incident: the last known silences stay valid until they end.
             with suppress(SourceFault):
                 silences = self._desk.read_silences_of(INCIDENT, [plan.incident])
                 cluster = msgspec.structs.replace(cluster, silences=silences)
@@ -112,19 +112,19 @@ class TargetReaders:
         return jobs_by_node(self._transport.read_jobs_on(nodes).values())
 
     def poll(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
-        """A Cluster of just what shows what came of these; of nothing where it cannot be read."""
+        """A Cluster with only the rows that verify these targets; empty where they cannot be read."""
         kind: Any = action.result_kind
         made = {one.value or "": None for one in waiting}
         targets = [one.target for one in waiting] if action.creates is None else list(made)
         try:
             if action.id == "incident":
-                # Its silence has an id that Alertmanager gave it: it is found by its name.
+                # Alertmanager chose the id of its silence: it is found by name.
                 names = [incident.name_of(one) for one in targets]
                 rows: Any = None if self._desk is None else self._desk.read_silences_of(INCIDENT, names)
             else:
                 rows = self.read(kind, targets) if self.reads(kind) else None
         except Exception:
-            rows = None  # whatever it is: what was sent was sent, and the end of this says that it was not seen
+            rows = None  # the change was sent already; the timeout reports that it was not seen
         if rows is None:
             return Cluster(name=cluster)
         return Cluster(name=cluster, known=frozenset({f"{kind}s"}), **{ROWS[kind]: rows})
