@@ -14,8 +14,8 @@ from collectors.model import Alert, NewSilence, Silence
 from .plant.site_layout import Host
 
 
-class Alerts:
-    """Alerts by fingerprint, one for the same labels however often it is raised, and the silences over them."""
+class AlertStore:
+    """AlertStore by fingerprint, one for the same labels however often it is raised, and the silences over them."""
 
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
@@ -45,12 +45,12 @@ class Alerts:
         where = {"node": host.name, "rack": host.rack, "switch": host.switch, "pdu": host.pdu}
         return self.raise_(name, severity, summary, starts, {**where, **labels})
 
-    def clear(self, host: Host, name: str | None = None) -> None:
+    def resolve_for_host(self, host: Host, name: str | None = None) -> None:
         """The node is well: drop what is said about it, all of it or the alert of that name."""
         for key in [k for k, alert in self.rows.items() if alert.node == host.name and name in (None, alert.name)]:
             del self.rows[key]
 
-    def drop(self, key: str) -> None:
+    def resolve(self, key: str) -> None:
         """It is over; nothing when it was dropped before."""
         self.rows.pop(key, None)
 
@@ -64,7 +64,7 @@ class Alerts:
         )  # fmt: skip
         return key
 
-    def lift(self, key: str, now: float) -> bool:
+    def expire_silence(self, key: str, now: float) -> bool:
         """End a silence; False where there is none of that id any more."""
         return key in self.silences(now) and self._silences.pop(key) is not None
 
@@ -73,7 +73,7 @@ class Alerts:
         self._silences = {key: one for key, one in self._silences.items() if one.ends is None or one.ends > now}
         return dict(self._silences)
 
-    def standing(self, now: float) -> dict[str, Alert]:
+    def current(self, now: float) -> dict[str, Alert]:
         """All alerts, each with what keeps it quiet at this time. One that looks as before is the same object."""
         silences = self.silences(now)
         for key, row in self.rows.items():

@@ -34,20 +34,20 @@ from collectors.model import (
 )
 
 from . import SimSettings
-from .alerts import Alerts
+from .alerts import AlertStore
 from .faults import Faults
 from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks
 from .plant.fabric import Links
 from .plant.gpu_telemetry import GpuLoads
-from .plant.power import Meters
+from .plant.power import PowerMeters
 from .plant.sensor_history import SensorHistory
 from .plant.sensors import Sensors
-from .plant.site_layout import DAY, HOUR, Host, NodeTrouble, answers, build_site, fold_bits, node_row
+from .plant.site_layout import DAY, HOUR, Host, NodeFault, answers, build_site, fold_bits, node_row
 from .plant.storage import Storage
 from .slurmctld.arrivals import Arrivals
-from .slurmctld.gpu_pool import Pool
+from .slurmctld.gpu_pool import GpuPool
 from .slurmctld.job_queue import SimQueue
 from .slurmctld.operator_requests import OperatorRequests
 from .slurmctld.reboots import Reboots
@@ -83,30 +83,31 @@ class Machine:
         self._lock = threading.RLock()
         timeline = self.timeline = Timeline(self._start)
         site = self.site = build_site(settings, self._start)
-        pool = self.pool = Pool(site)
+        pool = self.pool = GpuPool(site)
         self.calendar = Calendar()
         total = settings.nodes * site.gpus
-        self.queue = SimQueue(site, pool, timeline, self.calendar, cap=max(total // 8, 16 * site.gpus))
+        self.queue = SimQueue(site, pool, timeline, self.calendar, gpu_cap=max(total // 8, 16 * site.gpus))
         workload = Workload(self._random("work"), site, self._start, settings.hostile)
-        self.queue.length = workload.length
+        self.queue.run_time = workload.run_time
         self.scheduler = Scheduler(self.queue)
-        self.alert_book = Alerts(cluster)
-        self.faults = Faults(self._random("faults"), self.queue, self.alert_book, timeline)
+        self.alert_store = AlertStore(cluster)
+        self.faults = Faults(self._random("faults"), self.queue, self.alert_store, timeline)
         self.faults.hostile = settings.hostile
         self.nvlink = nvlink.NvLink(site, settings.nvl72)
         self.checks = Checks(site)
         self.links = Links(self._random("links"), site, timeline)
         self.storage = Storage(self._random("storage"), site, timeline)
         self.incidents = Incidents(
-            self._random("incident"), self.queue, self.faults, self.alert_book, timeline, self.nvlink, self.links,
+            self._random("incident"), self.queue, self.faults, self.alert_store, timeline, self.nvlink, self.links,
             self.storage,
         )  # fmt: skip
         self.telemetry = GpuLoads(pool)
-        self.past = SensorHistory(self.queue, self.faults.xids)
-        self.sensors = Sensors(self.queue, self.past)
-        self.meters = Meters(self.queue, self.telemetry, self.past)
+        self.sensor_history = SensorHistory(self.queue, self.faults.xids)
+        self.accounting = self.sensor_history.accounting
+        self.sensors = Sensors(self.queue, self.sensor_history)
+        self.meters = PowerMeters(self.queue, self.telemetry, self.sensor_history)
         reboots = Reboots(self._random("reboots"), self.faults, timeline)
-        self.desk = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
+        self.requests = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
         if settings.incident is not None:
@@ -120,12 +121,12 @@ class Machine:
     def _settle(self, jobs: int | None) -> None:
         """Bring it into the state of a machine that has run for weeks."""
         rng = self._random("settle")
-        self.faults.age()
+        self.faults.seed()
         reserve(self.queue, self.faults)
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
-        self.storage.settle()
+        self.storage.seed()
         self.faults.begin()
         arrivals.begin()
         self.scheduler.begin()
@@ -137,22 +138,24 @@ class Machine:
             return
         silent, stray, ignored, hot = rng.sample(well, 4)
         now = self.timeline.now
-        silent.mute = True
-        hot.heat = 21 - hot.index * 29 % 9
-        self.past.look(silent, since=now - 2 * HOUR)
-        stray.stray = True
-        self.faults.xid(ignored, 48, rng.randrange(self.site.gpus))
-        key = self.alert_book.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
+        silent.exporter_down = True
+        hot.extra_heat_c = 21 - hot.index * 29 % 9
+        self.sensor_history.update_node(silent, since=now - 2 * HOUR)
+        stray.stray_process = True
+        self.faults.report_xid(ignored, 48, rng.randrange(self.site.gpus))
+        key = self.alert_store.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
         quiet = one_of("alertname", ["NodeFanSlow"]), one_of("node", [hot.name])
         what = "fan tray 3 is ordered"
-        self.alert_book.silence(NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now)
-        self.alert_book.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
+        self.alert_store.silence(
+            NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now
+        )
+        self.alert_store.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
         # Running jobs on nodes that are drained: draining, until the last of them ends.
         busy = [host for host in well if host.jobs and host not in (silent, stray, ignored, hot)]
         for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
             reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
             ago = rng.uniform(0.1, 5) * HOUR
-            self.faults.hit(host, NodeTrouble("old", reason, by, False, now + 6 * HOUR), since=now - ago)
+            self.faults.set_fault(host, NodeFault("old", reason, by, False, now + 6 * HOUR), since=now - ago)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class Machine:
         """Simulated time as of the last `advance`, seconds since the epoch."""
         return self.timeline.now
 
-    def still(self) -> AbstractContextManager[Any]:
+    def locked(self) -> AbstractContextManager[Any]:
         """Within it nothing moves: for who reads more than one thing."""
         return self._lock
 
@@ -192,7 +195,7 @@ class Machine:
 
     def partitions(self) -> dict[str, Partition]:
         """All partitions."""
-        return {name: section.row for name, section in self.site.sections.items()}
+        return {name: section.row for name, section in self.site.partitions.items()}
 
     def reservations(self) -> dict[str, Reservation]:
         """All reservations that have not ended."""
@@ -214,7 +217,7 @@ class Machine:
             return Diag(
                 server_threads=256 if slow else 2 + wobble % 9,
                 agent_queue=1840 + wobble if slow else wobble % 4,
-                dbd_queue=12 + wobble if slow else self.incidents.backlog(),
+                dbd_queue=12 + wobble if slow else self.incidents.dbd_backlog(),
                 main_cycle_last_us=(2_900_000 if slow else 900 + 6 * total // 10) + wobble * 40,
                 main_cycle_mean_us=1_400_000 if slow else 1000 + 6 * total // 10,
                 backfill_cycle_last_us=(21_000_000 if slow else 30_000 + 25 * total) + wobble * 900,
@@ -234,9 +237,9 @@ class Machine:
                 return None
             run = self.queue.runs.get(job_id)
             hosts = [self.site.hosts[index] for index in run.hosts] if run is not None else []
-            batch = job_id not in self.queue.unbatched
+            batch = job_id not in self.queue.interactive
             parent = self.queue.parents.get(job_id)
-            need, bound = self.queue.needs.get(job_id), self.queue.bound.get(job_id)
+            need, bound = self.queue.required_host.get(job_id), self.queue.reservation_of.get(job_id)
             asked = {
                 "tres_req_str": f"cpu={job.cpus},node={job.node_count},gres/gpu={job.gpus}",
                 "required_nodes": self.site.hosts[need].name if need is not None else "",
@@ -247,7 +250,7 @@ class Machine:
                 id=job_id,
                 gpu_indices={host.name: fold_bits(host.jobs[job_id]) for host in hosts},
                 batch=batch,
-                requeueable=batch and job_id not in self.queue.unrequeueable,
+                requeueable=batch and job_id not in self.queue.not_requeueable,
                 dependency=f"afterok:{parent}(unfulfilled)" if parent in self.queue.jobs else None,
                 working_dir=home,
                 command=f"{home}/{job.name}.sbatch" if batch else None,
@@ -282,7 +285,7 @@ class Machine:
         """Charts of a node over the last so many seconds; none for one that is unknown."""
         with self._lock:
             index = self.site.by_name.get(node)
-            return () if index is None else self.past.history(self.site.hosts[index], seconds)
+            return () if index is None else self.sensor_history.history(self.site.hosts[index], seconds)
 
     def site_history(self, seconds: int) -> tuple[Series, ...]:
         """Charts of the site over the last so many seconds: power and utilisation."""
@@ -295,7 +298,7 @@ class Machine:
         with self._lock:
             hosts = [self.host(name) for name in nodes if name in self.site.by_name]
             used = [
-                self.past.energy(host, g, int(self.now)) - self.past.energy(host, g, since)
+                self.sensor_history.energy(host, g, int(self.now)) - self.sensor_history.energy(host, g, since)
                 for host in hosts
                 if answers(host)
                 for g in range(self.site.gpus)
@@ -334,12 +337,12 @@ class Machine:
     def alerts(self) -> dict[str, Alert]:
         """All alerts by fingerprint."""
         with self._lock:
-            return self.alert_book.standing(self.now)
+            return self.alert_store.current(self.now)
 
     def silences(self) -> dict[str, Silence]:
         """All silences that stand, by id."""
         with self._lock:
-            return self.alert_book.silences(self.now)
+            return self.alert_store.silences(self.now)
 
     # -- what can be done to it ----------------------------------------------------------------------------------------
 
@@ -347,34 +350,34 @@ class Machine:
         """Do as slurmctld would."""
         with self._lock:
             self.advance()
-            return self.desk.apply(change)
+            return self.requests.apply(change)
 
     def silence(self, new: NewSilence) -> str:
         """Do as Alertmanager would: keep what it meets quiet from now on. Returns its id."""
         with self._lock:
             self.advance()
-            return self.alert_book.silence(new, self.now)
+            return self.alert_store.silence(new, self.now)
 
-    def lift(self, silence: str) -> bool:
+    def expire_silence(self, silence: str) -> bool:
         """Do as Alertmanager would: end a silence; False where it is over or unknown."""
         with self._lock:
             self.advance()
-            return self.alert_book.lift(silence, self.now)
+            return self.alert_store.expire_silence(silence, self.now)
 
     def break_node(self, name: str, reason: str = "Not responding", down: bool = True) -> None:
         """For tests: break a node now, for a day. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            host.trouble = None
+            host.fault = None
             by = "slurm" if down else "root"
-            self.faults.hit(host, NodeTrouble("scripted", reason, by, down, self.now + DAY), since=self.now)
+            self.faults.set_fault(host, NodeFault("scripted", reason, by, down, self.now + DAY), since=self.now)
 
-    def mend_node(self, name: str) -> None:
+    def repair_node(self, name: str) -> None:
         """For tests: whatever is wrong with the node is repaired now. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            if host.trouble is not None:
-                self.faults.mend(host, host.trouble)
+            if host.fault is not None:
+                self.faults.repair(host, host.fault)
 
     def host(self, name: str) -> Host:
         """For tests: the node as the simulation holds it. Raises KeyError for an unknown name."""

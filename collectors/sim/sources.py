@@ -79,7 +79,7 @@ def _login() -> str:
         return "root"
 
 
-class Patience:
+class SlowController:
     """Waits in place of a slow controller. Ends at once when its source is closed."""
 
     def __init__(self, seed: int, name: str) -> None:
@@ -119,28 +119,28 @@ class SimSource:
         self._now = now
         self._read = read
         self._command = command
-        self.patience = Patience(seed, name)
+        self.delay = SlowController(seed, name)
 
     def collect(self) -> Facts:
         """Let the machine come up to now and say what it sees."""
         machine = self._now()
         if self._command is not None:
-            self.patience.spend(machine, self._command)
+            self.delay.spend(machine, self._command)
         return self._read(machine)
 
     def close(self) -> None:
         """End a reading that waits."""
-        self.patience.close()
+        self.delay.close()
 
 
 def _fabric(machine: Machine) -> Facts:
-    with machine.still():
-        unwell = machine.links.unwell()
-        return Facts(ports=unwell, fabric=machine.links.fabric(unwell))
+    with machine.locked():
+        unhealthy = machine.links.unhealthy()
+        return Facts(ports=unhealthy, fabric=machine.links.fabric(unhealthy))
 
 
 def _storage(machine: Machine) -> Facts:
-    with machine.still():
+    with machine.locked():
         return Facts(storage=machine.storage.rows())
 
 
@@ -157,7 +157,7 @@ def _cooling(machine: Machine) -> Facts:
 
 
 def _checkups(machine: Machine) -> Facts:
-    with machine.still():
+    with machine.locked():
         return Facts(checkups=machine.checks.rows(machine.now))
 
 
@@ -200,8 +200,8 @@ class SimTransport:
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids; ended and unknown ones are left out."""
         machine = self._now()
-        with machine.still():
-            return {job: machine.queue.named(job) for job in ids if job in machine.queue.jobs}
+        with machine.locked():
+            return {job: machine.queue.detailed(job) for job in ids if job in machine.queue.jobs}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes."""
@@ -223,8 +223,8 @@ class SimTransport:
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
         """The jobs that asked for this reservation."""
         machine = self._now()
-        with machine.still():
-            bound = [job for job, name in machine.queue.bound.items() if name == reservation]
+        with machine.locked():
+            bound = [job for job, name in machine.queue.reservation_of.items() if name == reservation]
             return {job: machine.queue.jobs[job] for job in bound if job in machine.queue.jobs}
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
@@ -232,7 +232,7 @@ class SimTransport:
         from .slurmctld.user_requests import rows
 
         machine = self._now()
-        with machine.still():
+        with machine.locked():
             return rows(machine.queue, machine.cluster, names)
 
     def job_detail(self, job: str) -> JobDetail:
@@ -274,7 +274,7 @@ class SimDesk:
 
 
 def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
-    """Alerts and silences of the machine that the sources read."""
+    """AlertStore and silences of the machine that the sources read."""
     return SimDesk(partial(_now, cluster, settings))
 
 
@@ -297,7 +297,7 @@ class SimTelemetry:
     def attached(self, node: str) -> Attached:
         """The ports and file systems of a node; nothing for one that is unknown or does not answer."""
         machine = self._now()
-        with machine.still():
+        with machine.locked():
             index = machine.site.by_name.get(node)
             if index is None:
                 return Attached()

@@ -39,7 +39,7 @@ class SimWriter:
         why = ""
         if order.new is not None:
             self._machine.silence(order.new)
-        elif not self._machine.lift(order.targets[0]):
+        elif not self._machine.expire_silence(order.targets[0]):
             why = f"silence {order.targets[0]} not found"
         refused = dict.fromkeys(order.targets, why) if why else {}
         return Sent(argv=order.argv, targets=order.targets, rc=1 if why else 0, err=why, took_s=0.004, refused=refused)

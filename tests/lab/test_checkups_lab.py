@@ -10,7 +10,7 @@ import pytest
 from collectors.model import Cluster
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Checkups
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.plant import versions
 from console.health.version_drift import drifts
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Monitor]:
     """With node_exporter of every node, and the VBIOS among dcgm-exporter's labels."""
-    yield from monitoring("prometheus-3", plant=True, odd=Odd(extra=True))
+    yield from monitoring("prometheus-3", plant=True, odd=ExporterOptions(extra=True))
 
 
 def read(monitor: Monitor, **more: object) -> Cluster:
@@ -66,7 +66,7 @@ def test_a_check_that_fails_is_named(plant: Monitor) -> None:
         plant.settle()
         assert read(plant).checkups[name].nhc == "check_ib"
     finally:
-        machine.mend_node(name)
+        machine.repair_node(name)
 
 
 def test_series_of_another_name(plant: Monitor) -> None:

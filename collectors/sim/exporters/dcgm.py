@@ -46,8 +46,8 @@ class Renamed(Struct, frozen=True):
     factor: float = 1.0
 
 
-class Odd(Struct, frozen=True, kw_only=True):
-    """What is odd about the exporters: everything a site does to the same series. Nodes and GPUs by name."""
+class ExporterOptions(Struct, frozen=True, kw_only=True):
+    """What is options about the exporters: everything a site does to the same series. Nodes and GPUs by name."""
 
     hostname: str = "Hostname"
     """The label with the node's name: `hostname` in newer releases, "" for none at all."""
@@ -57,7 +57,7 @@ class Odd(Struct, frozen=True, kw_only=True):
     """Nodes of which every busy GPU is shared: job mapping names a second job for it."""
     mig: frozenset[str] = frozenset()
     """Nodes whose GPUs are cut up."""
-    twice: frozenset[str] = frozenset()
+    two_exporters: frozenset[str] = frozenset()
     """Nodes with two exporters: each series comes twice, under two instances."""
     silent: frozenset[str] = frozenset()
     """Nodes whose exporter answers 404."""
@@ -68,9 +68,9 @@ class Odd(Struct, frozen=True, kw_only=True):
     newer: frozenset[str] = frozenset()
     """Nodes whose exporter is 4.9.0 or later: other names, other units, the label `hostname`. Of those with two
     exporters, the second alone."""
-    called: Mapping[str, str] = {}
+    hostname_of: Mapping[str, str] = {}
     """Node to what stands in its label `Hostname`, where that is not its name."""
-    at: Mapping[str, str] = {}
+    instance_host: Mapping[str, str] = {}
     """Node to the host in `instance`, where that is not its name: an address, or a name with a domain."""
     extra: bool = False
     """Fields that are off by default are on: ECC, NVLink errors, clock events, counted XIDs."""
@@ -255,7 +255,7 @@ CAPACITY = DcgmField(
 )
 
 
-def renewed(field: DcgmField) -> DcgmField:
+def as_renamed(field: DcgmField) -> DcgmField:
     """The field as 4.9.0 gives it."""
     new = RENAMED.get(field.name)
     if new is None:
@@ -267,23 +267,27 @@ def renewed(field: DcgmField) -> DcgmField:
     return DcgmField(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
 
 
-def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
+def labels_of(gpu: Gpu, options: ExporterOptions) -> list[tuple[str, Gpu]]:
     """The label sets under which one GPU has series, each with the GPU, or the part of it, that they are of."""
-    newer = gpu.node in odd.newer
+    newer = gpu.node in options.newer
     device = (
         f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:{_BUSES[gpu.index % 8]}:00.0",'
         f'device="nvidia{gpu.index}",modelName="{gpu.model}"'
     )
-    host = f',{"hostname" if newer else odd.hostname}="{odd.called.get(gpu.node, gpu.node)}"' if odd.hostname else ""
+    host = (
+        f',{"hostname" if newer else options.hostname}="{options.hostname_of.get(gpu.node, gpu.node)}"'
+        if options.hostname
+        else ""
+    )
     runs = versions.of(gpu.node)
     driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
-    if odd.extra:
+    if options.extra:
         driver += f',DCGM_FI_DEV_VBIOS_VERSION="{runs["vbios"]}"'
     jobs: list[str] = []
-    if odd.jobs and gpu.job is not None:
-        jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in odd.shared else [gpu.job]
+    if options.jobs and gpu.job is not None:
+        jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in options.shared else [gpu.job]
     attributes = [f',hpc_job="{job}"' for job in jobs] or [""]
-    if gpu.node not in odd.mig:
+    if gpu.node not in options.mig:
         return [(device + host + driver + more, gpu) for more in attributes]
     return [
         (f'{device},GPU_I_PROFILE="{profile}",GPU_I_ID="{number}"{host}{driver}{more}', part)
@@ -304,26 +308,29 @@ def halves(gpu: Gpu) -> tuple[Gpu, Gpu]:
 
 
 def text(
-    gpus: Iterable[Gpu], odd: Odd, fields: Iterable[DcgmField], xids: Mapping[tuple[str, int], Mapping[int, int]]
+    gpus: Iterable[Gpu],
+    options: ExporterOptions,
+    fields: Iterable[DcgmField],
+    xids: Mapping[tuple[str, int], Mapping[int, int]],
 ) -> str:
     """The exposition of these GPUs. `xids` counts, by node and GPU, the XIDs of the last five minutes."""
-    rows = [row for gpu in gpus for row in labels_of(gpu, odd)]
+    rows = [row for gpu in gpus for row in labels_of(gpu, options)]
     lines: list[str] = []
-    asked = (*fields, *(EXTRA if odd.extra else ()))
-    older, newer = ([row for row in rows if (row[1].node in odd.newer) is late] for late in (False, True))
+    asked = (*fields, *(EXTRA if options.extra else ()))
+    older, newer = ([row for row in rows if (row[1].node in options.newer) is late] for late in (False, True))
     given = [(field, older) for field in asked]
-    given += [(renewed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
+    given += [(as_renamed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
     families: dict[str, tuple[DcgmField, list[str]]] = {}
     for field, part in given:
         samples = families.setdefault(field.name, (field, []))[1]
         samples += [
             f"{field.name}{{{labels}}} {number(value, field.ratio)}"
             for labels, gpu in part
-            if (value := _value(field, gpu, odd)) is not None
+            if (value := _value(field, gpu, options)) is not None
         ]
     for field, samples in families.values():
         _add(lines, field.name, field.type, field.help, samples)
-    if odd.extra:
+    if options.extra:
         counted = [
             f'DCGM_EXP_XID_ERRORS_COUNT{{{labels},window_size_in_ms="{WINDOW_MS}",xid="{code}"}} {count}'
             for labels, gpu in rows
@@ -341,10 +348,10 @@ def text(
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _value(field: DcgmField, gpu: Gpu, odd: Odd) -> float | None:
-    if field.device and gpu.node in odd.mig:
+def _value(field: DcgmField, gpu: Gpu, options: ExporterOptions) -> float | None:
+    if field.device and gpu.node in options.mig:
         return None
-    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in odd.nan:
+    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in options.nan:
         return float("nan")
     return field.value(gpu)
 

@@ -26,7 +26,7 @@ class Family(Struct, frozen=True):
     samples: Callable[[Host], Iterable[Sample]]
 
 
-class NodeText:
+class NodeExporterText:
     """Writes it, for one node or for all in one answer."""
 
     def __init__(self, site: SimSite, links: Links, storage: Storage) -> None:
@@ -67,7 +67,7 @@ class NodeText:
 
     def lustre(self) -> str:
         """What lustre_exporter says on the servers, in one answer: a target that is lost is in none."""
-        store = self._storage.stores["/scratch"]
+        store = self._storage.file_systems["/scratch"]
         count = (store.targets or 0) - store.lost
         name = "lustre_capacity_kibibytes"
         size = store.size_tb * TB / 1024 / max(1, store.targets or 1)
@@ -75,7 +75,7 @@ class NodeText:
         head = [f"# HELP {name} Capacity of the pool in kibibytes", f"# TYPE {name} gauge"]
         return "\n".join([*head, *lines]) + "\n"
 
-    def wires(self) -> str:
+    def links(self) -> str:
         """Which switch each port leads to, as a site would make it from its fabric manager."""
         lines = ["# HELP ib_link_info The switch behind a port.", "# TYPE ib_link_info gauge"]
         for host in self._site.hosts:
@@ -133,7 +133,7 @@ class NodeText:
 
     def _shared(self, host: Host) -> Iterator[tuple[SimFileSystem, Labels, bool]]:
         for name, answers in self._storage.mounts(host).items():
-            store = self._storage.stores[name]
+            store = self._storage.file_systems[name]
             error = "" if answers else "mountpoint timeout"
             yield store, (("device", store.device), ("device_error", error), ("fstype", store.kind),
                           ("mountpoint", name)), answers  # fmt: skip

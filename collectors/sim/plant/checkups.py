@@ -28,7 +28,7 @@ class Checks:
         for host in self._site.hosts:
             if host.silent:
                 continue
-            said, at, ran = failing(host) or "ok", nhc_at(host, now), diag_at(host, now)
+            said, at, ran = failing_check(host) or "ok", nhc_at(host, now), diag_at(host, now)
             row = self._rows.get(host.name)
             if row is None or (row.nhc, row.nhc_at, row.diag_at) != (said, at, ran):
                 row = Checkup(
@@ -46,12 +46,12 @@ class Checks:
         return dict(found)
 
 
-def failing(host: Host) -> str | None:
+def failing_check(host: Host) -> str | None:
     """What Node Health Check finds wrong with it; None where it is content."""
-    trouble = host.trouble
-    if trouble is None or not trouble.reason.startswith(_NHC):
+    fault = host.fault
+    if fault is None or not fault.reason.startswith(_NHC):
         return None
-    return trouble.reason.removeprefix(_NHC).partition(" ")[0]
+    return fault.reason.removeprefix(_NHC).partition(" ")[0]
 
 
 def nhc_at(host: Host, now: float) -> int:
@@ -81,7 +81,7 @@ def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
         if host.silent:
             continue
         where = {} if one else {"instance": f"{host.name}:{port}"}
-        runs, check = versions.of(host.name), failing(host)
+        runs, check = versions.of(host.name), failing_check(host)
         say("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
         dmi = {"bios_version": runs["bios"], "product_serial": versions.serial(host.name)}
         dmi["product_name"] = host.hardware.product

@@ -59,10 +59,10 @@ class SimLoop(Struct, gc=False):
     """When it ran again."""
     wet: set[str] = field(default_factory=set)
     """Leak detectors that are wet: `R09 tray`."""
-    blind: set[str] = field(default_factory=set)
+    silent_detectors: set[str] = field(default_factory=set)
     """Those that say nothing."""
 
-    def share(self, at: float) -> float:
+    def flow_share(self, at: float) -> float:
         """The part of its flow that it has at that time."""
         if self.tripped is None or at < self.tripped:
             return 1.0
@@ -70,7 +70,7 @@ class SimLoop(Struct, gc=False):
             return min(1.0, LEFT + (1 - LEFT) * (at - self.mended) / RISES_S)
         return max(LEFT, 1 - (1 - LEFT) * (at - self.tripped) / FALLS_S)
 
-    def warmth(self, at: float) -> float:
+    def excess_c(self, at: float) -> float:
         """By how many degrees its water is warmer than it should be."""
         if self.tripped is None or at < self.tripped:
             return 0.0
@@ -78,17 +78,17 @@ class SimLoop(Struct, gc=False):
         warmed = WARMS_K * (1 - math.exp((self.tripped - until) / WARMS_S))
         return warmed if at == until else warmed * math.exp((until - at) / COOLS_S)
 
-    def heat(self, at: float) -> int:
+    def chip_excess_c(self, at: float) -> int:
         """By how many degrees the chips on it are hotter."""
-        return 0 if self.tripped is None else round(CHIP * self.warmth(at))
+        return 0 if self.tripped is None else round(CHIP * self.excess_c(at))
 
     def supply_c(self, at: float) -> float:
         """°C that go to the racks."""
         wobble = zlib.crc32(b"%d/%s" % (int(at) // 60, self.name.encode())) % 5 / 10
-        return round(SUPPLY_C + wobble + self.warmth(at), 1)
+        return round(SUPPLY_C + wobble + self.excess_c(at), 1)
 
 
-def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, SimLoop]:
+def build_loops(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, SimLoop]:
     """The loops of a room, by name: four racks on each, in their order. `racks` holds the nodes of each."""
     made: dict[str, SimLoop] = {}
     names = list(racks)
@@ -98,7 +98,7 @@ def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str
         loop = SimLoop(name=f"cdu-{number:02d}", racks=fed, flow_lpm=round(kw * LPM_PER_KW))
         # Detectors that fell silent are a fault of nearly every large room.
         if number % 3 == 2:
-            loop.blind.add(f"{fed[-1]} tray")
+            loop.silent_detectors.add(f"{fed[-1]} tray")
         made[loop.name] = loop
     return made
 
@@ -124,7 +124,10 @@ def read(machine: CooledMachine) -> dict[str, Coolant]:
             found[row.key] = row
         for rack in loop.racks:
             every = [f"{rack} {place}" for place in DETECTORS]
-            wet, blind = [one for one in every if one in loop.wet], [one for one in every if one in loop.blind]
+            wet, blind = (
+                [one for one in every if one in loop.wet],
+                [one for one in every if one in loop.silent_detectors],
+            )
             row = Coolant(
                 loop=loop.name, what="leak", at=rack, value=None if len(blind) == len(every) else float(len(wet)),
                 detectors=len(every), unknown=len(blind), wet=tuple(wet), racks=loop.racks, sampled_at=int(at),
@@ -144,7 +147,7 @@ def text(machine: CooledMachine) -> str:
         for rack in loop.racks:
             for place in DETECTORS:
                 one = f"{rack} {place}"
-                state = "NaN" if one in loop.blind else int(one in loop.wet)
+                state = "NaN" if one in loop.silent_detectors else int(one in loop.wet)
                 families[name].append(f'{name}{{cdu="{loop.name}",rack="{rack}",detector="{one}"}} {state}')
     return "".join(
         "\n".join([f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", *lines]) + "\n"
@@ -172,7 +175,7 @@ def _drawn(machine: CooledMachine) -> Mapping[str, float]:
 def _points(loop: SimLoop, at: float, drawn: Mapping[str, float]) -> tuple[float, float, float, float]:
     """Supply, return, flow and pressure."""
     watts, most = sum(drawn.get(rack, 0.0) for rack in loop.racks), loop.flow_lpm / LPM_PER_KW * 1000
-    share, supply = loop.share(at), loop.supply_c(at)
+    share, supply = loop.flow_share(at), loop.supply_c(at)
     # With little flow the water stays longer in the plates, and comes back the warmer.
     rise = RISE_K * min(1.2, watts / most) * (1 + 0.8 * (1 - share))
     return supply, round(supply + rise, 1), round(loop.flow_lpm * share, 0), round(BAR * (0.3 + 0.7 * share**2), 2)

@@ -1,6 +1,6 @@
 """The fabric of the simulated machine: a port a GPU to the rack's leaf switch, one to the storage, one of Ethernet.
 
-A port is well unless something says otherwise: a trouble of its node (the health check names the port), a fault that
+A port is well unless something says otherwise: a fault of its node (the health check names the port), a fault that
 was there from the start, or an incident. So a machine of 12,000 nodes holds some dozens of ports, not 108,000.
 """
 
@@ -31,7 +31,7 @@ _FLAPPING = re.compile(r"cable flaps port (\d+)")
 
 
 class PortFault(Struct):
-    """What is wrong with one port, beside what the trouble of its node says."""
+    """What is wrong with one port, beside what the fault of its node says."""
 
     gbps: float | None = None
     """It runs at this speed."""
@@ -71,7 +71,7 @@ class Links:
         """From now on it trains at half its speed."""
         self.faults.setdefault((host.index, device), PortFault()).gbps = COMPUTE / 2
 
-    def mend(self, hosts: list[Host]) -> None:
+    def repair(self, hosts: list[Host]) -> None:
         """All cables of these hosts are as they should be; what happened within the hour is still told."""
         for host in hosts:
             for device in self.devices():
@@ -98,7 +98,7 @@ class Links:
         """One port as it is now."""
         now = self._timeline.now
         fault = self.faults.get((host.index, device)) or PortFault()
-        said = host.trouble.reason if host.trouble is not None else ""
+        said = host.fault.reason if host.fault is not None else ""
         named, flapping = _NAMED.search(said), _FLAPPING.search(said)
         down = named is not None and device == f"mlx5_{named[1]}"
         recent = sum(now - HOUR <= at <= now for at in fault.downs) + int(down)
@@ -142,15 +142,15 @@ class Links:
         old = sum(at < self._timeline.now - HOUR for at in fault.downs) if fault is not None else 0
         return zlib.crc32(f"{device}/{host.name}".encode()) % 3 + old + (port.downed or 0)
 
-    def unwell(self) -> dict[str, Port]:
+    def unhealthy(self) -> dict[str, Port]:
         """The ports that are not well, of nodes that answer."""
         hosts = self._site.hosts
-        odd = {index for index, _ in self.faults}
-        odd.update(host.index for host in hosts if host.trouble is not None)
-        ports = (port for index in sorted(odd) for port in self.ports(hosts[index]))
+        affected = {index for index, _ in self.faults}
+        affected.update(host.index for host in hosts if host.fault is not None)
+        ports = (port for index in sorted(affected) for port in self.ports(hosts[index]))
         return {port.key: port for port in ports if port.wrong}
 
-    def fabric(self, unwell: dict[str, Port]) -> Fabric:
+    def fabric(self, unhealthy: dict[str, Port]) -> Fabric:
         """All of them in figures."""
         switches: dict[str, int] = {}
         answering = 0
@@ -161,7 +161,7 @@ class Links:
         count = answering * len(self.devices())
         return Fabric(
             ports=count,
-            up=count - sum(not port.up for port in unwell.values()),
+            up=count - sum(not port.up for port in unhealthy.values()),
             uncabled=2 * answering,
             switches=switches,
             source="node_exporter and the switches' own names",

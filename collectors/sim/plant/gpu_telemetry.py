@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from collectors.model import Load
-from collectors.sim.slurmctld.gpu_pool import Pool
+from collectors.sim.slurmctld.gpu_pool import GpuPool
 
 from .site_layout import Host, answers, indices_of
 
@@ -27,7 +27,7 @@ Level = tuple[int, int, int, int] | None
 
 
 @lru_cache(maxsize=65536)
-def habit(job: str) -> tuple[int, int, int]:
+def gpu_usage(job: str) -> tuple[int, int, int]:
     """How a job uses its GPUs: utilisation, memory in %, and which of its GPUs it forgets (-1: none, 99: all)."""
     draw = zlib.crc32(job.encode())
     kind = draw % 100
@@ -39,7 +39,7 @@ def habit(job: str) -> tuple[int, int, int]:
 class GpuLoads:
     """Load rows of all hosts, made anew only where something changed or it is the host's turn."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: GpuPool) -> None:
         self._pool = pool
         self._site = pool.site
         self._rows: dict[str, Load] = {}
@@ -74,7 +74,7 @@ class GpuLoads:
     def _load(self, host: Host, step: int) -> Load | None:
         if not answers(host):
             return None
-        turn, made = turn_of(host, step), host.hardware
+        turn, made = sample_step(host, step), host.hardware
         util = memory = watts = idle = seen = 0
         hottest: int | None = None
         for level in levels_now(host, self._site.gpus, turn):
@@ -104,23 +104,29 @@ class GpuLoads:
 
 def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tuple[int, int, int, int]]:
     """Every GPU of a node at a turn, in whole units, where these jobs hold these GPUs."""
-    room = 27 + host.index * 29 % 9 + host.heat
+    room = 27 + host.index * 29 % 9 + host.extra_heat_c
     if host.loop is not None and host.loop.tripped is not None:
-        room += host.loop.heat(turn * STEP_S)
+        room += host.loop.chip_excess_c(turn * STEP_S)
     noise = turn // SLOTS * 37 + host.index * 11
     made = host.hardware
-    idle, most, full_mb, slope, warms = made.idle_w, made.limit_w, made.memory_mb, made.per_ten_pct_w, made.degrees_kw
+    idle, most, full_mb, slope, warms = (
+        made.idle_w,
+        made.limit_w,
+        made.memory_mb,
+        made.per_ten_pct_w,
+        made.degrees_per_kw,
+    )
     found = [(0, 4, room, idle + (noise + g * 5) % 6) for g in range(gpus)]
     for job, bits in held.items():
-        usual, full, forgets = habit(job)
+        usual, full, forgets = gpu_usage(job)
         for place, g in enumerate(indices_of(bits)):
             wobble = _WOBBLE[(noise + g * 53) & 255]
             forgotten = forgets in (99, place)
             util = 0 if forgotten else max(0, min(100, usual + wobble))
             memory = full_mb * full // 100
-            watts = (idle + made.forgotten_w if forgotten else idle + util * slope // 10) + wobble
+            watts = (idle + made.unused_w if forgotten else idle + util * slope // 10) + wobble
             found[g] = (util, memory, min(TOP_C, room + watts * warms // 1000 + (wobble > 1)), min(most, watts))
-    if host.stray and not held:
+    if host.stray_process and not held:
         found[0] = (97, 31_000, room + 38, most * 61 // 70)
     return found
 
@@ -128,11 +134,11 @@ def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tu
 def levels_now(host: Host, gpus: int, turn: int) -> list[Level]:
     """Every GPU of a node as it is at its newest turn."""
     found: list[Level] = list(levels(host, gpus, host.jobs, turn))
-    if host.lost:
-        found = [None if host.lost >> g & 1 else level for g, level in enumerate(found)]
+    if host.lost_gpus:
+        found = [None if host.lost_gpus >> g & 1 else level for g, level in enumerate(found)]
     return found
 
 
-def turn_of(host: Host, step: int) -> int:
+def sample_step(host: Host, step: int) -> int:
     """The step of the newest sample that this node had by `step`."""
     return step - (step - host.index) % SLOTS

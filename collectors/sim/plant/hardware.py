@@ -17,7 +17,7 @@ class Hardware(Struct, frozen=True, gc=False):
     product: str
     """What the node's own board calls it."""
     cpus: int
-    cpus_a_gpu: int
+    cpus_per_gpu: int
     """What a job takes with each GPU."""
     node_memory_mb: int
     features: tuple[str, ...]
@@ -29,12 +29,12 @@ class Hardware(Struct, frozen=True, gc=False):
     """What ten per cent of utilisation draws."""
     cap_w: int
     """From here on the driver lowers the clocks."""
-    forgotten_w: int
+    unused_w: int
     """What a GPU draws over an idle one that a job holds and forgets."""
-    degrees_kw: int
+    degrees_per_kw: int
     """By how much a GPU is hotter for each kilowatt it draws: water takes more away than air."""
     boost_mhz: int
-    rest_mhz: int
+    idle_mhz: int
     memory_mhz: int
     host_w: int
     """What the rest of the node draws: CPUs, fans or pumps, network."""
@@ -42,15 +42,15 @@ class Hardware(Struct, frozen=True, gc=False):
 
 # The test machines of the reference: two 56-core CPUs, 2 TB, eight H100 SXM of 80 GB.
 HGX_H100 = Hardware(
-    gpu_type="h100", model="NVIDIA H100 80GB HBM3", product="HGX H100", cpus=112, cpus_a_gpu=14,
+    gpu_type="h100", model="NVIDIA H100 80GB HBM3", product="HGX H100", cpus=112, cpus_per_gpu=14,
     node_memory_mb=2_000_000, features=("h100", "nvlink", "ib"), memory_mb=81_559, idle_w=70, limit_w=700,
     per_ten_pct_w=61, cap_w=675,
-    forgotten_w=45, degrees_kw=60, boost_mhz=1980, rest_mhz=345, memory_mhz=2619, host_w=1400,
+    unused_w=45, degrees_per_kw=60, boost_mhz=1980, idle_mhz=345, memory_mhz=2619, host_w=1400,
 )  # fmt: skip
 # A tray: two Grace CPUs of 72 cores and 480 GB, four GPUs of 1,200 W. nvidia-smi shows 189,471 MiB of each, and some
 # 160 W at rest.
 NVL72_GB200 = Hardware(
-    gpu_type="gb200", model="NVIDIA GB200", product="GB200 NVL", cpus=144, cpus_a_gpu=36, node_memory_mb=960_000,
+    gpu_type="gb200", model="NVIDIA GB200", product="GB200 NVL", cpus=144, cpus_per_gpu=36, node_memory_mb=960_000,
     features=("gb200", "nvlink", "ib"), memory_mb=189_471, idle_w=155, limit_w=1200, per_ten_pct_w=102, cap_w=1165,
-    forgotten_w=70, degrees_kw=34, boost_mhz=2062, rest_mhz=120, memory_mhz=3996, host_w=1300,
+    unused_w=70, degrees_per_kw=34, boost_mhz=2062, idle_mhz=120, memory_mhz=3996, host_w=1300,
 )  # fmt: skip

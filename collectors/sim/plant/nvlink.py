@@ -11,7 +11,7 @@ from functools import cache
 
 from collectors.model import Domain, Gpu, Tray
 from collectors.nvml.labels import fabric_troubles
-from collectors.sim.exporters.dcgm import Odd, labels_of
+from collectors.sim.exporters.dcgm import ExporterOptions, labels_of
 
 from .site_layout import Host, SimSite, answers
 
@@ -39,7 +39,7 @@ class NvLink:
     """The fabric of all domains; `on` is False on a machine of servers that have none between them."""
 
     def __init__(self, site: SimSite, on: bool) -> None:
-        self.on = on
+        self.enabled = on
         self._site = site
         self.apart: dict[int, int] = {}
         """Host to the clique in which it came up, where that is not its domain's own."""
@@ -56,7 +56,7 @@ class NvLink:
 
     def domains(self) -> dict[str, Domain]:
         """The blocks of Slurm's topology: a rack is one."""
-        if not self.on:
+        if not self.enabled:
             return {}
         names = [host.name for host in self._site.hosts]
         return {
@@ -66,7 +66,7 @@ class NvLink:
 
     def trays(self) -> dict[str, Tray]:
         """Every node whose exporter answers. A row that looks as before is the same object as before."""
-        if not self.on:
+        if not self.enabled:
             return {}
         return {host.name: self._tray(host) for host in self._site.hosts if answers(host)}
 
@@ -74,11 +74,11 @@ class NvLink:
         index = host.index
         masks = self.masks.get(index, {})
         clique, imex = self._clique(host), self.imex.get(index, "up")
-        key = (clique, imex, host.lost, tuple(masks.items()), host.rack in self.degraded)
+        key = (clique, imex, host.lost_gpus, tuple(masks.items()), host.rack in self.degraded)
         known = self._rows.get(index)
         if known is not None and known[0] == key:
             return known[1]
-        alive = [gpu for gpu in range(self._site.gpus) if not host.lost >> gpu & 1]
+        alive = [gpu for gpu in range(self._site.gpus) if not host.lost_gpus >> gpu & 1]
         ill = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
         wrong = tuple(dict.fromkeys(word for gpu in sorted(ill) for word in fabric_troubles(ill[gpu])))
         worst = max((_summary(mask) for mask in ill.values()), key=_SEVERITY.index, default=_HEALTHY)
@@ -99,9 +99,9 @@ class NvLink:
     def _clique(self, host: Host) -> int:
         return self.apart.get(host.index) or 1 + int(domain_of(host.rack)[:2], 16) % 9
 
-    def text(self, gpus: Iterable[Gpu], odd: Odd) -> str:
+    def text(self, gpus: Iterable[Gpu], options: ExporterOptions) -> str:
         """What dcgm-exporter would serve of these GPUs' fabric; "" on a machine that has none."""
-        if not self.on:
+        if not self.enabled:
             return ""
         samples: dict[str, list[str]] = {name: [] for name, _ in _FAMILIES}
         for gpu in gpus:
@@ -112,7 +112,7 @@ class NvLink:
             daemon = _DAEMON[self.imex.get(host.index, "up")]
             word = "DEGRADED" if host.rack in self.degraded else "UP"
             texts = f'DCGM_FI_DEV_FABRIC_CLUSTER_UUID="{domain_of(host.rack)}",DCGM_FI_IMEX_DOMAIN_STATUS="{word}"'
-            for labels, _ in labels_of(gpu, odd):
+            for labels, _ in labels_of(gpu, options):
                 values = (self._clique(host), mask, _summary(mask), daemon)
                 for (name, _), value in zip(_FAMILIES, values, strict=True):
                     samples[name].append(f"{name}{{{labels},{texts}}} {value}")
@@ -129,14 +129,14 @@ class NvLink:
             self.apart[host.index] = self._clique(host) + 1
             self.degraded.add(host.rack)
 
-    def sicken(self, host: Host, mask: int, imex: str = "up") -> None:
+    def degrade(self, host: Host, mask: int, imex: str = "up") -> None:
         """All GPUs of a tray are ill in this way, and its IMEX daemon is in this state."""
         self.masks[host.index] = dict.fromkeys(range(self._site.gpus), mask)
         if imex != "up":
             self.imex[host.index] = imex
             self.degraded.add(host.rack)
 
-    def mend(self, rack: str) -> None:
+    def repair(self, rack: str) -> None:
         """The domain is whole again."""
         self.degraded.discard(rack)
         for index in self._site.racks[rack]:

@@ -7,7 +7,7 @@ from collections import deque
 from collectors.model import Power, Series
 from collectors.sim.slurmctld.job_queue import SimQueue
 
-from .gpu_telemetry import STEP_S, GpuLoads, levels_now, turn_of
+from .gpu_telemetry import STEP_S, GpuLoads, levels_now, sample_step
 from .sensor_history import SensorHistory
 from .site_layout import HOUR, Host
 
@@ -23,32 +23,34 @@ _NOTE_S, _SAMPLE = 60, 512
 _CHARTED = 64
 
 
-class Meters:
+class PowerMeters:
     """Reads every power unit, and remembers an hour of the site."""
 
-    def __init__(self, queue: SimQueue, telemetry: GpuLoads, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, telemetry: GpuLoads, history: SensorHistory) -> None:
         self._queue = queue
         self._site = queue.site
         self._telemetry = telemetry
-        self._past = past
+        self._history = history
         self._notes: deque[tuple[float, float]] = deque(maxlen=HOUR // _NOTE_S + 1)
 
     def node_w(self, host: Host) -> float:
         """What one node draws now; 0 where its power unit is dead."""
-        if host.trouble is not None and host.trouble.kind == "power":
+        if host.fault is not None and host.fault.kind == "power":
             return 0.0
         if host.down and host.silent:
             return STANDBY_W
         load = self._telemetry.load(host)
         if load is not None and load.power_w is not None:
             return load.power_w
-        turn = turn_of(host, int(self._queue.timeline.now // STEP_S))
+        turn = sample_step(host, int(self._queue.timeline.now // STEP_S))
         known = [level[3] for level in levels_now(host, self._site.gpus, turn) if level is not None]
         return float(sum(known) + host.hardware.host_w)
 
     def node_w_at(self, host: Host, at: int) -> float:
         """What a node drew at that time, where its exporter answered then."""
-        return float(sum(level[3] for level in self._past.levels(host, at) if level is not None) + host.hardware.host_w)
+        return float(
+            sum(level[3] for level in self._history.levels(host, at) if level is not None) + host.hardware.host_w
+        )
 
     @staticmethod
     def at_pdu(watts: float) -> float:
@@ -82,8 +84,8 @@ class Meters:
         site, host_w = sum(self.pdus().values()), self._site.hardware.host_w
         drawn: list[tuple[int, float]] = []
         used: list[tuple[int, float | None]] = []
-        for at in self._past.times(seconds, now):
-            found = [self._past.levels(host, at) for host in hosts]
+        for at in self._history.times(seconds, now):
+            found = [self._history.levels(host, at) for host in hosts]
             known = [level for levels in found for level in levels if level is not None]
             dark = sum(not levels for levels in found)
             drawn.append((at, sum(level[3] for level in known) + host_w * (len(hosts) - dark) + STANDBY_W * dark))
@@ -120,7 +122,7 @@ class Meters:
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _SAMPLE)]
         rise = 0.0
         for host in hosts:
-            load, before = self._telemetry.load(host), self._past.levels(host, then)
+            load, before = self._telemetry.load(host), self._history.levels(host, then)
             if load is not None and load.power_w is not None and before:
                 rise += load.power_w - host.hardware.host_w - sum(level[3] for level in before if level is not None)
         return rise * len(self._site.hosts) / len(hosts)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from collectors.model import Gpu, Process
 from collectors.sim.slurmctld.job_queue import SimQueue
 
-from .gpu_telemetry import STEP_S, Level, habit, levels_now, turn_of
+from .gpu_telemetry import STEP_S, Level, gpu_usage, levels_now, sample_step
 from .hardware import NVLINKS
 from .sensor_history import SensorHistory
 from .site_layout import Host, answers, gpu_uuid, indices_of
@@ -40,30 +40,30 @@ OFF_THE_BUS = "fallen off the bus"
 class Sensors:
     """Makes the Gpu rows of one node when somebody asks."""
 
-    def __init__(self, queue: SimQueue, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, history: SensorHistory) -> None:
         self._queue = queue
-        self._past = past
+        self._history = history
 
     def gpus(self, host: Host) -> tuple[Gpu, ...]:
         """Every GPU of one node as last sampled; none where the exporter does not answer."""
         if not answers(host):
             return ()
         now = int(self._queue.timeline.now)
-        turn = turn_of(host, now // STEP_S)
+        turn = sample_step(host, now // STEP_S)
         found = levels_now(host, self._queue.site.gpus, turn)
         return self._rows(host, found, host.jobs, turn * STEP_S, now)
 
     def gpus_at(self, host: Host, at: int) -> tuple[Gpu, ...]:
         """Every GPU of one node as it was sampled at that time; none where it was not."""
-        sampled = turn_of(host, at // STEP_S) * STEP_S
-        return self._rows(host, self._past.levels(host, at), self._past.held(host, at), sampled, at)
+        sampled = sample_step(host, at // STEP_S) * STEP_S
+        return self._rows(host, self._history.levels(host, at), self._history.held(host, at), sampled, at)
 
     def _rows(self, host: Host, found: list[Level], held: Mapping[str, int], sampled: int, at: int) -> tuple[Gpu, ...]:
         owners = {g: job for job, bits in held.items() for g in indices_of(bits)}
         return tuple(self._gpu(host, g, level, owners.get(g), sampled, at) for g, level in enumerate(found))
 
     def _gpu(self, host: Host, g: int, level: Level, job: str | None, sampled: int, at: int) -> Gpu:
-        uuid, xid, made = gpu_uuid(host.name, g), self._past.xid(host, g, at), host.hardware
+        uuid, xid, made = gpu_uuid(host.name, g), self._history.xid(host, g, at), host.hardware
         if level is None:
             return Gpu(
                 node=host.name,
@@ -97,8 +97,8 @@ class Sensors:
             memory_temp_c=float(temp + 5 + draw % 6),
             power_w=float(watts),
             power_limit_w=float(made.limit_w),
-            energy_j=self._past.energy(host, g, at),
-            sm_clock_mhz=made.boost_mhz - slower if util else made.rest_mhz,
+            energy_j=self._history.energy(host, g, at),
+            sm_clock_mhz=made.boost_mhz - slower if util else made.idle_mhz,
             memory_clock_mhz=made.memory_mhz,
             throttle=tuple(throttle),
             ecc_corrected=draw % 5 if draw % 11 == 0 else 0,
@@ -134,4 +134,4 @@ class Sensors:
 
 def _tensor(job: str | None) -> int:
     """Per cent of its busy time in which a job keeps the tensor cores busy."""
-    return 0 if job is None else 12 + 7 * habit(job)[1] % 61
+    return 0 if job is None else 12 + 7 * gpu_usage(job)[1] % 61

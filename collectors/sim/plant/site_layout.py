@@ -13,7 +13,7 @@ from collectors.model import Node, Partition
 from collectors.nodestate import display_word
 from collectors.sim import SimSettings
 
-from .cooling import SimLoop, lay_out
+from .cooling import SimLoop, build_loops
 from .hardware import HGX_H100, NVL72_GB200, Hardware
 
 RACKS_PER_ROW = 4
@@ -21,14 +21,14 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
-class NodeTrouble(Struct, gc=False):
-    """What is wrong with a node until somebody or something mends it."""
+class NodeFault(Struct, gc=False):
+    """What is wrong with a node until somebody or something repaired_at it."""
 
     kind: str
     reason: str
     by: str
     down: bool
-    mends_at: float
+    repaired_at: float
 
 
 class Host(Struct, gc=False):
@@ -80,16 +80,16 @@ class Host(Struct, gc=False):
     planned: bool = False
     """The backfill scheduler keeps it for a job."""
     lemon: bool = False
-    trouble: NodeTrouble | None = None
+    fault: NodeFault | None = None
     xids: dict[int, int] = field(default_factory=dict)
     """GPU to the last XID that its driver reported since boot."""
-    lost: int = 0
+    lost_gpus: int = 0
     """Bit set of the GPUs that fell off the bus."""
-    mute: bool = False
+    exporter_down: bool = False
     """Its exporter answers nobody."""
-    stray: bool = False
+    stray_process: bool = False
     """A process without a job keeps GPU 0 busy."""
-    heat: int = 0
+    extra_heat_c: int = 0
     """Degrees by which its GPUs are hotter than others: a fan that fails."""
     loop: SimLoop | None = None
     """The cooling loop that its rack hangs on."""
@@ -104,7 +104,7 @@ class Host(Struct, gc=False):
 
 def answers(host: Host) -> bool:
     """True when the node's exporter can be read."""
-    return not (host.silent or host.mute)
+    return not (host.silent or host.exporter_down)
 
 
 def gpu_uuid(node: str, index: int) -> str:
@@ -113,7 +113,7 @@ def gpu_uuid(node: str, index: int) -> str:
     return f"GPU-{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{a >> 16:04x}-{a & 0xFFFF:04x}{b:08x}"
 
 
-class Section(Struct, gc=False):
+class SimPartition(Struct, gc=False):
     """One partition: its row, its nodes as a bit set, and its time limit in seconds."""
 
     row: Partition
@@ -126,7 +126,7 @@ class SimSite(Struct):
     """The machine room: hosts by index, partitions by name."""
 
     hosts: list[Host]
-    sections: dict[str, Section]
+    partitions: dict[str, SimPartition]
     gpus: int
     """GPUs of one node."""
     hardware: Hardware
@@ -223,7 +223,7 @@ def build_site(settings: SimSettings, now: float) -> SimSite:
                 hardware=hardware,
             )
         )
-    sections = {}
+    partitions = {}
     for name, (low, high, limit) in spans.items():
         row_of = Partition(
             name=name,
@@ -238,12 +238,12 @@ def build_site(settings: SimSettings, now: float) -> SimSite:
             qos=name if name != "gpu" else "normal",
             allow_accounts="ALL",
         )
-        sections[name] = Section(row_of, span(low, high), limit, high - low)
-    loops = lay_out({rack: len(indices) for rack, indices in racks.items()}, gpus, hardware)
+        partitions[name] = SimPartition(row_of, span(low, high), limit, high - low)
+    loops = build_loops({rack: len(indices) for rack, indices in racks.items()}, gpus, hardware)
     fed = {rack: loop for loop in loops.values() for rack in loop.racks}
     for host in hosts:
         host.loop = fed[host.rack]
-    return SimSite(hosts, sections, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
+    return SimSite(hosts, partitions, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
 
 
 def node_row(host: Host, gpus: int) -> Node:

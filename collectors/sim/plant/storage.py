@@ -42,31 +42,31 @@ class Storage:
         self._timeline = timeline
         size = max(200.0, len(site.hosts) * 1.2)
         device = f"10.9.0.1@o2ib:10.9.0.2@o2ib:/{LUSTRE_FS}"
-        self.stores = {
+        self.file_systems = {
             SCRATCH: SimFileSystem(SCRATCH, "lustre", device, size, 71.4, targets=max(4, len(site.hosts) // 8)),
             HOME: SimFileSystem(HOME, "nfs4", "nas1:/export/home", 60.0, 48.2),
         }
         self._rng = rng
 
-    def settle(self) -> None:
+    def seed(self) -> None:
         """What has been so for weeks: a node that is drained lost the race of its mount at boot; nobody has noticed."""
         drained = [host for host in self._site.hosts if host.drain and not host.silent and not host.invalid]
         if drained:
             host = self._rng.choice(drained)
-            self.stores[HOME].missing[host.index] = host.boot_at
+            self.file_systems[HOME].missing[host.index] = host.boot_at
 
-    def _lacks(self, store: SimFileSystem, host: Host) -> bool:
+    def _not_mounted(self, store: SimFileSystem, host: Host) -> bool:
         return store.missing.get(host.index) == host.boot_at
 
     def hang(self, hosts: list[Host], lost: int) -> None:
         """Targets of the Lustre are gone, and it hangs on these hosts."""
-        self.stores[SCRATCH].hung.update(host.index for host in hosts)
-        self.stores[SCRATCH].lost = lost
+        self.file_systems[SCRATCH].hung.update(host.index for host in hosts)
+        self.file_systems[SCRATCH].lost = lost
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """All targets are back, and what hung goes on."""
-        self.stores[SCRATCH].hung.clear()
-        self.stores[SCRATCH].lost = 0
+        self.file_systems[SCRATCH].hung.clear()
+        self.file_systems[SCRATCH].lost = 0
 
     def used_pct(self, store: SimFileSystem) -> float:
         """It fills slowly."""
@@ -76,8 +76,8 @@ class Storage:
         """What a node has mounted, and whether it answers; nothing where the node does not."""
         if host.silent:
             return {}
-        stores = self.stores.values()
-        return {one.name: host.index not in one.hung for one in stores if not self._lacks(one, host)}
+        stores = self.file_systems.values()
+        return {one.name: host.index not in one.hung for one in stores if not self._not_mounted(one, host)}
 
     def rows(self) -> dict[str, FileSystem]:
         """A row each, of the nodes that answer."""
@@ -88,8 +88,8 @@ class Storage:
             return tuple(hosts[index].name for index in sorted(indices) if not hosts[index].silent)
 
         found = {}
-        for one in self.stores.values():
-            missing = names(index for index in one.missing if self._lacks(one, hosts[index]))
+        for one in self.file_systems.values():
+            missing = names(index for index in one.missing if self._not_mounted(one, hosts[index]))
             wrong = (f"{one.lost} of {one.targets} targets do not answer",) if one.lost else ()
             found[one.name] = FileSystem(
                 name=one.name,

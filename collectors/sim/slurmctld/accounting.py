@@ -16,7 +16,7 @@ _LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
 
 
 class SimLedger:
-    """Asks the books of the machine that the sources read."""
+    """Asks the accounting of the machine that the sources read."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -24,22 +24,22 @@ class SimLedger:
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
         """The runs that ended on a node since then, the last one first; none for one that is unknown."""
         machine = self._now()
-        with machine.still():
+        with machine.locked():
             known = node in machine.site.by_name
-            return machine.past.books.jobs(machine.host(node), since, most) if known else []
+            return machine.accounting.jobs(machine.host(node), since, most) if known else []
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
         """When a node was out of service since then, newest first; none for one that is unknown."""
         machine = self._now()
-        with machine.still():
+        with machine.locked():
             known = node in machine.site.by_name
-            return machine.past.books.events(machine.host(node), since) if known else []
+            return machine.accounting.events(machine.host(node), since) if known else []
 
     def account_of_job(self, job: str) -> JobAccount:
         """What a job came to. Raises SourceFault("missing")."""
         machine = self._now()
-        with machine.still():
-            found = machine.past.books.account(job)
+        with machine.locked():
+            found = machine.accounting.account(job)
         if found is None:
             raise SourceFault(
                 "missing", f"the accounting has no job {job}", "was it purged, or is it another cluster's?"

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from collectors.model import Job, JobAccount, LogTail, NodeEvent, PastJob, Step
 from collectors.nodeset import expand
-from collectors.sim.plant.gpu_telemetry import habit
+from collectors.sim.plant.gpu_telemetry import gpu_usage
 from collectors.sim.plant.site_layout import HOUR, Host
 
 from .job_queue import SimQueue, SimRun
@@ -32,7 +32,7 @@ _LAST, _ARRAYS = 87_999, 16
 #: What a node remembers of one kind, and ends that the machine does.
 _OF_NODE, _OF_ALL = 64, 20_000
 #: Of a hundred invented jobs so many end so, in this order; the rest completes.
-_FATES = (("FAILED", 9), ("TIMEOUT", 5), ("OUT_OF_MEMORY", 3), ("CANCELLED", 3))
+_END_STATES = (("FAILED", 9), ("TIMEOUT", 5), ("OUT_OF_MEMORY", 3), ("CANCELLED", 3))
 #: Exit code and signal of an end, as Slurm shows them.
 _CODES = {"FAILED": (1, 0), "OUT_OF_MEMORY": (0, 125), "CANCELLED": (0, 15), "NODE_FAIL": (0, 9)}
 _REPAIRS = (
@@ -44,7 +44,7 @@ _REPAIRS = (
 )
 
 
-def keep(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
+def append_bounded(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
     """One more thing that a node remembers, the oldest first. Most nodes have one or two: a deque for each of 12,000
     takes 0.8 kB, a tuple of one 48 bytes (Python 3.11)."""
     of[host] = (*of.get(host, ()), thing)[-_OF_NODE:]
@@ -60,12 +60,12 @@ class HeldGpus(Protocol):
         """True when nothing was sampled of the node at that time."""
 
 
-class AccountingBooks:
+class AccountingRecords:
     """Keeps what ended, and what was out."""
 
-    def __init__(self, queue: SimQueue, past: HeldGpus) -> None:
+    def __init__(self, queue: SimQueue, history: HeldGpus) -> None:
         self._queue = queue
-        self._past = past
+        self._history = history
         self._site = queue.site
         self._began = int(queue.timeline.now)
         self._on: dict[int, tuple[PastJob, ...]] = {}
@@ -79,7 +79,7 @@ class AccountingBooks:
 
     # -- what is written down ------------------------------------------------------------------------------------------
 
-    def note(self, job: Job, run: SimRun | None, state: str | None) -> None:
+    def record_stop(self, job: Job, run: SimRun | None, state: str | None) -> None:
         """A job stops now; `state` None: it is queued again."""
         hosts = [self._site.hosts[index] for index in run.hosts] if run is not None else []
         failed = next((host.name for host in hosts if host.down), None)
@@ -90,7 +90,7 @@ class AccountingBooks:
             signal=signal, derived_code=code, derived_signal=0, failed_node=failed if ended == "NODE_FAIL" else None,
         )  # fmt: skip
         for host in hosts:
-            keep(self._on, host.index, made)
+            append_bounded(self._on, host.index, made)
         self._runs.setdefault(job.id, []).append(made)
         self.ended.append(made)
         if len(self.ended) > _OF_ALL:
@@ -99,7 +99,7 @@ class AccountingBooks:
             if not self._runs[oldest]:
                 del self._runs[oldest]
 
-    def look(self, host: Host) -> None:
+    def update_node(self, host: Host) -> None:
         """Something about a node changed."""
         out = host.down or host.drain
         event = self._open.get(host.index)
@@ -110,7 +110,7 @@ class AccountingBooks:
             if (event.state, event.reason) == (state, host.reason):
                 return
             ended = replace(self._open.pop(host.index), ended=int(self._queue.timeline.now))
-            keep(self._over, host.index, ended)
+            append_bounded(self._over, host.index, ended)
         if out:
             began = host.reason_at if host.reason_at is not None else int(self._queue.timeline.now)
             self._open[host.index] = NodeEvent(
@@ -136,7 +136,7 @@ class AccountingBooks:
             found.append(self._open[host.index])
         for shift in self._shifts(host, since):
             start, draw = _start(host, shift), zlib.crc32(b"%d/%d" % (shift, host.index))
-            if draw % 6 == 0 and not self._past.held(host, start + SHIFT_S - 1):
+            if draw % 6 == 0 and not self._history.held(host, start + SHIFT_S - 1):
                 reason, by = _REPAIRS[draw // 6 % len(_REPAIRS)]
                 found.append(
                     NodeEvent(node=host.name, state="DRAIN", reason=reason, by=by, began=start, ended=start + SHIFT_S)
@@ -158,7 +158,7 @@ class AccountingBooks:
         return self._full(runs, key)
 
     def _full(self, runs: list[PastJob], key: str) -> JobAccount:
-        run, util = runs[0], habit(key)[0]
+        run, util = runs[0], gpu_usage(key)[0]
         until = run.ended or int(self._queue.timeline.now)
         spent, draw = max(0, until - (run.started or until)), zlib.crc32(key.encode())
         home = f"/home/{run.user}/{(run.account or 'work').partition('-')[2]}"
@@ -195,9 +195,9 @@ class AccountingBooks:
     def _made(self, host: Host, shift: int) -> PastJob | None:
         """The invented job that ended with this shift, None where none ran then."""
         ended = _start(host, shift) + SHIFT_S
-        if self._past.silent(host, ended - 1):
+        if self._history.silent(host, ended - 1):
             return None
-        bits = self._past.held(host, ended - 1).get(_key(host, shift))
+        bits = self._history.held(host, ended - 1).get(_key(host, shift))
         if bits is None:
             return None
         back = (self._began + host.index * 2711) // SHIFT_S - 1 - shift
@@ -205,14 +205,14 @@ class AccountingBooks:
         job, draw = f"{base}_{host.index}", zlib.crc32(b"%d" % base)
         user, account, _, _ = USERS[draw % len(USERS)]
         names = [name for kind in KINDS if kind.tasks[1] > 1 for name in kind.names]
-        end = _fate(zlib.crc32(job.encode()) % 100)
+        end = _end_state(zlib.crc32(job.encode()) % 100)
         code, signal = _CODES.get(end, (0, 0))
         return PastJob(
             id=job, name=names[draw // 32 % len(names)], user=user, account=account, partition=host.partitions[0],
             qos="normal", state=end, cancelled_by=user if end == "CANCELLED" else None, exit_code=code, signal=signal,
             derived_code=code, derived_signal=0, submitted=ended - SHIFT_S - 600 - draw % 7200,
             started=ended - SHIFT_S, ended=ended, time_limit_s=SHIFT_S if end == "TIMEOUT" else 2 * SHIFT_S,
-            nodes=host.name, node_count=1, cpus=host.hardware.cpus_a_gpu * bits.bit_count(), gpus=bits.bit_count(),
+            nodes=host.name, node_count=1, cpus=host.hardware.cpus_per_gpu * bits.bit_count(), gpus=bits.bit_count(),
         )  # fmt: skip
 
     def _invented(self, job: str) -> tuple[str, PastJob] | None:
@@ -255,8 +255,8 @@ def _key(host: Host, shift: int) -> str:
     return f"{shift}.{zlib.crc32(b'%d' % host.index)}"
 
 
-def _fate(draw: int) -> str:
-    for state, share in _FATES:
+def _end_state(draw: int) -> str:
+    for state, share in _END_STATES:
         if draw < share:
             return state
         draw -= share

@@ -15,7 +15,7 @@ UNKILLABLE_S = 180
 
 def control(machine: Machine) -> Control:
     """What pings, the accounts and the queue say now."""
-    with machine.still():
+    with machine.locked():
         incidents, jobs = machine.incidents, machine.queue.jobs
         return Control(
             controllers=(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from collectors.sim.plant.site_layout import Host, SimSite, span
 
 
-class Pool:
+class GpuPool:
     """Gives GPUs to jobs and takes them back; keeps note of the hosts whose rows must be made anew."""
 
     def __init__(self, site: SimSite) -> None:
@@ -16,18 +16,18 @@ class Pool:
         """Hosts whose Node row is out of date."""
         self.stale_loads: set[int] = set(range(len(site.hosts)))
         """Hosts whose Load row is out of date."""
-        self.touched: Callable[[Host], None] = lambda host: None
+        self.on_change: Callable[[Host], None] = lambda host: None
         """Called with every host that changed."""
         # free[k] has the bit of every host that offers at least k GPUs.
         self._free = [span(0, len(site.hosts))] * (site.gpus + 1) + [0]
         for host in site.hosts:
             host.offered = site.gpus
 
-    def touch(self, host: Host) -> None:
+    def mark_changed(self, host: Host) -> None:
         """Note that something about the host changed that people see."""
         self.stale_rows.add(host.index)
         self.stale_loads.add(host.index)
-        self.touched(host)
+        self.on_change(host)
 
     def refresh(self, host: Host) -> None:
         """Offer what the host has free now, nothing where it is out of service."""
@@ -37,7 +37,7 @@ class Pool:
             for k in range(min(new, old) + 1, max(new, old) + 1):
                 self._free[k] ^= bit
             host.offered = new
-        self.touch(host)
+        self.mark_changed(host)
 
     def find(self, count: int, gpus: int, mask: int) -> list[int] | None:
         """Hosts of `mask` for `count` times `gpus` GPUs: the lowest, and for parts of a host the fullest that fits."""
@@ -56,7 +56,7 @@ class Pool:
             fits ^= low
         return chosen
 
-    def take(self, job: str, indices: Sequence[int], gpus: int, until: float) -> None:
+    def allocate(self, job: str, indices: Sequence[int], gpus: int, until: float) -> None:
         """Give `gpus` GPUs of each host to the job, the lowest that are free; `until` is when its time limit ends."""
         whole = gpus == self.site.gpus
         taken = 0
@@ -65,7 +65,7 @@ class Pool:
             if whole:
                 held, taken = host.free, taken | 1 << index
                 host.free = host.offered = 0
-                self.touch(host)
+                self.mark_changed(host)
             else:
                 held = _lowest(host.free, gpus)
                 host.free ^= held
@@ -76,7 +76,7 @@ class Pool:
             for k in range(1, self.site.gpus + 1):
                 self._free[k] &= ~taken
 
-    def give(self, job: str, indices: Sequence[int], now: float) -> list[Host]:
+    def release(self, job: str, indices: Sequence[int], now: float) -> list[Host]:
         """Take the job's GPUs back. Returns the hosts it held; their `free_at` is the caller's to count again."""
         hosts = [self.site.hosts[index] for index in indices]
         for host in hosts:

@@ -18,10 +18,10 @@ from collectors.model import Job
 from collectors.sim.plant.site_layout import Host, SimSite
 from collectors.sim.timeline import Timeline
 
-from .gpu_pool import Pool
+from .gpu_pool import GpuPool
 from .reservation_calendar import Calendar
 
-IN_LINE = frozenset({"Priority", "Resources"})
+ELIGIBLE = frozenset({"Priority", "Resources"})
 QOS_LIMIT = "QOSMaxGRESPerUser"
 #: Slurm starts a requeued job no earlier than its credentials have expired (two minutes by default).
 REQUEUE_WAIT_S = 121
@@ -37,23 +37,23 @@ class SimRun(Struct, gc=False):
     limit_at: float
     token: int
     ends: float = 0.0
-    fate: str = ""
+    end_state: str = ""
     """When it ends, and how, if nobody interferes."""
 
 
 class SimQueue:
     """All jobs alive, with the rows that Slurm shows of them. Rows that do not change stay the same objects."""
 
-    def __init__(self, site: SimSite, pool: Pool, timeline: Timeline, calendar: Calendar, cap: int) -> None:
+    def __init__(self, site: SimSite, pool: GpuPool, timeline: Timeline, calendar: Calendar, gpu_cap: int) -> None:
         self.site = site
         self.pool = pool
         self.timeline = timeline
         self.calendar = calendar
-        self.cap = cap
+        self.gpu_cap = gpu_cap
         """GPUs that one user may hold at once in QOS normal."""
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, SimRun] = {}
-        self.lines: dict[str, list[Entry]] = {name: [] for name in site.sections}
+        self.eligible: dict[str, list[Entry]] = {name: [] for name in site.partitions}
         self.limited: dict[str, dict[int, list[Entry]]] = {}
         """User to GPUs asked for to the jobs that would take more than the user may hold."""
         self.used: Counter[str] = Counter()
@@ -61,9 +61,9 @@ class SimQueue:
         self.begins: dict[str, float] = {}
         self.parents: dict[str, str] = {}
         self.children: dict[str, list[str]] = {}
-        self.needs: dict[str, int] = {}
+        self.required_host: dict[str, int] = {}
         """Job to the one host it insists on."""
-        self.bound: dict[str, str] = {}
+        self.reservation_of: dict[str, str] = {}
         """Job to the reservation it asked for."""
         self.holds: dict[str, tuple[str, int]] = {}
         """Job to why it is held and the priority that a release gives back."""
@@ -73,16 +73,16 @@ class SimQueue:
         """Job to the hosts that it must not run on, as a bit set."""
         self.suspended: dict[str, float] = {}
         """Job to since when its processes stand still."""
-        self.unbatched: set[str] = set()
-        self.unrequeueable: set[str] = set()
-        self.blocked: set[str] = set()
+        self.interactive: set[str] = set()
+        self.not_requeueable: set[str] = set()
+        self.blocked_users: set[str] = set()
         """Users who may submit nothing."""
         self.wake: Callable[[], None] = lambda: None
         """Called when the scheduler has something to look at."""
-        self.stopped: Callable[[Job, SimRun | None, str | None], None] = lambda job, run, state: None
+        self.on_stop: Callable[[Job, SimRun | None, str | None], None] = lambda job, run, state: None
         """Called with a job that stops, while it still has its hosts: its run, None where it waited; its last state,
         None where it is queued again."""
-        self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
+        self.run_time: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
         """Time limit to how long a job runs and how it ends."""
         self._tokens = 0
         self._freed: set[str] = set()
@@ -98,23 +98,23 @@ class SimQueue:
             return "Dependency"
         if self.begins.get(job.id, 0.0) > self.timeline.now:
             return "BeginTime"
-        section = self.site.sections[job.partition or ""]
+        section = self.site.partitions[job.partition or ""]
         if section.row.state == "DOWN":
             return "PartitionDown"
         if (job.time_limit_s or 0) > section.limit_s:
             return "PartitionTimeLimit"
-        need = self.needs.get(job.id)
+        need = self.required_host.get(job.id)
         if need is not None and not self.site.hosts[need].usable:
             return f"ReqNodeNotAvail, UnavailableNodes:{self.site.hosts[need].name}"
-        if job.id in self.bound and not self.calendar.active(self.bound[job.id]):
+        if job.id in self.reservation_of and not self.calendar.active(self.reservation_of[job.id]):
             return "Reservation"
-        if self.over_cap(job):
+        if self.over_gpu_cap(job):
             return QOS_LIMIT
         return "Priority"
 
-    def over_cap(self, job: Job) -> bool:
+    def over_gpu_cap(self, job: Job) -> bool:
         """True when starting it would give its user more GPUs than one may hold."""
-        return job.qos == "normal" and self.used[job.user] + (job.gpus or 0) > self.cap
+        return job.qos == "normal" and self.used[job.user] + (job.gpus or 0) > self.gpu_cap
 
     def add(self, job: Job, sort: bool = True) -> None:
         """A job is submitted. Without `sort` the lines must be sorted afterwards (building 100,000 at once)."""
@@ -130,40 +130,40 @@ class SimQueue:
             else:
                 line.append(entry(job))
 
-    def settle(self, job_id: str) -> None:
+    def recheck(self, job_id: str) -> None:
         """Find out again why this job waits, and put it where that is waited for. Others are left alone."""
         job = self.jobs.get(job_id)
         if job is None or job.state != "PENDING":
             return
         reason = self.reason_of(job)
-        if reason == job.reason or (reason == "Priority" and job.reason in IN_LINE):
+        if reason == job.reason or (reason == "Priority" and job.reason in ELIGIBLE):
             return
         self._leave(job)
         self.add(replace(job, reason=reason, expected=None))
 
-    def shut(self, partition: str, state: str) -> None:
+    def set_partition_state(self, partition: str, state: str) -> None:
         """Set the state of a partition, DOWN or UP: what runs goes on, what waits hears of it."""
-        section = self.site.sections[partition]
+        section = self.site.partitions[partition]
         section.row = replace(section.row, state=state)
         if state == "DOWN":
             # From the end of the line: taking the last out of a list of 100,000 moves none; and in its order back in.
-            told = [job_id for _, _, job_id in reversed(self.lines[partition])]
+            told = [job_id for _, _, job_id in reversed(self.eligible[partition])]
         else:
             kept = [one for one in self.jobs.values() if one.reason == "PartitionDown" and one.partition == partition]
             told = [one.id for one in sorted(kept, key=entry)]
         for job_id in told:
-            self.settle(job_id)
+            self.recheck(job_id)
         self.wake()
 
-    def show(self, job: Job, reason: str, expected: int | None) -> None:
+    def set_reason(self, job: Job, reason: str, expected: int | None) -> None:
         """Let a job in line say why it waits and when it is expected to start; nothing when it says so already."""
         if job.reason != reason or job.expected != expected:
             self.jobs[job.id] = replace(job, reason=reason, expected=expected)
 
     def _line(self, job: Job) -> list[Entry] | None:
         """Where a job with this reason stands, None outside."""
-        if job.reason in IN_LINE:
-            return self.lines[job.partition or ""]
+        if job.reason in ELIGIBLE:
+            return self.eligible[job.partition or ""]
         if job.reason == QOS_LIMIT:
             return self.limited.setdefault(job.user, {}).setdefault(job.gpus or 0, [])
         return None
@@ -178,13 +178,13 @@ class SimQueue:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def start(self, job: Job, indices: list[int], started: float, ends: float, fate: str) -> None:
-        """It gets these hosts. `ends` and `fate` say what comes of it if nobody interferes."""
+    def start(self, job: Job, indices: list[int], started: float, ends: float, end_state: str) -> None:
+        """It gets these hosts. `ends` and `end_state` say what comes of it if nobody interferes."""
         self._leave(job)
         self._tokens += 1
         limit_at = started + (job.time_limit_s or 0)
-        self.runs[job.id] = SimRun(tuple(sorted(indices)), limit_at, self._tokens, ends, fate)
-        self.pool.take(job.id, indices, (job.gpus or 0) // len(indices), limit_at)
+        self.runs[job.id] = SimRun(tuple(sorted(indices)), limit_at, self._tokens, ends, end_state)
+        self.pool.allocate(job.id, indices, (job.gpus or 0) // len(indices), limit_at)
         if job.qos == "normal":
             self.used[job.user] += job.gpus or 0
         self.jobs[job.id] = replace(
@@ -196,12 +196,12 @@ class SimQueue:
             started=int(started),
             expected=None,
         )
-        self.timeline.at(ends, self._finish, job.id, self._tokens, fate)
+        self.timeline.at(ends, self._finish, job.id, self._tokens, end_state)
 
-    def _finish(self, job_id: str, token: int, fate: str) -> None:
+    def _finish(self, job_id: str, token: int, end_state: str) -> None:
         run = self.runs.get(job_id)
         if run is not None and run.token == token:
-            self.end(job_id, f"{fate} by {self.jobs[job_id].user}" if fate == "CANCELLED" else fate)
+            self.end(job_id, f"{end_state} by {self.jobs[job_id].user}" if end_state == "CANCELLED" else end_state)
 
     def end(self, job_id: str, state: str) -> None:
         """It leaves the queue in this last state ("CANCELLED by alice", where it is known by whom), and those that
@@ -211,25 +211,33 @@ class SimQueue:
             self._stop(job, state)
         else:
             self._leave(job)
-            self.stopped(job, None, state)
+            self.on_stop(job, None, state)
         del self.jobs[job_id]
-        for side in (self.begins, self.parents, self.needs, self.bound, self.holds, self.nices, self.excluded):
+        for side in (
+            self.begins,
+            self.parents,
+            self.required_host,
+            self.reservation_of,
+            self.holds,
+            self.nices,
+            self.excluded,
+        ):
             side.pop(job_id, None)
-        self.unbatched.discard(job_id)
-        self.unrequeueable.discard(job_id)
+        self.interactive.discard(job_id)
+        self.not_requeueable.discard(job_id)
         for child in self.children.pop(job_id, ()):
             if child not in self.jobs or self.parents.get(child) != job_id:
                 continue
             if state == "COMPLETED":
                 del self.parents[child]
-                self.settle(child)
+                self.recheck(child)
             else:
                 # afterok can no longer be met, and the site cancels such jobs (kill_invalid_depend).
                 self.end(child, "CANCELLED")
 
     def node_failed(self, job_id: str) -> None:
         """One of its nodes died: batch jobs that may be requeued are, as JobRequeue=1 does; others end."""
-        if job_id in self.unbatched or job_id in self.unrequeueable:
+        if job_id in self.interactive or job_id in self.not_requeueable:
             self.end(job_id, "NODE_FAIL")
         else:
             self.requeue(job_id)
@@ -242,7 +250,7 @@ class SimQueue:
         if held is not None and job_id not in self.holds:
             self.holds[job_id] = (held, job.priority or 1)
         self.begins[job_id] = now + REQUEUE_WAIT_S
-        self.timeline.at(now + REQUEUE_WAIT_S, self.settle, job_id)
+        self.timeline.at(now + REQUEUE_WAIT_S, self.recheck, job_id)
         self.add(
             replace(
                 job,
@@ -260,22 +268,22 @@ class SimQueue:
     def _stop(self, job: Job, state: str | None) -> None:
         run = self.runs.pop(job.id)
         self.suspended.pop(job.id, None)
-        self.stopped(job, run, state)
-        for host in self.pool.give(job.id, run.hosts, self.timeline.now):
+        self.on_stop(job, run, state)
+        for host in self.pool.release(job.id, run.hosts, self.timeline.now):
             self._free_at(host)
         if job.qos == "normal":
             self.used[job.user] -= job.gpus or 0
             self._freed.add(job.user)
         self.wake()
 
-    def let_in(self) -> None:
+    def admit_limited(self) -> None:
         """Let the jobs into the line that fit under their user's limit since something of that user ended."""
         for user in sorted(self._freed & self.limited.keys()):
-            room = self.cap - self.used[user]
+            room = self.gpu_cap - self.used[user]
             while fits := [(line[0], gpus) for gpus, line in self.limited[user].items() if line and gpus <= room]:
                 (_, _, job_id), gpus = min(fits)
                 room -= gpus
-                self.settle(job_id)
+                self.recheck(job_id)
         self._freed.clear()
 
     # -- holding ---------------------------------------------------------------------------------------------------
@@ -298,11 +306,11 @@ class SimQueue:
         self._reprioritise(self.jobs[job_id], priority)
 
     def _reprioritise(self, job: Job, priority: int) -> None:
-        self.change(job.id, priority=priority)
+        self.update(job.id, priority=priority)
 
     # -- changing --------------------------------------------------------------------------------------------------
 
-    def change(self, job_id: str, **new: Any) -> None:
+    def update(self, job_id: str, **new: Any) -> None:
         """Another partition, QOS, priority or time limit; one that waits finds its place anew."""
         old = self.jobs[job_id]
         if old.state != "PENDING":
@@ -311,18 +319,18 @@ class SimQueue:
         self._leave(old)
         self.add(replace(old, **new, expected=None))
 
-    def limit(self, job_id: str, seconds: int) -> None:
+    def set_time_limit(self, job_id: str, seconds: int) -> None:
         """Another time limit: a job that runs ends by it, at once where it has passed."""
-        self.change(job_id, time_limit_s=seconds)
+        self.update(job_id, time_limit_s=seconds)
         run = self.runs.get(job_id)
         if run is None:
             return
         run.limit_at = (self.jobs[job_id].started or 0) + seconds
-        if run.fate == "TIMEOUT" or run.ends > run.limit_at:
-            run.ends, run.fate = run.limit_at, "TIMEOUT"
-        self._go_on(job_id, run)
+        if run.end_state == "TIMEOUT" or run.ends > run.limit_at:
+            run.ends, run.end_state = run.limit_at, "TIMEOUT"
+        self._reschedule_end(job_id, run)
 
-    def nice(self, job_id: str, value: int) -> None:
+    def set_nice(self, job_id: str, value: int) -> None:
         """Later in the line by so much, or sooner: a held job will be once it is released."""
         by = value - self.nices.get(job_id, 0)
         self.nices[job_id] = value
@@ -330,41 +338,41 @@ class SimQueue:
             reason, prior = self.holds[job_id]
             self.holds[job_id] = (reason, max(1, prior - by))
         else:
-            self.change(job_id, priority=max(1, (self.jobs[job_id].priority or 1) - by))
+            self.update(job_id, priority=max(1, (self.jobs[job_id].priority or 1) - by))
 
     def exclude(self, job_id: str, mask: int) -> None:
         """Keep it off these hosts."""
         self.excluded[job_id] = mask
-        self.change(job_id)
+        self.update(job_id)
 
     def suspend(self, job_id: str) -> None:
         """Its processes stand still, with all that they hold; its time does too."""
         self.suspended[job_id] = self.timeline.now
         self._tokens += 1
         self.runs[job_id].token = self._tokens
-        self.change(job_id, state="SUSPENDED")
+        self.update(job_id, state="SUSPENDED")
 
     def unsuspend(self, job_id: str) -> None:
         """Its processes go on, and its time."""
         run, stood = self.runs[job_id], self.timeline.now - self.suspended.pop(job_id)
         run.ends, run.limit_at = run.ends + stood, run.limit_at + stood
-        self.change(job_id, state="RUNNING")
-        self._go_on(job_id, run)
+        self.update(job_id, state="RUNNING")
+        self._reschedule_end(job_id, run)
 
-    def named(self, job_id: str) -> Job:
+    def detailed(self, job_id: str) -> Job:
         """Its row, with what Slurm tells only of a job that it is asked for."""
         mask = self.excluded.get(job_id, 0)
         excluded = self.site.fold(index for index in range(mask.bit_length()) if mask >> index & 1) if mask else ""
         return replace(self.jobs[job_id], nice=self.nices.get(job_id, 0), excluded=excluded)
 
-    def _go_on(self, job_id: str, run: SimRun) -> None:
+    def _reschedule_end(self, job_id: str, run: SimRun) -> None:
         """Let it end when it now should; one that hangs does not."""
         for index in run.hosts:
             self._free_at(self.site.hosts[index])
         if run.token >= 0 and job_id not in self.suspended:
             self._tokens += 1
             run.token = self._tokens
-            self.timeline.at(max(run.ends, self.timeline.now), self._finish, job_id, run.token, run.fate)
+            self.timeline.at(max(run.ends, self.timeline.now), self._finish, job_id, run.token, run.end_state)
 
     def _free_at(self, host: Host) -> None:
         host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)

@@ -7,39 +7,39 @@ from collections.abc import Callable
 from collectors.model import Change
 from collectors.sim.plant.site_layout import Host
 
-from .request_base import INVALID_NODE, Acts, Bench
+from .request_base import INVALID_NODE, Handlers, RequestContext
 
 BAD_STATE = "Invalid node state specified"
 BAD_FEATURES = "Invalid feature specification"
 #: How soon slurmctld sees that a node which waits for its power to go is empty, how long a SuspendProgram and a
 #: ResumeProgram take.
-LOOK_S = 10.0
+CHECK_S = 10.0
 DOWN_S = 45.0
 UP_S = 240.0
 
 #: What does one action to one host.
-_HostAct = Callable[[Bench, Change, Host], str | None]
+_HostHandler = Callable[[RequestContext, Change, Host], str | None]
 
 
-def _of_node(act: _HostAct) -> Callable[[Bench, Change, str], str | None]:
-    def on(bench: Bench, change: Change, name: str) -> str | None:
-        index = bench.queue.site.by_name.get(name)
+def _of_node(act: _HostHandler) -> Callable[[RequestContext, Change, str], str | None]:
+    def on(context: RequestContext, change: Change, name: str) -> str | None:
+        index = context.queue.site.by_name.get(name)
         if index is None:
             return INVALID_NODE
-        host = bench.queue.site.hosts[index]
-        why = act(bench, change, host)
-        bench.faults.refresh(host)
+        host = context.queue.site.hosts[index]
+        why = act(context, change, host)
+        context.faults.refresh(host)
         return why
 
     return on
 
 
-def _comment(_: Bench, change: Change, host: Host) -> str | None:
+def _comment(_: RequestContext, change: Change, host: Host) -> str | None:
     host.comment = change.values[host.name] or None
     return None
 
 
-def _features(_: Bench, change: Change, host: Host) -> str | None:
+def _features(_: RequestContext, change: Change, host: Host) -> str | None:
     wanted = tuple(one for one in change.values[host.name].split(",") if one)
     if not set(wanted) <= set(host.hardware.features):
         return BAD_FEATURES
@@ -47,7 +47,7 @@ def _features(_: Bench, change: Change, host: Host) -> str | None:
     return None
 
 
-def _cancel_reboot(_: Bench, __: Change, host: Host) -> str | None:
+def _cancel_reboot(_: RequestContext, __: Change, host: Host) -> str | None:
     if host.reboot is None or host.rebooting:
         return BAD_STATE
     host.reboot, host.drain = None, False
@@ -55,58 +55,58 @@ def _cancel_reboot(_: Bench, __: Change, host: Host) -> str | None:
     return None
 
 
-def _reboot_now(bench: Bench, change: Change, host: Host) -> str | None:
+def _reboot_now(context: RequestContext, change: Change, host: Host) -> str | None:
     # Two commands: by the first its jobs have ended, so what the second asks for happens at once.
     if host.reboot is None:
         host.down, host.resume_at = True, None
-        host.reason, host.reason_by = change.reasons.get(host.name, change.reason), bench.operator
-        host.reason_at = int(bench.timeline.now)
-        bench.reboots.ask(host, change.next_state[host.name])
+        host.reason, host.reason_by = change.reasons.get(host.name, change.reason), context.operator
+        host.reason_at = int(context.timeline.now)
+        context.reboots.request(host, change.next_state[host.name])
     return None
 
 
-def _powerdown(bench: Bench, _: Change, host: Host) -> str | None:
+def _powerdown(context: RequestContext, _: Change, host: Host) -> str | None:
     if host.power in {"", "POWERING_UP"}:
         host.power = "POWER_DOWN"
-        bench.timeline.after(1.0, _look, bench, host)
+        context.timeline.after(1.0, _power_off_when_empty, context, host)
     return None
 
 
-def _look(bench: Bench, host: Host) -> None:
+def _power_off_when_empty(context: RequestContext, host: Host) -> None:
     """Power goes once the last job has ended."""
     if host.power != "POWER_DOWN":
         return
     if host.jobs:
-        bench.timeline.after(LOOK_S, _look, bench, host)
+        context.timeline.after(CHECK_S, _power_off_when_empty, context, host)
         return
     host.power, host.silent = "POWERING_DOWN", True
-    bench.timeline.after(DOWN_S, _off, bench, host)
-    bench.faults.refresh(host)
+    context.timeline.after(DOWN_S, _off, context, host)
+    context.faults.refresh(host)
 
 
-def _off(bench: Bench, host: Host) -> None:
+def _off(context: RequestContext, host: Host) -> None:
     if host.power == "POWERING_DOWN":
         host.power = "POWERED_DOWN"
-        bench.faults.refresh(host)
+        context.faults.refresh(host)
 
 
-def _powerup(bench: Bench, _: Change, host: Host) -> str | None:
+def _powerup(context: RequestContext, _: Change, host: Host) -> str | None:
     if host.power == "POWER_DOWN":
         host.power = ""
     elif host.power in {"POWERING_DOWN", "POWERED_DOWN"}:
         host.power = "POWERING_UP"
-        bench.timeline.after(UP_S, _up, bench, host)
+        context.timeline.after(UP_S, _up, context, host)
     return None
 
 
-def _up(bench: Bench, host: Host) -> None:
+def _up(context: RequestContext, host: Host) -> None:
     if host.power == "POWERING_UP":
         host.power = ""
-        bench.faults.booted(host)
-        bench.faults.refresh(host)
+        context.faults.on_boot(host)
+        context.faults.refresh(host)
 
 
-ACTS: Acts = {
+HANDLERS: Handlers = {
     "comment": _of_node(_comment),
     "ticket": _of_node(_comment),
     "features": _of_node(_features),

@@ -13,7 +13,7 @@ from collectors.slurm.commands.argv import calls
 from . import job_requests, node_requests, partition_requests, reservation_requests, user_requests
 from .job_queue import SimQueue
 from .reboots import Reboots
-from .request_base import INVALID_JOB, INVALID_NODE, Acts, Bench
+from .request_base import INVALID_JOB, INVALID_NODE, Handlers, RequestContext
 
 INVALID_STATE = "Invalid node state specified"
 NOT_BATCH = "Only batch jobs are accepted or processed"
@@ -24,17 +24,18 @@ SKIPPED = "Skipping reboot of nodes {target} due to current node state"
 REQUEUED_HELD = "job_requeued_in_held_state"
 
 #: Kind to the actions that have a module of their own. A new kind or action is hung in here.
-ACTS: Mapping[str, Acts] = {
-    "job": job_requests.ACTS, "node": {**node_requests.ACTS, **reservation_requests.CREATE},
-    "partition": partition_requests.ACTS, "reservation": reservation_requests.ACTS, "user": user_requests.ACTS,
+HANDLERS: Mapping[str, Handlers] = {
+    "job": job_requests.HANDLERS, "node": {**node_requests.HANDLERS, **reservation_requests.CREATE},
+    "partition": partition_requests.HANDLERS, "reservation": reservation_requests.HANDLERS,
+    "user": user_requests.HANDLERS,
 }  # fmt: skip
 #: How the commands print a refusal, where it is not "{text} for job {target}".
 _ERRORS = {
     **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
-    **dict.fromkeys(node_requests.ACTS, "slurm_update error: {text}"),
-    **dict.fromkeys((*partition_requests.ACTS, *reservation_requests.ACTS), "slurm_update error: {text}"),
+    **dict.fromkeys(node_requests.HANDLERS, "slurm_update error: {text}"),
+    **dict.fromkeys((*partition_requests.HANDLERS, *reservation_requests.HANDLERS), "slurm_update error: {text}"),
     "reserve": "Error creating the reservation: {text}",
-    **dict.fromkeys(user_requests.ACTS, "{text}"),
+    **dict.fromkeys(user_requests.HANDLERS, "{text}"),
     "reboot": "scontrol: error: {text}.",
     "cancel": "scancel: error: Kill job error on job id {target}: {text}",
 }
@@ -54,7 +55,7 @@ class OperatorRequests:
         self._reboots = reboots
         self._timeline = timeline
         self._operator = operator
-        self._bench = Bench(queue, faults, reboots, timeline, operator)
+        self._bench = RequestContext(queue, faults, reboots, timeline, operator)
 
     def apply(self, change: Change) -> list[Sent]:
         """Do it. A refusal is data: Slurm's words for each target that it would not take.
@@ -79,7 +80,7 @@ class OperatorRequests:
         )
 
     def _act(self, change: Change, target: str) -> str | None:
-        own = ACTS.get(change.kind, {}).get(change.action)
+        own = HANDLERS.get(change.kind, {}).get(change.action)
         if own is not None:
             return own(self._bench, change, target)
         return self._node(change, target) if change.kind == "node" else self._job(change, target)
@@ -105,9 +106,9 @@ class OperatorRequests:
             case "down":
                 host.down, host.resume_at = True, None
             case "reboot":
-                self._reboots.ask(host, change.next_state[name])
+                self._reboots.request(host, change.next_state[name])
             case "resume" | "undrain":
-                self._back(host, down_too=change.action == "resume")
+                self._resume(host, down_too=change.action == "resume")
         self._faults.refresh(host)
         return None
 
@@ -118,14 +119,14 @@ class OperatorRequests:
         host.drain = True
         if seconds is not None:
             host.resume_at = int(self._timeline.now) + seconds
-            self._timeline.at(host.resume_at, self._by_itself, host, host.resume_at)
+            self._timeline.at(host.resume_at, self._auto_resume, host, host.resume_at)
 
-    def _by_itself(self, host: Host, due: int) -> None:
+    def _auto_resume(self, host: Host, due: int) -> None:
         if host.resume_at == due:
-            self._back(host, down_too=True)
+            self._resume(host, down_too=True)
             self._faults.refresh(host)
 
-    def _back(self, host: Host, down_too: bool) -> None:
+    def _resume(self, host: Host, down_too: bool) -> None:
         """Take the drain off, and with `down_too` the node out of down; a reboot that still waits is off as well."""
         was_down, host.drain, host.resume_at = host.down, False, None
         if down_too:
@@ -133,7 +134,7 @@ class OperatorRequests:
             host.reboot = None
         if not host.down:
             host.reason = host.reason_by = host.reason_at = None
-            self._faults.resumed(host, was_down)
+            self._faults.on_resume(host, was_down)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -147,9 +148,9 @@ class OperatorRequests:
             if job.state == "PENDING":
                 # `Incomplete` passes over it, without a word.
                 return None
-            if job_id in queue.unbatched:
+            if job_id in queue.interactive:
                 return NOT_BATCH
-            if job_id in queue.unrequeueable:
+            if job_id in queue.not_requeueable:
                 return DISABLED
             queue.requeue(job_id, held=REQUEUED_HELD if action == "requeuehold" or job.state == "SUSPENDED" else None)
         elif action == "priority":

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collectors.model import Change
 
-from .request_base import Acts, Bench
+from .request_base import Handlers, RequestContext
 
 _UNKNOWN = "Invalid partition name specified"
 
 
-def _shut(bench: Bench, change: Change, name: str) -> str | None:
-    if name not in bench.queue.site.sections:
+def _shut(context: RequestContext, change: Change, name: str) -> str | None:
+    if name not in context.queue.site.partitions:
         return _UNKNOWN
-    bench.queue.shut(name, "DOWN" if change.action == "partition-down" else "UP")
+    context.queue.set_partition_state(name, "DOWN" if change.action == "partition-down" else "UP")
     return None
 
 
-ACTS: Acts = {"partition-down": _shut, "partition-up": _shut}
+HANDLERS: Handlers = {"partition-down": _shut, "partition-up": _shut}

@@ -11,7 +11,7 @@ from functools import partial
 from collectors.model import Factors, Job, Limit, Limits, Share, SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from collectors.sim.sources import Now, Patience, _now
+from collectors.sim.sources import Now, SlowController, _now
 
 from .workload import USERS
 
@@ -27,9 +27,9 @@ _SUBMIT = 20_000
 class SimQueueing:
     """Answers as sprio, sshare and scontrol would."""
 
-    def __init__(self, now: Now, patience: Patience) -> None:
+    def __init__(self, now: Now, delay: SlowController) -> None:
         self._now = now
-        self._patience = patience
+        self._patience = delay
 
     def factors(self, job: str) -> Factors:
         """The parts of its priority. Raises SourceFault for one that does not wait."""
@@ -70,7 +70,7 @@ class SimQueueing:
             if job.gpus_held:
                 by_account[job.account or ""] += job.gpus_held
                 held[job.user] += job.gpus_held if job.qos == "normal" else 0
-        cap = machine.queue.cap
+        cap = machine.queue.gpu_cap
         most = max(1, int(_ACCOUNT_PART * machine.settings.nodes * machine.site.gpus))
         gpu = "gres/gpu"
         found = [Limit(name="MaxTRESPU", tres=gpu, most=cap, used=held[user], qos="normal", user=user)
@@ -107,4 +107,4 @@ def _points(job: Job) -> dict[str, int]:
 
 def open_queueing(cluster: str, settings: SimSettings) -> SimQueueing:
     """Of the machine that the sources read."""
-    return SimQueueing(partial(_now, cluster, settings), Patience(settings.seed, "queueing"))
+    return SimQueueing(partial(_now, cluster, settings), SlowController(settings.seed, "queueing"))

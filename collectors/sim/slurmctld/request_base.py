@@ -17,7 +17,7 @@ INVALID_NODE = "Invalid node name specified"
 INVALID_JOB = "Invalid job id specified"
 
 
-class Bench(Struct, frozen=True):
+class RequestContext(Struct, frozen=True):
     """The parts of the machine that an act may lay hands on."""
 
     queue: SimQueue
@@ -28,5 +28,5 @@ class Bench(Struct, frozen=True):
 
 
 #: What does one action to one target.
-Act = Callable[[Bench, Change, str], str | None]
-Acts = Mapping[str, Act]
+Handler = Callable[[RequestContext, Change, str], str | None]
+Handlers = Mapping[str, Handler]

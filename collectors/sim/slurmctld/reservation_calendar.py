@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from collectors.model import Reservation
 
 
-class Booking(Struct):
+class SimReservation(Struct):
     """One reservation and the nodes it takes, as a bit set."""
 
     row: Reservation
@@ -22,26 +22,26 @@ class Calendar:
     """All reservations."""
 
     def __init__(self) -> None:
-        self.bookings: dict[str, Booking] = {}
+        self.reservations: dict[str, SimReservation] = {}
 
-    def closed(self, now: float, until: float, unless: str | None = None) -> int:
+    def reserved_hosts(self, now: float, until: float, unless: str | None = None) -> int:
         """Nodes on which no job may run from `now` to `until`; `unless` names the reservation that the job is in."""
         mask = 0
-        for name, booking in self.bookings.items():
+        for name, booking in self.reservations.items():
             if name != unless and booking.starts < until and booking.ends > now:
                 mask |= booking.mask
         return mask
 
     def active(self, name: str) -> bool:
         """True while the reservation of that name holds its nodes."""
-        booking = self.bookings.get(name)
+        booking = self.reservations.get(name)
         return booking is not None and booking.row.state == "ACTIVE"
 
-    def turn(self, name: str, state: str) -> None:
+    def set_state(self, name: str, state: str) -> None:
         """Set its state."""
-        booking = self.bookings[name]
+        booking = self.reservations[name]
         booking.row = replace(booking.row, state=state)
 
     def rows(self) -> dict[str, Reservation]:
         """All of them as Slurm shows them."""
-        return {name: booking.row for name, booking in self.bookings.items()}
+        return {name: booking.row for name, booking in self.reservations.items()}

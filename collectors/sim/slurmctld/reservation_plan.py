@@ -11,7 +11,7 @@ from collectors.sim.faults import Faults
 from collectors.sim.plant.site_layout import HOUR, indices_of
 
 from .job_queue import SimQueue
-from .reservation_calendar import Booking
+from .reservation_calendar import SimReservation
 
 
 def reserve(queue: SimQueue, faults: Faults) -> None:
@@ -47,7 +47,7 @@ def book(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[int
     """Set these nodes aside from its start to its end."""
     assert row.starts is not None and row.ends is not None
     mask = sum(1 << index for index in chosen)
-    queue.calendar.bookings[row.name] = Booking(row, mask, row.starts, row.ends, "MAINT" in row.flags)
+    queue.calendar.reservations[row.name] = SimReservation(row, mask, row.starts, row.ends, "MAINT" in row.flags)
     if row.starts <= queue.timeline.now:
         _open(queue, faults, row.name, row.starts)
     else:
@@ -57,7 +57,7 @@ def book(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[int
 
 def end_at(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
     """Let it end at another time."""
-    booking = queue.calendar.bookings[name]
+    booking = queue.calendar.reservations[name]
     booking.row, booking.ends = replace(booking.row, ends=ends), ends
     queue.timeline.at(ends, _close, queue, faults, name, ends)
     queue.wake()
@@ -66,7 +66,7 @@ def end_at(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
 def drop(queue: SimQueue, faults: Faults, name: str) -> None:
     """Delete it; to be called only where no job asks for it."""
     _mark(queue, faults, name, None)
-    del queue.calendar.bookings[name]
+    del queue.calendar.reservations[name]
     queue.wake()
 
 
@@ -77,10 +77,10 @@ def in_use(queue: SimQueue, name: str) -> bool:
 
 def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
     """It begins, unless it was deleted meanwhile: its nodes show it, and the jobs that asked for it may start."""
-    booking = queue.calendar.bookings.get(name)
+    booking = queue.calendar.reservations.get(name)
     if booking is None or booking.starts != due:
         return
-    queue.calendar.turn(name, "ACTIVE")
+    queue.calendar.set_state(name, "ACTIVE")
     _mark(queue, faults, name, name)
     _tell(queue, name)
 
@@ -88,7 +88,7 @@ def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
 def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
     """It ends, unless it got another end meanwhile. Jobs that asked for it and did not start have nothing to wait for,
     and are cancelled."""
-    booking = queue.calendar.bookings.get(name)
+    booking = queue.calendar.reservations.get(name)
     if booking is None or booking.ends != due:
         return
     _mark(queue, faults, name, None)
@@ -96,13 +96,13 @@ def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
         job = queue.jobs.get(job_id)
         if job is not None and job.state == "PENDING":
             queue.end(job_id, "CANCELLED")
-        queue.bound.pop(job_id, None)
-    del queue.calendar.bookings[name]
+        queue.reservation_of.pop(job_id, None)
+    del queue.calendar.reservations[name]
     queue.wake()
 
 
 def _mark(queue: SimQueue, faults: Faults, name: str, shown: str | None) -> None:
-    booking = queue.calendar.bookings[name]
+    booking = queue.calendar.reservations[name]
     for index in indices_of(booking.mask):
         host = queue.site.hosts[index]
         host.reservation = shown
@@ -112,8 +112,8 @@ def _mark(queue: SimQueue, faults: Faults, name: str, shown: str | None) -> None
 
 def _tell(queue: SimQueue, name: str) -> None:
     for job in _bound(queue, name):
-        queue.settle(job)
+        queue.recheck(job)
 
 
 def _bound(queue: SimQueue, name: str) -> list[str]:
-    return [job for job, bound in queue.bound.items() if bound == name]
+    return [job for job, bound in queue.reservation_of.items() if bound == name]

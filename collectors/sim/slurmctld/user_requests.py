@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from collectors.model import Association, Change, User
 
 from .job_queue import SimQueue
-from .request_base import Acts, Bench
+from .request_base import Handlers, RequestContext
 from .workload import USERS
 
 _ACCOUNTS = {user: account for user, account, _, _ in USERS}
@@ -18,20 +18,20 @@ def rows(queue: SimQueue, cluster: str, names: Sequence[str]) -> dict[str, User]
     return {
         name: User(
             name=name, cluster=cluster, enforced=True,
-            associations=(Association(account=_ACCOUNTS[name], max_submit=0 if name in queue.blocked else None),),
+            associations=(Association(account=_ACCOUNTS[name], max_submit=0 if name in queue.blocked_users else None),),
         )
         for name in names if name in _ACCOUNTS
     }  # fmt: skip
 
 
-def _block(bench: Bench, change: Change, name: str) -> str | None:
+def _block(context: RequestContext, change: Change, name: str) -> str | None:
     if name not in _ACCOUNTS:
         return " Nothing modified"
     if change.action == "block":
-        bench.queue.blocked.add(name)
+        context.queue.blocked_users.add(name)
     else:
-        bench.queue.blocked.discard(name)
+        context.queue.blocked_users.discard(name)
     return None
 
 
-ACTS: Acts = {"block": _block, "unblock": _block}
+HANDLERS: Handlers = {"block": _block, "unblock": _block}

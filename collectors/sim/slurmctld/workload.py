@@ -95,7 +95,7 @@ def _shares(factors: Iterable[float]) -> list[float]:
     return list(accumulate(kind.weight * factor for kind, factor in zip(KINDS, factors, strict=True)))
 
 
-class Draft(Struct, gc=False):
+class Submission(Struct, gc=False):
     """Work as it is submitted: one job, or the tasks of an array."""
 
     jobs: list[Job]
@@ -120,13 +120,13 @@ class Workload:
         }
         self._users = list(accumulate(user[2] for user in USERS))
 
-    def draw(self, submitted: float, most: int, among: str = "new") -> Draft:
+    def draw(self, submitted: float, most: int, among: str = "new") -> Submission:
         """Something somebody submits at `submitted`, at most `most` tasks of it, as common as it is `among`
         new, running or waiting work."""
         rng, shares = self._rng, self._kinds[among]
         kind = KINDS[bisect_right(shares, rng.random() * shares[-1])]
         user, account, _, fair = USERS[bisect_right(self._users, rng.random() * self._users[-1])]
-        section = self._site.sections[kind.partition]
+        section = self._site.partitions[kind.partition]
         # A job that could never run helps nobody: sizes are cut to a sixth of the partition, gaps to its end.
         nodes = rng.choice(kind.nodes) or int(section.size * rng.uniform(0.06, 0.16))
         nodes = max(1, min(nodes, section.size // 6))
@@ -155,7 +155,7 @@ class Workload:
                 state="PENDING",
                 reason="Priority",
                 node_count=nodes,
-                cpus=nodes * gpus * self._site.hardware.cpus_a_gpu,
+                cpus=nodes * gpus * self._site.hardware.cpus_per_gpu,
                 gpus=nodes * gpus,
                 submitted=int(submitted),
                 time_limit_s=limit,
@@ -164,21 +164,21 @@ class Workload:
             )
             for job in ids
         ]
-        return Draft(jobs, kind.batch, kind.batch and rng.random() < 0.9)
+        return Submission(jobs, kind.batch, kind.batch and rng.random() < 0.9)
 
-    def age(self) -> float:
+    def waited_s(self) -> float:
         """Seconds that a waiting job has waited: mostly hours, for some more than a day."""
         return min(4 * DAY, self._rng.expovariate(1 / (5 * HOUR)))
 
-    def length(self, limit: int) -> tuple[float, str]:
+    def run_time(self, limit: int) -> tuple[float, str]:
         """How long a job runs and how it ends, for a time limit in seconds. Few use all they asked for."""
         rng = self._rng
-        fate = rng.random()
+        end_state = rng.random()
         used = 0.02 + 0.9 * rng.random() ** 1.6
-        if fate < 0.80:
+        if end_state < 0.80:
             return limit * used, "COMPLETED"
-        if fate < 0.91:
+        if end_state < 0.91:
             return limit * used * 0.3, "FAILED"
-        if fate < 0.95:
+        if end_state < 0.95:
             return limit * used * 0.6, "CANCELLED"
         return float(limit), "TIMEOUT"
