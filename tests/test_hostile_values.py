@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from tests.faults import fault
-from tests.fuzz.seeds import seeds
+from tests.fuzz import seeds
 from tests.fuzz.targets import TARGETS, Foul
 from tests.hostile.corpus import CORPUS, HUGE
 from tests.hostile.values import leaves, planted

@@ -15,6 +15,9 @@ from collectors.matchers import one_of
 from collectors.model import (
     Alert,
     Change,
+    Completing,
+    Control,
+    Controller,
     Diag,
     Domain,
     Gpu,
@@ -52,13 +55,17 @@ from .slurmctld.job_queue import SimQueue
 from .slurmctld.operator_requests import OperatorRequests
 from .slurmctld.reboots import Reboots
 from .slurmctld.reservation_calendar import Calendar
-from .slurmctld.reservation_plan import reserve
+from .slurmctld.reservations import create_initial
 from .slurmctld.scheduler import Scheduler
 from .slurmctld.workload import USERS, Workload
 from .timeline import Timeline
 
 #: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
 CALLS_PER_HOUR = 40
+#: Hosts of the two controllers; slurmdbd runs on the second.
+PRIMARY, BACKUP = "ctl1", "ctl2"
+#: Slurm's UnkillableStepTimeout.
+UNKILLABLE_S = 180
 
 
 class Machine:
@@ -122,7 +129,7 @@ class Machine:
         """Bring it into the state of a machine that has run for weeks."""
         rng = self._random("settle")
         self.faults.seed()
-        reserve(self.queue, self.faults)
+        create_initial(self.queue, self.faults)
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
@@ -227,6 +234,26 @@ class Machine:
                 reader=self.operator,
                 user_calls=calls,
                 user_time_us={user: count * cost for user, count in calls.items()},
+            )
+
+    def control(self) -> Control:
+        """The state of the controllers and slurmdbd, and the jobs that do not end."""
+        with self._lock:
+            return Control(
+                controllers=(
+                    Controller(host=PRIMARY, role="primary", up=not self.incidents.failed_over),
+                    Controller(host=BACKUP, role="backup", up=True),
+                ),
+                dbd=BACKUP,
+                dbd_up=True,
+                completing=tuple(
+                    Completing(job=job, user=row.user, nodes=row.nodes, since=since)
+                    for job, since in self.incidents.hung.items()
+                    if (row := self.queue.jobs.get(job)) is not None and row.state == "COMPLETING"
+                ),
+                runaway=(),
+                runaway_at=int(self.now) - int(self.now) % 900,
+                unkillable_s=UNKILLABLE_S,
             )
 
     def job_detail(self, job_id: str) -> JobDetail | None:

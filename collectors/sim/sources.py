@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,10 +18,14 @@ from collectors.model import (
     Facts,
     Gpu,
     Job,
+    JobAccount,
     JobDetail,
+    LogTail,
     Matcher,
     Node,
+    NodeEvent,
     Partition,
+    PastJob,
     Reservation,
     Rights,
     Series,
@@ -144,12 +149,6 @@ def _storage(machine: Machine) -> Facts:
         return Facts(storage=machine.storage.rows())
 
 
-def _control(machine: Machine) -> Facts:
-    from .slurmctld.daemon_states import control
-
-    return Facts(control=control(machine))
-
-
 def _cooling(machine: Machine) -> Facts:
     from .plant.cooling import read
 
@@ -170,7 +169,7 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
         ("slurm.partitions", 30.0, lambda at: Facts(partitions=at.partitions()), "scontrol show partition"),
         ("slurm.reservations", 30.0, lambda at: Facts(reservations=at.reservations()), "scontrol show reservation"),
         ("slurm.diag", 10.0, lambda at: Facts(diag=at.diag()), "sdiag"),
-        ("slurm.control", 30.0, _control, "scontrol ping"),
+        ("slurm.control", 30.0, lambda at: Facts(control=at.control()), "scontrol ping"),
         ("slurm.rights", 300.0, lambda _: Facts(rights=rights), None),
         ("slurm.topology", 900.0, lambda at: Facts(domains=at.domains()), "scontrol show topology"),
         ("prom.loads", 5.0, lambda at: Facts(loads=at.loads(), xids=at.xids()), None),
@@ -229,11 +228,11 @@ class SimTransport:
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names; unknown ones are left out."""
-        from .slurmctld.user_requests import rows
+        from .slurmctld.operator_requests import user_rows
 
         machine = self._now()
         with machine.locked():
-            return rows(machine.queue, machine.cluster, names)
+            return user_rows(machine.queue, machine.cluster, names)
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault("missing") when it is not alive."""
@@ -276,6 +275,55 @@ class SimDesk:
 def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
     """AlertStore and silences of the machine that the sources read."""
     return SimDesk(partial(_now, cluster, settings))
+
+
+_LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
+
+
+class SimLedger:
+    """Asks the accounting of the machine that the sources read."""
+
+    def __init__(self, now: Now) -> None:
+        self._now = now
+
+    def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
+        """The runs that ended on a node since then, the last one first; none for one that is unknown."""
+        machine = self._now()
+        with machine.locked():
+            known = node in machine.site.by_name
+            return machine.accounting.jobs(machine.host(node), since, most) if known else []
+
+    def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
+        """When a node was out of service since then, newest first; none for one that is unknown."""
+        machine = self._now()
+        with machine.locked():
+            known = node in machine.site.by_name
+            return machine.accounting.events(machine.host(node), since) if known else []
+
+    def account_of_job(self, job: str) -> JobAccount:
+        """What a job came to. Raises SourceFault("missing")."""
+        machine = self._now()
+        with machine.locked():
+            found = machine.accounting.account(job)
+        if found is None:
+            raise SourceFault(
+                "missing", f"the accounting has no job {job}", "was it purged, or is it another cluster's?"
+            )
+        return found
+
+    def log_tail(self, path: str, user: str | None) -> LogTail:
+        """The end of a job's output. Raises SourceFault("missing")."""
+        match = _LOG.fullmatch(path)
+        if match is None:
+            raise SourceFault("missing", f"{path}: there is no such file")
+        from .slurmctld.accounting import log_of
+
+        return log_of(self.account_of_job(match[1]), int(self._now().now))
+
+
+def open_ledger(cluster: str, settings: SimSettings) -> SimLedger:
+    """The accounts of the machine that the sources read."""
+    return SimLedger(partial(_now, cluster, settings))
 
 
 class SimTelemetry:

@@ -97,7 +97,7 @@ class Site(Struct, frozen=True, kw_only=True):
         """What has been, on demand: the accounts of this Slurm, those of the embedded machine, or none."""
         if self.slurm is None:
             return NoLedger()
-        module = "collectors.sim.slurmctld.accounting" if self.demo else "collectors.slurm.sources"
+        module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
         made: Ledger = importlib.import_module(module).open_ledger(self.name, self.slurm)
         return made
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.fuzz.seeds import seeds
+from tests.fuzz import seeds
 from tests.fuzz.targets import TARGETS
 from tests.hostile.corpus import CORPUS
 

@@ -11,7 +11,7 @@ from collectors.model import Cluster
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Checkups
 from collectors.sim.exporters.dcgm import ExporterOptions
-from collectors.sim.plant import versions
+from collectors.sim.plant import hardware
 from console.health.version_drift import drifts
 
 from .conftest import monitoring
@@ -47,7 +47,7 @@ def test_what_is_read_is_the_machines_truth(plant: Monitor) -> None:
         ), name  # fmt: skip
         assert one.health is None, "dcgm-exporter does not tell it here"
     whole = [one for one in cluster.checkups.values() if len(one.versions) == 5]
-    assert len(whole) > 50 and all(one.versions == versions.of(one.node) for one in whole)
+    assert len(whole) > 50 and all(one.versions == hardware.versions_of(one.node) for one in whole)
 
 
 def test_what_differs_is_found(plant: Monitor) -> None:

@@ -15,7 +15,7 @@ from math import isnan
 from msgspec import Struct
 
 from collectors.model import Gpu
-from collectors.sim.plant import versions
+from collectors.sim.plant.hardware import versions_of
 
 #: Framebuffer that the driver keeps for itself, MiB.
 RESERVED_MB = 551
@@ -279,7 +279,7 @@ def labels_of(gpu: Gpu, options: ExporterOptions) -> list[tuple[str, Gpu]]:
         if options.hostname
         else ""
     )
-    runs = versions.of(gpu.node)
+    runs = versions_of(gpu.node)
     driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
     if options.extra:
         driver += f',DCGM_FI_DEV_VBIOS_VERSION="{runs["vbios"]}"'

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from collectors.model import Checkup
 
-from . import versions
+from .hardware import serial, versions_of
 from .site_layout import DAY, Host, SimSite
 
 #: Node Health Check runs every five minutes, `dcgmi diag` within every second week, at level 3.
@@ -38,8 +38,8 @@ class Checks:
                     diag=f"r{LEVEL} pass",
                     diag_at=ran,
                     health="ok",
-                    serial=versions.serial(host.name),
-                    versions=versions.of(host.name),
+                    serial=serial(host.name),
+                    versions=versions_of(host.name),
                 )
             found[host.name] = row
         self._rows = found
@@ -81,9 +81,9 @@ def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
         if host.silent:
             continue
         where = {} if one else {"instance": f"{host.name}:{port}"}
-        runs, check = versions.of(host.name), failing_check(host)
+        runs, check = versions_of(host.name), failing_check(host)
         say("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
-        dmi = {"bios_version": runs["bios"], "product_serial": versions.serial(host.name)}
+        dmi = {"bios_version": runs["bios"], "product_serial": serial(host.name)}
         dmi["product_name"] = host.hardware.product
         say("node_dmi_info", where | dmi, 1)
         say("ipmi_bmc_info", where | {"firmware_revision": runs["bmc"], "manufacturer_id": "Example (0)"}, 1)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 
 from collectors.model import Job, Series, Xid
-from collectors.sim.slurmctld.accounting_books import SHIFT_S, AccountingRecords, append_bounded
+from collectors.sim.slurmctld.accounting import SHIFT_S, AccountingRecords, append_bounded
 from collectors.sim.slurmctld.job_queue import SimQueue, SimRun
 
 from .gpu_telemetry import SAMPLE_S, STEP_S, Level, gpu_usage, levels, levels_now, sample_step

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from collectors.model import Change, Sent
+from collectors.model import Association, Change, Sent, User
 from collectors.sim.faults import Faults
 from collectors.sim.plant.site_layout import Host
 from collectors.sim.timeline import Timeline
 from collectors.slurm.commands.argv import calls
 
-from . import job_requests, node_requests, partition_requests, reservation_requests, user_requests
+from . import job_requests, node_requests, reservations
 from .job_queue import SimQueue
 from .reboots import Reboots
 from .request_base import INVALID_JOB, INVALID_NODE, Handlers, RequestContext
+from .workload import USERS
 
 INVALID_STATE = "Invalid node state specified"
 NOT_BATCH = "Only batch jobs are accepted or processed"
@@ -23,19 +24,53 @@ SKIPPED = "Skipping reboot of nodes {target} due to current node state"
 #: Slurm's words for a job that was requeued and held in one go.
 REQUEUED_HELD = "job_requeued_in_held_state"
 
+INVALID_PARTITION = "Invalid partition name specified"
+_ACCOUNTS = {user: account for user, account, _, _ in USERS}
+
+
+def _set_partition(context: RequestContext, change: Change, name: str) -> str | None:
+    if name not in context.queue.site.partitions:
+        return INVALID_PARTITION
+    context.queue.set_partition_state(name, "DOWN" if change.action == "partition-down" else "UP")
+    return None
+
+
+def user_rows(queue: SimQueue, cluster: str, names: Sequence[str]) -> dict[str, User]:
+    """The users of these names; unknown ones are left out."""
+    return {
+        name: User(
+            name=name, cluster=cluster, enforced=True,
+            associations=(Association(account=_ACCOUNTS[name], max_submit=0 if name in queue.blocked_users else None),),
+        )
+        for name in names if name in _ACCOUNTS
+    }  # fmt: skip
+
+
+def _set_submit(context: RequestContext, change: Change, name: str) -> str | None:
+    if name not in _ACCOUNTS:
+        return " Nothing modified"
+    if change.action == "block":
+        context.queue.blocked_users.add(name)
+    else:
+        context.queue.blocked_users.discard(name)
+    return None
+
+
+_PARTITION: Handlers = {"partition-down": _set_partition, "partition-up": _set_partition}
+_USER: Handlers = {"block": _set_submit, "unblock": _set_submit}
 #: Kind to the actions that have a module of their own. A new kind or action is hung in here.
 HANDLERS: Mapping[str, Handlers] = {
-    "job": job_requests.HANDLERS, "node": {**node_requests.HANDLERS, **reservation_requests.CREATE},
-    "partition": partition_requests.HANDLERS, "reservation": reservation_requests.HANDLERS,
-    "user": user_requests.HANDLERS,
+    "job": job_requests.HANDLERS, "node": {**node_requests.HANDLERS, **reservations.CREATE},
+    "partition": _PARTITION, "reservation": reservations.HANDLERS,
+    "user": _USER,
 }  # fmt: skip
 #: How the commands print a refusal, where it is not "{text} for job {target}".
 _ERRORS = {
     **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
     **dict.fromkeys(node_requests.HANDLERS, "slurm_update error: {text}"),
-    **dict.fromkeys((*partition_requests.HANDLERS, *reservation_requests.HANDLERS), "slurm_update error: {text}"),
+    **dict.fromkeys((*_PARTITION, *reservations.HANDLERS), "slurm_update error: {text}"),
     "reserve": "Error creating the reservation: {text}",
-    **dict.fromkeys(user_requests.HANDLERS, "{text}"),
+    **dict.fromkeys(_USER, "{text}"),
     "reboot": "scontrol: error: {text}.",
     "cancel": "scancel: error: Kill job error on job id {target}: {text}",
 }
