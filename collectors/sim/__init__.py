@@ -1,4 +1,8 @@
-"""The simulated machine behind `wacht demo`, the tests and the benchmarks: its settings, and nothing heavy."""
+"""The simulated cluster behind `wacht demo`, the tests and the benchmarks: settings and descriptor.
+
+This module imports nothing heavy. `slurmctld` simulates Slurm, `plant` the hardware and its sensors, `exporters` the
+Prometheus exporters; the top of the package ties them together. Nothing here knows the console.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from msgspec import Struct
 
 from collectors.source_registry import Descriptor
 
-#: What can be made to go wrong, about 30 simulated seconds after the start.
+#: Incidents that can be simulated. They start about 30 simulated seconds after the cluster does.
 INCIDENTS: dict[str, str] = {
     "pdu": "one power unit dies: half of a rack goes down, its jobs are requeued or fail",
     "xid-storm": "one user's job throws XID 31, 43 and 94 on its nodes; one of them is a real XID 79",
@@ -21,26 +25,26 @@ INCIDENTS: dict[str, str] = {
 
 
 class SimSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How large, how busy and how unlucky the simulated machine is."""
+    """Size, load and failures of the simulated cluster."""
 
     nodes: int = 256
-    """Nodes of the machine."""
+    """Number of nodes."""
     jobs: int | None = None
-    """Jobs alive, waiting and running together; None is what suits the size."""
+    """Jobs, running and pending together; None for a number that suits the size."""
     seed: int = 1
-    """The same seed, settings and times give the same machine."""
+    """The same seed, settings and times give the same cluster."""
     speed: float = 1.0
     """Simulated seconds in one real second."""
     incident: str | None = None
-    """What goes wrong, by the names that `wacht demo --help` gives."""
+    """The incident to simulate, by the names that `wacht demo --help` lists."""
     gpus_per_node: int = 8
     """GPUs of each node."""
     nodes_per_rack: int = 16
     """Nodes of each rack."""
     nvl72: bool = False
-    """Racks of 18 trays with 4 GPUs, each an NVLink domain, whatever else is said of nodes and racks."""
+    """Racks of 18 trays with 4 GPUs, each rack one NVLink domain; overrides the two fields above."""
     hostile: bool = False
-    """Put names and reasons in it that try to steer the terminal, cleaned as any collector cleans them."""
+    """Include names and reasons with terminal control sequences, cleaned as every collector cleans them."""
 
 
 DESCRIPTOR = Descriptor(

@@ -1,4 +1,4 @@
-"""The incident `cooling`: a CDU's pump stops, and what hangs on it overheats, over a quarter of an hour."""
+"""The incident `cooling`: the pump of a CDU stops, and the nodes that it cools overheat over a quarter of an hour."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .plant.site_layout import DAY, HOUR, Host, NodeFault
 from .slurmctld.job_queue import SimQueue
 from .timeline import Timeline
 
-#: How long the pump stands still, where nobody repaired_at it before; and until the water is cold again.
+#: Seconds until the pump is repaired by default, and from then until the water is cold again.
 REPAIR_S, COLD_S = 4 * HOUR, HOUR / 2
-#: °C at which a GPU is told of, and at which a node switches itself off.
+#: °C of a GPU that raises an alert, and at which a node powers off.
 HOT_C, OFF_C = 87, 93
 
 
 class CoolingTrip:
-    """One loop without its pump, from `begin` to `mend`. A node whose GPUs have no work stays cool enough to live."""
+    """One cooling loop without its pump, from `begin` to `repair`. Nodes without work stay cool enough."""
 
     def __init__(
         self, loop: SimLoop, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline
@@ -34,7 +34,7 @@ class CoolingTrip:
         self._alert_ids: list[str] = []
 
     def begin(self) -> None:
-        """The pump stops now."""
+        """Stop the pump."""
         loop, after = self.loop, self._timeline.after
         loop.tripped, loop.mended = self._timeline.now, None
         after(
@@ -47,7 +47,7 @@ class CoolingTrip:
             after(self._rng.uniform(8, 16) * MINUTE, self._overheat, host)
 
     def repair(self) -> None:
-        """The pump runs again. The water cools, and somebody goes round to switch on what went off."""
+        """Restart the pump. The water cools, and nodes that powered off are switched on again."""
         if self.loop.tripped is None or self.loop.mended is not None:
             return
         self.loop.mended = self._timeline.now
@@ -65,7 +65,7 @@ class CoolingTrip:
         self._alert_ids.append(self._alerts.raise_(name, severity, what, self._timeline.now, {"cdu": self.loop.name}))
 
     def _check_heat(self, host: Host) -> None:
-        """An alert stands as long as it is hot."""
+        """Raise or resolve the node's GpuHot alert, and check again in two minutes."""
         hottest = self._hottest(host)
         if hottest is not None and hottest >= HOT_C:
             what = f"{host.name}: its hottest GPU is above {HOT_C} °C"
@@ -76,7 +76,7 @@ class CoolingTrip:
             self._timeline.after(2 * MINUTE, self._check_heat, host)
 
     def _overheat(self, host: Host) -> None:
-        """It switches itself off where its chips are too hot, else it is looked at again."""
+        """Power the node off if its GPUs are too hot, else check again."""
         if self.loop.tripped is None or self.loop.mended is not None:
             return
         self._timeline.after(self._rng.uniform(1, 3) * MINUTE, self._overheat, host)
@@ -85,7 +85,7 @@ class CoolingTrip:
             self._faults.set_fault(host, NodeFault("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
 
     def _hottest(self, host: Host) -> int | None:
-        """Of its GPUs; None where it is off."""
+        """°C of the hottest GPU of a node; None if the node is off."""
         if host.silent:
             return None
         turn = sample_step(host, int(self._timeline.now // STEP_S))

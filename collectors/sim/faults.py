@@ -1,4 +1,4 @@
-"""What breaks, how often, who notices, and when it is mended."""
+"""Node faults: what breaks, how often, who notices, and when it is repaired."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .timeline import Timeline
 MINUTE = 60
 #: Mean time between failures of a node of 8 GPUs (Meta RSC, "Revisiting Reliability in Large-Scale ML Clusters").
 MTBF_S = 47 * DAY
-#: RSC's lemon nodes: few, and failing far more often than the rest.
+#: Lemon nodes (RSC): their share of all nodes, and how much more often they fail.
 LEMONS, LEMON_FACTOR = 1 / 80, 20.0
-#: Of the faults of a GPU, those that the health check finds by itself; a person has to see the others.
+#: Share of GPU faults that the health check detects; a person notices the others later.
 NOTICED = 0.85
-#: slurmctld gives up on a node that was resumed and does not register (a short ResumeTimeout).
+#: Seconds until a resumed node registers, and until slurmctld gives up on one that does not (a short ResumeTimeout).
 REGISTER_S = (4.0, 9.0)
 GIVE_UP_S = 60.0
 
 
 class FaultKind(Struct, frozen=True):
-    """One way to break. `hours` is how long until it is mended; `by` is who says so in Slurm."""
+    """One kind of fault. `hours` is the range of the time to repair, `by` the user who sets the reason in Slurm."""
 
     weight: float
     key: str
@@ -40,8 +40,8 @@ class FaultKind(Struct, frozen=True):
     hours: tuple[float, float] = (0.3, 2.0)
 
 
-# Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP,
-# 2 CPU, the rest software and hosts). Who drains and how long it lasts is a guess, not a published figure.
+# Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP, 2
+# CPU, the rest software and hosts). Who drains, and how long the repair takes, are guesses, not published figures.
 KINDS = (
     FaultKind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
     FaultKind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
@@ -55,7 +55,8 @@ KINDS = (
     FaultKind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
     FaultKind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
 )
-# What stood there before the console was opened: reason, by whom. A person's reasons are theirs, a robot's repeat.
+# Reasons that were set before the console starts: reason, user. Reasons of people are unique, those of automation
+# repeat.
 HUMAN = (
     ("XID 79 GPU 3 off the bus [KubeGPU-1182]", "jdv"),
     ("bad DIMM A3, RMA 4471", "mkoster"),
@@ -80,7 +81,7 @@ SHORT_OF_GPUS = "gres/gpu count reported lower than configured (7 < 8)"
 
 
 class Faults:
-    """Breaks nodes and repaired_at them. All that happens to a node's health goes through here."""
+    """Causes and repairs node faults. Every change of a node's health goes through this class."""
 
     def __init__(self, rng: random.Random, queue: SimQueue, alerts: AlertStore, timeline: Timeline) -> None:
         self._rng = rng
@@ -97,22 +98,22 @@ class Faults:
     # -- what happens by itself --------------------------------------------------------------------------------------
 
     def seed(self) -> None:
-        """Break as much as stands broken on a machine of this size that has run for weeks."""
+        """Create the faults that a cluster of this size has after weeks of operation."""
         rng, count, now = self._rng, len(self._hosts), self._timeline.now
         self._lemons = rng.sample(self._hosts, max(1, round(count * LEMONS)))
         for lemon in self._lemons:
             lemon.lemon = True
         broken = rng.sample(self._hosts, min(max(0, count - 1), max(2, round(count * 0.022)))) if count > 3 else []
         down = max(1, round(len(broken) * 0.3))
-        for place, host in enumerate(broken):
+        for position, host in enumerate(broken):
             ago = min(25 * DAY, 4 * MINUTE + rng.expovariate(1 / (30 * HOUR)))
             human = rng.random() < 0.45
             reason, by = rng.choice(HUMAN if human else ROBOT)
             if self.hostile and rng.random() < 0.5:
                 reason = clean(rng.choice(HOSTILE))
-            if place < down:
+            if position < down:
                 reason, by = "Not responding", "slurm"
-            elif place == down and count >= 32:
+            elif position == down and count >= 32:
                 reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
                 host.lost_gpus = 1 << rng.randrange(self._queue.site.gpus)
             repaired_at = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
@@ -121,18 +122,18 @@ class Faults:
                 self._record_xid_of(host, 79, 3, now - ago)
 
     def begin(self) -> None:
-        """Let things break at the published rates from now on."""
-        self._timeline.after(self._gap(), self._strike_at_random)
+        """Start to cause faults at the published rates."""
+        self._timeline.after(self._next_gap_s(), self._strike_at_random)
 
-    def _gap(self) -> float:
+    def _next_gap_s(self) -> float:
         ordinary = len(self._hosts) - len(self._lemons)
         rate = (ordinary + LEMON_FACTOR * len(self._lemons)) / MTBF_S
         return self._rng.expovariate(rate)
 
     def _strike_at_random(self) -> None:
-        """Something breaks somewhere."""
+        """Cause a fault on a random node, and schedule the next one."""
         rng = self._rng
-        self._timeline.after(self._gap(), self._strike_at_random)
+        self._timeline.after(self._next_gap_s(), self._strike_at_random)
         weight = LEMON_FACTOR * len(self._lemons)
         from_lemons = self._lemons and rng.random() * (weight + len(self._hosts)) < weight
         host = rng.choice(self._lemons if from_lemons else self._hosts)
@@ -141,7 +142,8 @@ class Faults:
             self.inject(host, kind)
 
     def inject(self, host: Host, kind: FaultKind) -> None:
-        """One kind of failure on one node: the job on it fails, the health check drains it, some time it is mended."""
+        """Cause one fault on one node: jobs on the GPU fail, the health check drains the node, a repair is
+        scheduled."""
         rng, now = self._rng, self._timeline.now
         gpu = rng.randrange(self._queue.site.gpus)
         reason = kind.reason.format(gpu=gpu)
@@ -160,13 +162,13 @@ class Faults:
     # -- the acts ----------------------------------------------------------------------------------------------------
 
     def set_fault(self, host: Host, fault: NodeFault, since: float | None = None) -> None:
-        """The fault shows: the node is drained, or goes down and kills what ran there. One fault at a time."""
+        """Apply a fault to a node: it is drained, or goes down and its jobs end. A node has at most one fault."""
         if host.fault is not None:
             return
         host.fault = fault
         self._timeline.at(fault.repaired_at, self.repair, host, fault)
         if fault.down or host.usable or since is not None:
-            # Whoever drained it before keeps their reason.
+            # A reason that is set already stays.
             self._take_out(host, fault, self._timeline.now if since is None else since)
 
     def _take_out(self, host: Host, fault: NodeFault, since: float) -> None:
@@ -180,7 +182,7 @@ class Faults:
         self.refresh(host)
 
     def refresh(self, host: Host) -> None:
-        """Let the scheduler, the jobs on a dead node and those that insist on this one know of a change."""
+        """Propagate a change of a node to the scheduler, to its jobs if it is down, and to jobs that require it."""
         self._pool.refresh(host)
         if host.down:
             for job in list(host.jobs):
@@ -191,7 +193,7 @@ class Faults:
         self._queue.wake()
 
     def report_xid(self, host: Host, code: int, gpu: int) -> None:
-        """The driver reports an XID now."""
+        """Report an XID of a GPU now."""
         self._record_xid_of(host, code, gpu, self._timeline.now)
 
     def _record_xid_of(self, host: Host, code: int, gpu: int, since: float) -> None:
@@ -205,7 +207,7 @@ class Faults:
         what = f"XID {code} on GPU {gpu} of {host.name}"
         alert = self._alerts.about(host, "GpuXid", severity, what, since, gpu=str(gpu), xid=str(code))
         if severity == "info":
-            # The rule behind it looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
+            # The alert rule looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
             self._timeline.at(since + 10 * MINUTE, self._alerts.resolve, alert)
         self._pool.mark_changed(host)
 
@@ -217,13 +219,13 @@ class Faults:
         self.xids[new.key] = new
 
     def fail_jobs(self, host: Host, gpu: int | None = None) -> None:
-        """The jobs on this GPU, or on all of the node, fail."""
+        """Fail the jobs on this GPU, or on the whole node."""
         for job, held in list(host.jobs.items()):
             if gpu is None or held >> gpu & 1:
                 self._queue.end(job, "FAILED")
 
     def repair(self, host: Host, fault: NodeFault) -> None:
-        """Somebody repaired it: it reboots and comes back, unless an operator keeps it out for another reason."""
+        """Repair a node: it reboots and returns to service, unless an operator set another reason."""
         if host.fault is not fault:
             return
         if host.jobs:
@@ -241,7 +243,7 @@ class Faults:
         self.refresh(host)
 
     def on_boot(self, host: Host) -> None:
-        """It came up again: its drivers forgot what they had reported. What is really broken shows again."""
+        """Handle the boot of a node: reported XIDs are cleared; an unrepaired fault stays."""
         now = int(self._timeline.now)
         host.boot_at, host.slurmd_at = now - 45, now
         host.silent = host.stray_process = False
@@ -251,7 +253,7 @@ class Faults:
             self._alerts.resolve_for_host(host)
 
     def on_resume(self, host: Host, was_down: bool) -> None:
-        """An operator put it back. slurmd registers soon; what is not mended shows again."""
+        """Handle a resume: slurmd registers soon; an unrepaired fault is detected again."""
         self._alerts.resolve_for_host(host, "NodeDrained")
         if was_down:
             host.silent = True
@@ -274,6 +276,6 @@ class Faults:
             self._timeline.after(GIVE_UP_S, self._check, host)
 
     def _check(self, host: Host) -> None:
-        """The health check comes by."""
+        """Run the health check: an unrepaired fault takes the node out again."""
         if host.fault is not None and not host.drain and not host.down:
             self._take_out(host, host.fault, self._timeline.now)

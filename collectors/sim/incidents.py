@@ -1,4 +1,4 @@
-"""The named incidents: things that go wrong while somebody watches."""
+"""The named incidents of the demo: failures that start while the console runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .timeline import Timeline
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0
-#: Nodes on which a storm rages at most: enough to fill any screen.
+#: Maximum number of nodes in an XID storm: enough to fill any screen.
 STORM_NODES = 64
 OFF_THE_BUS = FaultKind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
 
 
 class Incidents:
-    """Starts one incident and keeps it going."""
+    """Runs one incident."""
 
     def __init__(
         self, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline,
@@ -42,20 +42,20 @@ class Incidents:
         self._storage = storage
         self._hosts = queue.site.hosts
         self.slow = False
-        """True while the controller takes seconds to answer."""
+        """True while slurmctld takes seconds to answer."""
         self.failed_over = False
-        """True while the backup is in control."""
+        """True while the backup controller is in control."""
         self.hung: dict[str, int] = {}
-        """Jobs that ended and whose processes did not, to when that was."""
+        """Jobs in COMPLETING whose processes do not end, to the time since when."""
         self._dbd_lost_at: float | None = None
-        """Since when slurmdbd hears nothing from the controller."""
+        """Time since when slurmctld cannot reach slurmdbd."""
         self.affected: tuple[str, ...] = ()
-        """Names of the nodes in the incident."""
+        """Names of the nodes that the incident affects."""
         self.cooling_trip: CoolingTrip | None = None
-        """The cooling loop that tripped."""
+        """The cooling incident, once it has started."""
 
     def plan(self, name: str) -> None:
-        """Let it begin in STARTS_S. Raises ValueError, naming the incidents there are, for one there is not."""
+        """Schedule the incident in STARTS_S seconds. Raises ValueError for an unknown name, with the known ones."""
         begins: dict[str, Callable[[], None]] = {
             "pdu": self._pdu,
             "xid-storm": self._xid_storm,
@@ -72,7 +72,7 @@ class Incidents:
         self._timeline.after(STARTS_S, begins[name])
 
     def _rack(self) -> list[Host]:
-        """The hosts of a rack in the middle of the room."""
+        """The nodes of a rack in the middle of the room."""
         racks = list(self._queue.site.racks.values())
         return [self._hosts[index] for index in racks[len(racks) // 2]]
 
@@ -83,7 +83,7 @@ class Incidents:
     # -- pdu ---------------------------------------------------------------------------------------------------------
 
     def _pdu(self) -> None:
-        """One of the two power units of a rack dies, and slurmctld notices node after node."""
+        """One of a rack's two PDUs loses its input, and slurmctld notices node after node."""
         rack = self._rack()
         pdu = rack[-1].pdu
         hosts = self._affect([host for host in rack if host.pdu == pdu])
@@ -108,11 +108,11 @@ class Incidents:
     # -- xid-storm ---------------------------------------------------------------------------------------------------
 
     def _xid_storm(self) -> None:
-        """A user's code faults on all its nodes, over and over; between the noise one GPU is truly lost."""
+        """A user's job causes XIDs on all its nodes, again and again; one GPU among them is truly lost."""
         runs = self._queue.runs
         if not runs:
             return
-        # The job with the most nodes, and of these the lowest id: a choice that must repeat takes no order by chance.
+        # The largest job, the lowest id among equals: the choice must be reproducible.
         largest = min(runs, key=lambda job: (-len(runs[job].hosts), job))
         user, indices = self._queue.jobs[largest].user, set(runs[largest].hosts)
         if len(indices) < 4:
@@ -125,7 +125,7 @@ class Incidents:
         self._timeline.after(170, self._faults.inject, self._rng.choice(hosts), OFF_THE_BUS)
 
     def _user_xid(self, host: Host, user: str, code: int) -> None:
-        """One XID on a GPU that the user's job holds."""
+        """Report one XID on a GPU that the user's job holds."""
         held = 0
         for job, gpus in host.jobs.items():
             held |= gpus if self._queue.jobs[job].user == user else 0
@@ -135,13 +135,13 @@ class Incidents:
     # -- lemon -------------------------------------------------------------------------------------------------------
 
     def _lemon(self) -> None:
-        """One node that everybody trusts too often."""
+        """One node fails again and again, and returns to service each time."""
         well = [host for host in self._hosts if host.usable and host.jobs] or self._hosts
         host = self._affect([well[len(well) // 2]])[0]
         self._fail_again(host)
 
     def _fail_again(self, host: Host) -> None:
-        """Every few minutes: an error, a drain, a reboot, and back among the good ones."""
+        """Every few minutes: an error, a drain, a reboot, and back in service."""
         rng = self._rng
         self._timeline.after(rng.uniform(150, 240), self._fail_again, host)
         if host.fault is not None or not host.usable:
@@ -158,7 +158,7 @@ class Incidents:
     # -- controller-slow -----------------------------------------------------------------------------------------------
 
     def _controller_slow(self) -> None:
-        """Somebody's loop around squeue; the readings tell."""
+        """A user polls squeue in a loop: slurmctld takes seconds to answer."""
         self.slow = True
         self._alerts.raise_(
             "SlurmctldSlow",
@@ -171,8 +171,10 @@ class Incidents:
     # -- controller ----------------------------------------------------------------------------------------------------
 
     def _controller_fails_over(self) -> None:
-        """The host of the primary dies, the backup takes over and does not reach slurmdbd: what it has to tell piles
-        up. A job ends meanwhile, and on one node its processes do not die."""
+        """The primary controller's host dies. The backup takes over, cannot reach slurmdbd, and queues its messages.
+
+        Meanwhile a job ends, and on one node its processes do not.
+        """
         now = self._timeline.now
         self.failed_over, self._dbd_lost_at = True, now
         alert = self._alerts.raise_(
@@ -189,7 +191,7 @@ class Incidents:
         if runs:
             job = min(runs, key=lambda job: (len(runs[job].hosts), job))
             self._affect([self._hosts[index] for index in runs[job].hosts])
-            # Its own end finds another run there, and leaves it alone.
+            # The token is no longer that of the run, so the scheduled end does nothing.
             runs[job] = SimRun(runs[job].hosts, runs[job].limit_at, -1)
             self._queue.jobs[job] = replace(self._queue.jobs[job], state="COMPLETING")
             self.hung[job] = int(now)
@@ -204,7 +206,7 @@ class Incidents:
         self.failed_over, self._dbd_lost_at = False, None
 
     def dbd_backlog(self) -> int:
-        """Messages that wait for slurmdbd."""
+        """Messages queued for slurmdbd."""
         return 0 if self._dbd_lost_at is None else int(40 * (self._timeline.now - self._dbd_lost_at))
 
     # -- fabric --------------------------------------------------------------------------------------------------------
@@ -233,19 +235,19 @@ class Incidents:
         repaired_at = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
         fault = NodeFault("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, repaired_at)
         self._timeline.after(self._rng.uniform(3, 20), self._faults.set_fault, host, fault)
-        # Its other links waver: they go down and come back, some of them at half their speed.
+        # Its other links flap, and some come back at half their speed.
         others = [f"mlx5_{n}" for n in range(self._queue.site.gpus) if n != gpu]
-        for place, device in enumerate(others):
-            for beat in range(2 + place % 2):
-                self._timeline.after(2.0 + place + 9 * beat, self._links.flap, host, device)
+        for position, device in enumerate(others):
+            for beat in range(2 + position % 2):
+                self._timeline.after(2.0 + position + 9 * beat, self._links.flap, host, device)
         if host.index % 2 and others:
             self._timeline.after(40, self._links.slow, host, others[-1])
 
     # -- storage -------------------------------------------------------------------------------------------------------
 
     def _storage_hangs(self) -> None:
-        """Two targets of the Lustre file system are gone, and it hangs on the nodes of a rack: their jobs stand still,
-        and where one is to end its processes cannot die."""
+        """Two OSTs of the Lustre file system are lost, and it hangs on the nodes of a rack: jobs stall, processes
+        cannot be killed."""
         hosts = self._affect(self._rack())
         alert = self._alerts.raise_(
             "LustreTargetLost",
@@ -277,8 +279,8 @@ class Incidents:
     # -- nvlink --------------------------------------------------------------------------------------------------------
 
     def _nvlink_splits(self) -> None:
-        """An NVLink switch tray restarts: the last trays of the rack come up in a clique of their own, one has no route
-        at all, and jobs over the domain fail. Slurm notices nothing of it but the tray that a robot drains."""
+        """An NVLink switch tray restarts: the last four trays of the rack form a clique of their own, one has no
+        route, and jobs across the domain fail. Slurm only sees the one tray that the health check drains."""
         hosts = self._rack()
         apart = self._affect(hosts[-4:])
         alert = self._alerts.raise_(

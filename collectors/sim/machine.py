@@ -1,4 +1,4 @@
-"""The simulated machine: what slurmctld, Prometheus and Alertmanager would say of it, and what they would do."""
+"""The simulated cluster: what slurmctld, Prometheus and Alertmanager would report, and how they react to changes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ from .slurmctld.scheduler import Scheduler
 from .slurmctld.workload import USERS, Workload
 from .timeline import Timeline
 
-#: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
+#: RPCs of an average user per hour.
 CALLS_PER_HOUR = 40
 #: Hosts of the two controllers; slurmdbd runs on the second.
 PRIMARY, BACKUP = "ctl1", "ctl2"
@@ -69,9 +69,9 @@ UNKILLABLE_S = 180
 
 
 class Machine:
-    """One simulated machine. It moves only in `advance` and `apply`; a lock serialises callers, as daemons do.
+    """One simulated cluster. Time only moves in `advance` and in changes; a lock serialises callers.
 
-    Raises ValueError for settings that make no machine, or an incident that there is not.
+    Raises ValueError for settings that make no cluster, or for an unknown incident.
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class Machine:
         self._settle(settings.jobs)
 
     def _random(self, what: str) -> random.Random:
-        """A stream of its own for each part, so that an operator's act does not change what breaks next."""
+        """A random source for each part, so that an operator's action does not change what breaks next."""
         return random.Random(f"{self.settings.seed}/{what}")
 
     def _settle(self, jobs: int | None) -> None:
-        """Bring it into the state of a machine that has run for weeks."""
+        """Create the state of a cluster that has run for weeks."""
         rng = self._random("settle")
         self.faults.seed()
         create_initial(self.queue, self.faults)
@@ -139,7 +139,7 @@ class Machine:
         self.scheduler.begin()
 
     def _oddities(self, rng: random.Random) -> None:
-        """What a console should find by itself: facts that disagree, a GPU error nobody acted on, a silent exporter."""
+        """Anomalies for the console to find: inconsistent facts, an ignored GPU error, a silent exporter."""
         well = [host for host in self.site.hosts if host.usable]
         if len(well) < 48:
             return
@@ -157,7 +157,7 @@ class Machine:
             NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now
         )
         self.alert_store.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
-        # Running jobs on nodes that are drained: draining, until the last of them ends.
+        # Jobs run on some drained nodes: these are draining until the last job ends.
         busy = [host for host in well if host.jobs and host not in (silent, stray, ignored, hot)]
         for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
             reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
@@ -172,19 +172,19 @@ class Machine:
         return self.timeline.now
 
     def locked(self) -> AbstractContextManager[Any]:
-        """Within it nothing moves: for who reads more than one thing."""
+        """A context in which nothing changes, for callers that read more than one thing."""
         return self._lock
 
     def advance(self) -> None:
-        """Let happen all that is due by the clock's time."""
+        """Run all events that are due by the clock's time."""
         with self._lock:
             elapsed = self._clock.mono() - self._mono
             self.timeline.run_until(self._start + self.settings.speed * elapsed)
 
-    # -- what Slurm says -----------------------------------------------------------------------------------------------
+    # -- Slurm's answers -----------------------------------------------------------------------------------------------
 
     def nodes(self) -> dict[str, Node]:
-        """All nodes, in order. A node that looks as before is the same object as before."""
+        """All nodes, in order. An unchanged node is the same object as before."""
         with self._lock:
             rows, stale = self._rows, self.pool.stale_rows
             for index in sorted(stale):
@@ -196,7 +196,7 @@ class Machine:
             return dict(rows)
 
     def jobs(self) -> dict[str, Job]:
-        """All jobs that run or wait. A job that looks as before is the same object as before."""
+        """All running and pending jobs. An unchanged job is the same object as before."""
         with self._lock:
             return dict(self.queue.jobs)
 
@@ -210,7 +210,7 @@ class Machine:
             return self.calendar.rows()
 
     def diag(self) -> Diag:
-        """What sdiag would say: cycles that grow with the queue, calls that grow with time."""
+        """What sdiag would print: cycle times grow with the queue, RPC counts with time."""
         with self._lock:
             running, total = len(self.queue.runs), len(self.queue.jobs)
             slow = self.incidents.slow
@@ -257,7 +257,7 @@ class Machine:
             )
 
     def job_detail(self, job_id: str) -> JobDetail | None:
-        """What `scontrol show job` would add, None for a job that is not alive."""
+        """What `scontrol show job` would add; None for a job that has ended."""
         with self._lock:
             job = self.queue.jobs.get(job_id)
             if job is None:
@@ -287,41 +287,41 @@ class Machine:
             )
 
     def domains(self) -> dict[str, Domain]:
-        """The blocks of Slurm's topology; none on a machine without NVLink between its nodes."""
+        """The blocks of Slurm's topology; empty without NVLink between nodes."""
         return self.nvlink.domains()
 
-    # -- what the monitoring says --------------------------------------------------------------------------------------
+    # -- telemetry and alerts --------------------------------------------------------------------------------------
 
     def loads(self) -> dict[str, Load]:
-        """The newest sample of each node that has one: a node that is down has none, which is not zero."""
+        """The newest sample of each node. A node that is down has none, which is not zero."""
         with self._lock:
             return self.telemetry.loads(self.now)
 
     def trays(self) -> dict[str, Tray]:
-        """The NVLink fabric, node by node; none on a machine that has none between its nodes."""
+        """The state of the NVLink fabric by node; empty without NVLink between nodes."""
         with self._lock:
             return self.nvlink.trays()
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
-        """Every GPU of a node; none for one that is unknown or does not answer."""
+        """Every GPU of a node; empty for a node that is unknown or does not answer."""
         with self._lock:
             index = self.site.by_name.get(node)
             return () if index is None else self.sensors.gpus(self.site.hosts[index])
 
     def history(self, node: str, seconds: int) -> tuple[Series, ...]:
-        """Charts of a node over the last so many seconds; none for one that is unknown."""
+        """Charts of a node over the last `seconds`; empty for an unknown node."""
         with self._lock:
             index = self.site.by_name.get(node)
             return () if index is None else self.sensor_history.history(self.site.hosts[index], seconds)
 
     def site_history(self, seconds: int) -> tuple[Series, ...]:
-        """Charts of the site over the last so many seconds: power and utilisation."""
+        """Charts of the site over the last `seconds`: power and utilisation."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.history(seconds)
 
     def energy(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        """Joules that the GPUs of these nodes have used since `since`; None if none of them answers."""
         with self._lock:
             hosts = [self.host(name) for name in nodes if name in self.site.by_name]
             used = [
@@ -333,7 +333,7 @@ class Machine:
             return sum(used) if used else None
 
     def xids(self) -> dict[str, Xid]:
-        """The XIDs of the last day, and older ones that are still the last of their GPU since it booted."""
+        """The XIDs of the last day, and older ones that are still the last of their GPU since boot."""
         with self._lock:
             rows, hosts, by_name = self.faults.xids, self.site.hosts, self.site.by_name
             for key, row in list(rows.items()):
@@ -343,19 +343,19 @@ class Machine:
             return dict(rows)
 
     def power(self) -> Power:
-        """What the power units measure."""
+        """What the PDUs measure."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.read()
 
     def pdus(self) -> dict[tuple[str, str], float]:
-        """Rack and power unit to watts; 0 for a dead one."""
+        """Watts by rack and PDU; 0 for a dead PDU."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.pdus()
 
     def node_power(self, node: str) -> float | None:
-        """What the BMC of a node measures, None for a node that is unknown or does not answer."""
+        """Watts that the BMC of a node measures; None for a node that is unknown or does not answer."""
         with self._lock:
             index = self.site.by_name.get(node)
             host = None if index is None else self.site.hosts[index]
@@ -367,26 +367,26 @@ class Machine:
             return self.alert_store.current(self.now)
 
     def silences(self) -> dict[str, Silence]:
-        """All silences that stand, by id."""
+        """All active silences by id."""
         with self._lock:
             return self.alert_store.silences(self.now)
 
-    # -- what can be done to it ----------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> Sequence[Sent]:
-        """Do as slurmctld would."""
+        """Apply a change as slurmctld would."""
         with self._lock:
             self.advance()
             return self.requests.apply(change)
 
     def silence(self, new: NewSilence) -> str:
-        """Do as Alertmanager would: keep what it meets quiet from now on. Returns its id."""
+        """Create a silence as Alertmanager would. Returns its id."""
         with self._lock:
             self.advance()
             return self.alert_store.silence(new, self.now)
 
     def expire_silence(self, silence: str) -> bool:
-        """Do as Alertmanager would: end a silence; False where it is over or unknown."""
+        """Expire a silence as Alertmanager would. False if it is expired or unknown."""
         with self._lock:
             self.advance()
             return self.alert_store.expire_silence(silence, self.now)
@@ -400,7 +400,7 @@ class Machine:
             self.faults.set_fault(host, NodeFault("scripted", reason, by, down, self.now + DAY), since=self.now)
 
     def repair_node(self, name: str) -> None:
-        """For tests: whatever is wrong with the node is repaired now. Raises KeyError for an unknown name."""
+        """For tests: repair a node now. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
             if host.fault is not None:

@@ -1,4 +1,4 @@
-"""Opens the simulated machine as sources: the same names, kinds and manners as the real ones."""
+"""Opens the sources of the simulated cluster: the same names, kinds and behaviour as the real ones."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 Now = Callable[[], "Machine"]
-"""The machine as it is now. It is imported and built by the first that reads it (0.5 s at 12,000 nodes), in that one's
-thread."""
+"""Returns the cluster, advanced to the current time. The first caller imports and builds it, in its own thread (0.5
+s at 12,000 nodes)."""
 
 _machines: dict[tuple[str, SimSettings], tuple[Machine, Clock | None]] = {}
 _opening = threading.Lock()
 
 
 def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Machine:
-    """The machine of this cluster, started when there is none: sources, transport and writer find the same one.
+    """The cluster of this name, started if need be: sources, transport and writer share one instance.
 
-    Another `clock` than it was started with starts another machine. Raises ValueError for an unknown incident.
+    A `clock` other than the one it was started with starts a new one. Raises ValueError for an unknown incident.
     """
     with _opening:
         known = _machines.get((cluster, settings))
@@ -71,7 +71,7 @@ def _now(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Mac
 
 
 def forget(cluster: str) -> None:
-    """Switch the machines of this cluster off: the next one that asks starts anew."""
+    """Drop the instances of this cluster: the next caller starts a new one."""
     with _opening:
         for key in [key for key in _machines if key[0] == cluster]:
             del _machines[key]
@@ -85,17 +85,17 @@ def _login() -> str:
 
 
 class SlowController:
-    """Waits in place of a slow controller. Ends at once when its source is closed."""
+    """Simulates the response time of a slow slurmctld. The wait ends at once when the source is closed."""
 
     def __init__(self, seed: int, name: str) -> None:
-        # A source of its own: how long people wait must not change what happens on the machine.
+        # A separate random source: response times must not change what happens on the cluster.
         self._rng = random.Random(f"{seed}/{name}")
         self._closed = threading.Event()
         self.wait: Callable[[float], object] = self._closed.wait
-        """Takes real seconds; tests put something else here."""
+        """Waits real seconds; tests replace it."""
 
-    def spend(self, machine: Machine, what: str) -> None:
-        """Wait as long as `what` takes. Raises SourceFault("timeout") when it does not answer in time."""
+    def wait_for(self, machine: Machine, what: str) -> None:
+        """Wait as long as the command `what` takes. Raises SourceFault("timeout") if it does not answer in time."""
         if not machine.incidents.slow:
             return
         late = self._rng.random() < 0.2
@@ -104,16 +104,16 @@ class SlowController:
             raise SourceFault("timeout", f"{what} did not answer within 6 s", "the controller is busy: see sdiag")
 
     def close(self) -> None:
-        """Wait no longer."""
+        """End the wait."""
         self._closed.set()
 
 
-#: Milliseconds by which one more row makes the interval longer: a machine of 256 is lively, one of 12,000 spared.
+#: Milliseconds by which each row lengthens the polling interval: short at 256 nodes, longer at 12,000.
 _ROW_MS = {"slurm.nodes": 2.5, "slurm.jobs": 1.5, "prom.loads": 1.25}
 
 
 class SimSource:
-    """One kind of facts of a simulated machine."""
+    """One source of a simulated cluster: one kind of facts."""
 
     def __init__(
         self, now: Now, seed: int, name: str, floor_s: float, read: Callable[[Machine], Facts], command: str | None
@@ -127,14 +127,14 @@ class SimSource:
         self.delay = SlowController(seed, name)
 
     def collect(self) -> Facts:
-        """Let the machine come up to now and say what it sees."""
+        """Advance the cluster to the current time and read it."""
         machine = self._now()
         if self._command is not None:
-            self.delay.spend(machine, self._command)
+            self.delay.wait_for(machine, self._command)
         return self._read(machine)
 
     def close(self) -> None:
-        """End a reading that waits."""
+        """End a reading that is waiting."""
         self.delay.close()
 
 
@@ -161,7 +161,7 @@ def _checkups(machine: Machine) -> Facts:
 
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
-    """The sources of a simulated machine."""
+    """The sources of a simulated cluster."""
     rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the embedded machine")
     kinds: tuple[tuple[str, float, Callable[[Machine], Facts], str | None], ...] = (
         ("slurm.nodes", 3.0, lambda at: Facts(nodes=at.nodes(), cluster=cluster), "scontrol show node"),
@@ -185,7 +185,7 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
 
 
 class SimTransport:
-    """Reads of named things, as they are now."""
+    """Reads single objects by name."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -215,7 +215,7 @@ class SimTransport:
         return {name: rows[name] for name in names if name in rows}
 
     def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
-        """The reservations of these names; those that are over are left out."""
+        """The reservations of these names; those that have ended are left out."""
         rows = self._now().reservations()
         return {name: rows[name] for name in names if name in rows}
 
@@ -235,7 +235,7 @@ class SimTransport:
             return user_rows(machine.queue, machine.cluster, names)
 
     def job_detail(self, job: str) -> JobDetail:
-        """Everything about one job. Raises SourceFault("missing") when it is not alive."""
+        """All details of one job. Raises SourceFault("missing") if it has ended or never existed."""
         machine = self._now()
         detail = machine.job_detail(job)
         if detail is None:
@@ -244,24 +244,24 @@ class SimTransport:
 
 
 def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
-    """Reads on demand of the machine that the sources read."""
+    """The transport for single reads of the cluster that the sources read."""
     return SimTransport(partial(_now, cluster, settings))
 
 
 class SimDesk:
-    """Reads of named alerts and silences, as they are now."""
+    """Reads single alerts and silences by id."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        """The alerts of these ids; those that are over are left out."""
+        """The alerts of these ids; resolved ones are left out."""
         machine = self._now()
         alerts = machine.alerts()
         return {one: alerts[one] for one in ids if one in alerts}
 
     def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
-        """The silences of these ids; those that are over are left out."""
+        """The silences of these ids; expired ones are left out."""
         machine = self._now()
         silences = machine.silences()
         return {one: silences[one] for one in ids if one in silences}
@@ -273,7 +273,7 @@ class SimDesk:
 
 
 def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
-    """AlertStore and silences of the machine that the sources read."""
+    """Reads alerts and silences of the cluster that the sources read."""
     return SimDesk(partial(_now, cluster, settings))
 
 
@@ -281,27 +281,27 @@ _LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
 
 
 class SimLedger:
-    """Asks the accounting of the machine that the sources read."""
+    """Accounting queries, answered from the records of the cluster that the sources read."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
-        """The runs that ended on a node since then, the last one first; none for one that is unknown."""
+        """The runs that ended on a node since `since`, newest first; empty for an unknown node."""
         machine = self._now()
         with machine.locked():
             known = node in machine.site.by_name
             return machine.accounting.jobs(machine.host(node), since, most) if known else []
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
-        """When a node was out of service since then, newest first; none for one that is unknown."""
+        """The out-of-service periods of a node since `since`, newest first; empty for an unknown node."""
         machine = self._now()
         with machine.locked():
             known = node in machine.site.by_name
             return machine.accounting.events(machine.host(node), since) if known else []
 
     def account_of_job(self, job: str) -> JobAccount:
-        """What a job came to. Raises SourceFault("missing")."""
+        """The accounting of one job. Raises SourceFault("missing")."""
         machine = self._now()
         with machine.locked():
             found = machine.accounting.account(job)
@@ -312,7 +312,7 @@ class SimLedger:
         return found
 
     def log_tail(self, path: str, user: str | None) -> LogTail:
-        """The end of a job's output. Raises SourceFault("missing")."""
+        """The tail of a job's output. Raises SourceFault("missing")."""
         match = _LOG.fullmatch(path)
         if match is None:
             raise SourceFault("missing", f"{path}: there is no such file")
@@ -322,12 +322,12 @@ class SimLedger:
 
 
 def open_ledger(cluster: str, settings: SimSettings) -> SimLedger:
-    """The accounts of the machine that the sources read."""
+    """Accounting of the cluster that the sources read."""
     return SimLedger(partial(_now, cluster, settings))
 
 
 class SimTelemetry:
-    """Telemetry on demand."""
+    """Telemetry queries on demand."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -343,7 +343,7 @@ class SimTelemetry:
         return machine.site_history(seconds)
 
     def attached(self, node: str) -> Attached:
-        """The ports and file systems of a node; nothing for one that is unknown or does not answer."""
+        """The ports and file systems of a node; empty for a node that is unknown or does not answer."""
         machine = self._now()
         with machine.locked():
             index = machine.site.by_name.get(node)
@@ -353,16 +353,16 @@ class SimTelemetry:
             return Attached(ports=machine.links.sampled(host), mounts=machine.storage.mounts(host))
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        """Joules that the GPUs of these nodes have used since `since`; None if none of them answers."""
         machine = self._now()
         return machine.energy(nodes, since)
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Charts of a node; none for one that the machine does not know."""
+        """Charts of a node; empty for an unknown node."""
         machine = self._now()
         return machine.history(node, seconds)
 
 
 def open_telemetry(cluster: str, settings: SimSettings) -> SimTelemetry:
-    """The telemetry of the machine that the sources read."""
+    """Telemetry of the cluster that the sources read."""
     return SimTelemetry(partial(_now, cluster, settings))

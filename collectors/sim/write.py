@@ -1,4 +1,4 @@
-"""The writing half of the simulated machine. Only `console.gate.gate` may import this."""
+"""Writes to the simulated cluster. Only `console.gate.gate` may import this module."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .machine import Machine
 from .slurmctld.operator_requests import commands
 from .sources import running
 
-#: Where the Alertmanager of a simulated machine would be.
+#: URL of the simulated Alertmanager in command lines.
 ALERTMANAGER = "http://alertmanager:9093"
 _ALERTS = ("alert", "silence")
 
 
 class SimWriter:
-    """Sends changes to a simulated machine: those of nodes and jobs to its Slurm, the others to its Alertmanager."""
+    """Sends changes: of nodes and jobs to the simulated Slurm, of alerts and silences to the simulated Alertmanager."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
+        """The commands as they would be on a real cluster. Raises ValueError for a change with unsafe text."""
         if change.kind in _ALERTS or change.action == "incident":
             return [order.argv for order in orders(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Do it."""
+        """Apply the change. Returns one result for each command."""
         if change.kind in _ALERTS or change.action == "incident":
             return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
         return self._machine.apply(change)
@@ -46,5 +46,5 @@ class SimWriter:
 
 
 def open_writer(cluster: str, settings: SimSettings) -> SimWriter:
-    """The writer of the machine that the sources read."""
+    """The writer of the cluster that the sources read."""
     return SimWriter(running(cluster, settings))

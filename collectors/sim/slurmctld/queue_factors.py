@@ -29,7 +29,7 @@ class SimQueueing:
 
     def __init__(self, now: Now, delay: SlowController) -> None:
         self._now = now
-        self._patience = delay
+        self._delay = delay
 
     def factors(self, job: str) -> Factors:
         """The parts of its priority. Raises SourceFault for one that does not wait."""
@@ -83,7 +83,7 @@ class SimQueueing:
 
     def _machine(self, command: str) -> Machine:
         machine = self._now()
-        self._patience.spend(machine, command)
+        self._delay.wait_for(machine, command)
         return machine
 
 

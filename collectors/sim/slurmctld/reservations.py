@@ -127,7 +127,7 @@ def _jobs_of(queue: SimQueue, name: str) -> list[str]:
     return [job for job, bound in queue.reservation_of.items() if bound == name]
 
 
-# -- requests of an operator --------------------------------------------------------------------------------------------
+# -- requests of an operator ---------------------------------------------------------------------------------------
 
 
 def _reserve(context: RequestContext, change: Change, name: str) -> str | None:
