@@ -25,26 +25,26 @@ INCIDENTS: dict[str, str] = {
 
 
 class SimSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size, load and failures of the simulated cluster."""
+    """How large, how busy and how unlucky the simulated machine is."""
 
     nodes: int = 256
-    """Number of nodes."""
+    """Nodes of the machine."""
     jobs: int | None = None
-    """Jobs, running and pending together; None for a number that suits the size."""
+    """Jobs alive, waiting and running together; None is what suits the size."""
     seed: int = 1
-    """The same seed, settings and times give the same cluster."""
+    """The same seed, settings and times give the same machine."""
     speed: float = 1.0
     """Simulated seconds in one real second."""
     incident: str | None = None
-    """The incident to simulate, by the names that `wacht demo --help` lists."""
+    """What goes wrong, by the names that `wacht demo --help` gives."""
     gpus_per_node: int = 8
     """GPUs of each node."""
     nodes_per_rack: int = 16
     """Nodes of each rack."""
     nvl72: bool = False
-    """Racks of 18 trays with 4 GPUs, each rack one NVLink domain; overrides the two fields above."""
+    """Racks of 18 trays with 4 GPUs, each an NVLink domain, whatever else is said of nodes and racks."""
     hostile: bool = False
-    """Include names and reasons with terminal control sequences, cleaned as every collector cleans them."""
+    """Put names and reasons in it that try to steer the terminal, cleaned as any collector cleans them."""
 
 
 DESCRIPTOR = Descriptor(

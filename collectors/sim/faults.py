@@ -117,7 +117,7 @@ class Faults:
                 reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
                 host.lost_gpus = 1 << rng.randrange(self._queue.site.gpus)
             repaired_at = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
-            self.set_fault(host, NodeFault("old", reason, by, place < down, repaired_at), since=now - ago)
+            self.set_fault(host, NodeFault("old", reason, by, position < down, repaired_at), since=now - ago)
             if "XID 79" in reason:
                 self._record_xid_of(host, 79, 3, now - ago)
 

@@ -45,27 +45,27 @@ XID_WINDOW_S = 300
 
 
 class Exporter:
-    """Serves one machine, from `start` to `stop`. `options` may be changed while it serves."""
+    """Serves one cluster, from `start` to `stop`. `options` may be changed meanwhile."""
 
     def __init__(
         self, machine: Machine, options: ExporterOptions | None = None, fields: Sequence[str] | None = None
     ) -> None:
-        """`fields` names the DCGM fields to serve, None for those that are on by default. KeyError for an unknown."""
+        """`fields` names the DCGM fields to serve, None for the default ones. Raises KeyError for an unknown one."""
         self.machine = machine
         self._text = NodeExporterText(machine.site, machine.links, machine.storage)
         self.options = options or ExporterOptions()
         self.fields = DEFAULT if fields is None else tuple(FIELDS[name] for name in fields)
         self.requests: Counter[str] = Counter()
-        """Path to how often it was asked for, answered or refused."""
+        """Path to its number of requests."""
         self.port = 0
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
 
-    # -- what it serves ------------------------------------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------------------------
 
     def answer(self, path: str) -> str | None:
-        """The text at a path, None where nothing answers."""
+        """The text at a path, None if there is none."""
         self.machine.advance()
         match [word for word in path.partition("?")[0].split("/") if word]:
             case ["dcgm", "metrics"]:
@@ -95,11 +95,11 @@ class Exporter:
         return None
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
-        """The machine's own truth about what this node's exporter says: () where it says nothing."""
+        """The simulated values behind a node's exporter; empty if it does not answer."""
         return () if node in self.options.silent or node in self.options.hangs else self.machine.gpus(node)
 
     def series(self) -> int:
-        """How many series each DCGM field has that every part of a GPU has, over all exporters."""
+        """Number of series over all exporters of a DCGM field that exists for every MIG instance."""
         return sum(
             (1 + (node in self.options.two_exporters)) * len(labels_of(gpu, self.options))
             for node in self.machine.site.by_name
@@ -108,7 +108,7 @@ class Exporter:
         )
 
     def _dcgm(self, nodes: list[str], first: bool = False) -> str | None:
-        """What the exporters of some nodes say; with `first`, the first one of those that have two."""
+        """The answer of the exporters of these nodes; with `first`, of the first one of nodes with two."""
         gpus = [gpu for node in nodes for gpu in self.gpus(node)]
         options = (
             replace(self.options, newer=self.options.newer - self.options.two_exporters) if first else self.options
@@ -121,13 +121,13 @@ class Exporter:
         for row in self.machine.xids().values():
             since = self.machine.now - XID_WINDOW_S
             if row.gpu is not None and (row.last_at or 0) > since:
-                # How many of the older ones fall into the window is not on record.
+                # For older XIDs the number within the window is not recorded.
                 count = row.count if (row.first_at or 0) > since else 1
                 found.setdefault((row.node, row.gpu), {})[row.code] = count or 1
         return found
 
     def _ipmi(self, nodes: list[str], one: bool) -> str:
-        """The exporter runs on the node and asks its BMC: it answers where the node does, whatever DCGM does."""
+        """The exporter runs on the node and reads its BMC: it answers if the node does, whatever DCGM does."""
         lines = []
         for node in nodes:
             watts = self.machine.node_power(node)
@@ -145,14 +145,14 @@ class Exporter:
         return _family("pdu_power_watts", "Active power of all outlets in Watts.", lines)
 
     def _node(self, nodes: list[str], one: bool) -> str:
-        """The exporter runs on the node and answers where that does."""
+        """The exporter runs on the node and answers if the node does."""
         site = self.machine.site
         with self.machine.locked():
             hosts = [site.hosts[site.by_name[node]] for node in nodes if node in site.by_name]
             return self._text.text(hosts, one) + checkups.text(hosts, one, NODE_PORT, self.machine.now)
 
     def targets(self, what: str) -> dict[str, str]:
-        """Path to instance of every exporter there is, of "dcgm", "ipmi" or "node"."""
+        """Path to instance of all exporters of kind "dcgm", "ipmi" or "node"."""
         port = {"dcgm": DCGM_PORT, "ipmi": IPMI_PORT, "node": NODE_PORT}[what]
         found: dict[str, str] = {}
         for node in self.machine.site.by_name:
@@ -172,7 +172,7 @@ class Exporter:
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Serve in threads of this process; returns the port, a free one for 0. Raises OSError when it is taken."""
+        """Serve in threads of this process. Returns the port, a free one for 0. Raises OSError if it is in use."""
         self._ending.clear()
         self._server = _Server((host, port), _Handler)
         self._server.exporter = self
@@ -183,7 +183,7 @@ class Exporter:
         return self.port
 
     def stop(self) -> None:
-        """Serve no longer; those who hang are let go. Harmless when it does not serve."""
+        """Stop serving and end requests that hang. Does nothing if it is stopped."""
         self._ending.set()
         server, self._server = self._server, None
         thread, self._thread = self._thread, None
@@ -200,7 +200,7 @@ class Exporter:
         self.stop()
 
     def hang(self, path: str) -> bool:
-        """Where the exporter at this path never answers: wait until it is mended or the end. True if it hung."""
+        """Block if the exporter at this path hangs, until it is repaired or stopped. True if it hung."""
         words = [word for word in path.split("/") if word]
         hung = False
         while len(words) > 2 and words[0] == "dcgm" and words[1] in self.options.hangs and not self._ending.is_set():
@@ -216,7 +216,7 @@ class _Server(ThreadingHTTPServer):
     exporter: Exporter
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hangs up early is nobody's error; all else is shown."""
+        """Ignore scrapers that disconnect early; report all other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: this runs inside tests."""
+        """Log nothing: this runs inside tests."""
 
 
 def _family(name: str, about: str, samples: list[str]) -> str:

@@ -1,5 +1,5 @@
-"""The text that node_exporter would serve on a node of the simulated machine, as far as ports and mounts go, and that
-of lustre_exporter on its servers: names, labels and units as theirs (node_exporter 1.9, GSI's lustre_exporter)."""
+"""The exposition of node_exporter for ports and mounts of a simulated node, and of lustre_exporter on its servers:
+names, labels and units of node_exporter 1.9 and GSI's lustre_exporter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Family(Struct, frozen=True):
 
 
 class NodeExporterText:
-    """Writes it, for one node or for all in one answer."""
+    """Writes the exposition of one node, or of all in one answer."""
 
     def __init__(self, site: SimSite, links: Links, storage: Storage) -> None:
         self._site = site
@@ -51,8 +51,8 @@ class NodeExporterText:
         )  # fmt: skip
 
     def text(self, hosts: Iterable[Host], one: bool) -> str:
-        """The exposition of these hosts; with `one` as the node's own exporter, without a label for it. A node that
-        does not answer says nothing."""
+        """The exposition of these hosts; with `one` as the node's own exporter, without `instance`. Hosts that do
+        not answer are left out."""
         answering = [host for host in hosts if not host.silent]
         lines: list[str] = []
         for family in self._families:
@@ -66,7 +66,7 @@ class NodeExporterText:
         return "\n".join(lines) + "\n" if lines else ""
 
     def lustre(self) -> str:
-        """What lustre_exporter says on the servers, in one answer: a target that is lost is in none."""
+        """The exposition of lustre_exporter on all servers; lost targets are missing."""
         store = self._storage.file_systems["/scratch"]
         count = (store.targets or 0) - store.lost
         name = "lustre_capacity_kibibytes"
@@ -76,7 +76,7 @@ class NodeExporterText:
         return "\n".join([*head, *lines]) + "\n"
 
     def links(self) -> str:
-        """Which switch each port leads to, as a site would make it from its fabric manager."""
+        """The switch of each port, as a site would export it from its fabric manager."""
         lines = ["# HELP ib_link_info The switch behind a port.", "# TYPE ib_link_info gauge"]
         for host in self._site.hosts:
             for port in self._links.ports(host):
@@ -95,7 +95,7 @@ class NodeExporterText:
         return (labels if one else (("instance", f"{host.name}:{PORT}"), *labels)), value
 
     def _ib(self, host: Host, spare: float, of: Callable[[str], float]) -> Iterator[Sample]:
-        """A sample a port, and one of the port without a cable."""
+        """One sample for each port, and one for the port without a cable."""
         for device in self._links.devices():
             if device != ETHERNET:
                 yield (("device", device), ("port", "1")), of(device)

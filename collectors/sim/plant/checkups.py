@@ -1,4 +1,4 @@
-"""What the checks of the simulated nodes said last, as facts, and as node_exporter and ipmi_exporter would serve it."""
+"""Results of the health checks of the nodes, as facts and as node_exporter and ipmi_exporter would serve them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collectors.model import Checkup
 from .hardware import serial, versions_of
 from .site_layout import DAY, Host, SimSite
 
-#: Node Health Check runs every five minutes, `dcgmi diag` within every second week, at level 3.
+#: Node Health Check runs every 300 s, `dcgmi diag` every two weeks, at level 3.
 NHC_S, DIAG_S, LEVEL = 300, 14 * DAY, 3
 _NHC = "NHC: "
 
 
 class Checks:
-    """The checks of all nodes; rows are made when somebody asks, and stay the same objects until a check runs again."""
+    """The checks of all nodes. Rows are made on demand and stay the same objects until a check runs again."""
 
     def __init__(self, site: SimSite) -> None:
         self._site = site
         self._rows: dict[str, Checkup] = {}
 
     def rows(self, now: float) -> dict[str, Checkup]:
-        """A row a node that answers."""
+        """One row for each node that answers."""
         found = {}
         for host in self._site.hosts:
             if host.silent:
@@ -47,7 +47,7 @@ class Checks:
 
 
 def failing_check(host: Host) -> str | None:
-    """What Node Health Check finds wrong with it; None where it is content."""
+    """The check that Node Health Check reports as failed; None if all pass."""
     fault = host.fault
     if fault is None or not fault.reason.startswith(_NHC):
         return None
@@ -55,12 +55,12 @@ def failing_check(host: Host) -> str | None:
 
 
 def nhc_at(host: Host, now: float) -> int:
-    """When it ran last there."""
+    """Unix time of its last run on the node."""
     return int(now) - (int(now) + _draw(host)) % NHC_S
 
 
 def diag_at(host: Host, now: float) -> int:
-    """When the last diagnosis ran there."""
+    """Unix time of the last diagnosis of the node."""
     return int(now) - (int(now) + 7919 * _draw(host)) % DIAG_S
 
 
@@ -69,8 +69,8 @@ def _draw(host: Host) -> int:
 
 
 def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
-    """The exposition of these hosts; with `one` as the node's own exporter, without a label for it. A node that does
-    not answer says nothing."""
+    """The exposition of these hosts; with `one` as the node's own exporter, without `instance`. Hosts that do not
+    answer are left out."""
     found: dict[str, list[str]] = {}
 
     def say(name: str, labels: Mapping[str, str], value: float) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus would say of the GPUs: it follows from the jobs, and is sampled as dcgm-exporter samples."""
+"""GPU load as Prometheus would have it: it follows from the jobs and is sampled like dcgm-exporter does."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from collectors.sim.slurmctld.gpu_pool import GpuPool
 
 from .site_layout import Host, answers, indices_of
 
-#: dcgm-exporter samples every 30 s; the nodes take turns, one of SLOTS groups every STEP_S.
+#: dcgm-exporter samples every 30 s; one of SLOTS groups of nodes is sampled every STEP_S seconds.
 SAMPLE_S = 30
 SLOTS = 15
 STEP_S = SAMPLE_S // SLOTS
-#: No chip grows hotter: it lowers its clocks by itself, and at last switches off.
+#: Maximum °C: a chip lowers its clocks by itself, and at last powers off.
 TOP_C = 98
 IDLE_BELOW_PCT = 5
 
-# A wobble of -3..3 that looks like noise and costs one look-up.
+# Noise of -3..3 from a look-up table.
 _WOBBLE = tuple((zlib.crc32(b"%d" % i) % 7) - 3 for i in range(256))
 
 Level = tuple[int, int, int, int] | None
-"""Utilisation in %, memory in MB, temperature, watts; None for a GPU that the driver has lost."""
+"""Utilisation in %, memory in MB, °C, watts; None for a GPU that the driver has lost."""
 
 
 @lru_cache(maxsize=65536)
 def gpu_usage(job: str) -> tuple[int, int, int]:
-    """How a job uses its GPUs: utilisation, memory in %, and which of its GPUs it forgets (-1: none, 99: all)."""
+    """How a job uses its GPUs: utilisation and memory in %, and the index of the GPU that it leaves idle (-1: none,
+    99: all)."""
     draw = zlib.crc32(job.encode())
     kind = draw % 100
     util = 60 + draw // 100 % 39 if kind < 14 else 88 + draw // 100 % 12
@@ -37,7 +38,7 @@ def gpu_usage(job: str) -> tuple[int, int, int]:
 
 
 class GpuLoads:
-    """Load rows of all hosts, made anew only where something changed or it is the host's turn."""
+    """Load rows of all hosts, updated only after a change or when the host is sampled."""
 
     def __init__(self, pool: GpuPool) -> None:
         self._pool = pool
@@ -46,7 +47,7 @@ class GpuLoads:
         self._step: int | None = None
 
     def loads(self, now: float) -> dict[str, Load]:
-        """The newest sample of every node whose exporter answers."""
+        """The newest sample of each node whose exporter answers."""
         step = int(now // STEP_S)
         since = step - SLOTS if self._step is None else self._step
         due = self._pool.stale_loads
@@ -68,7 +69,7 @@ class GpuLoads:
         return dict(rows)
 
     def load(self, host: Host) -> Load | None:
-        """The row of one node as `loads` last gave it, None where there is none."""
+        """The row of one node as of the last `loads`, None if there is none."""
         return self._rows.get(host.name)
 
     def _load(self, host: Host, step: int) -> Load | None:
@@ -103,7 +104,7 @@ class GpuLoads:
 
 
 def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tuple[int, int, int, int]]:
-    """Every GPU of a node at a turn, in whole units, where these jobs hold these GPUs."""
+    """The GPUs of a node at a sample step, with these jobs on these GPUs; whole units."""
     room = 27 + host.index * 29 % 9 + host.extra_heat_c
     if host.loop is not None and host.loop.tripped is not None:
         room += host.loop.chip_excess_c(turn * STEP_S)
@@ -132,7 +133,7 @@ def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tu
 
 
 def levels_now(host: Host, gpus: int, turn: int) -> list[Level]:
-    """Every GPU of a node as it is at its newest turn."""
+    """The GPUs of a node at its newest sample."""
     found: list[Level] = list(levels(host, gpus, host.jobs, turn))
     if host.lost_gpus:
         found = [None if host.lost_gpus >> g & 1 else level for g, level in enumerate(found)]
@@ -140,5 +141,5 @@ def levels_now(host: Host, gpus: int, turn: int) -> list[Level]:
 
 
 def sample_step(host: Host, step: int) -> int:
-    """The step of the newest sample that this node had by `step`."""
+    """Step of the node's newest sample at `step`."""
     return step - (step - host.index) % SLOTS

@@ -1,6 +1,6 @@
-"""NVLink domains of a machine of NVL72 racks: which tray is in which clique, how its fabric and its IMEX service are.
+"""NVLink domains of a cluster of NVL72 racks: the clique of each tray, its fabric and IMEX state.
 
-All of it is worked out when somebody asks. Trays whose exporter is silent have no row, as at a real site.
+Computed on demand. Trays whose exporter does not answer have no row, as at a real site.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .site_layout import Host, SimSite, answers
 
 #: NVL72: 18 trays of 4 GPUs.
 TRAYS, GPUS = 18, 4
-#: nvmlGpuFabricInfo: nothing wrong (every pair of bits says false, the configuration is right), and what may be.
+#: Health masks of nvmlGpuFabricInfo: healthy (all pairs of bits say false, the configuration is right), and faults.
 WELL = 0x1AA
 DEGRADED = WELL & ~0x3 | 0x1
 NO_ROUTE = WELL & ~0x30 | 0x10
-#: The driver's summary.
+#: Health summary of the driver.
 _HEALTHY, _UNHEALTHY, _LIMITED = 1, 2, 3
 _SEVERITY = (_HEALTHY, _LIMITED, _UNHEALTHY)
 _WORDS = {_HEALTHY: "healthy", _LIMITED: "degraded", _UNHEALTHY: "unhealthy"}
-#: The IMEX daemon, by what the console calls it.
+#: State of the IMEX daemon by the console's name for it.
 _DAEMON = {"up": 5, "waiting for peers": 2, "unavailable": 7}
 _FAMILIES = (
     ("DCGM_FI_DEV_FABRIC_CLIQUE_ID", "ID of the fabric clique to which the GPU belongs."),
@@ -36,26 +36,26 @@ _FAMILIES = (
 
 
 class NvLink:
-    """The fabric of all domains; `on` is False on a machine of servers that have none between them."""
+    """The fabric of all domains; `enabled` is False for servers without NVLink between nodes."""
 
     def __init__(self, site: SimSite, on: bool) -> None:
         self.enabled = on
         self._site = site
         self.apart: dict[int, int] = {}
-        """Host to the clique in which it came up, where that is not its domain's own."""
+        """Host index to its clique, if not its domain's."""
         self.masks: dict[int, dict[int, int]] = {}
-        """Host to the health masks of its GPUs that are not well."""
+        """Host index to the health masks of its unhealthy GPUs."""
         self.imex: dict[int, str] = {}
-        """Host to the state of its IMEX daemon, where it is not up."""
+        """Host index to the state of its IMEX daemon, if not up."""
         self.degraded: set[str] = set()
-        """Racks of which IMEX says that the domain is degraded."""
+        """Racks whose domain IMEX reports as degraded."""
         self._rows: dict[int, tuple[object, Tray]] = {}
         if on and len(site.hosts) > 2 * TRAYS:
-            # A cable that was never quite in: what a console should find by itself.
+            # A bad cable from the start, for the console to find.
             self.masks[TRAYS + 5] = {1: DEGRADED}
 
     def domains(self) -> dict[str, Domain]:
-        """The blocks of Slurm's topology: a rack is one."""
+        """The blocks of Slurm's topology: one for each rack."""
         if not self.enabled:
             return {}
         names = [host.name for host in self._site.hosts]
@@ -65,7 +65,7 @@ class NvLink:
         }
 
     def trays(self) -> dict[str, Tray]:
-        """Every node whose exporter answers. A row that looks as before is the same object as before."""
+        """The state of every node whose exporter answers. An unchanged row is the same object."""
         if not self.enabled:
             return {}
         return {host.name: self._tray(host) for host in self._site.hosts if answers(host)}
@@ -100,7 +100,7 @@ class NvLink:
         return self.apart.get(host.index) or 1 + int(domain_of(host.rack)[:2], 16) % 9
 
     def text(self, gpus: Iterable[Gpu], options: ExporterOptions) -> str:
-        """What dcgm-exporter would serve of these GPUs' fabric; "" on a machine that has none."""
+        """The fabric metrics of these GPUs as dcgm-exporter serves them; "" without NVLink between nodes."""
         if not self.enabled:
             return ""
         samples: dict[str, list[str]] = {name: [] for name, _ in _FAMILIES}
@@ -124,20 +124,20 @@ class NvLink:
     # -- what goes wrong -----------------------------------------------------------------------------------------------
 
     def split(self, hosts: Iterable[Host]) -> None:
-        """These came up in a clique of their own: no GPU of theirs reaches the rest of the domain."""
+        """Move these hosts to a clique of their own: their GPUs cannot reach the rest of the domain."""
         for host in hosts:
             self.apart[host.index] = self._clique(host) + 1
             self.degraded.add(host.rack)
 
     def degrade(self, host: Host, mask: int, imex: str = "up") -> None:
-        """All GPUs of a tray are ill in this way, and its IMEX daemon is in this state."""
+        """Set the health mask of all GPUs of a tray, and the state of its IMEX daemon."""
         self.masks[host.index] = dict.fromkeys(range(self._site.gpus), mask)
         if imex != "up":
             self.imex[host.index] = imex
             self.degraded.add(host.rack)
 
     def repair(self, rack: str) -> None:
-        """The domain is whole again."""
+        """Repair the domain of a rack."""
         self.degraded.discard(rack)
         for index in self._site.racks[rack]:
             for held in (self.apart, self.masks, self.imex):
@@ -146,7 +146,7 @@ class NvLink:
 
 @cache
 def domain_of(rack: str) -> str:
-    """The UUID that the fabric manager of a rack gives its domain."""
+    """The UUID of a rack's domain."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"nvlink/{rack}"))
 
 

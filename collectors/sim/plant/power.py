@@ -1,4 +1,4 @@
-"""What the power units of the racks measure: more than the GPUs and more than the nodes."""
+"""Power as the PDUs of the racks measure it: more than the GPUs and the nodes report."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from .gpu_telemetry import STEP_S, GpuLoads, levels_now, sample_step
 from .sensor_history import SensorHistory
 from .site_layout import HOUR, Host
 
-#: A node that is down still feeds its controller and some fans.
+#: Watts of a node that is down: its BMC and some fans.
 STANDBY_W = 190.0
-#: What a power unit gives to switches and loses on the way, beside its nodes: a share and watts.
+#: What a PDU measures beyond its nodes: a share for losses, and watts for switches.
 LOSS, EXTRA_W = 0.03, 240.0
-#: Contracted over what all GPUs at their limit would draw.
+#: Contracted power as a multiple of the power with all GPUs at their limit.
 BUDGET = 1.15
-#: Seconds between two notes of the site's power, and nodes that stand for the site in the hour before the start.
+#: Seconds between two records of the site's power, and number of nodes that the hour before the start is estimated
+#: from.
 _NOTE_S, _SAMPLE = 60, 512
-#: Nodes that stand for the site in its charts.
+#: Number of nodes that the charts of the site are estimated from.
 _CHARTED = 64
 
 
 class PowerMeters:
-    """Reads every power unit, and remembers an hour of the site."""
+    """Reads all PDUs, and keeps an hour of the site's power."""
 
     def __init__(self, queue: SimQueue, telemetry: GpuLoads, history: SensorHistory) -> None:
         self._queue = queue
@@ -34,7 +35,7 @@ class PowerMeters:
         self._notes: deque[tuple[float, float]] = deque(maxlen=HOUR // _NOTE_S + 1)
 
     def node_w(self, host: Host) -> float:
-        """What one node draws now; 0 where its power unit is dead."""
+        """Watts of one node now; 0 if its PDU is dead."""
         if host.fault is not None and host.fault.kind == "power":
             return 0.0
         if host.down and host.silent:
@@ -47,18 +48,18 @@ class PowerMeters:
         return float(sum(known) + host.hardware.host_w)
 
     def node_w_at(self, host: Host, at: int) -> float:
-        """What a node drew at that time, where its exporter answered then."""
+        """Watts of a node at that time, if its exporter answered then."""
         return float(
             sum(level[3] for level in self._history.levels(host, at) if level is not None) + host.hardware.host_w
         )
 
     @staticmethod
     def at_pdu(watts: float) -> float:
-        """What a power unit measures whose nodes draw that."""
+        """Watts that a PDU measures for nodes that draw `watts`."""
         return float(round(watts * (1 + LOSS) + EXTRA_W)) if watts else 0.0
 
     def pdus(self) -> dict[tuple[str, str], float]:
-        """Rack and power unit to its watts, as of the newest samples of the nodes."""
+        """Watts by rack and PDU, from the newest samples of the nodes."""
         found: dict[tuple[str, str], float] = {}
         for host in self._site.hosts:
             key = (host.rack, host.pdu)
@@ -66,7 +67,7 @@ class PowerMeters:
         return {key: self.at_pdu(watts) for key, watts in found.items()}
 
     def read(self) -> Power:
-        """The power of the site, by rack."""
+        """Power of the site by rack."""
         racks: dict[str, float] = {}
         for (rack, _), watts in self.pdus().items():
             racks[rack] = racks.get(rack, 0.0) + watts
@@ -78,7 +79,7 @@ class PowerMeters:
         )
 
     def history(self, seconds: int) -> tuple[Series, Series]:
-        """Charts of the site: its power and its mean utilisation, by some of its nodes; the last point is now."""
+        """Charts of the site: power and mean utilisation, estimated from some nodes; the last point is now."""
         now = int(self._queue.timeline.now)
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _CHARTED)]
         site, host_w = sum(self.pdus().values()), self._site.hardware.host_w
@@ -98,7 +99,7 @@ class PowerMeters:
         )
 
     def _used_now(self) -> float | None:
-        """The mean utilisation of all GPUs that report, by the newest samples of the nodes."""
+        """Mean utilisation of all GPUs that report, from the newest samples of the nodes."""
         loads = [load for host in self._site.hosts if (load := self._telemetry.load(host)) is not None]
         gpus = sum(load.util_gpus or 0 for load in loads)
         return (
@@ -106,7 +107,7 @@ class PowerMeters:
         )
 
     def _trend(self, site: float) -> float:
-        """Watts an hour, from an hour ago or as long as it has been noted."""
+        """Trend in watts per hour, over the last hour or as long as there are records."""
         now = self._queue.timeline.now
         if not self._notes:
             self._notes.append((now - HOUR, site - self._rise(int(now) - HOUR)))
@@ -118,7 +119,7 @@ class PowerMeters:
         return round((site - watts) * HOUR / max(_NOTE_S, now - then))
 
     def _rise(self, then: int) -> float:
-        """How much more the site draws now than at that time, as far as the exporters answer now and did then."""
+        """Rise of the site's power since `then`, from nodes whose exporters answer now and did then."""
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _SAMPLE)]
         rise = 0.0
         for host in hosts:

@@ -1,7 +1,7 @@
-"""What the sensors showed before now: charts and energy counters that agree with the present.
+"""Sensor history: charts and energy counters that agree with the current values.
 
-Jobs that stopped while the machine ran are on record. Before its start there are none, so the free GPUs of those days
-get work that nobody asks about: the same for the same node and time, whenever it is asked for.
+Jobs that stopped while the cluster ran are recorded. For the time before its start, free GPUs get generated jobs,
+always the same for a node and time.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from .gpu_telemetry import SAMPLE_S, STEP_S, Level, gpu_usage, levels, levels_no
 from .hardware import Hardware
 from .site_layout import Host, answers, indices_of
 
-#: Points of one chart: more than a terminal has columns for.
+#: Points of a chart: more than a terminal has columns.
 POINTS = 120
 #: Seconds from the boot of a node until its exporter answers.
 BOOT_S = 95
 
 Allocation = tuple[str, int, int, int]
-"""A job, the GPUs it held as a bit set, from when to when."""
+"""Job, bit set of its GPUs, start and end of the allocation."""
 
 
 class SensorHistory:
-    """Keeps what happened on each node."""
+    """Records allocations and silent periods of each node."""
 
     def __init__(self, queue: SimQueue, xids: Mapping[str, Xid]) -> None:
         self._queue = queue
         self.xids = xids
-        """Every XID on record, by its key."""
+        """Every XID reported so far, by its key."""
         self._site = queue.site
         self._began = int(queue.timeline.now)
         self._allocations: dict[int, tuple[Allocation, ...]] = {}
         self._gaps: dict[int, tuple[tuple[int, int], ...]] = {}
         self._quiet: dict[int, int] = {}
-        """Host to since when its exporter does not answer."""
+        """Host index to the time since when its exporter does not answer."""
         self._spent: dict[int, tuple[int, list[float]]] = {}
-        """Host to its boot and the joules that ended jobs took of each GPU since, over what an idle one takes."""
+        """Host index to its boot time and the joules that ended jobs used on each GPU since, above idle."""
         self.accounting = AccountingRecords(queue, self)
         queue.on_stop = self.record_stop
         queue.pool.on_change = self.update_node
 
-    # -- what is put on record -----------------------------------------------------------------------------------------
+    # -- recording -----------------------------------------------------------------------------------------
 
     def record_stop(self, job: Job, run: SimRun | None, state: str | None) -> None:
-        """A job stops now, in this last state; None where it is queued again."""
+        """Record the end of a run; `state` None: the job is requeued."""
         self.accounting.record_stop(job, run, state)
         if run is None:
             return
@@ -62,7 +62,7 @@ class SensorHistory:
                 spent[g] += joules
 
     def update_node(self, host: Host, since: float | None = None) -> None:
-        """Something about a node changed: note when its exporter fell silent or came back, and when it went out."""
+        """Record when the exporter of a node stopped or started to answer, and its out-of-service periods."""
         self.accounting.update_node(host)
         now = int(self._queue.timeline.now)
         began = self._quiet.get(host.index)
@@ -80,17 +80,17 @@ class SensorHistory:
             self._spent[host.index] = (host.boot_at, spent)
         return spent
 
-    # -- what it is asked ----------------------------------------------------------------------------------------------
+    # -- queries ----------------------------------------------------------------------------------------------
 
     def silent(self, host: Host, at: int) -> bool:
-        """True when nothing was sampled of the node at that time."""
+        """True if the node was not sampled at that time."""
         began = self._quiet.get(host.index)
         if (began is not None and at >= began) or host.boot_at <= at < host.boot_at + BOOT_S:
             return True
         return any(start <= at < end for start, end in self._gaps.get(host.index, ()))
 
     def held(self, host: Host, at: int) -> dict[str, int]:
-        """The jobs that ran on the node at that time, with the GPUs they held."""
+        """The jobs that ran on the node at that time, each with the bit set of its GPUs."""
         jobs = self._queue.jobs
         held = {job: bits for job, bits in host.jobs.items() if (jobs[job].started or 0) <= at}
         held.update((job, bits) for job, bits, start, end in self._allocations.get(host.index, ()) if start <= at < end)
@@ -104,7 +104,7 @@ class SensorHistory:
         return held
 
     def levels(self, host: Host, at: int) -> list[Level]:
-        """Every GPU of the node at that time; none where nothing was sampled."""
+        """The GPUs of the node at that time; empty if it was not sampled."""
         if self.silent(host, at):
             return []
         found: list[Level] = list(levels(host, self._site.gpus, self.held(host, at), sample_step(host, at // STEP_S)))
@@ -130,13 +130,13 @@ class SensorHistory:
         )
 
     def times(self, seconds: int, newest: int) -> list[int]:
-        """The points of a chart: whole steps, so that two charts a moment apart agree, and the newest."""
+        """Times of the points of a chart: whole steps, so that consecutive charts agree, and the newest sample."""
         step = max(SAMPLE_S, seconds // POINTS)
         now = int(self._queue.timeline.now)
         return [*range((now - seconds) // step * step + step, newest, step), newest]
 
     def energy(self, host: Host, gpu: int, at: int) -> float:
-        """Joules that a GPU had taken by then since its node booted, its jobs at their mean: it never falls."""
+        """Joules of a GPU since boot at time `at`, jobs at their mean power; never decreases."""
         now = int(self._queue.timeline.now)
         total = host.hardware.idle_w * float(at - host.boot_at) + self._joules(host)[gpu]
         for job, bits in host.jobs.items():
@@ -149,7 +149,7 @@ class SensorHistory:
         return max(0.0, total)
 
     def xid(self, host: Host, gpu: int, at: int) -> int | None:
-        """The last XID that the driver had reported of a GPU by then."""
+        """The last XID of a GPU reported by time `at`."""
         code = host.xids.get(gpu)
         if code is None or at >= int(self._queue.timeline.now):
             return code
@@ -162,7 +162,7 @@ def _share(taken: list[tuple[int, float]], gpu: int) -> float:
 
 
 def _joules_of(host: Host, job: str, bits: int, began: int, ended: int) -> list[tuple[int, float]]:
-    """GPU and the joules that a job took of it since the boot, over what an idle one takes."""
+    """GPU index and joules that a job used on it since boot, above idle."""
     usual, _, forgets = gpu_usage(job)
     made = host.hardware
     busy = min(made.limit_w - made.idle_w, usual * made.per_ten_pct_w // 10)
@@ -174,7 +174,7 @@ def _joules_of(host: Host, job: str, bits: int, began: int, ended: int) -> list[
 
 
 def node_figures(known: list[tuple[int, int, int, int]], made: Hardware) -> tuple[float | None, ...]:
-    """Mean utilisation and memory in %, the hottest and the power of the node, as a Load has them."""
+    """Mean utilisation and memory in %, °C of the hottest GPU, watts of the node, as in a Load."""
     if not known:
         return (None, None, None, None)
     return (

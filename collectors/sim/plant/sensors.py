@@ -1,4 +1,4 @@
-"""One GPU in full, as DCGM and NVML would show it: all that follows from its level, its job and its XIDs."""
+"""All values of a GPU as DCGM and NVML show them: derived from its load, job and XIDs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .hardware import NVLINKS
 from .sensor_history import SensorHistory
 from .site_layout import Host, answers, gpu_uuid, indices_of
 
-#: Degrees of the chip from which on the driver lowers the clocks; from the last on the chip does it itself.
+#: °C from which the driver lowers the clocks, and from which the chip does so itself.
 SLOW_C, BRAKE_C = 84, 92
 
-#: What an XID leaves behind until the next boot, on top of the recovery that the driver asks for.
+#: Values that an XID changes until the next boot, with the recovery action that the driver reports.
 AFTER: Mapping[int, Mapping[str, object]] = MappingProxyType(
     {
         48: {"ecc_uncorrected": 1, "recovery": "reset"},
@@ -38,14 +38,14 @@ OFF_THE_BUS = "fallen off the bus"
 
 
 class Sensors:
-    """Makes the Gpu rows of one node when somebody asks."""
+    """Makes the Gpu rows of one node on demand."""
 
     def __init__(self, queue: SimQueue, history: SensorHistory) -> None:
         self._queue = queue
         self._history = history
 
     def gpus(self, host: Host) -> tuple[Gpu, ...]:
-        """Every GPU of one node as last sampled; none where the exporter does not answer."""
+        """The GPUs of one node as last sampled; empty if its exporter does not answer."""
         if not answers(host):
             return ()
         now = int(self._queue.timeline.now)
@@ -54,7 +54,7 @@ class Sensors:
         return self._rows(host, found, host.jobs, turn * STEP_S, now)
 
     def gpus_at(self, host: Host, at: int) -> tuple[Gpu, ...]:
-        """Every GPU of one node as it was sampled at that time; none where it was not."""
+        """The GPUs of one node as sampled at that time; empty if they were not."""
         sampled = sample_step(host, at // STEP_S) * STEP_S
         return self._rows(host, self._history.levels(host, at), self._history.held(host, at), sampled, at)
 
@@ -133,5 +133,5 @@ class Sensors:
 
 
 def _tensor(job: str | None) -> int:
-    """Per cent of its busy time in which a job keeps the tensor cores busy."""
+    """Share of its busy time in % in which a job keeps the tensor cores active."""
     return 0 if job is None else 12 + 7 * gpu_usage(job)[1] % 61

@@ -1,4 +1,4 @@
-"""The shared file systems of the simulated machine: a Lustre that everybody works in, and home directories over NFS."""
+"""Shared file systems: a Lustre scratch file system, and home directories over NFS."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class SimFileSystem(Struct):
     used_pct: float
     targets: int | None = None
     lost: int = 0
-    """Targets that do not answer."""
+    """Number of targets (OSTs) that do not answer."""
     hung: set[int] = field(default_factory=set)
     """Indices of the hosts on which it hangs."""
     missing: dict[int, int] = field(default_factory=dict)
-    """Index of a host that has not mounted it to its boot: the next one mounts it again."""
+    """Index of a host that has not mounted it to its boot time: the next boot mounts it again."""
 
 
 class Storage:
-    """Both of them."""
+    """The two shared file systems."""
 
     def __init__(self, rng: random.Random, site: SimSite, timeline: Timeline) -> None:
         self._site = site
@@ -49,7 +49,7 @@ class Storage:
         self._rng = rng
 
     def seed(self) -> None:
-        """What has been so for weeks: a node that is drained lost the race of its mount at boot; nobody has noticed."""
+        """Add an old fault: one drained node missed the home mount at its last boot."""
         drained = [host for host in self._site.hosts if host.drain and not host.silent and not host.invalid]
         if drained:
             host = self._rng.choice(drained)
@@ -59,28 +59,28 @@ class Storage:
         return store.missing.get(host.index) == host.boot_at
 
     def hang(self, hosts: list[Host], lost: int) -> None:
-        """Targets of the Lustre are gone, and it hangs on these hosts."""
+        """Lose `lost` Lustre targets; the file system hangs on these hosts."""
         self.file_systems[SCRATCH].hung.update(host.index for host in hosts)
         self.file_systems[SCRATCH].lost = lost
 
     def repair(self) -> None:
-        """All targets are back, and what hung goes on."""
+        """Restore all targets and hosts."""
         self.file_systems[SCRATCH].hung.clear()
         self.file_systems[SCRATCH].lost = 0
 
     def used_pct(self, store: SimFileSystem) -> float:
-        """It fills slowly."""
+        """Used space in %, which grows over the day."""
         return round(store.used_pct + self._timeline.now % (24 * HOUR) / (24 * HOUR) * 0.8, 1)
 
     def mounts(self, host: Host) -> dict[str, bool]:
-        """What a node has mounted, and whether it answers; nothing where the node does not."""
+        """Mount point to whether it answers; empty if the node does not answer."""
         if host.silent:
             return {}
         stores = self.file_systems.values()
         return {one.name: host.index not in one.hung for one in stores if not self._not_mounted(one, host)}
 
     def rows(self) -> dict[str, FileSystem]:
-        """A row each, of the nodes that answer."""
+        """One row for each file system, over the nodes that answer."""
         hosts = self._site.hosts
         answering = sum(not host.silent for host in hosts)
 

@@ -1,9 +1,8 @@
-"""The accounts of the simulated machine: jobs that ended, and when nodes were out of service.
+"""Accounting records of the simulated cluster: jobs that ended, and out-of-service periods of nodes.
 
-What happens while it runs is written down. The days before its start are made up where somebody asks for them, and
-agree with the charts of those days: the work that held the free GPUs then (`SensorHistory.held`) were tasks of
-arrays, and in
-some of the hours without any the node was drained.
+Events are recorded while the cluster runs. Records of the days before its start are generated on demand and agree with
+the charts of those days: jobs that held the free GPUs then (`SensorHistory.held`) were tasks of arrays, and in some
+hours without a job the node was drained.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from .workload import KINDS, USERS
 
 Thing = TypeVar("Thing")
 
-#: How long the invented work of the days before the start holds a node.
+#: Length of a generated job of the days before the start, in seconds.
 SHIFT_S = 5 * HOUR
-#: The number of the last array before the start; the queue begins at 88,000. So many arrays share the nodes.
+#: Id of the last array before the start (the queue begins at 88,000), and how many arrays run at a time.
 _LAST, _ARRAYS = 87_999, 16
-#: What a node remembers of one kind, and ends that the machine does.
+#: Records kept per node and kind, and ended jobs kept for the whole cluster.
 _OF_NODE, _OF_ALL = 64, 20_000
-#: Of a hundred invented jobs so many end so, in this order; the rest completes.
+#: End states of generated jobs, each with its share per hundred; the rest is COMPLETED.
 _END_STATES = (("FAILED", 9), ("TIMEOUT", 5), ("OUT_OF_MEMORY", 3), ("CANCELLED", 3))
-#: Exit code and signal of an end, as Slurm shows them.
+#: Exit code and signal by end state, as Slurm shows them.
 _CODES = {"FAILED": (1, 0), "OUT_OF_MEMORY": (0, 125), "CANCELLED": (0, 15), "NODE_FAIL": (0, 9)}
 _REPAIRS = (
     ("NHC: check_gpu", "root"),
@@ -45,23 +44,26 @@ _REPAIRS = (
 
 
 def append_bounded(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
-    """One more thing that a node remembers, the oldest first. Most nodes have one or two: a deque for each of 12,000
-    takes 0.8 kB, a tuple of one 48 bytes (Python 3.11)."""
+    """Append a record of a node and drop the oldest beyond the limit.
+
+    Most nodes have one or two records: a deque for each of 12,000 nodes takes 0.8 kB, a tuple of one 48 bytes (Python
+    3.11).
+    """
     of[host] = (*of.get(host, ()), thing)[-_OF_NODE:]
 
 
 class HeldGpus(Protocol):
-    """What the sensors of the machine showed before now."""
+    """What the sensors showed in the past."""
 
     def held(self, host: Host, at: int) -> Mapping[str, int]:
-        """The jobs that ran on the node at that time, with the GPUs they held."""
+        """The jobs that ran on the node at that time, each with the bit set of its GPUs."""
 
     def silent(self, host: Host, at: int) -> bool:
-        """True when nothing was sampled of the node at that time."""
+        """True if the node was not sampled at that time."""
 
 
 class AccountingRecords:
-    """Keeps what ended, and what was out."""
+    """Records ended jobs and out-of-service periods."""
 
     def __init__(self, queue: SimQueue, history: HeldGpus) -> None:
         self._queue = queue
@@ -69,18 +71,18 @@ class AccountingRecords:
         self._site = queue.site
         self._began = int(queue.timeline.now)
         self._on: dict[int, tuple[PastJob, ...]] = {}
-        """Host to the runs that ended there."""
+        """Host index to the runs that ended there."""
         self._runs: dict[str, list[PastJob]] = {}
         self.ended: deque[PastJob] = deque()
-        """Every run that ended, oldest first, as far as they are remembered."""
+        """All ended runs that are kept, oldest first."""
         self._open: dict[int, NodeEvent] = {}
-        """Host to why it is out."""
+        """Host index to its current out-of-service period."""
         self._over: dict[int, tuple[NodeEvent, ...]] = {}
 
-    # -- what is written down ------------------------------------------------------------------------------------------
+    # -- recording ------------------------------------------------------------------------------------------
 
     def record_stop(self, job: Job, run: SimRun | None, state: str | None) -> None:
-        """A job stops now; `state` None: it is queued again."""
+        """Record the end of a run; `state` None: the job is requeued."""
         hosts = [self._site.hosts[index] for index in run.hosts] if run is not None else []
         failed = next((host.name for host in hosts if host.down), None)
         ended, _, by = (state or ("NODE_FAIL" if failed else "REQUEUED")).partition(" by ")
@@ -100,7 +102,7 @@ class AccountingRecords:
                 del self._runs[oldest]
 
     def update_node(self, host: Host) -> None:
-        """Something about a node changed."""
+        """Record a change of a node's state or reason."""
         out = host.down or host.drain
         event = self._open.get(host.index)
         if not out and event is None:
@@ -117,7 +119,7 @@ class AccountingRecords:
                 node=host.name, state=state, reason=host.reason, by=host.reason_by, began=began
             )
 
-    # -- what it is asked ----------------------------------------------------------------------------------------------
+    # -- queries ----------------------------------------------------------------------------------------------
 
     def jobs(self, host: Host, since: int, most: int) -> list[PastJob]:
         """The runs that ended on a node since then, the last one first."""
@@ -130,7 +132,7 @@ class AccountingRecords:
         return found[:most]
 
     def events(self, host: Host, since: int) -> list[NodeEvent]:
-        """When a node was out since then, newest first."""
+        """Out-of-service periods of a node since `since`, newest first."""
         found = [event for event in self._over.get(host.index, ()) if (event.ended or 0) >= since]
         if host.index in self._open:
             found.append(self._open[host.index])
@@ -144,7 +146,7 @@ class AccountingRecords:
         return sorted(found, key=lambda event: -event.began)
 
     def account(self, job: str) -> JobAccount | None:
-        """What a job came to, None for one that never was."""
+        """The accounting of one job, None if it never existed."""
         runs = list(reversed(self._runs.get(job, ())))
         key = job
         if (alive := self._queue.jobs.get(job)) is not None:
@@ -183,17 +185,17 @@ class AccountingRecords:
             events=tuple(sorted(events, key=lambda event: -event.began)),
         )
 
-    # -- the days before -----------------------------------------------------------------------------------------------
+    # -- generated records --------------------------------------------------------------------------------------------
 
     def _shifts(self, host: Host, since: int) -> Iterator[int]:
-        """Those that were over when the machine started, the last one first."""
+        """Shifts that ended before the cluster started, newest first."""
         shift = (self._began + host.index * 2711) // SHIFT_S - 1
         while _start(host, shift) + SHIFT_S >= since:
             yield shift
             shift -= 1
 
     def _made(self, host: Host, shift: int) -> PastJob | None:
-        """The invented job that ended with this shift, None where none ran then."""
+        """The generated job that ended with this shift, None if there was none."""
         ended = _start(host, shift) + SHIFT_S
         if self._history.silent(host, ended - 1):
             return None
@@ -216,7 +218,7 @@ class AccountingRecords:
         )  # fmt: skip
 
     def _invented(self, job: str) -> tuple[str, PastJob] | None:
-        """The invented job of this id, with the key of its habits."""
+        """The generated job of this id, with the key of its GPU usage."""
         base, _, task = job.partition("_")
         if not (base.isdecimal() and task.isdecimal()) or int(base) > _LAST or int(task) >= len(self._site.hosts):
             return None
@@ -228,7 +230,7 @@ class AccountingRecords:
 
 
 def _of(job: Job) -> PastJob:
-    """A job of the queue as the accounts have it while it lives."""
+    """The accounting record of a job that has not ended."""
     return PastJob(
         id=job.id, name=job.name, user=job.user, account=job.account, partition=job.partition, qos=job.qos,
         state=job.state, submitted=job.submitted, started=job.started, time_limit_s=job.time_limit_s, nodes=job.nodes,
@@ -264,7 +266,7 @@ def _end_state(draw: int) -> str:
 
 
 def log_of(account: JobAccount, now: int) -> LogTail:
-    """What a job of this machine would have written."""
+    """The output that a job would have written."""
     run = account.run
     ended = run.ended or now
     spent = max(0, ended - (run.started or ended))

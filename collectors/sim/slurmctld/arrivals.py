@@ -1,4 +1,4 @@
-"""Fills the machine as it would stand after days of work, and keeps submitting what people submit."""
+"""Fills the cluster as it would be after days of work, and keeps submitting jobs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .job_queue import SimQueue
 from .scheduler import Scheduler
 from .workload import Submission, Workload
 
-#: Submissions that do not fit, in a row, after which a machine counts as full.
+#: Consecutive submissions that do not fit, after which the cluster counts as full.
 FULL_AFTER = 40
-#: Waiting jobs for each node when nobody says how many there are.
+#: Pending jobs per node, where no number of jobs is set.
 WAITING_PER_NODE = 3.0
 
 
 class Arrivals:
-    """Submits work so that the number of jobs alive stays near `target`."""
+    """Submits jobs so that the number of running and pending jobs stays near `target`."""
 
     def __init__(self, rng: random.Random, queue: SimQueue, scheduler: Scheduler, workload: Workload) -> None:
         self._rng = rng
@@ -32,10 +32,10 @@ class Arrivals:
         self._gap = 20.0
         """Mean seconds between two submissions."""
         self._last: dict[str, str] = {}
-        """User to the last job submitted: what a dependency is on."""
+        """User to the last job submitted, on which dependencies are made."""
 
     def fill(self, jobs: int | None) -> None:
-        """Start what runs by now, then queue what waits: `jobs` in all, or what suits the machine."""
+        """Start the running jobs, then queue the pending ones: `jobs` in all, or what suits the cluster."""
         queue = self._queue
         misses = 0
         while misses < FULL_AFTER and (jobs is None or len(queue.jobs) < jobs):
@@ -52,16 +52,16 @@ class Arrivals:
             self.submit(
                 self._workload.draw(self._timeline.now - self._workload.waited_s(), most, "waiting"), sort=False
             )
-        for line in queue.eligible.values():
-            line.sort()
+        for entries in queue.eligible.values():
+            entries.sort()
         for by_size in queue.limited.values():
-            for line in by_size.values():
-                line.sort()
+            for entries in by_size.values():
+                entries.sort()
         # A job ends about every (mean run / running jobs) seconds, and something is submitted somewhat more often.
         self._gap = min(60.0, 2.0 * HOUR / max(1, running))
 
     def begin(self) -> None:
-        """Submit from now on."""
+        """Start to submit jobs."""
         self._timeline.after(self._rng.expovariate(1 / self._gap), self._arrive)
 
     def _arrive(self) -> None:
@@ -71,7 +71,7 @@ class Arrivals:
             self.submit(self._workload.draw(self._timeline.now, missing))
 
     def _place(self, job: Job) -> bool:
-        """Start it some time in the past if it fits; otherwise it waits."""
+        """Start the job some time in the past if it fits; else queue it."""
         queue, now = self._queue, self._timeline.now
         length, end_state = self._workload.run_time(job.time_limit_s or 0)
         started = now - self._rng.random() * length
@@ -89,7 +89,7 @@ class Arrivals:
         return True
 
     def submit(self, draft: Submission, sort: bool = True) -> None:
-        """Queue a submission, now and then with something that keeps it waiting. `sort` is for one at a time."""
+        """Queue a submission, some of them with a reason to wait. `sort` is False while many are added at once."""
         queue, rng, now = self._queue, self._rng, self._timeline.now
         jobs = draft.jobs
         first = jobs[0]
@@ -128,7 +128,7 @@ class Arrivals:
         self._note(draft)
 
     def _require_host(self, job: Job) -> None:
-        """It asks for one host by name, as people do who think that one is faster; often it is out of service."""
+        """Require one host by name, as users do who think that it is faster; often it is out of service."""
         out = [host.index for host in self._queue.site.hosts if host.reason and job.partition in host.partitions]
         if out:
             self._queue.required_host[job.id] = self._rng.choice(out)
@@ -142,12 +142,12 @@ class Arrivals:
             self._queue.not_requeueable.update(job.id for job in draft.jobs)
 
     def _release_hold(self, job_id: str, reason: str) -> None:
-        """Its owner, or the administrator, releases it, unless somebody else did something with it."""
+        """Release the hold, unless it was changed meanwhile."""
         if self._queue.holds.get(job_id, ("",))[0] == reason:
             self._queue.release(job_id)
 
     def _give_up(self, job_id: str) -> None:
-        """Its owner sees that it can never start."""
+        """Cancel a job that exceeds the time limit of its partition."""
         job = self._queue.jobs.get(job_id)
         if job is not None and job.reason == "PartitionTimeLimit":
             self._queue.end(job_id, "CANCELLED")

@@ -1,7 +1,7 @@
-"""The life of a job: submitted, waiting for a true reason, running, ended or queued again.
+"""The job queue: jobs are submitted, wait for a true reason, run, end or are requeued.
 
-A pending job's reason says where it is kept. `Priority` and `Resources` stand in the line of their partition, which
-the scheduler looks at; all others wait outside for what the reason names, and `settle` is the one place that decides.
+The reason of a pending job says where it is kept: `Priority` and `Resources` in the sorted queue of its partition,
+which the scheduler reads; all others outside it. `recheck` is the one place that decides.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from .reservation_calendar import Calendar
 
 ELIGIBLE = frozenset({"Priority", "Resources"})
 QOS_LIMIT = "QOSMaxGRESPerUser"
-#: Slurm starts a requeued job no earlier than its credentials have expired (two minutes by default).
+#: Seconds before a requeued job may start: its credentials must have expired (two minutes by default).
 REQUEUE_WAIT_S = 121
 
 Entry = tuple[int, int, str]
-"""Minus the priority, the job's number, its id: sorted, the first is next."""
+"""Sort key in a queue: negative priority, job number, job id."""
 
 
 class SimRun(Struct, gc=False):
-    """What is known of a job only while it runs. `token` tells this run from an earlier one of the same job."""
+    """State of a running job. `token` distinguishes this run from earlier ones of the same job."""
 
     hosts: tuple[int, ...]
     limit_at: float
     token: int
     ends: float = 0.0
     end_state: str = ""
-    """When it ends, and how, if nobody interferes."""
+    """When and how it ends without intervention."""
 
 
 class SimQueue:
-    """All jobs alive, with the rows that Slurm shows of them. Rows that do not change stay the same objects."""
+    """All running and pending jobs as Slurm shows them. An unchanged row is the same object."""
 
     def __init__(self, site: SimSite, pool: GpuPool, timeline: Timeline, calendar: Calendar, gpu_cap: int) -> None:
         self.site = site
@@ -50,48 +50,48 @@ class SimQueue:
         self.timeline = timeline
         self.calendar = calendar
         self.gpu_cap = gpu_cap
-        """GPUs that one user may hold at once in QOS normal."""
+        """GPUs that one user may hold in QOS normal."""
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, SimRun] = {}
         self.eligible: dict[str, list[Entry]] = {name: [] for name in site.partitions}
         self.limited: dict[str, dict[int, list[Entry]]] = {}
-        """User to GPUs asked for to the jobs that would take more than the user may hold."""
+        """User to requested GPUs to the jobs that exceed the user's limit."""
         self.used: Counter[str] = Counter()
-        """GPUs that a user holds in QOS normal."""
+        """GPUs that each user holds in QOS normal."""
         self.begins: dict[str, float] = {}
         self.parents: dict[str, str] = {}
         self.children: dict[str, list[str]] = {}
         self.required_host: dict[str, int] = {}
-        """Job to the one host it insists on."""
+        """Job to the one host that it requires."""
         self.reservation_of: dict[str, str] = {}
-        """Job to the reservation it asked for."""
+        """Job to the reservation that it requests."""
         self.holds: dict[str, tuple[str, int]] = {}
-        """Job to why it is held and the priority that a release gives back."""
+        """Job to the reason of its hold and the priority that a release restores."""
         self.nices: dict[str, int] = {}
-        """Job to its nice value, where that is not 0."""
+        """Job to its nice value, if not 0."""
         self.excluded: dict[str, int] = {}
-        """Job to the hosts that it must not run on, as a bit set."""
+        """Job to its excluded hosts, as a bit set."""
         self.suspended: dict[str, float] = {}
-        """Job to since when its processes stand still."""
+        """Job to the time since when it is suspended."""
         self.interactive: set[str] = set()
         self.not_requeueable: set[str] = set()
         self.blocked_users: set[str] = set()
-        """Users who may submit nothing."""
+        """Users who may not submit jobs."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when the scheduler has something to look at."""
+        """Called after a change that the scheduler must look at."""
         self.on_stop: Callable[[Job, SimRun | None, str | None], None] = lambda job, run, state: None
-        """Called with a job that stops, while it still has its hosts: its run, None where it waited; its last state,
-        None where it is queued again."""
+        """Called when a job stops, while it still has its hosts: its run, None if it was pending; its end state,
+        None if it is requeued."""
         self.run_time: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
-        """Time limit to how long a job runs and how it ends."""
+        """Time limit in seconds to the run time and the end state of a job."""
         self._tokens = 0
-        self._freed: set[str] = set()
-        """Users of whom less runs or waits than before."""
+        self._freed_users: set[str] = set()
+        """Users with fewer running or pending jobs than before."""
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     def reason_of(self, job: Job) -> str:
-        """Why this pending job is not even considered; `Priority` when it is."""
+        """The pending reason; `Priority` if the scheduler considers the job."""
         if job.id in self.holds:
             return self.holds[job.id][0]
         if self.parents.get(job.id) in self.jobs:
@@ -113,25 +113,25 @@ class SimQueue:
         return "Priority"
 
     def over_gpu_cap(self, job: Job) -> bool:
-        """True when starting it would give its user more GPUs than one may hold."""
+        """True if starting the job would exceed its user's GPU limit."""
         return job.qos == "normal" and self.used[job.user] + (job.gpus or 0) > self.gpu_cap
 
     def add(self, job: Job, sort: bool = True) -> None:
-        """A job is submitted. Without `sort` the lines must be sorted afterwards (building 100,000 at once)."""
+        """Add a job. Without `sort` the caller sorts the queues afterwards (for 100,000 jobs at once)."""
         reason = self.reason_of(job)
         if reason != job.reason:
             job = replace(job, reason=reason)
         self.jobs[job.id] = job
-        line = self._line(job)
-        if line is not None:
+        entries = self._list_of(job)
+        if entries is not None:
             if sort:
-                insort(line, entry(job))
+                insort(entries, entry(job))
                 self.wake()
             else:
-                line.append(entry(job))
+                entries.append(entry(job))
 
     def recheck(self, job_id: str) -> None:
-        """Find out again why this job waits, and put it where that is waited for. Others are left alone."""
+        """Recompute the reason of a pending job and move it accordingly. Other jobs are unchanged."""
         job = self.jobs.get(job_id)
         if job is None or job.state != "PENDING":
             return
@@ -142,26 +142,26 @@ class SimQueue:
         self.add(replace(job, reason=reason, expected=None))
 
     def set_partition_state(self, partition: str, state: str) -> None:
-        """Set the state of a partition, DOWN or UP: what runs goes on, what waits hears of it."""
+        """Set a partition's state, DOWN or UP: running jobs continue, the reasons of pending ones change."""
         section = self.site.partitions[partition]
         section.row = replace(section.row, state=state)
         if state == "DOWN":
-            # From the end of the line: taking the last out of a list of 100,000 moves none; and in its order back in.
-            told = [job_id for _, _, job_id in reversed(self.eligible[partition])]
+            # From the end: removing the last entry of a list of 100,000 moves none. And back in, in order.
+            affected = [job_id for _, _, job_id in reversed(self.eligible[partition])]
         else:
             kept = [one for one in self.jobs.values() if one.reason == "PartitionDown" and one.partition == partition]
-            told = [one.id for one in sorted(kept, key=entry)]
-        for job_id in told:
+            affected = [one.id for one in sorted(kept, key=entry)]
+        for job_id in affected:
             self.recheck(job_id)
         self.wake()
 
     def set_reason(self, job: Job, reason: str, expected: int | None) -> None:
-        """Let a job in line say why it waits and when it is expected to start; nothing when it says so already."""
+        """Set the reason and the expected start of an eligible job, if they differ."""
         if job.reason != reason or job.expected != expected:
             self.jobs[job.id] = replace(job, reason=reason, expected=expected)
 
-    def _line(self, job: Job) -> list[Entry] | None:
-        """Where a job with this reason stands, None outside."""
+    def _list_of(self, job: Job) -> list[Entry] | None:
+        """The list that holds a job with this reason, None if there is none."""
         if job.reason in ELIGIBLE:
             return self.eligible[job.partition or ""]
         if job.reason == QOS_LIMIT:
@@ -169,17 +169,17 @@ class SimQueue:
         return None
 
     def _leave(self, job: Job) -> None:
-        line = self._line(job)
-        if line is not None:
-            del line[bisect_left(line, entry(job))]
-            # Those behind it may have another reason to wait now.
-            self._freed.add(job.user)
+        entries = self._list_of(job)
+        if entries is not None:
+            del entries[bisect_left(entries, entry(job))]
+            # The jobs behind it may have another reason now.
+            self._freed_users.add(job.user)
             self.wake()
 
     # -- running ---------------------------------------------------------------------------------------------------
 
     def start(self, job: Job, indices: list[int], started: float, ends: float, end_state: str) -> None:
-        """It gets these hosts. `ends` and `end_state` say what comes of it if nobody interferes."""
+        """Start a job on these hosts. `ends` and `end_state` say when and how it ends without intervention."""
         self._leave(job)
         self._tokens += 1
         limit_at = started + (job.time_limit_s or 0)
@@ -204,8 +204,7 @@ class SimQueue:
             self.end(job_id, f"{end_state} by {self.jobs[job_id].user}" if end_state == "CANCELLED" else end_state)
 
     def end(self, job_id: str, state: str) -> None:
-        """It leaves the queue in this last state ("CANCELLED by alice", where it is known by whom), and those that
-        waited for it hear of it."""
+        """Remove a job with this end state ("CANCELLED by alice" if the user is known), and recheck its dependents."""
         job = self.jobs[job_id]
         if job_id in self.runs:
             self._stop(job, state)
@@ -232,18 +231,18 @@ class SimQueue:
                 del self.parents[child]
                 self.recheck(child)
             else:
-                # afterok can no longer be met, and the site cancels such jobs (kill_invalid_depend).
+                # afterok can no longer be satisfied: the site cancels such jobs (kill_invalid_depend).
                 self.end(child, "CANCELLED")
 
     def node_failed(self, job_id: str) -> None:
-        """One of its nodes died: batch jobs that may be requeued are, as JobRequeue=1 does; others end."""
+        """Handle the failure of a node of this job: requeue it if allowed (JobRequeue=1), else end it."""
         if job_id in self.interactive or job_id in self.not_requeueable:
             self.end(job_id, "NODE_FAIL")
         else:
             self.requeue(job_id)
 
     def requeue(self, job_id: str, held: str | None = None) -> None:
-        """Kill the work of a running job and queue it again, held for the reason `held` where that is given."""
+        """Requeue a running job, held for the reason `held` if given."""
         job = self.jobs[job_id]
         self._stop(job, None)
         now = self.timeline.now
@@ -273,36 +272,38 @@ class SimQueue:
             self._free_at(host)
         if job.qos == "normal":
             self.used[job.user] -= job.gpus or 0
-            self._freed.add(job.user)
+            self._freed_users.add(job.user)
         self.wake()
 
     def admit_limited(self) -> None:
-        """Let the jobs into the line that fit under their user's limit since something of that user ended."""
-        for user in sorted(self._freed & self.limited.keys()):
+        """Move jobs into the queue that fit their user's limit again."""
+        for user in sorted(self._freed_users & self.limited.keys()):
             room = self.gpu_cap - self.used[user]
-            while fits := [(line[0], gpus) for gpus, line in self.limited[user].items() if line and gpus <= room]:
+            while fits := [
+                (entries[0], gpus) for gpus, entries in self.limited[user].items() if entries and gpus <= room
+            ]:
                 (_, _, job_id), gpus = min(fits)
                 room -= gpus
                 self.recheck(job_id)
-        self._freed.clear()
+        self._freed_users.clear()
 
     # -- holding ---------------------------------------------------------------------------------------------------
 
     def hold(self, job_id: str, reason: str) -> None:
-        """Priority 0 until it is released. A running job goes on; the hold counts once it is queued again."""
+        """Hold a job: priority 0 until released. A running job continues; the hold counts when it is requeued."""
         job = self.jobs[job_id]
         prior = self.holds[job_id][1] if job_id in self.holds else job.priority or 1
         self.holds[job_id] = (reason, prior)
         self._reprioritise(job, 0)
 
     def release(self, job_id: str) -> None:
-        """Give a held job its priority back; nothing for one that is not held."""
+        """Release a held job and restore its priority. Does nothing if it is not held."""
         held = self.holds.pop(job_id, None)
         if held is not None:
             self._reprioritise(self.jobs[job_id], held[1])
 
     def set_priority(self, job_id: str, priority: int) -> None:
-        """Another place in the line; of a running job only the figure changes."""
+        """Set the priority. A running job only shows it."""
         self._reprioritise(self.jobs[job_id], priority)
 
     def _reprioritise(self, job: Job, priority: int) -> None:
@@ -311,7 +312,7 @@ class SimQueue:
     # -- changing --------------------------------------------------------------------------------------------------
 
     def update(self, job_id: str, **new: Any) -> None:
-        """Another partition, QOS, priority or time limit; one that waits finds its place anew."""
+        """Change partition, QOS, priority or time limit; a pending job gets a new position."""
         old = self.jobs[job_id]
         if old.state != "PENDING":
             self.jobs[job_id] = replace(old, **new)
@@ -320,7 +321,7 @@ class SimQueue:
         self.add(replace(old, **new, expected=None))
 
     def set_time_limit(self, job_id: str, seconds: int) -> None:
-        """Another time limit: a job that runs ends by it, at once where it has passed."""
+        """Set the time limit: a running job ends by it, at once if it has passed."""
         self.update(job_id, time_limit_s=seconds)
         run = self.runs.get(job_id)
         if run is None:
@@ -331,7 +332,7 @@ class SimQueue:
         self._reschedule_end(job_id, run)
 
     def set_nice(self, job_id: str, value: int) -> None:
-        """Later in the line by so much, or sooner: a held job will be once it is released."""
+        """Set the nice value: the priority changes by the difference, of a held job the priority after its release."""
         by = value - self.nices.get(job_id, 0)
         self.nices[job_id] = value
         if job_id in self.holds:
@@ -341,32 +342,32 @@ class SimQueue:
             self.update(job_id, priority=max(1, (self.jobs[job_id].priority or 1) - by))
 
     def exclude(self, job_id: str, mask: int) -> None:
-        """Keep it off these hosts."""
+        """Set the hosts that the job must not use."""
         self.excluded[job_id] = mask
         self.update(job_id)
 
     def suspend(self, job_id: str) -> None:
-        """Its processes stand still, with all that they hold; its time does too."""
+        """Suspend a job: it keeps its resources, and its run time stops."""
         self.suspended[job_id] = self.timeline.now
         self._tokens += 1
         self.runs[job_id].token = self._tokens
         self.update(job_id, state="SUSPENDED")
 
     def unsuspend(self, job_id: str) -> None:
-        """Its processes go on, and its time."""
+        """Resume a suspended job."""
         run, stood = self.runs[job_id], self.timeline.now - self.suspended.pop(job_id)
         run.ends, run.limit_at = run.ends + stood, run.limit_at + stood
         self.update(job_id, state="RUNNING")
         self._reschedule_end(job_id, run)
 
     def detailed(self, job_id: str) -> Job:
-        """Its row, with what Slurm tells only of a job that it is asked for."""
+        """The job with fields that Slurm only shows for single jobs: nice and excluded nodes."""
         mask = self.excluded.get(job_id, 0)
         excluded = self.site.fold(index for index in range(mask.bit_length()) if mask >> index & 1) if mask else ""
         return replace(self.jobs[job_id], nice=self.nices.get(job_id, 0), excluded=excluded)
 
     def _reschedule_end(self, job_id: str, run: SimRun) -> None:
-        """Let it end when it now should; one that hangs does not."""
+        """Schedule the end of a run anew; a hung one does not end."""
         for index in run.hosts:
             self._free_at(self.site.hosts[index])
         if run.token >= 0 and job_id not in self.suspended:
@@ -379,6 +380,6 @@ class SimQueue:
 
 
 def entry(job: Job) -> Entry:
-    """Its place in a line: by priority, then by number."""
+    """The sort key of a job: priority, then number."""
     base, _, task = job.id.partition("_")
     return (-(job.priority or 0), (int(base) << 20) + int(task or 0), job.id)

@@ -1,4 +1,4 @@
-"""What is set on simulated jobs, and what stops, wakes and signals them."""
+"""Operator requests on jobs: time limit, partition, QOS, nice, excluded nodes, suspend and signals."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NOT_RUNNING = "Job/step not running, cannot signal"
 BAD_STATE = "Requested operation is invalid for the job's state"
 BAD_PARTITION = "Invalid partition name specified"
 BAD_QOS = "Invalid qos specification"
-#: Signals of which the work of this machine ends: it handles the others.
+#: Signals that end a job here; it handles the others.
 _DEADLY = frozenset({"KILL", "TERM", "INT", "QUIT", "HUP"})
 
 
 def _of_job(act: Handler) -> Handler:
-    """An act on a job that is there."""
+    """Wrap a handler: it is only called for a job that exists."""
 
     def on(context: RequestContext, change: Change, job_id: str) -> str | None:
         return act(context, change, job_id) if job_id in context.queue.jobs else INVALID_JOB

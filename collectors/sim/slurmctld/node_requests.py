@@ -1,4 +1,4 @@
-"""What is set on simulated nodes, what powers them up and down, and what a reboot is called off or forced with."""
+"""Operator requests on nodes: comment, features, power, and cancelling or forcing a reboot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .request_base import INVALID_NODE, Handlers, RequestContext
 
 BAD_STATE = "Invalid node state specified"
 BAD_FEATURES = "Invalid feature specification"
-#: How soon slurmctld sees that a node which waits for its power to go is empty, how long a SuspendProgram and a
-#: ResumeProgram take.
+#: Seconds between two checks whether a node that powers down is empty, and the run times of SuspendProgram and
+#: ResumeProgram.
 CHECK_S = 10.0
 DOWN_S = 45.0
 UP_S = 240.0
 
-#: What does one action to one host.
+#: Handles one action on one host. Returns Slurm's error text, or None.
 _HostHandler = Callable[[RequestContext, Change, Host], str | None]
 
 
@@ -56,7 +56,7 @@ def _cancel_reboot(_: RequestContext, __: Change, host: Host) -> str | None:
 
 
 def _reboot_now(context: RequestContext, change: Change, host: Host) -> str | None:
-    # Two commands: by the first its jobs have ended, so what the second asks for happens at once.
+    # Sent as two commands: setting DOWN ends the jobs, so the reboot of the second one starts at once.
     if host.reboot is None:
         host.down, host.resume_at = True, None
         host.reason, host.reason_by = change.reasons.get(host.name, change.reason), context.operator
@@ -73,7 +73,7 @@ def _powerdown(context: RequestContext, _: Change, host: Host) -> str | None:
 
 
 def _power_off_when_empty(context: RequestContext, host: Host) -> None:
-    """Power goes once the last job has ended."""
+    """Power the node down once its last job has ended."""
     if host.power != "POWER_DOWN":
         return
     if host.jobs:

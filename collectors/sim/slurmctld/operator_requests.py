@@ -1,4 +1,4 @@
-"""What an operator asks, answered as slurmctld answers: with its rules, its refusals and its words."""
+"""Operator requests, answered as slurmctld does: the same rules and error texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_BATCH = "Only batch jobs are accepted or processed"
 DISABLED = "Requested operation is presently disabled"
 HELD = "Job is in held state, pending scheduler release"
 SKIPPED = "Skipping reboot of nodes {target} due to current node state"
-#: Slurm's words for a job that was requeued and held in one go.
+#: Slurm's reason for a job that was requeued and held.
 REQUEUED_HELD = "job_requeued_in_held_state"
 
 INVALID_PARTITION = "Invalid partition name specified"
@@ -36,7 +36,7 @@ def _set_partition(context: RequestContext, change: Change, name: str) -> str | 
 
 
 def user_rows(queue: SimQueue, cluster: str, names: Sequence[str]) -> dict[str, User]:
-    """The users of these names; unknown ones are left out."""
+    """The users of these names as slurmdbd has them; unknown ones are left out."""
     return {
         name: User(
             name=name, cluster=cluster, enforced=True,
@@ -58,13 +58,13 @@ def _set_submit(context: RequestContext, change: Change, name: str) -> str | Non
 
 _PARTITION: Handlers = {"partition-down": _set_partition, "partition-up": _set_partition}
 _USER: Handlers = {"block": _set_submit, "unblock": _set_submit}
-#: Kind to the actions that have a module of their own. A new kind or action is hung in here.
+#: Target kind to its handlers, by action. The state of nodes and the basic job actions are handled below.
 HANDLERS: Mapping[str, Handlers] = {
     "job": job_requests.HANDLERS, "node": {**node_requests.HANDLERS, **reservations.CREATE},
     "partition": _PARTITION, "reservation": reservations.HANDLERS,
     "user": _USER,
 }  # fmt: skip
-#: How the commands print a refusal, where it is not "{text} for job {target}".
+#: How the commands print a refusal, if not as "{text} for job {target}".
 _ERRORS = {
     **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
     **dict.fromkeys(node_requests.HANDLERS, "slurm_update error: {text}"),
@@ -77,12 +77,12 @@ _ERRORS = {
 
 
 def commands(change: Change) -> list[tuple[str, ...]]:
-    """The commands that this change is on a real Slurm. Raises ValueError where the real writer would."""
+    """The commands of this change on a real Slurm. Raises ValueError where the real writer would."""
     return [words for words, _ in calls(change)]
 
 
 class OperatorRequests:
-    """Takes changes and does them, each target by itself: some may be refused and the rest done."""
+    """Applies changes target by target: some may be refused while the others succeed."""
 
     def __init__(self, queue: SimQueue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
         self._queue = queue
@@ -93,9 +93,9 @@ class OperatorRequests:
         self._bench = RequestContext(queue, faults, reboots, timeline, operator)
 
     def apply(self, change: Change) -> list[Sent]:
-        """Do it. A refusal is data: Slurm's words for each target that it would not take.
+        """Apply a change. Refused targets are in the result, each with Slurm's error text.
 
-        Raises ValueError where the real writer would, before anything is done.
+        Raises ValueError where the real writer would, before anything is changed.
         """
         return [self._call(change, words, targets) for words, targets in calls(change)]
 
@@ -103,7 +103,7 @@ class OperatorRequests:
         refused = {target: text for target in targets if (text := self._act(change, target)) is not None}
         form = _ERRORS.get(change.action, "{text} for job {target}")
         lines = dict.fromkeys(form.format(target=target, text=text) for target, text in refused.items())
-        # What reboot skips it only mentions; an unknown name is an error there too.
+        # `scontrol reboot` only prints the nodes that it skips; an unknown name is an error.
         mentioned = change.action == "reboot" and INVALID_NODE not in refused.values()
         return Sent(
             argv=words,
@@ -123,7 +123,7 @@ class OperatorRequests:
     # -- nodes -------------------------------------------------------------------------------------------------------
 
     def _node(self, change: Change, name: str) -> str | None:
-        """Change the state of one node; Slurm's words when it may not be."""
+        """Change the state of one node. Returns Slurm's error text for a refusal."""
         index = self._queue.site.by_name.get(name)
         if index is None:
             return INVALID_NODE
@@ -148,7 +148,7 @@ class OperatorRequests:
         return None
 
     def _drain(self, host: Host, seconds: int | None) -> None:
-        """A change of state takes back that it ends by itself; a drain over a drain does not."""
+        """Drain a node. A new drain clears a resume that was scheduled; a drain of a drained node does not."""
         if not host.drain:
             host.resume_at = None
         host.drain = True
@@ -162,7 +162,7 @@ class OperatorRequests:
             self._faults.refresh(host)
 
     def _resume(self, host: Host, down_too: bool) -> None:
-        """Take the drain off, and with `down_too` the node out of down; a reboot that still waits is off as well."""
+        """Remove the drain, and with `down_too` the DOWN state and a pending reboot."""
         was_down, host.drain, host.resume_at = host.down, False, None
         if down_too:
             host.down = host.rebooting = False
@@ -174,14 +174,14 @@ class OperatorRequests:
     # -- jobs --------------------------------------------------------------------------------------------------------
 
     def _job(self, change: Change, job_id: str) -> str | None:
-        """Do something to one job; Slurm's words when it may not be."""
+        """Apply an action to one job. Returns Slurm's error text for a refusal."""
         queue, action = self._queue, change.action
         job = queue.jobs.get(job_id)
         if job is None:
             return INVALID_JOB
         if action in {"requeue", "requeuehold"}:
             if job.state == "PENDING":
-                # `Incomplete` passes over it, without a word.
+                # `Incomplete` skips a pending job silently.
                 return None
             if job_id in queue.interactive:
                 return NOT_BATCH

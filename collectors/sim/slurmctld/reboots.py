@@ -1,4 +1,4 @@
-"""Nodes that were told to reboot: drained, off as soon as their jobs have ended, and some minutes later back."""
+"""Reboots: the node drains, goes down when its jobs have ended, and returns minutes later."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collectors.sim.faults import Faults
 from collectors.sim.plant.site_layout import Host
 from collectors.sim.timeline import Timeline
 
-#: How soon slurmctld sees that a node which waits for its reboot is empty.
+#: Seconds between two checks whether a node that waits for its reboot is empty.
 CHECK_S = 10.0
-#: A node of eight GPUs takes this long from the order to the first word of its slurmd.
+#: Seconds from the reboot of a node with eight GPUs until its slurmd registers.
 BOOT_S = (170.0, 290.0)
-#: After this slurmctld gives up on one that does not come back (ResumeTimeout).
+#: Seconds after which slurmctld gives up on a node (ResumeTimeout).
 TIMEOUT_S = 600.0
 
 
 class Reboots:
-    """Reboots nodes as `scontrol reboot ASAP` does, with its flags and its words in the reason."""
+    """Reboots nodes as `scontrol reboot ASAP` does, with its flags and reason texts."""
 
     def __init__(self, rng: random.Random, faults: Faults, timeline: Timeline) -> None:
         self._rng = rng
@@ -25,7 +25,7 @@ class Reboots:
         self._timeline = timeline
 
     def request(self, host: Host, next_state: str) -> None:
-        """No new work from now on, and a reboot once the node is empty."""
+        """Request a reboot: the node takes no new jobs and reboots once it is empty."""
         host.reboot, host.drain = next_state, True
         self._timeline.after(1.0, self._reboot_when_empty, host)
 
@@ -43,7 +43,7 @@ class Reboots:
         self._faults.refresh(host)
 
     def _register(self, host: Host) -> None:
-        """It has booted and registers. What a reboot does not mend shows again."""
+        """Register a node that has booted. A fault that a reboot does not repair shows again."""
         if not host.rebooting:
             return
         resumed = host.reboot == "RESUME"

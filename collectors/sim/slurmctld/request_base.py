@@ -1,4 +1,4 @@
-"""What an operator's acts work on. One that Slurm would refuse gives back Slurm's words, any other None."""
+"""What the handlers of operator requests share. A handler returns Slurm's error text for a refusal, else None."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INVALID_JOB = "Invalid job id specified"
 
 
 class RequestContext(Struct, frozen=True):
-    """The parts of the machine that an act may lay hands on."""
+    """The parts of the cluster that a handler may change."""
 
     queue: SimQueue
     faults: Faults
@@ -27,6 +27,6 @@ class RequestContext(Struct, frozen=True):
     operator: str
 
 
-#: What does one action to one target.
+#: Handles one action on one target.
 Handler = Callable[[RequestContext, Change, str], str | None]
 Handlers = Mapping[str, Handler]

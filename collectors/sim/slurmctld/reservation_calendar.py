@@ -1,4 +1,4 @@
-"""Reservations: nodes kept free for somebody, now or later."""
+"""The calendar of reservations: which hosts are reserved when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collectors.model import Reservation
 
 
 class SimReservation(Struct):
-    """One reservation and the nodes it takes, as a bit set."""
+    """One reservation and its hosts as a bit set."""
 
     row: Reservation
     mask: int
@@ -19,13 +19,13 @@ class SimReservation(Struct):
 
 
 class Calendar:
-    """All reservations."""
+    """All reservations that have not ended, by name."""
 
     def __init__(self) -> None:
         self.reservations: dict[str, SimReservation] = {}
 
     def reserved_hosts(self, now: float, until: float, unless: str | None = None) -> int:
-        """Nodes on which no job may run from `now` to `until`; `unless` names the reservation that the job is in."""
+        """Bit set of hosts that are reserved between `now` and `until`, by others than the reservation `unless`."""
         mask = 0
         for name, booking in self.reservations.items():
             if name != unless and booking.starts < until and booking.ends > now:
@@ -33,15 +33,15 @@ class Calendar:
         return mask
 
     def active(self, name: str) -> bool:
-        """True while the reservation of that name holds its nodes."""
+        """True if this reservation is active."""
         booking = self.reservations.get(name)
         return booking is not None and booking.row.state == "ACTIVE"
 
     def set_state(self, name: str, state: str) -> None:
-        """Set its state."""
+        """Set the state of a reservation."""
         booking = self.reservations[name]
         booking.row = replace(booking.row, state=state)
 
     def rows(self) -> dict[str, Reservation]:
-        """All of them as Slurm shows them."""
+        """All reservations as Slurm shows them."""
         return {name: booking.row for name, booking in self.reservations.items()}

@@ -1,4 +1,4 @@
-"""The reservations of the simulated machine: a maintenance that goes on, a course to come, and what becomes of each."""
+"""Reservations: the initial ones, their start and end, and the requests of an operator with slurmctld's error texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVER = frozenset({"MAINT", "OVERLAP"})
 
 
 def create_initial(queue: SimQueue, faults: Faults) -> None:
-    """Book both, where the room has the racks for it. To be called before there are jobs."""
+    """Create the two initial reservations, if the room has enough racks. Call it before there are jobs."""
     site, now = queue.site, int(queue.timeline.now)
     racks = list(site.racks.values())
     if len(racks) < 4:
@@ -52,7 +52,7 @@ def create_initial(queue: SimQueue, faults: Faults) -> None:
 
 
 def create(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[int]) -> None:
-    """Set these nodes aside from its start to its end."""
+    """Create a reservation of these hosts."""
     assert row.starts is not None and row.ends is not None
     mask = sum(1 << index for index in chosen)
     queue.calendar.reservations[row.name] = SimReservation(row, mask, row.starts, row.ends, "MAINT" in row.flags)
@@ -64,7 +64,7 @@ def create(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[i
 
 
 def set_end(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
-    """Let it end at another time."""
+    """Change the end of a reservation."""
     booking = queue.calendar.reservations[name]
     booking.row, booking.ends = replace(booking.row, ends=ends), ends
     queue.timeline.at(ends, _close, queue, faults, name, ends)
@@ -72,19 +72,19 @@ def set_end(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
 
 
 def delete(queue: SimQueue, faults: Faults, name: str) -> None:
-    """Delete it; to be called only where no job asks for it."""
+    """Delete a reservation. Only call it if no job uses it."""
     _mark(queue, faults, name, None)
     del queue.calendar.reservations[name]
     queue.wake()
 
 
 def in_use(queue: SimQueue, name: str) -> bool:
-    """Whether a job asks for it, one that waits too."""
+    """True if a job uses the reservation, a pending one included."""
     return any(job in queue.jobs for job in _jobs_of(queue, name))
 
 
 def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
-    """It begins, unless it was deleted meanwhile: its nodes show it, and the jobs that asked for it may start."""
+    """Start the reservation, unless it was deleted: its nodes show it, and its jobs may start."""
     booking = queue.calendar.reservations.get(name)
     if booking is None or booking.starts != due:
         return
@@ -94,8 +94,7 @@ def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
 
 
 def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
-    """It ends, unless it got another end meanwhile. Jobs that asked for it and did not start have nothing to wait for,
-    and are cancelled."""
+    """End the reservation, unless its end was changed. Its pending jobs can no longer start and are cancelled."""
     booking = queue.calendar.reservations.get(name)
     if booking is None or booking.ends != due:
         return
@@ -131,7 +130,7 @@ def _jobs_of(queue: SimQueue, name: str) -> list[str]:
 
 
 def _reserve(context: RequestContext, change: Change, name: str) -> str | None:
-    """Called for each node in turn: the first makes it for all of them, or it is refused for all."""
+    """Create a reservation. Called for each node: the first call creates it for all nodes, or refuses it for all."""
     first, made = name == change.targets[0], context.queue.calendar.reservations.get(change.settings["name"])
     if not first and made is not None and context.queue.site.by_name.get(name) in indices_of(made.mask):
         return None
@@ -191,5 +190,5 @@ def _delete(context: RequestContext, change: Change, name: str) -> str | None:
 
 
 CREATE: Handlers = {"reserve": _reserve}
-"""Of nodes."""
+"""Requests on nodes."""
 HANDLERS: Handlers = {"extend": _extend, "unreserve": _delete}

@@ -1,4 +1,4 @@
-"""Who runs next: first fit by priority, and backfill that never delays the jobs at the top."""
+"""The scheduler: first fit by priority, and backfill that never delays the jobs at the top."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from collectors.sim.plant.site_layout import indices_of
 
 from .job_queue import SimQueue
 
-#: Seconds between two looks at the top of the queue, and between two backfill cycles (Slurm's bf_interval).
+#: Seconds between two main cycles, and between two backfill cycles (Slurm's bf_interval).
 MAIN_CYCLE_S = 2.0
 BACKFILL_S = 30.0
-#: Jobs of each partition that backfill makes a plan for, and how many after them it tries to slip in.
+#: Jobs of each partition that backfill plans, and how many after them it tries to start.
 PLANNED = 5
 BACKFILL_TRIED = 60
 
 
 class BackfillPlan(Struct, gc=False):
-    """Hosts kept for a job from `when` on."""
+    """Hosts reserved for a job from time `when` on."""
 
     when: float
     mask: int
 
 
 class Scheduler:
-    """Starts what may start. Looks at the tops of the lines only, whatever their length."""
+    """Starts jobs. It only looks at the top of each partition's queue, whatever its length."""
 
     def __init__(self, queue: SimQueue) -> None:
         self._queue = queue
@@ -37,34 +37,34 @@ class Scheduler:
         self._cycle_due = False
         self._changed = True
         self._blocked_heads: set[str] = set()
-        """Jobs that were next in their line and did not fit."""
+        """Jobs at the top of their queue that did not fit."""
         self._expected: set[str] = set()
-        """Jobs that show an expected start."""
+        """Jobs that show an expected start time."""
         self._planned_hosts = 0
-        """Hosts that carry the PLANNED flag."""
+        """Hosts with the PLANNED flag, as a bit set."""
         self.placement_tests = 0
-        """Times that a job was tried on the machine: what tests count."""
+        """Number of placement attempts. Tests count these."""
         queue.wake = self.wake
 
     def begin(self) -> None:
-        """Look at once, and backfill from now on."""
+        """Run the first main cycle, and start the backfill cycles."""
         self._main_cycle()
         self._backfill()
 
     @property
     def up_to_date(self) -> bool:
-        """True when nothing changed since the last look: what the jobs say about waiting is true now."""
+        """True if nothing changed since the last main cycle: the pending reasons are current."""
         return not self._cycle_due
 
     def wake(self) -> None:
-        """Something changed: look again soon."""
+        """Schedule a main cycle after a change."""
         self._changed = True
         if not self._cycle_due:
             self._cycle_due = True
             self._timeline.after(MAIN_CYCLE_S, self._main_cycle)
 
     def _fit(self, job: Job, closed: int) -> list[int] | None:
-        """Hosts on which it can start now, outside `closed`."""
+        """Hosts on which the job can start now, outside the bit set `closed`; None if it does not fit."""
         self.placement_tests += 1
         now = self._timeline.now
         mask = self.allowed(job, now) & ~closed
@@ -72,7 +72,7 @@ class Scheduler:
         return self._pool.find(count, (job.gpus or 0) // count, mask)
 
     def allowed(self, job: Job, start: float) -> int:
-        """Hosts that the job may use from `start` to its time limit, free or not."""
+        """Bit set of the hosts that the job may use from `start` to its time limit, free or not."""
         mask = self._site.partitions[job.partition or ""].mask
         need = self._queue.required_host.get(job.id)
         if need is not None:
@@ -89,25 +89,25 @@ class Scheduler:
         self._queue.start(job, hosts, now, now + length, end_state)
 
     def _main_cycle(self) -> None:
-        """Start jobs from the top of each line, best priority first, until one does not fit."""
+        """The main cycle: start jobs of each partition by priority, until one does not fit."""
         self._queue.admit_limited()
         self._cycle_due = False
-        lines = self._queue.eligible
-        places = dict.fromkeys(lines, 0)
-        heads = [(line[0], name) for name, line in lines.items() if line]
+        queues = self._queue.eligible
+        positions = dict.fromkeys(queues, 0)
+        heads = [(entries[0], name) for name, entries in queues.items() if entries]
         heapq.heapify(heads)
         closed = 0
         tops: set[str] = set()
         while heads:
             (_, _, job_id), name = heapq.heappop(heads)
-            line, job = lines[name], self._queue.jobs[job_id]
+            entries, job = queues[name], self._queue.jobs[job_id]
             hosts = None
             if self._queue.over_gpu_cap(job):
                 self._queue.recheck(job_id)
             elif (hosts := self._fit(job, closed)) is not None:
                 self._start(job, hosts)
             else:
-                # Overlapping partitions must not take what this one waits for.
+                # Overlapping partitions must not take the hosts that this job waits for.
                 narrow = any(
                     job_id in side
                     for side in (self._queue.required_host, self._queue.reservation_of, self._queue.excluded)
@@ -118,21 +118,21 @@ class Scheduler:
                 tops.add(job_id)
                 if not narrow:
                     continue
-                places[name] += 1
-            if places[name] < len(line):
-                heapq.heappush(heads, (line[places[name]], name))
+                positions[name] += 1
+            if positions[name] < len(entries):
+                heapq.heappush(heads, (entries[positions[name]], name))
         for job_id in self._blocked_heads - tops:
             self._demote(job_id)
         self._blocked_heads = tops
 
     def _demote(self, job_id: str) -> None:
-        """Another job stands above this one now."""
+        """The job is no longer at the top of its queue."""
         job = self._queue.jobs.get(job_id)
         if job is not None and job.reason == "Resources":
             self._queue.set_reason(job, "Priority", job.expected)
 
     def _backfill(self) -> None:
-        """Plan for the tops of the lines, then start lower jobs that end before, or stand beside, what was planned."""
+        """The backfill cycle: plan the top jobs, then start lower ones that do not delay them."""
         self._timeline.after(BACKFILL_S, self._backfill)
         if not self._changed:
             return
@@ -142,15 +142,15 @@ class Scheduler:
         taken = bytearray(len(self._site.hosts))
         plans: list[BackfillPlan] = []
         expected: set[str] = set()
-        for line in queue.eligible.values():
-            for _, _, job_id in line[:PLANNED]:
+        for entries in queue.eligible.values():
+            for _, _, job_id in entries[:PLANNED]:
                 job = queue.jobs[job_id]
                 plan = self._plan(job, free, taken)
                 if plan is not None:
                     plans.append(plan)
                     expected.add(job_id)
                     queue.set_reason(job, job.reason or "Priority", int(plan.when))
-            for _, _, job_id in line[PLANNED : PLANNED + BACKFILL_TRIED]:
+            for _, _, job_id in entries[PLANNED : PLANNED + BACKFILL_TRIED]:
                 job = queue.jobs[job_id]
                 until = now + (job.time_limit_s or 0)
                 kept = 0
@@ -169,7 +169,8 @@ class Scheduler:
         self._mark(plans)
 
     def _plan(self, job: Job, free: list[tuple[float, int]], taken: bytearray) -> BackfillPlan | None:
-        """The first hosts that will be wholly free for it. Too late rather than too early: time limits are limits."""
+        """The plan of a job: the first hosts that are entirely free for it. Running jobs are assumed to use their
+        whole time limit."""
         count, now = job.node_count or 1, self._timeline.now
         mask = self.allowed(job, now)
         found: list[int] = []
@@ -183,7 +184,7 @@ class Scheduler:
         return None
 
     def _mark(self, plans: list[BackfillPlan]) -> None:
-        """Let idle hosts that are kept for a job say so (the PLANNED flag)."""
+        """Set and clear the PLANNED flag of hosts."""
         kept = 0
         for plan in plans:
             kept |= plan.mask
