@@ -36,7 +36,7 @@ class CoolingTrip:
     def begin(self) -> None:
         """Stop the pump."""
         loop, after = self.loop, self._timeline.after
-        loop.tripped, loop.mended = self._timeline.now, None
+        loop.tripped, loop.restarted = self._timeline.now, None
         after(
             45, self._raise_alert, "CduFlowLow", "critical", f"{loop.name} lost its flow: {len(loop.racks)} racks on it"
         )
@@ -48,16 +48,16 @@ class CoolingTrip:
 
     def repair(self) -> None:
         """Restart the pump. The water cools, and nodes that powered off are switched on again."""
-        if self.loop.tripped is None or self.loop.mended is not None:
+        if self.loop.tripped is None or self.loop.restarted is not None:
             return
-        self.loop.mended = self._timeline.now
+        self.loop.restarted = self._timeline.now
         self._timeline.after(COLD_S, self._cold)
         for host in self.hosts:
             if host.fault is not None and host.fault.kind == "heat":
                 self._timeline.after(self._rng.uniform(20, 60) * MINUTE, self._faults.repair, host, host.fault)
 
     def _cold(self) -> None:
-        self.loop.tripped = self.loop.mended = None
+        self.loop.tripped = self.loop.restarted = None
         for alert in self._alert_ids:
             self._alerts.resolve(alert)
 
@@ -77,7 +77,7 @@ class CoolingTrip:
 
     def _overheat(self, host: Host) -> None:
         """Power the node off if its GPUs are too hot, else check again."""
-        if self.loop.tripped is None or self.loop.mended is not None:
+        if self.loop.tripped is None or self.loop.restarted is not None:
             return
         self._timeline.after(self._rng.uniform(1, 3) * MINUTE, self._overheat, host)
         hottest = self._hottest(host)

@@ -28,12 +28,12 @@ class Checks:
         for host in self._site.hosts:
             if host.silent:
                 continue
-            said, at, ran = failing_check(host) or "ok", nhc_at(host, now), diag_at(host, now)
+            result, at, ran = failing_check(host) or "ok", nhc_at(host, now), diag_at(host, now)
             row = self._rows.get(host.name)
-            if row is None or (row.nhc, row.nhc_at, row.diag_at) != (said, at, ran):
+            if row is None or (row.nhc, row.nhc_at, row.diag_at) != (result, at, ran):
                 row = Checkup(
                     node=host.name,
-                    nhc=said,
+                    nhc=result,
                     nhc_at=at,
                     diag=f"r{LEVEL} pass",
                     diag_at=ran,
@@ -73,25 +73,27 @@ def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
     answer are left out."""
     found: dict[str, list[str]] = {}
 
-    def say(name: str, labels: Mapping[str, str], value: float) -> None:
-        said = ",".join(f'{key}="{text}"' for key, text in labels.items())
-        found.setdefault(name, []).append(f"{name}{{{said}}} {value:.10g}" if said else f"{name} {value:.10g}")
+    def add(name: str, labels: Mapping[str, str], value: float) -> None:
+        label_text = ",".join(f'{key}="{text}"' for key, text in labels.items())
+        found.setdefault(name, []).append(
+            f"{name}{{{label_text}}} {value:.10g}" if label_text else f"{name} {value:.10g}"
+        )
 
     for host in hosts:
         if host.silent:
             continue
         where = {} if one else {"instance": f"{host.name}:{port}"}
         runs, check = versions_of(host.name), failing_check(host)
-        say("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
+        add("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
         dmi = {"bios_version": runs["bios"], "product_serial": serial(host.name)}
         dmi["product_name"] = host.hardware.product
-        say("node_dmi_info", where | dmi, 1)
-        say("ipmi_bmc_info", where | {"firmware_revision": runs["bmc"], "manufacturer_id": "Example (0)"}, 1)
+        add("node_dmi_info", where | dmi, 1)
+        add("ipmi_bmc_info", where | {"firmware_revision": runs["bmc"], "manufacturer_id": "Example (0)"}, 1)
         for name in ("check_gpu", "check_ib", "check_nvlink", "check_fs_mount"):
-            say("nhc_status", where | {"check": name}, float(name != check))
-        say("nhc_last_run_timestamp_seconds", where, nhc_at(host, now))
+            add("nhc_status", where | {"check": name}, float(name != check))
+        add("nhc_last_run_timestamp_seconds", where, nhc_at(host, now))
         for test in ("memory", "pcie", "targeted_power"):
-            say("dcgmi_diag_result", where | {"level": str(LEVEL), "test": test}, 1)
-        say("dcgmi_diag_last_run_timestamp_seconds", where | {"level": str(LEVEL)}, diag_at(host, now))
+            add("dcgmi_diag_result", where | {"level": str(LEVEL), "test": test}, 1)
+        add("dcgmi_diag_last_run_timestamp_seconds", where | {"level": str(LEVEL)}, diag_at(host, now))
     lines = [line for name, samples in found.items() for line in (f"# TYPE {name} gauge", *samples)]
     return "\n".join(lines) + "\n" if lines else ""

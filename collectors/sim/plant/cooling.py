@@ -25,11 +25,11 @@ SUPPLY_C, RISE_K, BAR, LPM_PER_KW = 28.0, 10.0, 2.4, 1.2
 SUPPLY_HIGH, RETURN_HIGH, FLOW_SHARE = 34.0, 50.0, 0.6
 #: Without a pump: the share of the flow that convection keeps, the seconds until it has fallen, and by how many K and
 #: with which time constant the water warms.
-LEFT, FALLS_S, WARMS_K, WARMS_S = 0.1, 60.0, 16.0, 420.0
+CONVECTION_SHARE, FLOW_FALL_S, WARMING_K, WARMING_S = 0.1, 60.0, 16.0, 420.0
 #: With the pump again: seconds until the flow is restored, and the time constant of the cooling.
-RISES_S, COOLS_S = 120.0, 240.0
+FLOW_RISE_S, COOLING_S = 120.0, 240.0
 #: K by which a chip warms for each K of its water: less flow also takes less heat away.
-CHIP = 2.0
+CHIP_FACTOR = 2.0
 #: Leak detectors of a rack: at its manifold and its tray.
 DETECTORS = ("manifold", "tray")
 
@@ -56,7 +56,7 @@ class SimLoop(Struct, gc=False):
     """Nominal flow, with the pump."""
     tripped: float | None = None
     """Unix time when its pump stopped."""
-    mended: float | None = None
+    restarted: float | None = None
     """Unix time when its pump was restarted."""
     wet: set[str] = field(default_factory=set)
     """Leak detectors that report a leak: `R09 tray`."""
@@ -67,21 +67,21 @@ class SimLoop(Struct, gc=False):
         """Share of the nominal flow at that time."""
         if self.tripped is None or at < self.tripped:
             return 1.0
-        if self.mended is not None and at >= self.mended:
-            return min(1.0, LEFT + (1 - LEFT) * (at - self.mended) / RISES_S)
-        return max(LEFT, 1 - (1 - LEFT) * (at - self.tripped) / FALLS_S)
+        if self.restarted is not None and at >= self.restarted:
+            return min(1.0, CONVECTION_SHARE + (1 - CONVECTION_SHARE) * (at - self.restarted) / FLOW_RISE_S)
+        return max(CONVECTION_SHARE, 1 - (1 - CONVECTION_SHARE) * (at - self.tripped) / FLOW_FALL_S)
 
     def excess_c(self, at: float) -> float:
         """K by which the water is warmer than normal."""
         if self.tripped is None or at < self.tripped:
             return 0.0
-        until = at if self.mended is None else min(at, self.mended)
-        warmed = WARMS_K * (1 - math.exp((self.tripped - until) / WARMS_S))
-        return warmed if at == until else warmed * math.exp((until - at) / COOLS_S)
+        until = at if self.restarted is None else min(at, self.restarted)
+        warmed = WARMING_K * (1 - math.exp((self.tripped - until) / WARMING_S))
+        return warmed if at == until else warmed * math.exp((until - at) / COOLING_S)
 
     def chip_excess_c(self, at: float) -> int:
         """K by which the chips are hotter than normal."""
-        return 0 if self.tripped is None else round(CHIP * self.excess_c(at))
+        return 0 if self.tripped is None else round(CHIP_FACTOR * self.excess_c(at))
 
     def supply_c(self, at: float) -> float:
         """Supply temperature in °C."""

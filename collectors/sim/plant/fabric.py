@@ -98,8 +98,8 @@ class Links:
         """The current state of one port."""
         now = self._timeline.now
         fault = self.faults.get((host.index, device)) or PortFault()
-        said = host.fault.reason if host.fault is not None else ""
-        named, flapping = _NAMED.search(said), _FLAPPING.search(said)
+        reason = host.fault.reason if host.fault is not None else ""
+        named, flapping = _NAMED.search(reason), _FLAPPING.search(reason)
         down = named is not None and device == f"mlx5_{named[1]}"
         recent = sum(now - HOUR <= at <= now for at in fault.downs) + int(down)
         if flapping is not None and device == f"mlx5_{flapping[1]}":

@@ -75,7 +75,7 @@ class GpuLoads:
     def _load(self, host: Host, step: int) -> Load | None:
         if not answers(host):
             return None
-        turn, made = sample_step(host, step), host.hardware
+        turn, hardware = sample_step(host, step), host.hardware
         util = memory = watts = idle = seen = 0
         hottest: int | None = None
         for level in levels_now(host, self._site.gpus, turn):
@@ -93,9 +93,9 @@ class GpuLoads:
             sampled_at=turn * STEP_S,
             gpu_util_pct=round(util / seen, 1) if seen else None,
             util_gpus=seen,
-            gpu_memory_pct=round(100 * memory / (seen * made.memory_mb), 1) if seen else None,
+            gpu_memory_pct=round(100 * memory / (seen * hardware.memory_mb), 1) if seen else None,
             temp_c=hottest,
-            power_w=watts + made.host_w,
+            power_w=watts + hardware.host_w,
             gpu_power_w=watts if seen else None,
             gpus_seen=seen,
             gpus_idle=idle,
@@ -109,13 +109,13 @@ def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tu
     if host.loop is not None and host.loop.tripped is not None:
         room += host.loop.chip_excess_c(turn * STEP_S)
     noise = turn // SLOTS * 37 + host.index * 11
-    made = host.hardware
+    hardware = host.hardware
     idle, most, full_mb, slope, warms = (
-        made.idle_w,
-        made.limit_w,
-        made.memory_mb,
-        made.per_ten_pct_w,
-        made.degrees_per_kw,
+        hardware.idle_w,
+        hardware.limit_w,
+        hardware.memory_mb,
+        hardware.per_ten_pct_w,
+        hardware.degrees_per_kw,
     )
     found = [(0, 4, room, idle + (noise + g * 5) % 6) for g in range(gpus)]
     for job, bits in held.items():
@@ -125,7 +125,7 @@ def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tu
             forgotten = forgets in (99, place)
             util = 0 if forgotten else max(0, min(100, usual + wobble))
             memory = full_mb * full // 100
-            watts = (idle + made.unused_w if forgotten else idle + util * slope // 10) + wobble
+            watts = (idle + hardware.unused_w if forgotten else idle + util * slope // 10) + wobble
             found[g] = (util, memory, min(TOP_C, room + watts * warms // 1000 + (wobble > 1)), min(most, watts))
     if host.stray_process and not held:
         found[0] = (97, 31_000, room + 38, most * 61 // 70)

@@ -79,15 +79,15 @@ class NvLink:
         if known is not None and known[0] == key:
             return known[1]
         alive = [gpu for gpu in range(self._site.gpus) if not host.lost_gpus >> gpu & 1]
-        ill = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
-        wrong = tuple(dict.fromkeys(word for gpu in sorted(ill) for word in fabric_troubles(ill[gpu])))
-        worst = max((_summary(mask) for mask in ill.values()), key=_SEVERITY.index, default=_HEALTHY)
+        unhealthy = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
+        wrong = tuple(dict.fromkeys(word for gpu in sorted(unhealthy) for word in fabric_troubles(unhealthy[gpu])))
+        worst = max((_summary(mask) for mask in unhealthy.values()), key=_SEVERITY.index, default=_HEALTHY)
         tray = Tray(
             node=host.name,
             domain=domain_of(host.rack),
             clique=str(clique),
             gpus=len(alive),
-            ready=len(alive) - len(ill),
+            ready=len(alive) - len(unhealthy),
             fabric=_WORDS[worst],
             wrong=wrong,
             imex=imex,

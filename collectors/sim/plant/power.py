@@ -72,8 +72,8 @@ class PowerMeters:
         for (rack, _), watts in self.pdus().items():
             racks[rack] = racks.get(rack, 0.0) + watts
         site = sum(racks.values())
-        made = self._site.hardware
-        nominal = len(self._site.hosts) * (made.host_w + self._site.gpus * made.limit_w)
+        hardware = self._site.hardware
+        nominal = len(self._site.hosts) * (hardware.host_w + self._site.gpus * hardware.limit_w)
         return Power(
             source="PDU", site_w=site, rack_w=racks, trend_w_h=self._trend(site), budget_w=round(BUDGET * nominal)
         )

@@ -164,22 +164,22 @@ def _share(taken: list[tuple[int, float]], gpu: int) -> float:
 def _joules_of(host: Host, job: str, bits: int, began: int, ended: int) -> list[tuple[int, float]]:
     """GPU index and joules that a job used on it since boot, above idle."""
     usual, _, forgets = gpu_usage(job)
-    made = host.hardware
-    busy = min(made.limit_w - made.idle_w, usual * made.per_ten_pct_w // 10)
+    hardware = host.hardware
+    busy = min(hardware.limit_w - hardware.idle_w, usual * hardware.per_ten_pct_w // 10)
     span = max(0, ended - max(began, host.boot_at))
     return [
-        (g, float(span * (made.unused_w if forgets in (99, place) else busy)))
+        (g, float(span * (hardware.unused_w if forgets in (99, place) else busy)))
         for place, g in enumerate(indices_of(bits))
     ]
 
 
-def node_figures(known: list[tuple[int, int, int, int]], made: Hardware) -> tuple[float | None, ...]:
+def node_figures(known: list[tuple[int, int, int, int]], hardware: Hardware) -> tuple[float | None, ...]:
     """Mean utilisation and memory in %, °C of the hottest GPU, watts of the node, as in a Load."""
     if not known:
         return (None, None, None, None)
     return (
         round(sum(level[0] for level in known) / len(known), 1),
-        round(100 * sum(level[1] for level in known) / (len(known) * made.memory_mb), 1),
+        round(100 * sum(level[1] for level in known) / (len(known) * hardware.memory_mb), 1),
         float(max(level[2] for level in known)),
-        float(sum(level[3] for level in known) + made.host_w),
+        float(sum(level[3] for level in known) + hardware.host_w),
     )

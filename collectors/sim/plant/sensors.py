@@ -63,13 +63,13 @@ class Sensors:
         return tuple(self._gpu(host, g, level, owners.get(g), sampled, at) for g, level in enumerate(found))
 
     def _gpu(self, host: Host, g: int, level: Level, job: str | None, sampled: int, at: int) -> Gpu:
-        uuid, xid, made = gpu_uuid(host.name, g), self._history.xid(host, g, at), host.hardware
+        uuid, xid, hardware = gpu_uuid(host.name, g), self._history.xid(host, g, at), host.hardware
         if level is None:
             return Gpu(
                 node=host.name,
                 index=g,
                 uuid=uuid,
-                model=made.model,
+                model=hardware.model,
                 job=job,
                 xid=xid,
                 lost=OFF_THE_BUS,
@@ -79,27 +79,27 @@ class Sensors:
         draw = zlib.crc32(uuid.encode())
         braked = temp >= BRAKE_C
         throttle = [
-            *(["power cap"] if watts >= made.cap_w else []),
+            *(["power cap"] if watts >= hardware.cap_w else []),
             *(["HW thermal slowdown" if braked else "thermal slowdown"] if temp >= SLOW_C else []),
         ]
-        slower = 15 * (1 + draw % 9) * (watts >= made.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
+        slower = 15 * (1 + draw % 9) * (watts >= hardware.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
         row = Gpu(
             node=host.name,
             index=g,
             uuid=uuid,
-            model=made.model,
+            model=hardware.model,
             sampled_at=sampled,
             util_pct=float(util),
             tensor_pct=float(util * _tensor(job) // 100),
             memory_used_mb=memory,
-            memory_mb=made.memory_mb,
+            memory_mb=hardware.memory_mb,
             temp_c=float(temp),
             memory_temp_c=float(temp + 5 + draw % 6),
             power_w=float(watts),
-            power_limit_w=float(made.limit_w),
+            power_limit_w=float(hardware.limit_w),
             energy_j=self._history.energy(host, g, at),
-            sm_clock_mhz=made.boost_mhz - slower if util else made.idle_mhz,
-            memory_clock_mhz=made.memory_mhz,
+            sm_clock_mhz=hardware.boost_mhz - slower if util else hardware.idle_mhz,
+            memory_clock_mhz=hardware.memory_mhz,
             throttle=tuple(throttle),
             ecc_corrected=draw % 5 if draw % 11 == 0 else 0,
             ecc_uncorrected=0,

@@ -142,13 +142,13 @@ def _reserve(context: RequestContext, change: Change, name: str) -> str | None:
 
 
 def _row(context: RequestContext, change: Change) -> Reservation:
-    said, nodes = change.settings, [context.queue.site.by_name[node] for node in change.targets]
-    starts = int(context.timeline.now) if said["start"] == "now" else int(said["start"])
-    flags = tuple(flag for flag in said.get("flags", "").split(",") if flag)
+    wanted, nodes = change.settings, [context.queue.site.by_name[node] for node in change.targets]
+    starts = int(context.timeline.now) if wanted["start"] == "now" else int(wanted["start"])
+    flags = tuple(flag for flag in wanted.get("flags", "").split(",") if flag)
     return Reservation(
-        name=said["name"], state="INACTIVE", starts=starts, ends=starts + int(said["for"]),
+        name=wanted["name"], state="INACTIVE", starts=starts, ends=starts + int(wanted["for"]),
         nodes=context.queue.site.fold(sorted(nodes)), node_count=len(nodes), flags=(*flags, "SPEC_NODES"),
-        users=said.get("users"), accounts=said.get("accounts"), comment=change.reason,
+        users=wanted.get("users"), accounts=wanted.get("accounts"), comment=change.reason,
     )  # fmt: skip
 
 
