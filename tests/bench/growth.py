@@ -91,7 +91,7 @@ def _consoles(running: Lab, name: str, count: int, users: Sequence[str], seconds
         after = _state(readers, controller, logs)
         last = [_query(one) for one in readers]
         memory = [procs.own_rss_mb(one.pid) for one in readers]
-    faults = sorted({fault for told in last for fault in told["faults"]})
+    faults = sorted({fault for answer in last for fault in answer["faults"]})
     if faults:
         raise RuntimeError(f"{name}: {faults[0]}")
     own, theirs, commands, calls, ms = ((b - a) * 60 / took for a, b in zip(before, after, strict=True))

@@ -106,9 +106,9 @@ def _peers(results: Results) -> str:
         if late:
             rows.append(["", *(late.get(program, "") for program in programs)])
         ratios = [row for row in results.rows if row.case == case and row.what.endswith("times turm's")]
-        told = "; ".join(f"{row.what.partition(':')[0]} {figure(row.value)}" for row in ratios)
+        ratio_text = "; ".join(f"{row.what.partition(':')[0]} {figure(row.value)}" for row in ratios)
         blocks.append(f"**{case}**\n\n{_table(['', *programs], rows)}")
-        blocks += [f"wacht to turm: {told}."] if told else []
+        blocks += [f"wacht to turm: {ratio_text}."] if ratio_text else []
     return "\n\n".join(blocks)
 
 
