@@ -80,7 +80,7 @@ def bad(gpus: Sequence[Gpu] = (), xids: Sequence[Xid] = (), at: float = NOW, **m
 
 def test_no_check_is_known_again_by_its_words() -> None:
     one = Check("gpu0001", "bad", "GPU 3 is lost", "gpu-lost", (3,))
-    assert one.trouble == msgspec.structs.replace(one, text="GPU 3 ist weg").fault
+    assert one.trouble == msgspec.structs.replace(one, text="GPU 3 ist weg").trouble
 
 
 def lost(index: int, why: str = "fallen off the bus") -> dict[str, Any]:
