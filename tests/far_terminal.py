@@ -62,8 +62,8 @@ class FarTerminal:
         """Bytes a second."""
         self.delay_s = 0.0
         """One way."""
-        self._coming: deque[tuple[float, bytes]] = deque()
-        self._going: deque[tuple[float, bytes]] = deque()
+        self._incoming: deque[tuple[float, bytes]] = deque()
+        self._outgoing: deque[tuple[float, bytes]] = deque()
         self._credit, self._counted = 0.0, time.monotonic()
 
         def begin() -> None:
@@ -81,7 +81,7 @@ class FarTerminal:
     def _blank(self, answers: bool) -> Screen:
         screen = Screen(*self.size)
         if answers:
-            screen.answer = lambda text: self._going.append((time.monotonic() + self.delay_s, text.encode()))
+            screen.answer = lambda text: self._outgoing.append((time.monotonic() + self.delay_s, text.encode()))
         self.answers = answers
         self._stream = pyte.ByteStream(screen)
         return screen
@@ -91,7 +91,7 @@ class FarTerminal:
         self.screen = self._blank(self.answers)
 
     def type(self, keys: bytes) -> None:
-        self._going.append((time.monotonic() + self.delay_s, keys))
+        self._outgoing.append((time.monotonic() + self.delay_s, keys))
 
     def pump(self, seconds: float, until: Callable[[], Any] | None = None) -> bool:
         """Let the line work for so long, or until something is true; says whether it was."""
@@ -103,16 +103,16 @@ class FarTerminal:
         return False
 
     def _step(self, now: float, wait: float) -> None:
-        while self._going and self._going[0][0] <= now:
-            os.write(self.master, self._going.popleft()[1])
-        while self._coming and self._coming[0][0] <= now:
-            self._stream.feed(QUERIES.sub(b"", self._coming.popleft()[1]))
+        while self._outgoing and self._outgoing[0][0] <= now:
+            os.write(self.master, self._outgoing.popleft()[1])
+        while self._incoming and self._incoming[0][0] <= now:
+            self._stream.feed(QUERIES.sub(b"", self._incoming.popleft()[1]))
         most = 65_536
         if self.rate is not None:
             self._credit = min(self._credit + (now - self._counted) * self.rate, self.rate / 20)
             self._counted = now
             most = int(self._credit)
-        dues = [queue[0][0] - now for queue in (self._going, self._coming) if queue]
+        dues = [queue[0][0] - now for queue in (self._outgoing, self._incoming) if queue]
         wait = max(0.0, min([wait, *dues]))
         if most < 1:
             time.sleep(min(wait, 0.005))
@@ -125,7 +125,7 @@ class FarTerminal:
                 time.sleep(wait)
             self._credit -= len(data)
             self.out += data
-            self._coming.append((time.monotonic() + self.delay_s, data))
+            self._incoming.append((time.monotonic() + self.delay_s, data))
 
     @property
     def rows(self) -> list[str]:

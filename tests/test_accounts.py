@@ -196,7 +196,7 @@ async def test_the_embedded_machine_weighs_as_it_schedules():
         assert limits is not None and shares is not None
         text = why(capped, op.cluster, op.app.clock.now(), PendingFacts(limits=limits)).sentence
         held = sum(one.gpus_held or 0 for one in jobs.values() if one.user == capped.user and one.qos == "normal")
-        cap = op.machine.queue.cap
+        cap = op.machine.queue.gpu_cap
         assert text.startswith(
             f"QOS normal allows {capped.user} {cap} GPUs at a time: {held} GPUs are in use, and it asks"
         )

@@ -45,14 +45,14 @@ async def arrive(op, seconds=90):
 
 def power_unit(op):
     """Key of the group of the PDU that died, and the nodes on it."""
-    hit = set(op.machine.incidents.hit)
+    hit = set(op.machine.incidents.affected)
     key = next(key for key in alerts(op).table.keys if key.startswith("pdu="))
     return key, hit
 
 
 async def raise_(op, name, severity="critical", summary="what happened", **labels):
     """One more alert in Alertmanager, and a reading that finds it."""
-    key = op.machine.alert_book.raise_(name, severity, summary, op.app.clock.now(), labels)
+    key = op.machine.alert_store.raise_(name, severity, summary, op.app.clock.now(), labels)
     op.app.poller.refresh_now()
     await op.until(lambda: key in op.cluster.alerts and alerts(op).cluster is op.cluster, "the alert is read")
     return key
@@ -244,7 +244,7 @@ async def test_a_thousand_alerts_in_a_moment_are_one_line():
     async with console((120, 40), nodes=64) as op:
         await arrive(op)
         for at in range(1000):
-            op.machine.alert_book.raise_("DiskSlow", "warning", "slow", op.app.clock.now(), {"disk": str(at)})
+            op.machine.alert_store.raise_("DiskSlow", "warning", "slow", op.app.clock.now(), {"disk": str(at)})
         op.app.poller.refresh_now()
         await op.comes("DiskSlow ×1,000")
 

@@ -27,7 +27,7 @@ async def test_a_switch_that_loses_links(size):
     async with console(size, clock=clock, incident="fabric") as op:
         await op.arrive({"fabric"})
         await later(op, clock, 180)
-        hit = op.machine.incidents.hit
+        hit = op.machine.incidents.affected
         leaf = op.machine.host(hit[0]).switch
         await op.until(lambda: sum(port.switch == leaf for port in op.cluster.ports.values()) > 20, "its ports")
         await op.press("F")
@@ -56,7 +56,7 @@ async def test_a_file_system_that_hangs(size):
         op.sees("Storage", "/scratch", "/home", "well")
         assert op.app.screen.stores.select("/scratch")
         await later(op, clock, 300)
-        hit = op.machine.incidents.hit
+        hit = op.machine.incidents.affected
         await op.until(lambda: op.cluster.storage["/scratch"].hung == hit, "the hang")
         await op.comes("hangs")
         op.sees("jobs on nodes where one hangs", "/scratch  16", hit[0])

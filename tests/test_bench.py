@@ -62,7 +62,7 @@ def test_sees_frames_keys_and_costs():
         assert 1 < procs.own_rss_mb(terminal.pid) <= procs.rss_mb(terminal.pid) < 500
         assert 0 <= procs.cpu_s(terminal.pid) < 10
         assert procs.threads(terminal.pid) == 1 and procs.descriptors(terminal.pid) >= 3
-        assert terminal.pid in procs.below(os.getpid(), Path(f"/proc/{terminal.pid}/comm").read_text().strip())
+        assert terminal.pid in procs.children_named(os.getpid(), Path(f"/proc/{terminal.pid}/comm").read_text().strip())
         pid = terminal.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -153,11 +153,11 @@ def test_a_controller_that_gives_way_has_the_lowest_rank_with_all_it_has_started
             both = [running.pid, int(running.stdout.readline())]
             own = os.getpriority(os.PRIO_PROCESS, 0)
             assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in both] == [own, own]
-            procs.give_way(running.pid)
+            procs.lower_priority(running.pid)
             assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in both] == [19, 19]
             group = Path(f"/proc/{running.pid}/autogroup")
             assert not group.exists() or group.read_text().split()[-1:] in ([], ["19"])
-            procs.give_way(2**22 + 1)  # it has ended meanwhile
+            procs.lower_priority(2**22 + 1)  # it has ended meanwhile
         finally:
             os.killpg(running.pid, signal.SIGKILL)
 
@@ -180,30 +180,30 @@ def test_what_must_not_be_more_than_turms():
 
 
 def test_stalls_belong_to_their_phase(tmp_path):
-    told = Stalls(tmp_path / "stalls")
-    told.ended("the start")
-    told.told.write_text("1.0 30.0 0.0\n")
-    told.ended("rest")
-    told.told.write_text("1.0 30.0 0.0\n2.0 120.0 84.5\n3.0 60.0 60.0\n")
-    told.ended("keys")
-    assert told.phases == {"the start": [], "rest": [(30.0, 0.0)], "keys": [(120.0, 84.5), (60.0, 60.0)]}
-    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), told, 10)}
+    stall_log = Stalls(tmp_path / "stalls")
+    stall_log.end_phase("the start")
+    stall_log.path.write_text("1.0 30.0 0.0\n")
+    stall_log.end_phase("rest")
+    stall_log.path.write_text("1.0 30.0 0.0\n2.0 120.0 84.5\n3.0 60.0 60.0\n")
+    stall_log.end_phase("keys")
+    assert stall_log.phases == {"the start": [], "rest": [(30.0, 0.0)], "keys": [(120.0, 84.5), (60.0, 60.0)]}
+    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), stall_log, 10)}
     assert found["longest stall of the event loop"].value == 120
     assert found["of it waiting for a core"].value == 84.5
     assert found["longest stall of the event loop"].verdict == "over"
     assert [found[f"stalls over {ms} ms"].verdict for ms in (20, 50, 100)] == ["", "MISSED", "MISSED"]
     assert found["of its own doing over 50 ms"].value == 0, "others held both cores"
-    told.told.write_text(told.told.read_text() + "4.0 120.0 69.9\n")
-    told.ended("keys")
-    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), told, 10)}
+    stall_log.path.write_text(stall_log.path.read_text() + "4.0 120.0 69.9\n")
+    stall_log.end_phase("keys")
+    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), stall_log, 10)}
     assert found["of its own doing over 50 ms"].value == 1
 
 
 def test_where_the_kernel_does_not_tell_nothing_waited_is_not_said(tmp_path):
-    told = Stalls(tmp_path / "stalls")
-    told.told.write_text("2.0 120.0 -\n")
-    told.ended("keys")
-    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), told, 10)}
+    stall_log = Stalls(tmp_path / "stalls")
+    stall_log.path.write_text("2.0 120.0 -\n")
+    stall_log.end_phase("keys")
+    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), stall_log, 10)}
     assert found["longest stall of the event loop"].value == 120 and "of it waiting for a core" not in found
     assert found["of its own doing over 50 ms"].value == 1
 

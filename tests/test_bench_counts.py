@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import keys, probe, report, screens, targets
+from tests.bench import keys, report, screens, stall_watch, targets
 from tests.bench.screens import Case
 from tests.bench.terminal import Answer, Terminal
 
@@ -52,7 +52,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 def terminal(case: Case) -> Iterator[Terminal]:
     """A console that has read everything, on the overview; each test leaves it there."""
     with screens.console(case) as made:
-        screens.settled(case, made)
+        screens.wait_settled(case, made)
         yield made
 
 
@@ -96,13 +96,13 @@ def test_stalls_that_every_poll_makes(case: Case, tmp_path: Path) -> None:
     """With a key now and then, on the overview and in the lists: readings of nodes and jobs come every 3 s."""
     told = tmp_path / "stalls"
     with screens.console(case, told) as made:
-        screens.settled(case, made)
+        screens.wait_settled(case, made)
 
         def over() -> float:
-            seen = len(probe.stalls(told))
+            seen = len(stall_watch.stalls(told))
             for view in ("1", "2", "3"):
                 made.press(view, 3.0, 0.15)
                 keys.hold(made, "down", round(3.5 / keys.HELD_S))
-            return sum(one.ms > 100 for one in probe.stalls(told)[seen:])
+            return sum(one.ms > 100 for one in stall_watch.stalls(told)[seen:])
 
         held(case, "stalls over 100 ms", 0, over)

@@ -28,7 +28,7 @@ async def test_a_domain_that_fell_apart_stands_first(size):
     async with console(size, nodes=72, incident="nvlink") as op:
         await arrive(op, 90)
         screen = op.app.screen
-        broken = op.machine.host(op.machine.incidents.hit[0]).rack
+        broken = op.machine.host(op.machine.incidents.affected[0]).rack
         assert screen.table.keys[0] == broken and len(screen.table.keys) == 4
         op.sees("NVLink domains", "1 need somebody", f"✖ {broken}", "unhealthy", "-tray job fits")
         await op.press("enter")
@@ -38,10 +38,10 @@ async def test_a_domain_that_fell_apart_stands_first(size):
 async def test_it_is_named_and_needs_you_and_the_map_say_so():
     async with console(LARGE, nodes=72, incident="nvlink") as op:
         await arrive(op, 90)
-        broken = op.machine.host(op.machine.incidents.hit[0]).rack
+        broken = op.machine.host(op.machine.incidents.affected[0]).rack
         await op.press("1")
         op.sees(f"{broken}!", f"{broken} fell apart")
-        await op.command(f"node {op.machine.incidents.hit[0]}")
+        await op.command(f"node {op.machine.incidents.affected[0]}")
         op.sees(f"domain         {broken} clique", "fabric unhealthy")
 
 

@@ -100,7 +100,7 @@ async def test_the_screen_tells_what_was_left_and_opens_it():
 
 async def with_a_partition_down(op):
     """The hand-over of a machine on which somebody has left a partition DOWN: the pane that tells of it."""
-    section = op.machine.site.sections["gpu"]
+    section = op.machine.site.partitions["gpu"]
     section.row = msgspec.structs.replace(section.row, state="DOWN")
     op.app.poller.refresh_now()
     await op.until(lambda: op.cluster.partitions["gpu"].state == "DOWN", "the reading")

@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 
 from tests.faults import fault
-from tests.fuzz.seeds import seeds
-from tests.fuzz.targets import TARGETS, Foul
+from tests.fuzz import seeds
+from tests.fuzz.targets import TARGETS, UnsafeText
 from tests.hostile.corpus import CORPUS, HUGE
 from tests.hostile.values import leaves, planted
 
@@ -81,5 +81,5 @@ def test_ten_megabytes_in_one_field() -> None:
     ],
 )  # fmt: skip
 def test_without_the_edge_it_would_be_seen(name: str, edge: str) -> None:
-    with mock.patch(f"{edge}.clean", str), pytest.raises(Foul):
+    with mock.patch(f"{edge}.clean", str), pytest.raises(UnsafeText):
         plant(name)

@@ -75,15 +75,15 @@ def single(wheel, tmp_path_factory) -> Path:
     which takes ten seconds.
     """
     folder = tmp_path_factory.mktemp("single")
-    pyz.lay(wheel, folder / "tree")
-    for name in pyz.needed(pyz.requirements(wheel)):
+    pyz.unpack_wheel(wheel, folder / "tree")
+    for name in pyz.dependencies(pyz.requirements(wheel)):
         for file in distribution(name).files or ():
             if ".." not in file.parts and file.suffix != ".pyc":
                 target = folder / "tree" / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(str(file.locate()), target)
     out = folder / "wacht.pyz"
-    out.write_bytes(pyz.archive(folder / "tree"))
+    out.write_bytes(pyz.build_archive(folder / "tree"))
     return out
 
 
@@ -173,9 +173,9 @@ def small(tmp_path) -> Path:
     (tree / "console/cli").mkdir(parents=True)
     (tree / "console/__init__.py").touch()
     (tree / "console/cli/main.py").write_text("def main():\n    print(__file__)\n")
-    pyz.compiled(tree)
+    pyz.compile_tree(tree)
     out = tmp_path / "small.pyz"
-    out.write_bytes(pyz.archive(tree))
+    out.write_bytes(pyz.build_archive(tree))
     return out
 
 
@@ -201,7 +201,7 @@ def test_a_start_that_is_done_meanwhile_is_no_reason_to_do_without_the_shelf(mon
     kept = tmp_path / "kept"
     kept.mkdir()
     monkeypatch.setattr(os, "listdir", lambda _: [".new-gone"])
-    boot.sweep(str(kept))
+    boot.remove_leftovers(str(kept))
 
 
 def test_a_tree_that_others_may_write_is_not_believed(small, home):

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from tests.mutants import ROOT, Mutant, mutants
-from tests.mutants.__main__ import _summed
+from tests.mutants.__main__ import _summary
 
 TABLE = mutants()
 
@@ -33,8 +33,8 @@ def test_every_mutation_names_a_rule_of_its_own_and_tests_that_there_are():
 def test_what_no_test_kills_is_explained_on_the_page():
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     for one in TABLE:
-        assert not (one.equal and one.lives)
-        if one.equal or one.lives:
+        assert not (one.equivalent and one.survives)
+        if one.equivalent or one.survives:
             assert one.breaks in page, f"docs/reliability.md does not explain: {one.breaks}"
 
 
@@ -42,8 +42,8 @@ def test_a_rule_that_no_test_holds_fails_the_run(capsys):
     def mutant(**more: str) -> Mutant:
         return Mutant(path="a.py", old="x", new="y", breaks="a rule", tests=(), **more)
 
-    assert _summed([mutant()] * 20, [True] * 19 + [False], 1.0) == 0, "95 % are enough"
+    assert _summary([mutant()] * 20, [True] * 19 + [False], 1.0) == 0, "95 % are enough"
     assert "no test holds this rule" in capsys.readouterr().out
-    assert _summed([mutant()] * 20, [True] * 18 + [False] * 2, 1.0) == 1
-    assert _summed([mutant(), mutant(equal="why")], [True, False], 1.0) == 0, "what is equivalent does not count"
-    assert _summed([mutant(), mutant(equal="why")], [True, True], 1.0) == 1, "the table is wrong of it"
+    assert _summary([mutant()] * 20, [True] * 18 + [False] * 2, 1.0) == 1
+    assert _summary([mutant(), mutant(equivalent="why")], [True, False], 1.0) == 0, "what is equivalent does not count"
+    assert _summary([mutant(), mutant(equivalent="why")], [True, True], 1.0) == 1, "the table is wrong of it"

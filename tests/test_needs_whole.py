@@ -97,7 +97,7 @@ def first_line(incident, *times, nodes=40, seed=1):
         clock.advance(at - clock.mono())
         machine.advance()
         found.append(needs(seen(machine, clock), clock.now(), mono=clock.mono())[0])
-    return found, set(machine.incidents.hit)
+    return found, set(machine.incidents.affected)
 
 
 def test_pdu_the_first_line_is_the_pdu():

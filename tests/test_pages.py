@@ -205,7 +205,7 @@ def test_every_code_is_told_once():
 
 
 async def test_the_pictures_of_the_tour_are_current():
-    made_now = await shots.made()
+    made_now = await shots.take()
     assert {path.stem for path in (DOCS / "tour").iterdir()} == set(made_now)
     assert [name for name, svg in made_now.items() if (DOCS / f"tour/{name}.svg").read_text() != svg] == [], "make docs"
     told = re.findall(r"\]\(tour/([a-z]+)\.svg\)", (DOCS / "tour.md").read_text())

@@ -41,7 +41,7 @@ def made(**more) -> tuple[Machine, ManualClock]:
 
 def test_every_job_that_it_tells_of_has_an_account_and_was_on_the_charts():
     machine, clock = made()
-    books, past = machine.past.books, machine.past
+    books, past = machine.accounting, machine.sensor_history
     clock.advance(6 * 3600)
     machine.advance()
     since = int(machine.now) - 7 * DAY
@@ -66,8 +66,8 @@ def test_the_same_seed_has_the_same_past():
     for number in (0, 11, 63):
         hosts = one.site.hosts[number], two.site.hosts[number]
         since = int(one.now) - 3 * DAY
-        assert one.past.books.jobs(hosts[0], since, 30) == two.past.books.jobs(hosts[1], since, 30) != []
-        assert one.past.books.events(hosts[0], since) == two.past.books.events(hosts[1], since)
+        assert one.accounting.jobs(hosts[0], since, 30) == two.accounting.jobs(hosts[1], since, 30) != []
+        assert one.accounting.events(hosts[0], since) == two.accounting.events(hosts[1], since)
 
 
 def test_a_node_that_dies_is_in_the_books_of_its_jobs():
@@ -77,7 +77,7 @@ def test_a_node_that_dies_is_in_the_books_of_its_jobs():
     clock.advance(60)
     machine.advance()
     machine.break_node(host.name, "Not responding")
-    books = machine.past.books
+    books = machine.accounting
     for job in jobs:
         found = books.account(job)
         assert found is not None
@@ -91,7 +91,7 @@ def test_a_node_that_dies_is_in_the_books_of_its_jobs():
 
 
 def ended_on(op, node: str):
-    books = op.machine.past.books
+    books = op.machine.accounting
     return books.jobs(op.machine.host(node), int(op.machine.now) - 7 * DAY, 30)
 
 
@@ -107,7 +107,7 @@ async def test_from_a_node_to_its_last_job_and_to_what_it_wrote(size):
         await op.press("down", "enter")
         op.sees(f"Job {second.id}")
         await op.comes("accounting, as of")
-        account = op.machine.past.books.account(second.id)
+        account = op.machine.accounting.account(second.id)
         op.sees(second.state, why(account, op.machine.now)[:40], "GPU use", "batch")
         await op.command("log")
         await op.comes(f"slurm-{second.id}.out")
@@ -145,7 +145,7 @@ async def test_a_job_that_ends_while_it_is_looked_at():
 async def test_a_job_that_was_queued_again_says_what_ended_it_before():
     async with console() as op:
         queue = op.machine.queue
-        job = next(job for job in queue.runs if job not in queue.unbatched | queue.unrequeueable)
+        job = next(job for job in queue.runs if job not in queue.interactive | queue.not_requeueable)
         name = op.machine.site.hosts[queue.runs[job].hosts[0]].name
         op.machine.break_node(name, "Not responding")
         await op.look_again()
@@ -193,7 +193,7 @@ async def test_what_is_in_no_script_has_no_log():
         await op.command("log")
         op.sees("put the cursor on a job, or name one")
         await op.press("escape")
-        bare = next(iter(op.machine.queue.unbatched & op.machine.queue.runs.keys()))
+        bare = next(iter(op.machine.queue.interactive & op.machine.queue.runs.keys()))
         await op.command(f"log {bare}")
         await op.comes("is not told")
 

@@ -48,7 +48,7 @@ class Operator:
     def running(self, plain: bool = True) -> str:
         """A job that runs; plain ones may be requeued."""
         queue = self.machine.queue
-        odd = queue.unbatched | queue.unrequeueable
+        odd = queue.interactive | queue.not_requeueable
         return next(job for job in queue.runs if (job not in odd) == plain)
 
     def waiting(self, reason: str = "Priority") -> str:
@@ -125,7 +125,7 @@ def test_resume_from_down_waits_for_slurmd():
     name = op.find("allocated")
     op.machine.break_node(name)
     host = op.machine.host(name)
-    host.trouble = None  # somebody switched it on again
+    host.fault = None  # somebody switched it on again
     assert op.does("resume", name).rc == 0
     node = op.node(name)
     assert (node.state, node.flags, node.display) == ("IDLE", ("NOT_RESPONDING",), "resuming")
@@ -168,7 +168,7 @@ def test_what_an_operator_drained_no_robot_resumes():
     op.does("drain", name, reason="hands off [KubeGPU-1]")
     for job in list(op.machine.host(name).jobs):
         op.does("cancel", job)
-    op.machine.mend_node(name)
+    op.machine.repair_node(name)
     assert (op.node(name).display, op.node(name).reason_by) == ("drained", "mdejong")
 
 
@@ -185,13 +185,13 @@ def test_down_kills_what_runs_there():
     odd = op.running(plain=False)
     index = op.machine.queue.runs[odd].hosts[0]
     name = op.machine.site.hosts[index].name
-    plain = [job for job in op.machine.host(name).jobs if job not in op.machine.queue.unrequeueable]
+    plain = [job for job in op.machine.host(name).jobs if job not in op.machine.queue.not_requeueable]
     sent = op.does("down", name, reason="smoke")
     assert sent.argv == ("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=smoke") and sent.rc == 0
     node = op.node(name)
     assert (node.state, node.flags, node.reason, node.gpus_alloc) == ("DOWN", (), "smoke", 0)
-    assert odd not in op.machine.jobs() and op.machine.past.books.account(odd).run.state == "NODE_FAIL"
-    assert all(op.job(job).restarts for job in plain if job not in op.machine.queue.unbatched)
+    assert odd not in op.machine.jobs() and op.machine.accounting.account(odd).run.state == "NODE_FAIL"
+    assert all(op.job(job).restarts for job in plain if job not in op.machine.queue.interactive)
     assert op.machine.gpus(name), "the node itself is on"
     assert op.does("resume", name).rc == 0
     op.wait(15)
@@ -248,7 +248,7 @@ def test_what_cannot_be_requeued():
     assert sent.rc == 1
     why = "Only batch jobs are accepted or processed"
     assert sent.refused[odd] == (
-        why if odd in op.machine.queue.unbatched else "Requested operation is presently disabled"
+        why if odd in op.machine.queue.interactive else "Requested operation is presently disabled"
     )
     assert pending not in sent.refused and not op.job(pending).restarts
     assert sent.refused["1"] == "Invalid job id specified"
@@ -295,10 +295,10 @@ def test_a_hold_on_a_running_job_counts_when_it_is_queued_again():
 
 def test_a_priority_moves_a_job_in_its_line():
     op = Operator()
-    last = op.machine.queue.lines["gpu"][-1][2]
+    last = op.machine.queue.eligible["gpu"][-1][2]
     sent = op.does("priority", last, values={last: "4000000000"})
     assert sent.argv == ("scontrol", "update", f"JobId={last}", "Priority=4000000000") and sent.rc == 0
-    assert op.machine.queue.lines["gpu"][0][2] == last and op.job(last).priority == 4_000_000_000
+    assert op.machine.queue.eligible["gpu"][0][2] == last and op.job(last).priority == 4_000_000_000
     running = op.running()
     op.does("priority", running, values={running: "5"})
     assert (op.job(running).state, op.job(running).priority) == ("RUNNING", 5)
@@ -338,8 +338,8 @@ def test_those_that_waited_for_a_cancelled_job_go_with_it():
 
 def test_the_next_in_line_says_what_it_waits_for():
     op = Operator()
-    first = op.machine.queue.lines["gpu"][0][2]
-    second = op.machine.queue.lines["gpu"][1][2]
+    first = op.machine.queue.eligible["gpu"][0][2]
+    second = op.machine.queue.eligible["gpu"][1][2]
     assert op.job(first).reason == "Resources" and op.job(second).reason == "Priority"
     op.does("hold", first)
     op.wait(3)

@@ -91,7 +91,7 @@ def test_a_silence_can_be_lifted_once(machine):
 def test_what_fails_later_elsewhere_rings(machine):
     open_writer("alerts", SETTINGS).send(taking(read()))
     machine.break_node("gpu0005")
-    machine.mend_node("gpu0003")
+    machine.repair_node("gpu0003")
     machine.break_node("gpu0003")
     facts = read()
     assert [one.state for one in down(facts, "gpu0005")] == ["active"]

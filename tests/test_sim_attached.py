@@ -7,7 +7,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.exporters.exporters import Exporter
-from collectors.sim.exporters.node_exporter import NodeText
+from collectors.sim.exporters.node_exporter import NodeExporterText
 from collectors.sim.machine import Machine
 from collectors.sim.sources import SimTelemetry
 from tests.test_sim_exporter import parsed
@@ -21,7 +21,7 @@ def made(**settings: object) -> tuple[Machine, ManualClock]:
 @pytest.mark.parametrize("nodes", [1, 7, 64, 700])
 def test_a_machine_is_well_but_for_a_few_ports(nodes):
     machine, _ = made(nodes=nodes)
-    unwell = machine.links.unwell()
+    unwell = machine.links.unhealthy()
     fabric = machine.links.fabric(unwell)
     answering = sum(not host.silent for host in machine.site.hosts)
     assert (fabric.ports, fabric.uncabled) == (answering * 10, answering * 2)
@@ -29,27 +29,27 @@ def test_a_machine_is_well_but_for_a_few_ports(nodes):
     assert fabric.up == fabric.ports - sum("down" in port.wrong for port in unwell.values())
     assert sum(fabric.switches.values()) == answering * 9
     again, _ = made(nodes=nodes)
-    assert again.links.unwell() == unwell
+    assert again.links.unhealthy() == unwell
 
 
 def test_the_port_that_the_health_check_names_is_down():
     machine, _ = made(nodes=64)
-    before = machine.links.unwell()
+    before = machine.links.unhealthy()
     name = next(host.name for host in machine.site.hosts if host.usable and f"{host.name}/mlx5_3/1" not in before)
     machine.break_node(name, "NHC: check_ib mlx5_3 link down", down=False)
-    port = machine.links.unwell()[f"{name}/mlx5_3/1"]
+    port = machine.links.unhealthy()[f"{name}/mlx5_3/1"]
     assert (port.wrong, port.state, port.speed_gbps, port.usual_gbps) == (("down",), "Down, Polling", None, 400.0)
-    machine.host(name).trouble = None
-    assert f"{name}/mlx5_3/1" not in machine.links.unwell()
+    machine.host(name).fault = None
+    assert f"{name}/mlx5_3/1" not in machine.links.unhealthy()
 
 
 def test_a_leaf_switch_that_loses_links():
     machine, clock = made(nodes=128, incident="fabric")
-    before = machine.links.unwell()
+    before = machine.links.unhealthy()
     clock.advance(180)
     machine.advance()
-    hit = set(machine.incidents.hit)
-    new = {key: port for key, port in machine.links.unwell().items() if key not in before}
+    hit = set(machine.incidents.affected)
+    new = {key: port for key, port in machine.links.unhealthy().items() if key not in before}
     words = {word for port in new.values() for word in port.wrong}
     assert {port.node for port in new.values()} >= hit and words == {"down", "slow", "flapping"}
     assert {port.switch for port in new.values() if port.node in hit} == {machine.host(next(iter(hit))).switch}
@@ -64,7 +64,7 @@ def test_a_file_system_hangs_and_comes_back():
     clock.advance(300)
     machine.advance()
     row = machine.storage.rows()["/scratch"]
-    assert row.hung == machine.incidents.hit and len(row.hung) == 16 and row.targets_up == (row.targets or 0) - 2
+    assert row.hung == machine.incidents.affected and len(row.hung) == 16 and row.targets_up == (row.targets or 0) - 2
     assert any(machine.nodes()[name].reason == "Kill task failed" for name in row.hung)
     assert any(alert.name == "LustreTargetLost" for alert in machine.alerts().values())
     telemetry = SimTelemetry(lambda: machine)
@@ -80,8 +80,8 @@ def test_the_exporters_say_the_same():
     clock.advance(300)
     machine.advance()
     exporter = Exporter(machine)
-    one = machine.incidents.hit[0]
-    writer = NodeText(machine.site, machine.links, machine.storage)
+    one = machine.incidents.affected[0]
+    writer = NodeExporterText(machine.site, machine.links, machine.storage)
     text = writer.text([machine.host(one)], one=True)
     assert (exporter.answer(f"/node/{one}/metrics") or "").startswith(text)
     found = parsed(text)

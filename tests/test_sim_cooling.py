@@ -56,7 +56,7 @@ def test_a_trip_takes_flow_then_warmth_then_clocks_then_nodes_and_stays():
     watched = Watched(128, incident="cooling")
     machine = watched.machine
     watched.wait(STARTS_S + 1)
-    hit = machine.incidents.hit
+    hit = machine.incidents.affected
     assert len(hit) == 64 and {machine.host(name).rack for name in hit} == {"R05", "R06", "R07", "R08"}
     watched.wait(2 * MINUTE)
     water = watched.water()
@@ -85,13 +85,13 @@ def test_the_pump_runs_again_and_all_comes_back():
     watched = Watched(128, incident="cooling")
     machine = watched.machine
     watched.wait(STARTS_S + 25 * MINUTE)
-    machine.incidents.trip.mend()
+    machine.incidents.cooling_trip.repair()
     watched.wait(10 * MINUTE)
     water = watched.water()
     assert water["flow"] == machine.site.loops["cdu-02"].flow_lpm and water["supply"] < SUPPLY_HIGH
     watched.wait(90 * MINUTE)
     assert not [one for one in machine.alerts().values() if one.labels.get("cdu")]
-    trouble = [machine.host(name).trouble for name in machine.incidents.hit]
+    trouble = [machine.host(name).fault for name in machine.incidents.affected]
     assert not [one for one in trouble if one is not None and one.kind == "heat"]
     assert watched.water()["supply"] < 29
 
@@ -99,8 +99,8 @@ def test_the_pump_runs_again_and_all_comes_back():
 def test_a_node_without_work_lives():
     watched = Watched(128, incident="cooling", jobs=0)
     watched.wait(STARTS_S + HOUR)
-    down = [name for name in watched.machine.incidents.hit if watched.machine.host(name).trouble is not None
-            and watched.machine.host(name).trouble.kind == "heat"]  # fmt: skip
+    down = [name for name in watched.machine.incidents.affected if watched.machine.host(name).fault is not None
+            and watched.machine.host(name).fault.kind == "heat"]  # fmt: skip
     assert len(down) < 8
 
 
@@ -108,7 +108,7 @@ def test_charts_show_that_it_was_cool_before():
     watched = Watched(128, incident="cooling")
     watched.wait(STARTS_S + 8 * MINUTE)
     loads = watched.machine.loads()
-    name = max((loads[one].temp_c or 0, one) for one in watched.machine.incidents.hit if one in loads)[1]
+    name = max((loads[one].temp_c or 0, one) for one in watched.machine.incidents.affected if one in loads)[1]
     series = next(one for one in watched.machine.history(name, HOUR) if one.name == "temperature")
     known = [value for _, value in series.points if value is not None]
     assert known[-1] > max(known[:60]) + 5

@@ -16,7 +16,7 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.exporters.dcgm import RENAMED, Odd
+from collectors.sim.exporters.dcgm import RENAMED, ExporterOptions
 from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.machine import Machine
 from collectors.sim.plant.sensors import OFF_THE_BUS
@@ -76,7 +76,7 @@ def by(series: Series, *labels: str) -> dict[tuple[str, ...], list[float]]:
 
 def made(nodes: int = 64, **odd: object) -> Exporter:
     clock = ManualClock()
-    exporter = Exporter(Machine(SimSettings(nodes=nodes), clock), Odd(**odd))  # type: ignore[arg-type]
+    exporter = Exporter(Machine(SimSettings(nodes=nodes), clock), ExporterOptions(**odd))  # type: ignore[arg-type]
     exporter.clock = clock  # type: ignore[attr-defined]
     return exporter
 
@@ -95,7 +95,9 @@ def busy_node(exporter: Exporter) -> str:
 @pytest.mark.parametrize("nodes", [1, 7, 64])
 @pytest.mark.parametrize("gpus", [1, 4, 8])
 def test_every_size_parses(nodes, gpus):
-    exporter = Exporter(Machine(SimSettings(nodes=nodes, gpus_per_node=gpus), ManualClock()), Odd(extra=True))
+    exporter = Exporter(
+        Machine(SimSettings(nodes=nodes, gpus_per_node=gpus), ManualClock()), ExporterOptions(extra=True)
+    )
     found = read(exporter, "/dcgm/metrics")
     assert found.keys() >= DEFAULT_ON
     parsed(exporter.answer("/ipmi/metrics") or "")
@@ -150,7 +152,7 @@ def test_a_node_that_is_down_says_nothing_and_never_zero():
     name = busy_node(exporter)
     machine.break_node(name)
     down = {node for node, row in machine.nodes().items() if row.state == "DOWN"}
-    quiet = down | {host.name for host in machine.site.hosts if host.mute}
+    quiet = down | {host.name for host in machine.site.hosts if host.exporter_down}
     assert name in down and len(quiet) > len(down)
     for node in quiet:
         assert exporter.answer(f"/dcgm/{node}/metrics") is None and exporter.gpus(node) == ()
@@ -165,7 +167,7 @@ def test_a_node_that_is_down_says_nothing_and_never_zero():
 def test_a_lost_gpu_has_its_xid_and_nothing_else():
     exporter = made()
     name = busy_node(exporter)
-    exporter.machine.faults.xid(exporter.machine.host(name), 79, 3)
+    exporter.machine.faults.report_xid(exporter.machine.host(name), 79, 3)
     lost = exporter.gpus(name)[3]
     assert (lost.lost, lost.xid, lost.util_pct, lost.recovery) == (OFF_THE_BUS, 79, None, "reboot")
     for family, series in read(exporter, f"/dcgm/{name}/metrics").items():
@@ -186,7 +188,7 @@ def test_the_host_label_is_spelt_otherwise_or_missing():
 def test_job_mapping_gives_a_series_a_job():
     exporter = made(jobs=True)
     name = busy_node(exporter)
-    exporter.odd = Odd(jobs=True, shared=frozenset({name}))
+    exporter.options = ExporterOptions(jobs=True, shared=frozenset({name}))
     util = by(read(exporter, "/dcgm/metrics")["DCGM_FI_DEV_GPU_UTIL"], "Hostname", "gpu", "hpc_job")
     for gpu in exporter.gpus(name):
         mine = {job: values for (node, index, job), values in util.items() if (node, index) == (name, str(gpu.index))}
@@ -213,7 +215,7 @@ def test_a_gpu_that_was_cut_up_has_an_instance_each_and_no_utilisation():
 
 
 def test_targets_name_every_node_and_the_second_exporter_of_one():
-    exporter = made(4, twice=frozenset({"gpu0002"}), silent=frozenset({"gpu0003"}))
+    exporter = made(4, two_exporters=frozenset({"gpu0002"}), silent=frozenset({"gpu0003"}))
     targets = json.loads(exporter.answer("/targets/dcgm") or "")
     paths = {row["labels"]["instance"]: row["labels"]["__metrics_path__"] for row in targets}
     assert paths["gpu0002:9400"] == "/dcgm/gpu0002/metrics" and paths["gpu0002:9401"] == "/dcgm/gpu0002/2/metrics"
@@ -233,7 +235,7 @@ def test_counted_xids_are_of_the_last_five_minutes():
     exporter = made(extra=True)
     name = busy_node(exporter)
     for code in (31, 31, 43):
-        exporter.machine.faults.xid(exporter.machine.host(name), code, 2)
+        exporter.machine.faults.report_xid(exporter.machine.host(name), code, 2)
     counted = by(read(exporter, f"/dcgm/{name}/metrics")["DCGM_EXP_XID_ERRORS_COUNT"], "gpu", "xid")
     assert counted == {("2", "31"): [2.0], ("2", "43"): [1.0]}
     assert by(read(exporter, f"/dcgm/{name}/metrics")["DCGM_FI_DEV_XID_ERRORS"], "gpu")["2",] == [43.0]
@@ -274,7 +276,7 @@ def test_a_dead_power_unit_is_a_gap():
     clock.advance(60)
     after = read(exporter, "/pdu/metrics")["pdu_power_watts"]
     (gone,) = before.keys() - after.keys()
-    assert dict(gone)["pdu"] == exporter.machine.host(exporter.machine.incidents.hit[0]).pdu
+    assert dict(gone)["pdu"] == exporter.machine.host(exporter.machine.incidents.affected[0]).pdu
 
 
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
@@ -298,7 +300,7 @@ def test_it_answers_over_http():
         status, _, text = get(f"{here}/dcgm/gpu0002/metrics")
         assert status == 404 and "DCGM" not in text
         assert get(f"{here}/targets/dcgm")[1] == "application/json"
-        assert exporter.asked["/dcgm/gpu0001/metrics"] == 1
+        assert exporter.requests["/dcgm/gpu0001/metrics"] == 1
     with pytest.raises(urllib.error.URLError):
         get(f"{here}/dcgm/metrics")
 
@@ -309,7 +311,7 @@ def test_one_that_hangs_holds_nobody_else_and_lets_go():
         with pytest.raises(TimeoutError):
             get(f"{here}/dcgm/gpu0002/metrics", timeout=0.3)
         assert get(f"{here}/dcgm/gpu0001/metrics")[0] == 200
-        exporter.odd = Odd()
+        exporter.options = ExporterOptions()
         assert get(f"{here}/dcgm/gpu0002/metrics")[0] == 200
     assert not [thread for thread in threading.enumerate() if thread.name == f"exporter-{exporter.port}"]
 
@@ -329,7 +331,7 @@ def test_newer_exporters_say_the_same_in_other_words():
     older = made(hostname="Hostname", extra=True)
     nodes = [name for name in older.machine.site.by_name if older.gpus(name)]
     half = frozenset(nodes[::2])
-    mixed = made(hostname="Hostname", extra=True, newer=half, twice=frozenset(nodes[:1]))
+    mixed = made(hostname="Hostname", extra=True, newer=half, two_exporters=frozenset(nodes[:1]))
     before, after = read(older, "/dcgm/metrics"), read(mixed, "/dcgm/metrics")
     for old, new in RENAMED.items():
         was, now = by(before[old], "UUID"), by(after[new.name], "UUID")

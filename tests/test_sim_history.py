@@ -70,8 +70,10 @@ def test_what_was_stays_what_it_was():
         common = [at for at in sorted(before[name].keys() & after.keys())[:-1] if at < machine.now - HOUR]
         assert len(common) > 90
         host = machine.host(name)
-        ended += any(start < at < machine.now - 60 for _, _, start, at in machine.past._stays.get(host.index, ()))
-        if host.trouble is None:
+        ended += any(
+            start < at < machine.now - 60 for _, _, start, at in machine.sensor_history._allocations.get(host.index, ())
+        )
+        if host.fault is None:
             assert [before[name][at] for at in common] == [after[at] for at in common]
     assert ended > 3
 
@@ -98,14 +100,14 @@ def test_nothing_while_a_node_is_down():
     points = values(machine, name, 4 * HOUR)
     assert [at for at, value in points.items() if value is None] == [at for at in points if at >= went]
     assert all(chart.points[-1][1] is None for chart in machine.history(name, 4 * HOUR))
-    machine.mend_node(name)
+    machine.repair_node(name)
     back = machine.now
     step(machine, clock, HOUR)
     points = values(machine, name, 5 * HOUR)
     gaps = [at for at, value in points.items() if value is None]
     assert gaps and min(gaps) >= went and max(gaps) < back
     assert all(value is not None for at, value in points.items() if at > back)
-    silent = next(host.name for host in machine.site.hosts if host.mute)
+    silent = next(host.name for host in machine.site.hosts if host.exporter_down)
     assert 100 > sum(value is not None for value in values(machine, silent, 12 * HOUR).values()) > 20
 
 
@@ -148,11 +150,11 @@ def test_what_an_xid_leaves_behind():
     machine, _ = made()
     host = machine.host(busy(machine))
     for code, left in AFTER.items():
-        machine.faults.xid(host, code, 3)
+        machine.faults.report_xid(host, code, 3)
         gpu = machine.gpus(host.name)[3]
         assert gpu.xid == code and all(getattr(gpu, name) == value for name, value in left.items())
     machine.break_node(host.name)
-    machine.mend_node(host.name)
+    machine.repair_node(host.name)
     gpu = machine.gpus(host.name)[3]
     assert (gpu.xid, gpu.recovery, gpu.ecc_uncorrected, gpu.nvlinks_up) == (None, "none", 0, 18)
 
@@ -177,17 +179,17 @@ def test_a_gpu_in_full():
 
 def test_xids_are_kept_for_a_day_and_while_they_are_the_last():
     machine, clock = made()
-    names = [name for name in machine.loads() if machine.host(name).trouble is None][:2]
+    names = [name for name in machine.loads() if machine.host(name).fault is None][:2]
     began = int(machine.now)
     for name in names:
-        machine.faults.xid(machine.host(name), 31, 2)
+        machine.faults.report_xid(machine.host(name), 31, 2)
     clock.advance(60)
     machine.advance()
-    machine.faults.xid(machine.host(names[0]), 31, 2)
+    machine.faults.report_xid(machine.host(names[0]), 31, 2)
     row = machine.xids()[f"{names[0]}/2/31"]
     assert (row.first_at, row.last_at, row.count, row.gpu) == (began, began + 60, 2, 2)
     assert row.uuid == machine.gpus(names[0])[2].uuid
-    machine.faults.xid(machine.host(names[0]), 43, 2)
+    machine.faults.report_xid(machine.host(names[0]), 43, 2)
     clock.advance(DAY + 120)
     machine.advance()
     for name in names:

@@ -29,7 +29,7 @@ class Watched:
 
     @property
     def hit(self):
-        return [self.machine.nodes()[name] for name in self.machine.incidents.hit]
+        return [self.machine.nodes()[name] for name in self.machine.incidents.affected]
 
     def alerts(self, name: str):
         return [alert for alert in self.machine.alerts().values() if alert.name == name]
@@ -73,7 +73,7 @@ def test_pdu_takes_half_a_rack():
     jobs = watched.machine.jobs()
     requeued = {job for job in gone if job in jobs}
     assert all(jobs[job].restarts == 1 for job in requeued)
-    assert {run.state for run in watched.machine.past.books.ended if run.id in gone - requeued} <= {
+    assert {run.state for run in watched.machine.accounting.ended if run.id in gone - requeued} <= {
         "NODE_FAIL", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT",
     }  # fmt: skip
     (alert,) = watched.alerts("PduPowerLost")
@@ -113,13 +113,13 @@ def test_lemon_fails_again_and_again():
         watched.wait(10)
     falls = sum(now == "drained" != before for before, now in pairwise(words))
     assert falls >= 3
-    assert [run for run in watched.machine.past.books.ended if run.state == "FAILED"]
+    assert [run for run in watched.machine.accounting.ended if run.state == "FAILED"]
 
 
 def test_fabric_drains_a_rack_and_fails_what_crosses_it():
     watched = Watched("fabric", nodes=512)
     watched.wait(STARTS_S)
-    rack = {watched.machine.site.by_name[name] for name in watched.machine.incidents.hit}
+    rack = {watched.machine.site.by_name[name] for name in watched.machine.incidents.affected}
     runs = watched.machine.queue.runs
     crossing = {job for job, run in runs.items() if len(run.hosts) > 1 and rack & set(run.hosts)}
     watched.wait(120)

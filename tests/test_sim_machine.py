@@ -17,7 +17,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant.site_layout import build_site, fold_bits, indices_of
 from collectors.sim.plant.site_layout import fold as fold_hosts
-from collectors.sim.slurmctld.gpu_pool import Pool
+from collectors.sim.slurmctld.gpu_pool import GpuPool
 from collectors.sim.slurmctld.job_queue import entry
 from tests.make import change_of
 
@@ -73,15 +73,15 @@ def check_books(made: Machine) -> None:
         if job.state == "RUNNING" and job.qos == "normal":
             used[job.user] += job.gpus
     assert {user: count for user, count in made.queue.used.items() if count} == used
-    assert all(count <= made.queue.cap for count in used.values())
+    assert all(count <= made.queue.gpu_cap for count in used.values())
 
 
 def check_reasons(made: Machine) -> None:
     """Every reason to wait is true now."""
-    assert made.scheduler.settled
+    assert made.scheduler.up_to_date
     queue, now = made.queue, made.now
     jobs = made.jobs()
-    ahead = {name: line[0] for name, line in queue.lines.items() if line}
+    ahead = {name: line[0] for name, line in queue.eligible.items() if line}
     in_line = Counter[str]()
     for job in jobs.values():
         if job.reason in {"Priority", "Resources"}:
@@ -94,8 +94,8 @@ def check_reasons(made: Machine) -> None:
             assert made.scheduler._fit(job, 0) is None
         elif reason == "Priority":
             # Something stands before it, in its own line or in one that shares nodes with it.
-            mine = made.site.sections[job.partition].mask
-            assert any(first < entry(job) for name, first in ahead.items() if made.site.sections[name].mask & mine)
+            mine = made.site.partitions[job.partition].mask
+            assert any(first < entry(job) for name, first in ahead.items() if made.site.partitions[name].mask & mine)
         elif reason == "Dependency":
             assert queue.parents[job.id] in jobs
         elif reason == "BeginTime":
@@ -107,9 +107,9 @@ def check_reasons(made: Machine) -> None:
         elif reason == "ReqNodeNotAvail":
             assert not made.host(job.reason.rpartition(":")[2]).usable
         elif reason == "Reservation":
-            assert made.reservations()[queue.bound[job.id]].state == "INACTIVE"
+            assert made.reservations()[queue.reservation_of[job.id]].state == "INACTIVE"
         elif reason == "QOSMaxGRESPerUser":
-            assert queue.used[job.user] + in_line[job.user] + job.gpus > queue.cap
+            assert queue.used[job.user] + in_line[job.user] + job.gpus > queue.gpu_cap
         else:
             raise AssertionError(f"no such reason: {job.reason}")
 
@@ -117,7 +117,7 @@ def check_reasons(made: Machine) -> None:
 def settle(made: Machine, clock: ManualClock) -> None:
     """Let the scheduler look, if it is about to."""
     for _ in range(20):
-        if made.scheduler.settled:
+        if made.scheduler.up_to_date:
             return
         step(made, clock, 1.0)
     raise AssertionError("the scheduler does not come to rest")
@@ -136,7 +136,7 @@ def test_two_days_keep_the_books():
             check_reasons(made)
             reasons.update((job.reason or "").partition(",")[0] for job in made.jobs().values())
             step(made, clock, HOUR)
-        ends.update(run.state for run in made.past.books.ended)
+        ends.update(run.state for run in made.accounting.ended)
     assert set(reasons) - {""} == REASONS | {"PartitionTimeLimit", "QOSMaxGRESPerUser", "Reservation"}
     assert {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"} <= set(ends)
 
@@ -214,10 +214,10 @@ def test_the_work_of_a_step_does_not_grow_with_the_queue():
     counts = []
     for jobs in (2_000, 20_000):
         made, clock = machine(512, jobs=jobs)
-        tests, events = made.scheduler.tests, made.timeline.done
+        tests, events = made.scheduler.placement_tests, made.timeline.done
         for _ in range(60):
             step(made, clock, 10.0)
-        counts.append((made.scheduler.tests - tests, made.timeline.done - events))
+        counts.append((made.scheduler.placement_tests - tests, made.timeline.done - events))
     assert counts[1][0] < 2 * counts[0][0] + 500
     assert counts[1][1] < 2 * counts[0][1] + 500
 
@@ -276,8 +276,8 @@ def test_nodes_break_about_as_often_as_published():
     # 47 days for a node: 512 nodes in 4 days break 44 times, with a share of lemons on top.
     made, clock = machine(512, jobs=0)
     struck = []
-    real = made.faults.strike
-    made.faults.strike = lambda host, kind: (struck.append(host.name), real(host, kind))[1]
+    real = made.faults.inject
+    made.faults.inject = lambda host, kind: (struck.append(host.name), real(host, kind))[1]
     step(made, clock, 4 * 24 * HOUR)
     assert 30 < len(struck) < 80
     per_node = Counter(struck)
@@ -299,10 +299,10 @@ def test_a_broken_node_kills_or_requeues_and_comes_back():
             assert jobs[job].state == "PENDING" and jobs[job].restarts == before[job].restarts + 1
             assert jobs[job].reason == "BeginTime" and jobs[job].submitted == int(START)
         else:
-            assert next(run for run in made.past.books.ended if run.id == job).state == "NODE_FAIL"
+            assert next(run for run in made.accounting.ended if run.id == job).state == "NODE_FAIL"
     assert name not in made.loads() and made.gpus(name) == ()
     assert any(alert.node == name and alert.name == "NodeDown" for alert in made.alerts().values())
-    made.mend_node(name)
+    made.repair_node(name)
     step(made, clock, 60)
     assert made.nodes()[name].reason is None and made.nodes()[name].state != "DOWN"
     assert name in made.loads()
@@ -335,7 +335,7 @@ def test_folds_gpu_indices(indices):
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), max_size=30), st.randoms(use_true_random=False))
 def test_the_pool_knows_what_is_free(asks, rng):
     site = build_site(SimSettings(nodes=12), START)
-    pool, given_out = Pool(site), {}
+    pool, given_out = GpuPool(site), {}
     for number, (count, gpus) in enumerate(asks):
         count = count if gpus == 8 else 1
         able = [host.index for host in site.hosts if host.usable and host.free.bit_count() >= gpus]
@@ -343,11 +343,11 @@ def test_the_pool_knows_what_is_free(asks, rng):
         assert (found is None) == (len(able) < count)
         if found is not None:
             assert set(found) <= set(able) and len(set(found)) == count
-            pool.take(str(number), found, gpus, 0.0)
+            pool.allocate(str(number), found, gpus, 0.0)
             given_out[str(number)] = found
         if given_out and rng.random() < 0.4:
             job = rng.choice(list(given_out))
-            pool.give(job, given_out.pop(job), START)
+            pool.release(job, given_out.pop(job), START)
         host = rng.choice(site.hosts)
         host.drain = not host.drain
         pool.refresh(host)

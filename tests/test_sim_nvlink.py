@@ -6,7 +6,7 @@ import re
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
 from console.plant.nvlink_domains import states
@@ -27,7 +27,7 @@ def test_a_rack_is_a_domain_of_18_trays_with_4_gpus():
     found = made.domains()
     assert {name: len(one.nodes) for name, one in found.items()} == dict.fromkeys(("R01", "R02", "R03", "R04"), 18)
     trays = made.trays()
-    assert {tray.gpus for tray in trays.values() if not made.host(tray.node).lost} == {4}
+    assert {tray.gpus for tray in trays.values() if not made.host(tray.node).lost_gpus} == {4}
     of = {trays[name].domain: one for one in found.values() for name in one.nodes if name in trays}
     assert len(of) == 4, "each has an id of its own"
     assert {node.gpus for node in made.nodes().values()} == {4}
@@ -36,7 +36,7 @@ def test_a_rack_is_a_domain_of_18_trays_with_4_gpus():
 def test_a_machine_of_servers_has_none():
     made, _ = machine(nvl72=False)
     assert made.domains() == made.trays() == {}
-    assert made.nvlink.text(made.gpus("gpu0001"), Odd()) == ""
+    assert made.nvlink.text(made.gpus("gpu0001"), ExporterOptions()) == ""
 
 
 def test_a_tray_that_does_not_answer_tells_nothing():
@@ -61,7 +61,7 @@ def test_the_incident_splits_one_domain_and_it_is_mended():
     made.advance()
     found = states(make.cluster(nodes=list(made.nodes().values()), domains=made.domains(), trays=made.trays()))
     (one,) = [one for one in found.values() if one.split]
-    hit = made.incidents.hit
+    hit = made.incidents.affected
     assert len(hit) == 4 and set(hit) < set(one.nodes) and one.imex in {"degraded", "down"}
     assert one.fabric == "unhealthy" and one.fits < len(one.usable)
     assert made.nodes()[hit[-1]].display in {"drained", "draining"}
@@ -73,7 +73,7 @@ def test_the_incident_splits_one_domain_and_it_is_mended():
 
 def test_the_exporter_tells_what_the_machine_knows():
     made, _ = machine()
-    text = made.nvlink.text([gpu for name in made.site.by_name for gpu in made.gpus(name)], Odd())
+    text = made.nvlink.text([gpu for name in made.site.by_name for gpu in made.gpus(name)], ExporterOptions())
     rows = CLIQUE.findall(text)
     trays = made.trays()
     assert len(rows) == sum(tray.gpus or 0 for tray in trays.values())

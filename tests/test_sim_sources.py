@@ -99,7 +99,7 @@ def test_reads_on_demand():
     machine = running("demo", SMALL, clock)
     transport = SimTransport(lambda: machine)
     job = next(iter(machine.queue.runs))
-    assert transport.read_jobs([job, "1"]) == {job: machine.queue.named(job)}
+    assert transport.read_jobs([job, "1"]) == {job: machine.queue.detailed(job)}
     detail = transport.job_detail(job)
     held = machine.jobs()[job]
     assert len(detail.gpu_indices) == held.node_count and detail.dependency is None
@@ -117,7 +117,7 @@ def test_a_slow_controller_blocks_its_readers_and_lets_go_when_closed():
     sources, clock = opened(SimSettings(nodes=8, incident="controller-slow"))
     waited = []
     for name in ("slurm.nodes", "slurm.jobs", "prom.loads"):
-        sources[name].patience.wait = waited.append
+        sources[name].delay.wait = waited.append
         sources[name].collect()
     assert waited == []
     clock.advance(40)
@@ -160,7 +160,7 @@ def test_sensors_follow_the_jobs_and_are_of_the_gpus_that_are_there(nvl72, made)
         }
         assert all(25 <= gpu.temp_c <= 90 and gpu.memory_used_mb <= gpu.memory_mb for gpu in known)
         assert {gpu.job for gpu in gpus} - {None} == set(machine.host(name).jobs)
-        if not machine.host(name).jobs and not machine.host(name).stray:
+        if not machine.host(name).jobs and not machine.host(name).stray_process:
             assert load.gpu_util_pct == 0 and load.power_w < made.host_w + machine.site.gpus * (made.idle_w + 10)
     silent = {name for name in nodes if name not in loads}
     assert {name for name, node in nodes.items() if node.state == "DOWN"} < silent

@@ -27,7 +27,7 @@ class Week(Operator):
 
 def test_a_longer_limit_is_lived_to_and_a_shorter_one_ends_it():
     op = Week()
-    job = next(one for one, run in op.machine.queue.runs.items() if run.fate == "TIMEOUT" and run.token > 0)
+    job = next(one for one, run in op.machine.queue.runs.items() if run.end_state == "TIMEOUT" and run.token > 0)
     left = op.job(job).left_s(op.machine.now)
     was = op.job(job).time_limit_s
     assert op.does("timelimit", job, value="7-00:00:00") == {}

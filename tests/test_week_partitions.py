@@ -136,7 +136,7 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
 
 
 def test_what_somebody_else_shut_is_told_of_too_but_not_on_old_facts(act):
-    act.machine.queue.shut("debug", "DOWN")
+    act.machine.queue.set_partition_state("debug", "DOWN")
     cluster = act.cluster()
     assert leftover_lines(cluster, Leftovers(), act.clock.now(), act.clock.mono()) == [
         "debug is DOWN: no job starts there"
@@ -149,7 +149,7 @@ def test_a_partition_that_somebody_shut_meanwhile_is_left_alone(act):
     plan = gate.plan("partition-up", ["gpu"], None, cluster)
     assert isinstance(plan, Refusal) and "it is UP already" in plan.why
     plan = gate.plan("partition-down", ["gpu", "debug"], "cooling", cluster)
-    act.machine.queue.shut("debug", "DOWN")
+    act.machine.queue.set_partition_state("debug", "DOWN")
     assert plan.confirmation.prompt == "gpu", "most of the machine: its name, not the count"
     outcome = gate.send(plan, "gpu")
     assert outcome.results["debug"].why == "it is DOWN already" and outcome.results["gpu"].state == "pending"
@@ -260,16 +260,16 @@ def test_a_reservation_that_was_changed_meanwhile_is_left_alone(act):
 def test_a_reservation_that_jobs_ask_for_is_not_deleted(act):
     queue = act.machine.queue
     waiting = next(job.id for job in queue.jobs.values() if job.reason == "Priority")
-    queue.bound[waiting] = "course-llm"
-    queue.settle(waiting)
+    queue.reservation_of[waiting] = "course-llm"
+    queue.recheck(waiting)
     works = next(iter(queue.runs))
-    queue.bound[works] = "course-llm"
+    queue.reservation_of[works] = "course-llm"
     assert act("unreserve", "course-llm", yes=True) == 2
     assert f"Slurm refuses while a job asks for it: 1 job runs ({works}" in act.told and "2 jobs wait" in act.told
     (sent,) = act.machine.apply(change_of(action="unreserve", kind="reservation", targets=("course-llm",)))
     assert sent.refused == {"course-llm": "Requested reservation is in use"}
-    for job in [job for job, name in queue.bound.items() if name == "course-llm"]:
-        del queue.bound[job]
+    for job in [job for job, name in queue.reservation_of.items() if name == "course-llm"]:
+        del queue.reservation_of[job]
     assert act("unreserve", "course-llm", yes=True) == 0 and "no job asks for it" in act.told
 
 

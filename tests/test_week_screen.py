@@ -58,7 +58,7 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         assert op.app.refusal("block") is None
         op.app.action_act("block")
         await op.comes(f"block {user}")
-        assert op.machine.queue.blocked == set()
+        assert op.machine.queue.blocked_users == set()
         await op.type("mining")
         await op.press("enter")
         await op.comes(f"Block {user}")

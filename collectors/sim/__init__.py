@@ -1,4 +1,8 @@
-"""The simulated machine behind `wacht demo`, the tests and the benchmarks: its settings, and nothing heavy."""
+"""The simulated cluster behind `wacht demo`, the tests and the benchmarks: settings and descriptor.
+
+This module imports nothing heavy. `slurmctld` simulates Slurm, `plant` the hardware and its sensors, `exporters` the
+Prometheus exporters; the top of the package ties them together. Nothing here knows the console.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from msgspec import Struct
 
 from collectors.source_registry import Descriptor
 
-#: What can be made to go wrong, about 30 simulated seconds after the start.
+#: Incidents that can be simulated. They start about 30 simulated seconds after the cluster does.
 INCIDENTS: dict[str, str] = {
     "pdu": "one power unit dies: half of a rack goes down, its jobs are requeued or fail",
     "xid-storm": "one user's job throws XID 31, 43 and 94 on its nodes; one of them is a real XID 79",

@@ -1,4 +1,4 @@
-"""The alerts that a site's Alertmanager would hold about the simulated machine."""
+"""The alerts and silences that Alertmanager would hold for the simulated cluster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collectors.model import Alert, NewSilence, Silence
 from .plant.site_layout import Host
 
 
-class Alerts:
-    """Alerts by fingerprint, one for the same labels however often it is raised, and the silences over them."""
+class AlertStore:
+    """Alerts by fingerprint, and the silences that apply to them. The same labels give the same alert."""
 
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
@@ -24,7 +24,7 @@ class Alerts:
         self._made = 0
 
     def raise_(self, name: str, severity: str, summary: str, starts: float, labels: Mapping[str, str]) -> str:
-        """Raise an alert, unless it stands already. Returns its fingerprint."""
+        """Raise an alert, unless it is active already. Returns its fingerprint."""
         full = {"alertname": name, "cluster": self.cluster, "severity": severity, **labels}
         key = hashlib.blake2s("\0".join(f"{k}={full[k]}" for k in sorted(full)).encode(), digest_size=8).hexdigest()
         if key not in self.rows:
@@ -41,21 +41,21 @@ class Alerts:
         return key
 
     def about(self, host: Host, name: str, severity: str, summary: str, starts: float, **labels: str) -> str:
-        """Raise an alert about one node, with the labels that tell what it shares with others."""
+        """Raise an alert about one node, with its rack, switch and PDU as labels. Returns its fingerprint."""
         where = {"node": host.name, "rack": host.rack, "switch": host.switch, "pdu": host.pdu}
         return self.raise_(name, severity, summary, starts, {**where, **labels})
 
-    def clear(self, host: Host, name: str | None = None) -> None:
-        """The node is well: drop what is said about it, all of it or the alert of that name."""
+    def resolve_for_host(self, host: Host, name: str | None = None) -> None:
+        """Resolve the alerts about a node: all of them, or those of one name."""
         for key in [k for k, alert in self.rows.items() if alert.node == host.name and name in (None, alert.name)]:
             del self.rows[key]
 
-    def drop(self, key: str) -> None:
-        """It is over; nothing when it was dropped before."""
+    def resolve(self, key: str) -> None:
+        """Resolve an alert. Does nothing if it was resolved before."""
         self.rows.pop(key, None)
 
     def silence(self, new: NewSilence, now: float) -> str:
-        """Keep alerts quiet from now on; its id, as Alertmanager would make one."""
+        """Create a silence. Returns its id."""
         self._made += 1
         key = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.cluster}/{self._made}"))
         self._silences[key] = Silence(
@@ -64,17 +64,18 @@ class Alerts:
         )  # fmt: skip
         return key
 
-    def lift(self, key: str, now: float) -> bool:
-        """End a silence; False where there is none of that id any more."""
+    def expire_silence(self, key: str, now: float) -> bool:
+        """Expire a silence. False if there is no active silence with this id."""
         return key in self.silences(now) and self._silences.pop(key) is not None
 
     def silences(self, now: float) -> dict[str, Silence]:
-        """Those that stand at this time: one ends by itself."""
+        """Active silences by id; expired ones are removed."""
         self._silences = {key: one for key, one in self._silences.items() if one.ends is None or one.ends > now}
         return dict(self._silences)
 
-    def standing(self, now: float) -> dict[str, Alert]:
-        """All alerts, each with what keeps it quiet at this time. One that looks as before is the same object."""
+    def current(self, now: float) -> dict[str, Alert]:
+        """All alerts by fingerprint, each with the silences that suppress it now. An unchanged alert is the same
+        object."""
         silences = self.silences(now)
         for key, row in self.rows.items():
             by = tuple(one.id for one in silences.values() if meets(one.matchers, row.labels))

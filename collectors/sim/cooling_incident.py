@@ -1,28 +1,28 @@
-"""The incident `cooling`: a CDU's pump stops, and what hangs on it overheats, over a quarter of an hour."""
+"""The incident `cooling`: the pump of a CDU stops, and the nodes that it cools overheat over a quarter of an hour."""
 
 from __future__ import annotations
 
 import random
 
-from .alerts import Alerts
+from .alerts import AlertStore
 from .faults import MINUTE, Faults
 from .plant.cooling import SUPPLY_HIGH, SimLoop
-from .plant.gpu_telemetry import STEP_S, levels_now, turn_of
-from .plant.site_layout import DAY, HOUR, Host, NodeTrouble
+from .plant.gpu_telemetry import STEP_S, levels_now, sample_step
+from .plant.site_layout import DAY, HOUR, Host, NodeFault
 from .slurmctld.job_queue import SimQueue
 from .timeline import Timeline
 
-#: How long the pump stands still, where nobody mends it before; and until the water is cold again.
-STANDS_S, COLD_S = 4 * HOUR, HOUR / 2
-#: °C at which a GPU is told of, and at which a node switches itself off.
+#: Seconds until the pump is repaired by default, and from then until the water is cold again.
+REPAIR_S, COLD_S = 4 * HOUR, HOUR / 2
+#: °C of a GPU that raises an alert, and at which a node powers off.
 HOT_C, OFF_C = 87, 93
 
 
-class Trip:
-    """One loop without its pump, from `begin` to `mend`. A node whose GPUs have no work stays cool enough to live."""
+class CoolingTrip:
+    """One cooling loop without its pump, from `begin` to `repair`. Nodes without work stay cool enough."""
 
     def __init__(
-        self, loop: SimLoop, rng: random.Random, queue: SimQueue, faults: Faults, alerts: Alerts, timeline: Timeline
+        self, loop: SimLoop, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline
     ) -> None:
         self.loop = loop
         self.hosts = [host for host in queue.site.hosts if host.loop is loop]
@@ -31,61 +31,63 @@ class Trip:
         self._faults = faults
         self._alerts = alerts
         self._timeline = timeline
-        self._rings: list[str] = []
+        self._alert_ids: list[str] = []
 
     def begin(self) -> None:
-        """The pump stops now."""
+        """Stop the pump."""
         loop, after = self.loop, self._timeline.after
-        loop.tripped, loop.mended = self._timeline.now, None
-        after(45, self._ring, "CduFlowLow", "critical", f"{loop.name} lost its flow: {len(loop.racks)} racks on it")
-        after(4 * MINUTE, self._ring, "CduSupplyWarm", "warning", f"{loop.name} supply above {SUPPLY_HIGH:g} °C")
-        after(STANDS_S, self.mend)
+        loop.tripped, loop.restarted = self._timeline.now, None
+        after(
+            45, self._raise_alert, "CduFlowLow", "critical", f"{loop.name} lost its flow: {len(loop.racks)} racks on it"
+        )
+        after(4 * MINUTE, self._raise_alert, "CduSupplyWarm", "warning", f"{loop.name} supply above {SUPPLY_HIGH:g} °C")
+        after(REPAIR_S, self.repair)
         for host in self.hosts:
-            after(self._rng.uniform(4, 6) * MINUTE, self._hot, host)
+            after(self._rng.uniform(4, 6) * MINUTE, self._check_heat, host)
             after(self._rng.uniform(8, 16) * MINUTE, self._overheat, host)
 
-    def mend(self) -> None:
-        """The pump runs again. The water cools, and somebody goes round to switch on what went off."""
-        if self.loop.tripped is None or self.loop.mended is not None:
+    def repair(self) -> None:
+        """Restart the pump. The water cools, and nodes that powered off are switched on again."""
+        if self.loop.tripped is None or self.loop.restarted is not None:
             return
-        self.loop.mended = self._timeline.now
+        self.loop.restarted = self._timeline.now
         self._timeline.after(COLD_S, self._cold)
         for host in self.hosts:
-            if host.trouble is not None and host.trouble.kind == "heat":
-                self._timeline.after(self._rng.uniform(20, 60) * MINUTE, self._faults.mend, host, host.trouble)
+            if host.fault is not None and host.fault.kind == "heat":
+                self._timeline.after(self._rng.uniform(20, 60) * MINUTE, self._faults.repair, host, host.fault)
 
     def _cold(self) -> None:
-        self.loop.tripped = self.loop.mended = None
-        for alert in self._rings:
-            self._alerts.drop(alert)
+        self.loop.tripped = self.loop.restarted = None
+        for alert in self._alert_ids:
+            self._alerts.resolve(alert)
 
-    def _ring(self, name: str, severity: str, what: str) -> None:
-        self._rings.append(self._alerts.raise_(name, severity, what, self._timeline.now, {"cdu": self.loop.name}))
+    def _raise_alert(self, name: str, severity: str, what: str) -> None:
+        self._alert_ids.append(self._alerts.raise_(name, severity, what, self._timeline.now, {"cdu": self.loop.name}))
 
-    def _hot(self, host: Host) -> None:
-        """An alert stands as long as it is hot."""
+    def _check_heat(self, host: Host) -> None:
+        """Raise or resolve the node's GpuHot alert, and check again in two minutes."""
         hottest = self._hottest(host)
         if hottest is not None and hottest >= HOT_C:
             what = f"{host.name}: its hottest GPU is above {HOT_C} °C"
             self._alerts.about(host, "GpuHot", "warning", what, self._timeline.now)
         else:
-            self._alerts.clear(host, "GpuHot")
+            self._alerts.resolve_for_host(host, "GpuHot")
         if self.loop.tripped is not None:
-            self._timeline.after(2 * MINUTE, self._hot, host)
+            self._timeline.after(2 * MINUTE, self._check_heat, host)
 
     def _overheat(self, host: Host) -> None:
-        """It switches itself off where its chips are too hot, else it is looked at again."""
-        if self.loop.tripped is None or self.loop.mended is not None:
+        """Power the node off if its GPUs are too hot, else check again."""
+        if self.loop.tripped is None or self.loop.restarted is not None:
             return
         self._timeline.after(self._rng.uniform(1, 3) * MINUTE, self._overheat, host)
         hottest = self._hottest(host)
-        if host.trouble is None and hottest is not None and hottest >= OFF_C:
-            self._faults.hit(host, NodeTrouble("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
+        if host.fault is None and hottest is not None and hottest >= OFF_C:
+            self._faults.set_fault(host, NodeFault("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
 
     def _hottest(self, host: Host) -> int | None:
-        """Of its GPUs; None where it is off."""
+        """°C of the hottest GPU of a node; None if the node is off."""
         if host.silent:
             return None
-        turn = turn_of(host, int(self._timeline.now // STEP_S))
+        turn = sample_step(host, int(self._timeline.now // STEP_S))
         found = [level[2] for level in levels_now(host, self._gpus, turn) if level is not None]
         return max(found, default=None)

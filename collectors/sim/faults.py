@@ -1,4 +1,4 @@
-"""What breaks, how often, who notices, and when it is mended."""
+"""Node faults: what breaks, how often, who notices, and when it is repaired."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Xid
 
-from .alerts import Alerts
-from .plant.site_layout import DAY, HOUR, Host, NodeTrouble, gpu_uuid
+from .alerts import AlertStore
+from .plant.site_layout import DAY, HOUR, Host, NodeFault, gpu_uuid
 from .slurmctld.job_queue import SimQueue
 from .slurmctld.workload import HOSTILE
 from .timeline import Timeline
@@ -19,17 +19,17 @@ from .timeline import Timeline
 MINUTE = 60
 #: Mean time between failures of a node of 8 GPUs (Meta RSC, "Revisiting Reliability in Large-Scale ML Clusters").
 MTBF_S = 47 * DAY
-#: RSC's lemon nodes: few, and failing far more often than the rest.
+#: Lemon nodes (RSC): their share of all nodes, and how much more often they fail.
 LEMONS, LEMON_FACTOR = 1 / 80, 20.0
-#: Of the faults of a GPU, those that the health check finds by itself; a person has to see the others.
+#: Share of GPU faults that the health check detects; a person notices the others later.
 NOTICED = 0.85
-#: slurmctld gives up on a node that was resumed and does not register (a short ResumeTimeout).
+#: Seconds until a resumed node registers, and until slurmctld gives up on one that does not (a short ResumeTimeout).
 REGISTER_S = (4.0, 9.0)
 GIVE_UP_S = 60.0
 
 
 class FaultKind(Struct, frozen=True):
-    """One way to break. `hours` is how long until it is mended; `by` is who says so in Slurm."""
+    """One kind of fault. `hours` is the range of the time to repair, `by` the user who sets the reason in Slurm."""
 
     weight: float
     key: str
@@ -40,8 +40,8 @@ class FaultKind(Struct, frozen=True):
     hours: tuple[float, float] = (0.3, 2.0)
 
 
-# Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP,
-# 2 CPU, the rest software and hosts). Who drains and how long it lasts is a guess, not a published figure.
+# Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP, 2
+# CPU, the rest software and hosts). Who drains, and how long the repair takes, are guesses, not published figures.
 KINDS = (
     FaultKind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
     FaultKind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
@@ -55,7 +55,8 @@ KINDS = (
     FaultKind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
     FaultKind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
 )
-# What stood there before the console was opened: reason, by whom. A person's reasons are theirs, a robot's repeat.
+# Reasons that were set before the console starts: reason, user. Reasons of people are unique, those of automation
+# repeat.
 HUMAN = (
     ("XID 79 GPU 3 off the bus [KubeGPU-1182]", "jdv"),
     ("bad DIMM A3, RMA 4471", "mkoster"),
@@ -65,7 +66,7 @@ HUMAN = (
     ("fan tray 2, part ordered", "rvdberg"),
     ("IB cable flaps port 2", "rvdberg"),
     ("do not use, ask Sietse", "sbos"),
-    ("bench", "sbos"),
+    ("context", "sbos"),
 )
 ROBOT = (
     ("NHC: check_gpu", "root"),
@@ -80,9 +81,9 @@ SHORT_OF_GPUS = "gres/gpu count reported lower than configured (7 < 8)"
 
 
 class Faults:
-    """Breaks nodes and mends them. All that happens to a node's health goes through here."""
+    """Causes and repairs node faults. Every change of a node's health goes through this class."""
 
-    def __init__(self, rng: random.Random, queue: SimQueue, alerts: Alerts, timeline: Timeline) -> None:
+    def __init__(self, rng: random.Random, queue: SimQueue, alerts: AlertStore, timeline: Timeline) -> None:
         self._rng = rng
         self._queue = queue
         self._pool = queue.pool
@@ -96,118 +97,119 @@ class Faults:
 
     # -- what happens by itself --------------------------------------------------------------------------------------
 
-    def age(self) -> None:
-        """Break as much as stands broken on a machine of this size that has run for weeks."""
+    def seed(self) -> None:
+        """Create the faults that a cluster of this size has after weeks of operation."""
         rng, count, now = self._rng, len(self._hosts), self._timeline.now
         self._lemons = rng.sample(self._hosts, max(1, round(count * LEMONS)))
         for lemon in self._lemons:
             lemon.lemon = True
         broken = rng.sample(self._hosts, min(max(0, count - 1), max(2, round(count * 0.022)))) if count > 3 else []
         down = max(1, round(len(broken) * 0.3))
-        for place, host in enumerate(broken):
+        for position, host in enumerate(broken):
             ago = min(25 * DAY, 4 * MINUTE + rng.expovariate(1 / (30 * HOUR)))
             human = rng.random() < 0.45
             reason, by = rng.choice(HUMAN if human else ROBOT)
             if self.hostile and rng.random() < 0.5:
                 reason = clean(rng.choice(HOSTILE))
-            if place < down:
+            if position < down:
                 reason, by = "Not responding", "slurm"
-            elif place == down and count >= 32:
+            elif position == down and count >= 32:
                 reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
-                host.lost = 1 << rng.randrange(self._queue.site.gpus)
-            mends = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
-            self.hit(host, NodeTrouble("old", reason, by, place < down, mends), since=now - ago)
+                host.lost_gpus = 1 << rng.randrange(self._queue.site.gpus)
+            repaired_at = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
+            self.set_fault(host, NodeFault("old", reason, by, position < down, repaired_at), since=now - ago)
             if "XID 79" in reason:
-                self._xid(host, 79, 3, now - ago)
+                self._record_xid_of(host, 79, 3, now - ago)
 
     def begin(self) -> None:
-        """Let things break at the published rates from now on."""
-        self._timeline.after(self._gap(), self._strike)
+        """Start to cause faults at the published rates."""
+        self._timeline.after(self._next_gap_s(), self._strike_at_random)
 
-    def _gap(self) -> float:
+    def _next_gap_s(self) -> float:
         ordinary = len(self._hosts) - len(self._lemons)
         rate = (ordinary + LEMON_FACTOR * len(self._lemons)) / MTBF_S
         return self._rng.expovariate(rate)
 
-    def _strike(self) -> None:
-        """Something breaks somewhere."""
+    def _strike_at_random(self) -> None:
+        """Cause a fault on a random node, and schedule the next one."""
         rng = self._rng
-        self._timeline.after(self._gap(), self._strike)
+        self._timeline.after(self._next_gap_s(), self._strike_at_random)
         weight = LEMON_FACTOR * len(self._lemons)
         from_lemons = self._lemons and rng.random() * (weight + len(self._hosts)) < weight
         host = rng.choice(self._lemons if from_lemons else self._hosts)
         kind = rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
-        if host.trouble is None and host.usable:
-            self.strike(host, kind)
+        if host.fault is None and host.usable:
+            self.inject(host, kind)
 
-    def strike(self, host: Host, kind: FaultKind) -> None:
-        """One kind of failure on one node: the job on it fails, the health check drains it, some time it is mended."""
+    def inject(self, host: Host, kind: FaultKind) -> None:
+        """Cause one fault on one node: jobs on the GPU fail, the health check drains the node, a repair is
+        scheduled."""
         rng, now = self._rng, self._timeline.now
         gpu = rng.randrange(self._queue.site.gpus)
         reason = kind.reason.format(gpu=gpu)
-        mends = now + rng.uniform(*kind.hours) * HOUR
-        trouble = NodeTrouble(kind.key, reason, kind.by, kind.down, mends)
+        repaired_at = now + rng.uniform(*kind.hours) * HOUR
+        fault = NodeFault(kind.key, reason, kind.by, kind.down, repaired_at)
         if kind.xid is not None:
-            self._xid(host, kind.xid, gpu, now)
+            self._record_xid_of(host, kind.xid, gpu, now)
             self.fail_jobs(host, gpu)
         if kind.down or rng.random() < NOTICED or kind.xid is None:
-            self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.hit, host, trouble)
+            self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.set_fault, host, fault)
         else:
             ticket = f"XID {kind.xid} GPU {gpu} [KubeGPU-{rng.randrange(1200, 1400)}]"
-            late = NodeTrouble(kind.key, ticket, "jdv", False, mends)
-            self._timeline.after(rng.uniform(10, 60) * MINUTE, self.hit, host, late)
+            late = NodeFault(kind.key, ticket, "jdv", False, repaired_at)
+            self._timeline.after(rng.uniform(10, 60) * MINUTE, self.set_fault, host, late)
 
     # -- the acts ----------------------------------------------------------------------------------------------------
 
-    def hit(self, host: Host, trouble: NodeTrouble, since: float | None = None) -> None:
-        """The trouble shows: the node is drained, or goes down and kills what ran there. One trouble at a time."""
-        if host.trouble is not None:
+    def set_fault(self, host: Host, fault: NodeFault, since: float | None = None) -> None:
+        """Apply a fault to a node: it is drained, or goes down and its jobs end. A node has at most one fault."""
+        if host.fault is not None:
             return
-        host.trouble = trouble
-        self._timeline.at(trouble.mends_at, self.mend, host, trouble)
-        if trouble.down or host.usable or since is not None:
-            # Whoever drained it before keeps their reason.
-            self._apply(host, trouble, self._timeline.now if since is None else since)
+        host.fault = fault
+        self._timeline.at(fault.repaired_at, self.repair, host, fault)
+        if fault.down or host.usable or since is not None:
+            # A reason that is set already stays.
+            self._take_out(host, fault, self._timeline.now if since is None else since)
 
-    def _apply(self, host: Host, trouble: NodeTrouble, since: float) -> None:
-        host.reason, host.reason_by, host.reason_at = trouble.reason, trouble.by, int(since)
-        if trouble.down:
+    def _take_out(self, host: Host, fault: NodeFault, since: float) -> None:
+        host.reason, host.reason_by, host.reason_at = fault.reason, fault.by, int(since)
+        if fault.down:
             host.down = host.silent = True
             self._alerts.about(host, "NodeDown", "critical", f"{host.name} does not answer", since)
         else:
             host.drain = True
-            self._alerts.about(host, "NodeDrained", "info", f"{host.name} drained: {trouble.reason}", since)
+            self._alerts.about(host, "NodeDrained", "info", f"{host.name} drained: {fault.reason}", since)
         self.refresh(host)
 
     def refresh(self, host: Host) -> None:
-        """Let the scheduler, the jobs on a dead node and those that insist on this one know of a change."""
+        """Propagate a change of a node to the scheduler, to its jobs if it is down, and to jobs that require it."""
         self._pool.refresh(host)
         if host.down:
             for job in list(host.jobs):
                 self._queue.node_failed(job)
-        if self._queue.needs:
-            for job in [job for job, index in self._queue.needs.items() if index == host.index]:
-                self._queue.settle(job)
+        if self._queue.required_host:
+            for job in [job for job, index in self._queue.required_host.items() if index == host.index]:
+                self._queue.recheck(job)
         self._queue.wake()
 
-    def xid(self, host: Host, code: int, gpu: int) -> None:
-        """The driver reports an XID now."""
-        self._xid(host, code, gpu, self._timeline.now)
+    def report_xid(self, host: Host, code: int, gpu: int) -> None:
+        """Report an XID of a GPU now."""
+        self._record_xid_of(host, code, gpu, self._timeline.now)
 
-    def _xid(self, host: Host, code: int, gpu: int, since: float) -> None:
+    def _record_xid_of(self, host: Host, code: int, gpu: int, since: float) -> None:
         gpu %= self._queue.site.gpus
         host.xids.pop(gpu, None)
         host.xids[gpu] = code
         self._note(host, code, gpu, int(since))
         if code == 79:
-            host.lost |= 1 << gpu
+            host.lost_gpus |= 1 << gpu
         severity = "info" if code in {13, 31, 43, 45} else "critical" if code in {79, 48, 95} else "warning"
         what = f"XID {code} on GPU {gpu} of {host.name}"
         alert = self._alerts.about(host, "GpuXid", severity, what, since, gpu=str(gpu), xid=str(code))
         if severity == "info":
-            # The rule behind it looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
-            self._timeline.at(since + 10 * MINUTE, self._alerts.drop, alert)
-        self._pool.touch(host)
+            # The alert rule looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
+            self._timeline.at(since + 10 * MINUTE, self._alerts.resolve, alert)
+        self._pool.mark_changed(host)
 
     def _note(self, host: Host, code: int, gpu: int, at: int) -> None:
         new = Xid(node=host.name, gpu=gpu, code=code, first_at=at, last_at=at, count=1, uuid=gpu_uuid(host.name, gpu))
@@ -217,63 +219,63 @@ class Faults:
         self.xids[new.key] = new
 
     def fail_jobs(self, host: Host, gpu: int | None = None) -> None:
-        """The jobs on this GPU, or on all of the node, fail."""
+        """Fail the jobs on this GPU, or on the whole node."""
         for job, held in list(host.jobs.items()):
             if gpu is None or held >> gpu & 1:
                 self._queue.end(job, "FAILED")
 
-    def mend(self, host: Host, trouble: NodeTrouble) -> None:
-        """Somebody repaired it: it reboots and comes back, unless an operator keeps it out for another reason."""
-        if host.trouble is not trouble:
+    def repair(self, host: Host, fault: NodeFault) -> None:
+        """Repair a node: it reboots and returns to service, unless an operator set another reason."""
+        if host.fault is not fault:
             return
         if host.jobs:
-            self._timeline.after(5 * MINUTE, self.mend, host, trouble)
+            self._timeline.after(5 * MINUTE, self.repair, host, fault)
             return
         now = int(self._timeline.now)
-        host.trouble, host.lost, host.invalid = None, 0, False
+        host.fault, host.lost_gpus, host.invalid = None, 0, False
         host.xids.clear()
         host.boot_at, host.slurmd_at = now - 240, now
         host.silent = False
-        if host.reason == trouble.reason and host.reason_by == trouble.by:
+        if host.reason == fault.reason and host.reason_by == fault.by:
             host.down = host.drain = False
             host.reason = host.reason_by = host.reason_at = None
-        self._alerts.clear(host)
+        self._alerts.resolve_for_host(host)
         self.refresh(host)
 
-    def booted(self, host: Host) -> None:
-        """It came up again: its drivers forgot what they had reported. What is really broken shows again."""
+    def on_boot(self, host: Host) -> None:
+        """Handle the boot of a node: reported XIDs are cleared; an unrepaired fault stays."""
         now = int(self._timeline.now)
         host.boot_at, host.slurmd_at = now - 45, now
-        host.silent = host.stray = False
+        host.silent = host.stray_process = False
         host.xids.clear()
-        if host.trouble is None:
-            host.lost = 0
-            self._alerts.clear(host)
+        if host.fault is None:
+            host.lost_gpus = 0
+            self._alerts.resolve_for_host(host)
 
-    def resumed(self, host: Host, was_down: bool) -> None:
-        """An operator put it back. slurmd registers soon; what is not mended shows again."""
-        self._alerts.clear(host, "NodeDrained")
+    def on_resume(self, host: Host, was_down: bool) -> None:
+        """Handle a resume: slurmd registers soon; an unrepaired fault is detected again."""
+        self._alerts.resolve_for_host(host, "NodeDrained")
         if was_down:
             host.silent = True
-            dead = host.trouble is not None and host.trouble.down
+            dead = host.fault is not None and host.fault.down
             self._timeline.after(GIVE_UP_S if dead else self._rng.uniform(*REGISTER_S), self._register, host)
-        elif host.trouble is not None:
+        elif host.fault is not None:
             self._timeline.after(GIVE_UP_S, self._check, host)
 
     def _register(self, host: Host) -> None:
         if host.down or not host.silent:
             return
-        if host.trouble is not None and host.trouble.down:
-            self._apply(host, host.trouble, self._timeline.now)
+        if host.fault is not None and host.fault.down:
+            self._take_out(host, host.fault, self._timeline.now)
             return
         host.silent = False
         host.slurmd_at = int(self._timeline.now)
-        self._alerts.clear(host)
+        self._alerts.resolve_for_host(host)
         self.refresh(host)
-        if host.trouble is not None:
+        if host.fault is not None:
             self._timeline.after(GIVE_UP_S, self._check, host)
 
     def _check(self, host: Host) -> None:
-        """The health check comes by."""
-        if host.trouble is not None and not host.drain and not host.down:
-            self._apply(host, host.trouble, self._timeline.now)
+        """Run the health check: an unrepaired fault takes the node out again."""
+        if host.fault is not None and not host.drain and not host.down:
+            self._take_out(host, host.fault, self._timeline.now)

@@ -1,4 +1,4 @@
-"""The named incidents: things that go wrong while somebody watches."""
+"""The named incidents of the demo: failures that start while the console runs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from . import INCIDENTS
-from .alerts import Alerts
-from .cooling_incident import Trip
+from .alerts import AlertStore
+from .cooling_incident import CoolingTrip
 from .faults import MINUTE, FaultKind, Faults
 from .plant.fabric import Links
 from .plant.nvlink import NO_ROUTE, NvLink
-from .plant.site_layout import HOUR, Host, NodeTrouble, indices_of
+from .plant.site_layout import HOUR, Host, NodeFault, indices_of
 from .plant.storage import Storage
 from .slurmctld.job_queue import SimQueue, SimRun
 from .timeline import Timeline
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0
-#: Nodes on which a storm rages at most: enough to fill any screen.
+#: Maximum number of nodes in an XID storm: enough to fill any screen.
 STORM_NODES = 64
 OFF_THE_BUS = FaultKind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
 
 
 class Incidents:
-    """Starts one incident and keeps it going."""
+    """Runs one incident."""
 
     def __init__(
-        self, rng: random.Random, queue: SimQueue, faults: Faults, alerts: Alerts, timeline: Timeline, nvlink: NvLink,
-        links: Links, storage: Storage,
+        self, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline,
+        nvlink: NvLink, links: Links, storage: Storage,
     ) -> None:  # fmt: skip
         self._rng = rng
         self._queue = queue
@@ -42,20 +42,20 @@ class Incidents:
         self._storage = storage
         self._hosts = queue.site.hosts
         self.slow = False
-        """True while the controller takes seconds to answer."""
+        """True while slurmctld takes seconds to answer."""
         self.failed_over = False
-        """True while the backup is in control."""
+        """True while the backup controller is in control."""
         self.hung: dict[str, int] = {}
-        """Jobs that ended and whose processes did not, to when that was."""
-        self._untold: float | None = None
-        """Since when slurmdbd hears nothing from the controller."""
-        self.hit: tuple[str, ...] = ()
-        """Names of the nodes in the incident."""
-        self.trip: Trip | None = None
-        """The cooling loop that tripped."""
+        """Jobs in COMPLETING whose processes do not end, to the time since when."""
+        self._dbd_lost_at: float | None = None
+        """Time since when slurmctld cannot reach slurmdbd."""
+        self.affected: tuple[str, ...] = ()
+        """Names of the nodes that the incident affects."""
+        self.cooling_trip: CoolingTrip | None = None
+        """The cooling incident, once it has started."""
 
     def plan(self, name: str) -> None:
-        """Let it begin in STARTS_S. Raises ValueError, naming the incidents there are, for one there is not."""
+        """Schedule the incident in STARTS_S seconds. Raises ValueError for an unknown name, with the known ones."""
         begins: dict[str, Callable[[], None]] = {
             "pdu": self._pdu,
             "xid-storm": self._xid_storm,
@@ -72,21 +72,21 @@ class Incidents:
         self._timeline.after(STARTS_S, begins[name])
 
     def _rack(self) -> list[Host]:
-        """The hosts of a rack in the middle of the room."""
+        """The nodes of a rack in the middle of the room."""
         racks = list(self._queue.site.racks.values())
         return [self._hosts[index] for index in racks[len(racks) // 2]]
 
-    def _on(self, hosts: list[Host]) -> list[Host]:
-        self.hit = tuple(host.name for host in hosts)
+    def _affect(self, hosts: list[Host]) -> list[Host]:
+        self.affected = tuple(host.name for host in hosts)
         return hosts
 
     # -- pdu ---------------------------------------------------------------------------------------------------------
 
     def _pdu(self) -> None:
-        """One of the two power units of a rack dies, and slurmctld notices node after node."""
+        """One of a rack's two PDUs loses its input, and slurmctld notices node after node."""
         rack = self._rack()
         pdu = rack[-1].pdu
-        hosts = self._on([host for host in rack if host.pdu == pdu])
+        hosts = self._affect([host for host in rack if host.pdu == pdu])
         alert = self._alerts.raise_(
             "PduPowerLost",
             "critical",
@@ -94,71 +94,71 @@ class Incidents:
             self._timeline.now,
             {"rack": rack[0].rack, "pdu": pdu},
         )
-        self._timeline.after(5 * HOUR, self._alerts.drop, alert)
+        self._timeline.after(5 * HOUR, self._alerts.resolve, alert)
         for host in hosts:
-            host.mute = True
-            self._queue.pool.touch(host)
+            host.exporter_down = True
+            self._queue.pool.mark_changed(host)
             self._timeline.after(self._rng.uniform(2, 20), self._lose_power, host)
 
     def _lose_power(self, host: Host) -> None:
-        host.trouble, host.mute = None, False
-        trouble = NodeTrouble(
-            "power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR
-        )
-        self._faults.hit(host, trouble)
+        host.fault, host.exporter_down = None, False
+        fault = NodeFault("power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR)
+        self._faults.set_fault(host, fault)
 
     # -- xid-storm ---------------------------------------------------------------------------------------------------
 
     def _xid_storm(self) -> None:
-        """A user's code faults on all its nodes, over and over; between the noise one GPU is truly lost."""
+        """A user's job causes XIDs on all its nodes, again and again; one GPU among them is truly lost."""
         runs = self._queue.runs
         if not runs:
             return
-        # The job with the most nodes, and of these the lowest id: a choice that must repeat takes no order by chance.
+        # The largest job, the lowest id among equals: the choice must be reproducible.
         largest = min(runs, key=lambda job: (-len(runs[job].hosts), job))
         user, indices = self._queue.jobs[largest].user, set(runs[largest].hosts)
         if len(indices) < 4:
             indices.update(*(run.hosts for job, run in runs.items() if self._queue.jobs[job].user == user))
-        hosts = self._on([self._hosts[index] for index in sorted(indices)[:STORM_NODES]])
+        hosts = self._affect([self._hosts[index] for index in sorted(indices)[:STORM_NODES]])
         for round_ in range(12):
             for host in hosts:
                 at = round_ * 15 + self._rng.uniform(0, 15)
-                self._timeline.after(at, self._noise, host, user, self._rng.choice((31, 31, 31, 43, 43, 94)))
-        self._timeline.after(170, self._faults.strike, self._rng.choice(hosts), OFF_THE_BUS)
+                self._timeline.after(at, self._user_xid, host, user, self._rng.choice((31, 31, 31, 43, 43, 94)))
+        self._timeline.after(170, self._faults.inject, self._rng.choice(hosts), OFF_THE_BUS)
 
-    def _noise(self, host: Host, user: str, code: int) -> None:
-        """One XID on a GPU that the user's job holds."""
+    def _user_xid(self, host: Host, user: str, code: int) -> None:
+        """Report one XID on a GPU that the user's job holds."""
         held = 0
         for job, gpus in host.jobs.items():
             held |= gpus if self._queue.jobs[job].user == user else 0
         if held:
-            self._faults.xid(host, code, self._rng.choice(indices_of(held)))
+            self._faults.report_xid(host, code, self._rng.choice(indices_of(held)))
 
     # -- lemon -------------------------------------------------------------------------------------------------------
 
     def _lemon(self) -> None:
-        """One node that everybody trusts too often."""
+        """One node fails again and again, and returns to service each time."""
         well = [host for host in self._hosts if host.usable and host.jobs] or self._hosts
-        host = self._on([well[len(well) // 2]])[0]
+        host = self._affect([well[len(well) // 2]])[0]
         self._fail_again(host)
 
     def _fail_again(self, host: Host) -> None:
-        """Every few minutes: an error, a drain, a reboot, and back among the good ones."""
+        """Every few minutes: an error, a drain, a reboot, and back in service."""
         rng = self._rng
         self._timeline.after(rng.uniform(150, 240), self._fail_again, host)
-        if host.trouble is not None or not host.usable:
+        if host.fault is not None or not host.usable:
             return
         gpu = 5 % self._queue.site.gpus
         code = rng.choice((119, 94, 63, 119))
-        self._faults.xid(host, code, gpu)
+        self._faults.report_xid(host, code, gpu)
         self._faults.fail_jobs(host)
-        mends = self._timeline.now + rng.uniform(60, 100)
-        self._faults.hit(host, NodeTrouble("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, mends))
+        repaired_at = self._timeline.now + rng.uniform(60, 100)
+        self._faults.set_fault(
+            host, NodeFault("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, repaired_at)
+        )
 
     # -- controller-slow -----------------------------------------------------------------------------------------------
 
     def _controller_slow(self) -> None:
-        """Somebody's loop around squeue; the readings tell."""
+        """A user polls squeue in a loop: slurmctld takes seconds to answer."""
         self.slow = True
         self._alerts.raise_(
             "SlurmctldSlow",
@@ -171,10 +171,12 @@ class Incidents:
     # -- controller ----------------------------------------------------------------------------------------------------
 
     def _controller_fails_over(self) -> None:
-        """The host of the primary dies, the backup takes over and does not reach slurmdbd: what it has to tell piles
-        up. A job ends meanwhile, and on one node its processes do not die."""
+        """The primary controller's host dies. The backup takes over, cannot reach slurmdbd, and queues its messages.
+
+        Meanwhile a job ends, and on one node its processes do not.
+        """
         now = self._timeline.now
-        self.failed_over, self._untold = True, now
+        self.failed_over, self._dbd_lost_at = True, now
         alert = self._alerts.raise_(
             "SlurmctldFailover",
             "critical",
@@ -182,36 +184,36 @@ class Incidents:
             now,
             {"service": "slurmctld"},
         )
-        mends = self._rng.uniform(40, 70) * MINUTE
-        self._timeline.after(mends, self._controller_back)
-        self._timeline.after(mends, self._alerts.drop, alert)
+        repaired_at = self._rng.uniform(40, 70) * MINUTE
+        self._timeline.after(repaired_at, self._controller_back)
+        self._timeline.after(repaired_at, self._alerts.resolve, alert)
         runs = self._queue.runs
         if runs:
             job = min(runs, key=lambda job: (len(runs[job].hosts), job))
-            self._on([self._hosts[index] for index in runs[job].hosts])
-            # Its own end finds another run there, and leaves it alone.
+            self._affect([self._hosts[index] for index in runs[job].hosts])
+            # The token is no longer that of the run, so the scheduled end does nothing.
             runs[job] = SimRun(runs[job].hosts, runs[job].limit_at, -1)
             self._queue.jobs[job] = replace(self._queue.jobs[job], state="COMPLETING")
             self.hung[job] = int(now)
-            self._timeline.after(3 * HOUR, self._dies, job)
+            self._timeline.after(3 * HOUR, self._end_hung_job, job)
 
-    def _dies(self, job: str) -> None:
+    def _end_hung_job(self, job: str) -> None:
         run = self._queue.runs.get(job)
         if run is not None and run.token == -1:
             self._queue.end(job, "FAILED")
 
     def _controller_back(self) -> None:
-        self.failed_over, self._untold = False, None
+        self.failed_over, self._dbd_lost_at = False, None
 
-    def backlog(self) -> int:
-        """Messages that wait for slurmdbd."""
-        return 0 if self._untold is None else int(40 * (self._timeline.now - self._untold))
+    def dbd_backlog(self) -> int:
+        """Messages queued for slurmdbd."""
+        return 0 if self._dbd_lost_at is None else int(40 * (self._timeline.now - self._dbd_lost_at))
 
     # -- fabric --------------------------------------------------------------------------------------------------------
 
     def _fabric(self) -> None:
         """A leaf switch loses its links one by one: jobs across it fail, the health check drains node after node."""
-        hosts = self._on(self._rack())
+        hosts = self._affect(self._rack())
         alert = self._alerts.raise_(
             "IbSwitchUnhealthy",
             "critical",
@@ -219,34 +221,34 @@ class Incidents:
             self._timeline.now,
             {"rack": hosts[0].rack, "switch": hosts[0].switch},
         )
-        self._timeline.after(5 * HOUR, self._alerts.drop, alert)
+        self._timeline.after(5 * HOUR, self._alerts.resolve, alert)
         for host in hosts:
             self._timeline.after(self._rng.uniform(5, 75), self._lose_link, host)
-        self._timeline.after(5 * HOUR, self._links.mend, hosts)
+        self._timeline.after(5 * HOUR, self._links.repair, hosts)
 
     def _lose_link(self, host: Host) -> None:
         gpu = self._rng.randrange(self._queue.site.gpus)
         if self._rng.random() < 0.5:
-            self._faults.xid(host, 74, gpu)
+            self._faults.report_xid(host, 74, gpu)
         for job in [job for job in host.jobs if len(self._queue.runs[job].hosts) > 1]:
             self._queue.end(job, "FAILED")
-        mends = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
-        trouble = NodeTrouble("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, mends)
-        self._timeline.after(self._rng.uniform(3, 20), self._faults.hit, host, trouble)
-        # Its other links waver: they go down and come back, some of them at half their speed.
+        repaired_at = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
+        fault = NodeFault("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, repaired_at)
+        self._timeline.after(self._rng.uniform(3, 20), self._faults.set_fault, host, fault)
+        # Its other links flap, and some come back at half their speed.
         others = [f"mlx5_{n}" for n in range(self._queue.site.gpus) if n != gpu]
-        for place, device in enumerate(others):
-            for beat in range(2 + place % 2):
-                self._timeline.after(2.0 + place + 9 * beat, self._links.flap, host, device)
+        for position, device in enumerate(others):
+            for beat in range(2 + position % 2):
+                self._timeline.after(2.0 + position + 9 * beat, self._links.flap, host, device)
         if host.index % 2 and others:
             self._timeline.after(40, self._links.slow, host, others[-1])
 
     # -- storage -------------------------------------------------------------------------------------------------------
 
     def _storage_hangs(self) -> None:
-        """Two targets of the Lustre file system are gone, and it hangs on the nodes of a rack: their jobs stand still,
-        and where one is to end its processes cannot die."""
-        hosts = self._on(self._rack())
+        """Two OSTs of the Lustre file system are lost, and it hangs on the nodes of a rack: jobs stall, processes
+        cannot be killed."""
+        hosts = self._affect(self._rack())
         alert = self._alerts.raise_(
             "LustreTargetLost",
             "critical",
@@ -255,14 +257,14 @@ class Incidents:
             {"filesystem": "fs1"},
         )
         self._storage.hang(hosts, lost=2)
-        mends = self._rng.uniform(30, 60) * MINUTE
-        self._timeline.after(mends, self._storage.mend)
-        self._timeline.after(mends, self._alerts.drop, alert)
+        repaired_at = self._rng.uniform(30, 60) * MINUTE
+        self._timeline.after(repaired_at, self._storage.repair)
+        self._timeline.after(repaired_at, self._alerts.resolve, alert)
         for host in hosts[::4]:
-            trouble = NodeTrouble(
-                "storage", "Kill task failed", "slurm", False, self._timeline.now + mends + 10 * MINUTE
+            fault = NodeFault(
+                "storage", "Kill task failed", "slurm", False, self._timeline.now + repaired_at + 10 * MINUTE
             )
-            self._timeline.after(self._rng.uniform(40, 160), self._faults.hit, host, trouble)
+            self._timeline.after(self._rng.uniform(40, 160), self._faults.set_fault, host, fault)
 
     # -- cooling -------------------------------------------------------------------------------------------------------
 
@@ -270,17 +272,17 @@ class Incidents:
         """A CDU in the middle of the room trips."""
         loops = list(self._queue.site.loops.values())
         loop = loops[len(loops) // 2]
-        self.trip = Trip(loop, self._rng, self._queue, self._faults, self._alerts, self._timeline)
-        self._on(self.trip.hosts)
-        self.trip.begin()
+        self.cooling_trip = CoolingTrip(loop, self._rng, self._queue, self._faults, self._alerts, self._timeline)
+        self._affect(self.cooling_trip.hosts)
+        self.cooling_trip.begin()
 
     # -- nvlink --------------------------------------------------------------------------------------------------------
 
     def _nvlink_splits(self) -> None:
-        """An NVLink switch tray restarts: the last trays of the rack come up in a clique of their own, one has no route
-        at all, and jobs over the domain fail. Slurm notices nothing of it but the tray that a robot drains."""
+        """An NVLink switch tray restarts: the last four trays of the rack form a clique of their own, one has no
+        route, and jobs across the domain fail. Slurm only sees the one tray that the health check drains."""
         hosts = self._rack()
-        apart = self._on(hosts[-4:])
+        apart = self._affect(hosts[-4:])
         alert = self._alerts.raise_(
             "NvLinkSwitchRestarted",
             "critical",
@@ -288,12 +290,12 @@ class Incidents:
             self._timeline.now,
             {"rack": hosts[0].rack},
         )
-        self._timeline.after(5 * HOUR, self._alerts.drop, alert)
-        self._timeline.after(5 * HOUR, self._nvlink.mend, hosts[0].rack)
+        self._timeline.after(5 * HOUR, self._alerts.resolve, alert)
+        self._timeline.after(5 * HOUR, self._nvlink.repair, hosts[0].rack)
         lost = {job for host in apart for job in host.jobs if len(self._queue.runs[job].hosts) > 1}
         for job in sorted(lost):
             self._queue.end(job, "FAILED")
         self._nvlink.split(apart)
-        self._nvlink.sicken(apart[0], NO_ROUTE, "unavailable")
-        trouble = NodeTrouble("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
-        self._timeline.after(self._rng.uniform(20, 40), self._faults.hit, apart[-1], trouble)
+        self._nvlink.degrade(apart[0], NO_ROUTE, "unavailable")
+        fault = NodeFault("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
+        self._timeline.after(self._rng.uniform(20, 40), self._faults.set_fault, apart[-1], fault)

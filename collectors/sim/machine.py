@@ -1,4 +1,4 @@
-"""The simulated machine: what slurmctld, Prometheus and Alertmanager would say of it, and what they would do."""
+"""The simulated cluster: what slurmctld, Prometheus and Alertmanager would report, and how they react to changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from collectors.matchers import one_of
 from collectors.model import (
     Alert,
     Change,
+    Completing,
+    Control,
+    Controller,
     Diag,
     Domain,
     Gpu,
@@ -34,37 +37,41 @@ from collectors.model import (
 )
 
 from . import SimSettings
-from .alerts import Alerts
+from .alerts import AlertStore
 from .faults import Faults
 from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks
 from .plant.fabric import Links
 from .plant.gpu_telemetry import GpuLoads
-from .plant.power import Meters
+from .plant.power import PowerMeters
 from .plant.sensor_history import SensorHistory
 from .plant.sensors import Sensors
-from .plant.site_layout import DAY, HOUR, Host, NodeTrouble, answers, build_site, fold_bits, node_row
+from .plant.site_layout import DAY, HOUR, Host, NodeFault, answers, build_site, fold_bits, node_row
 from .plant.storage import Storage
 from .slurmctld.arrivals import Arrivals
-from .slurmctld.gpu_pool import Pool
+from .slurmctld.gpu_pool import GpuPool
 from .slurmctld.job_queue import SimQueue
 from .slurmctld.operator_requests import OperatorRequests
 from .slurmctld.reboots import Reboots
 from .slurmctld.reservation_calendar import Calendar
-from .slurmctld.reservation_plan import reserve
+from .slurmctld.reservations import create_initial
 from .slurmctld.scheduler import Scheduler
 from .slurmctld.workload import USERS, Workload
 from .timeline import Timeline
 
-#: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
+#: RPCs of an average user per hour.
 CALLS_PER_HOUR = 40
+#: Hosts of the two controllers; slurmdbd runs on the second.
+PRIMARY, BACKUP = "ctl1", "ctl2"
+#: Slurm's UnkillableStepTimeout.
+UNKILLABLE_S = 180
 
 
 class Machine:
-    """One simulated machine. It moves only in `advance` and `apply`; a lock serialises callers, as daemons do.
+    """One simulated cluster. Time only moves in `advance` and in changes; a lock serialises callers.
 
-    Raises ValueError for settings that make no machine, or an incident that there is not.
+    Raises ValueError for settings that make no cluster, or for an unknown incident.
     """
 
     def __init__(
@@ -83,30 +90,31 @@ class Machine:
         self._lock = threading.RLock()
         timeline = self.timeline = Timeline(self._start)
         site = self.site = build_site(settings, self._start)
-        pool = self.pool = Pool(site)
+        pool = self.pool = GpuPool(site)
         self.calendar = Calendar()
         total = settings.nodes * site.gpus
-        self.queue = SimQueue(site, pool, timeline, self.calendar, cap=max(total // 8, 16 * site.gpus))
+        self.queue = SimQueue(site, pool, timeline, self.calendar, gpu_cap=max(total // 8, 16 * site.gpus))
         workload = Workload(self._random("work"), site, self._start, settings.hostile)
-        self.queue.length = workload.length
+        self.queue.run_time = workload.run_time
         self.scheduler = Scheduler(self.queue)
-        self.alert_book = Alerts(cluster)
-        self.faults = Faults(self._random("faults"), self.queue, self.alert_book, timeline)
+        self.alert_store = AlertStore(cluster)
+        self.faults = Faults(self._random("faults"), self.queue, self.alert_store, timeline)
         self.faults.hostile = settings.hostile
         self.nvlink = nvlink.NvLink(site, settings.nvl72)
         self.checks = Checks(site)
         self.links = Links(self._random("links"), site, timeline)
         self.storage = Storage(self._random("storage"), site, timeline)
         self.incidents = Incidents(
-            self._random("incident"), self.queue, self.faults, self.alert_book, timeline, self.nvlink, self.links,
+            self._random("incident"), self.queue, self.faults, self.alert_store, timeline, self.nvlink, self.links,
             self.storage,
         )  # fmt: skip
         self.telemetry = GpuLoads(pool)
-        self.past = SensorHistory(self.queue, self.faults.xids)
-        self.sensors = Sensors(self.queue, self.past)
-        self.meters = Meters(self.queue, self.telemetry, self.past)
+        self.sensor_history = SensorHistory(self.queue, self.faults.xids)
+        self.accounting = self.sensor_history.accounting
+        self.sensors = Sensors(self.queue, self.sensor_history)
+        self.meters = PowerMeters(self.queue, self.telemetry, self.sensor_history)
         reboots = Reboots(self._random("reboots"), self.faults, timeline)
-        self.desk = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
+        self.requests = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
         if settings.incident is not None:
@@ -114,45 +122,47 @@ class Machine:
         self._settle(settings.jobs)
 
     def _random(self, what: str) -> random.Random:
-        """A stream of its own for each part, so that an operator's act does not change what breaks next."""
+        """A random source for each part, so that an operator's action does not change what breaks next."""
         return random.Random(f"{self.settings.seed}/{what}")
 
     def _settle(self, jobs: int | None) -> None:
-        """Bring it into the state of a machine that has run for weeks."""
+        """Create the state of a cluster that has run for weeks."""
         rng = self._random("settle")
-        self.faults.age()
-        reserve(self.queue, self.faults)
+        self.faults.seed()
+        create_initial(self.queue, self.faults)
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
-        self.storage.settle()
+        self.storage.seed()
         self.faults.begin()
         arrivals.begin()
         self.scheduler.begin()
 
     def _oddities(self, rng: random.Random) -> None:
-        """What a console should find by itself: facts that disagree, a GPU error nobody acted on, a silent exporter."""
+        """Anomalies for the console to find: inconsistent facts, an ignored GPU error, a silent exporter."""
         well = [host for host in self.site.hosts if host.usable]
         if len(well) < 48:
             return
         silent, stray, ignored, hot = rng.sample(well, 4)
         now = self.timeline.now
-        silent.mute = True
-        hot.heat = 21 - hot.index * 29 % 9
-        self.past.look(silent, since=now - 2 * HOUR)
-        stray.stray = True
-        self.faults.xid(ignored, 48, rng.randrange(self.site.gpus))
-        key = self.alert_book.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
+        silent.exporter_down = True
+        hot.extra_heat_c = 21 - hot.index * 29 % 9
+        self.sensor_history.update_node(silent, since=now - 2 * HOUR)
+        stray.stray_process = True
+        self.faults.report_xid(ignored, 48, rng.randrange(self.site.gpus))
+        key = self.alert_store.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
         quiet = one_of("alertname", ["NodeFanSlow"]), one_of("node", [hot.name])
         what = "fan tray 3 is ordered"
-        self.alert_book.silence(NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now)
-        self.alert_book.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
-        # Running jobs on nodes that are drained: draining, until the last of them ends.
+        self.alert_store.silence(
+            NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now
+        )
+        self.alert_store.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
+        # Jobs run on some drained nodes: these are draining until the last job ends.
         busy = [host for host in well if host.jobs and host not in (silent, stray, ignored, hot)]
         for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
             reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
             ago = rng.uniform(0.1, 5) * HOUR
-            self.faults.hit(host, NodeTrouble("old", reason, by, False, now + 6 * HOUR), since=now - ago)
+            self.faults.set_fault(host, NodeFault("old", reason, by, False, now + 6 * HOUR), since=now - ago)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -161,20 +171,20 @@ class Machine:
         """Simulated time as of the last `advance`, seconds since the epoch."""
         return self.timeline.now
 
-    def still(self) -> AbstractContextManager[Any]:
-        """Within it nothing moves: for who reads more than one thing."""
+    def locked(self) -> AbstractContextManager[Any]:
+        """A context in which nothing changes, for callers that read more than one thing."""
         return self._lock
 
     def advance(self) -> None:
-        """Let happen all that is due by the clock's time."""
+        """Run all events that are due by the clock's time."""
         with self._lock:
             elapsed = self._clock.mono() - self._mono
             self.timeline.run_until(self._start + self.settings.speed * elapsed)
 
-    # -- what Slurm says -----------------------------------------------------------------------------------------------
+    # -- Slurm's answers -----------------------------------------------------------------------------------------------
 
     def nodes(self) -> dict[str, Node]:
-        """All nodes, in order. A node that looks as before is the same object as before."""
+        """All nodes, in order. An unchanged node is the same object as before."""
         with self._lock:
             rows, stale = self._rows, self.pool.stale_rows
             for index in sorted(stale):
@@ -186,13 +196,13 @@ class Machine:
             return dict(rows)
 
     def jobs(self) -> dict[str, Job]:
-        """All jobs that run or wait. A job that looks as before is the same object as before."""
+        """All running and pending jobs. An unchanged job is the same object as before."""
         with self._lock:
             return dict(self.queue.jobs)
 
     def partitions(self) -> dict[str, Partition]:
         """All partitions."""
-        return {name: section.row for name, section in self.site.sections.items()}
+        return {name: section.row for name, section in self.site.partitions.items()}
 
     def reservations(self) -> dict[str, Reservation]:
         """All reservations that have not ended."""
@@ -200,7 +210,7 @@ class Machine:
             return self.calendar.rows()
 
     def diag(self) -> Diag:
-        """What sdiag would say: cycles that grow with the queue, calls that grow with time."""
+        """What sdiag would print: cycle times grow with the queue, RPC counts with time."""
         with self._lock:
             running, total = len(self.queue.runs), len(self.queue.jobs)
             slow = self.incidents.slow
@@ -214,7 +224,7 @@ class Machine:
             return Diag(
                 server_threads=256 if slow else 2 + wobble % 9,
                 agent_queue=1840 + wobble if slow else wobble % 4,
-                dbd_queue=12 + wobble if slow else self.incidents.backlog(),
+                dbd_queue=12 + wobble if slow else self.incidents.dbd_backlog(),
                 main_cycle_last_us=(2_900_000 if slow else 900 + 6 * total // 10) + wobble * 40,
                 main_cycle_mean_us=1_400_000 if slow else 1000 + 6 * total // 10,
                 backfill_cycle_last_us=(21_000_000 if slow else 30_000 + 25 * total) + wobble * 900,
@@ -226,17 +236,37 @@ class Machine:
                 user_time_us={user: count * cost for user, count in calls.items()},
             )
 
+    def control(self) -> Control:
+        """The state of the controllers and slurmdbd, and the jobs that do not end."""
+        with self._lock:
+            return Control(
+                controllers=(
+                    Controller(host=PRIMARY, role="primary", up=not self.incidents.failed_over),
+                    Controller(host=BACKUP, role="backup", up=True),
+                ),
+                dbd=BACKUP,
+                dbd_up=True,
+                completing=tuple(
+                    Completing(job=job, user=row.user, nodes=row.nodes, since=since)
+                    for job, since in self.incidents.hung.items()
+                    if (row := self.queue.jobs.get(job)) is not None and row.state == "COMPLETING"
+                ),
+                runaway=(),
+                runaway_at=int(self.now) - int(self.now) % 900,
+                unkillable_s=UNKILLABLE_S,
+            )
+
     def job_detail(self, job_id: str) -> JobDetail | None:
-        """What `scontrol show job` would add, None for a job that is not alive."""
+        """What `scontrol show job` would add; None for a job that has ended."""
         with self._lock:
             job = self.queue.jobs.get(job_id)
             if job is None:
                 return None
             run = self.queue.runs.get(job_id)
             hosts = [self.site.hosts[index] for index in run.hosts] if run is not None else []
-            batch = job_id not in self.queue.unbatched
+            batch = job_id not in self.queue.interactive
             parent = self.queue.parents.get(job_id)
-            need, bound = self.queue.needs.get(job_id), self.queue.bound.get(job_id)
+            need, bound = self.queue.required_host.get(job_id), self.queue.reservation_of.get(job_id)
             asked = {
                 "tres_req_str": f"cpu={job.cpus},node={job.node_count},gres/gpu={job.gpus}",
                 "required_nodes": self.site.hosts[need].name if need is not None else "",
@@ -247,7 +277,7 @@ class Machine:
                 id=job_id,
                 gpu_indices={host.name: fold_bits(host.jobs[job_id]) for host in hosts},
                 batch=batch,
-                requeueable=batch and job_id not in self.queue.unrequeueable,
+                requeueable=batch and job_id not in self.queue.not_requeueable,
                 dependency=f"afterok:{parent}(unfulfilled)" if parent in self.queue.jobs else None,
                 working_dir=home,
                 command=f"{home}/{job.name}.sbatch" if batch else None,
@@ -257,45 +287,45 @@ class Machine:
             )
 
     def domains(self) -> dict[str, Domain]:
-        """The blocks of Slurm's topology; none on a machine without NVLink between its nodes."""
+        """The blocks of Slurm's topology; empty without NVLink between nodes."""
         return self.nvlink.domains()
 
-    # -- what the monitoring says --------------------------------------------------------------------------------------
+    # -- telemetry and alerts --------------------------------------------------------------------------------------
 
     def loads(self) -> dict[str, Load]:
-        """The newest sample of each node that has one: a node that is down has none, which is not zero."""
+        """The newest sample of each node. A node that is down has none, which is not zero."""
         with self._lock:
             return self.telemetry.loads(self.now)
 
     def trays(self) -> dict[str, Tray]:
-        """The NVLink fabric, node by node; none on a machine that has none between its nodes."""
+        """The state of the NVLink fabric by node; empty without NVLink between nodes."""
         with self._lock:
             return self.nvlink.trays()
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
-        """Every GPU of a node; none for one that is unknown or does not answer."""
+        """Every GPU of a node; empty for a node that is unknown or does not answer."""
         with self._lock:
             index = self.site.by_name.get(node)
             return () if index is None else self.sensors.gpus(self.site.hosts[index])
 
     def history(self, node: str, seconds: int) -> tuple[Series, ...]:
-        """Charts of a node over the last so many seconds; none for one that is unknown."""
+        """Charts of a node over the last `seconds`; empty for an unknown node."""
         with self._lock:
             index = self.site.by_name.get(node)
-            return () if index is None else self.past.history(self.site.hosts[index], seconds)
+            return () if index is None else self.sensor_history.history(self.site.hosts[index], seconds)
 
     def site_history(self, seconds: int) -> tuple[Series, ...]:
-        """Charts of the site over the last so many seconds: power and utilisation."""
+        """Charts of the site over the last `seconds`: power and utilisation."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.history(seconds)
 
     def energy(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        """Joules that the GPUs of these nodes have used since `since`; None if none of them answers."""
         with self._lock:
             hosts = [self.host(name) for name in nodes if name in self.site.by_name]
             used = [
-                self.past.energy(host, g, int(self.now)) - self.past.energy(host, g, since)
+                self.sensor_history.energy(host, g, int(self.now)) - self.sensor_history.energy(host, g, since)
                 for host in hosts
                 if answers(host)
                 for g in range(self.site.gpus)
@@ -303,7 +333,7 @@ class Machine:
             return sum(used) if used else None
 
     def xids(self) -> dict[str, Xid]:
-        """The XIDs of the last day, and older ones that are still the last of their GPU since it booted."""
+        """The XIDs of the last day, and older ones that are still the last of their GPU since boot."""
         with self._lock:
             rows, hosts, by_name = self.faults.xids, self.site.hosts, self.site.by_name
             for key, row in list(rows.items()):
@@ -313,19 +343,19 @@ class Machine:
             return dict(rows)
 
     def power(self) -> Power:
-        """What the power units measure."""
+        """What the PDUs measure."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.read()
 
     def pdus(self) -> dict[tuple[str, str], float]:
-        """Rack and power unit to watts; 0 for a dead one."""
+        """Watts by rack and PDU; 0 for a dead PDU."""
         with self._lock:
             self.telemetry.loads(self.now)
             return self.meters.pdus()
 
     def node_power(self, node: str) -> float | None:
-        """What the BMC of a node measures, None for a node that is unknown or does not answer."""
+        """Watts that the BMC of a node measures; None for a node that is unknown or does not answer."""
         with self._lock:
             index = self.site.by_name.get(node)
             host = None if index is None else self.site.hosts[index]
@@ -334,47 +364,47 @@ class Machine:
     def alerts(self) -> dict[str, Alert]:
         """All alerts by fingerprint."""
         with self._lock:
-            return self.alert_book.standing(self.now)
+            return self.alert_store.current(self.now)
 
     def silences(self) -> dict[str, Silence]:
-        """All silences that stand, by id."""
+        """All active silences by id."""
         with self._lock:
-            return self.alert_book.silences(self.now)
+            return self.alert_store.silences(self.now)
 
-    # -- what can be done to it ----------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> Sequence[Sent]:
-        """Do as slurmctld would."""
+        """Apply a change as slurmctld would."""
         with self._lock:
             self.advance()
-            return self.desk.apply(change)
+            return self.requests.apply(change)
 
     def silence(self, new: NewSilence) -> str:
-        """Do as Alertmanager would: keep what it meets quiet from now on. Returns its id."""
+        """Create a silence as Alertmanager would. Returns its id."""
         with self._lock:
             self.advance()
-            return self.alert_book.silence(new, self.now)
+            return self.alert_store.silence(new, self.now)
 
-    def lift(self, silence: str) -> bool:
-        """Do as Alertmanager would: end a silence; False where it is over or unknown."""
+    def expire_silence(self, silence: str) -> bool:
+        """Expire a silence as Alertmanager would. False if it is expired or unknown."""
         with self._lock:
             self.advance()
-            return self.alert_book.lift(silence, self.now)
+            return self.alert_store.expire_silence(silence, self.now)
 
     def break_node(self, name: str, reason: str = "Not responding", down: bool = True) -> None:
         """For tests: break a node now, for a day. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            host.trouble = None
+            host.fault = None
             by = "slurm" if down else "root"
-            self.faults.hit(host, NodeTrouble("scripted", reason, by, down, self.now + DAY), since=self.now)
+            self.faults.set_fault(host, NodeFault("scripted", reason, by, down, self.now + DAY), since=self.now)
 
-    def mend_node(self, name: str) -> None:
-        """For tests: whatever is wrong with the node is repaired now. Raises KeyError for an unknown name."""
+    def repair_node(self, name: str) -> None:
+        """For tests: repair a node now. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            if host.trouble is not None:
-                self.faults.mend(host, host.trouble)
+            if host.fault is not None:
+                self.faults.repair(host, host.fault)
 
     def host(self, name: str) -> Host:
         """For tests: the node as the simulation holds it. Raises KeyError for an unknown name."""

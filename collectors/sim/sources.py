@@ -1,9 +1,10 @@
-"""Opens the simulated machine as sources: the same names, kinds and manners as the real ones."""
+"""Opens the sources of the simulated cluster: the same names, kinds and behaviour as the real ones."""
 
 from __future__ import annotations
 
 import getpass
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,10 +18,14 @@ from collectors.model import (
     Facts,
     Gpu,
     Job,
+    JobAccount,
     JobDetail,
+    LogTail,
     Matcher,
     Node,
+    NodeEvent,
     Partition,
+    PastJob,
     Reservation,
     Rights,
     Series,
@@ -36,17 +41,17 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 Now = Callable[[], "Machine"]
-"""The machine as it is now. It is imported and built by the first that reads it (0.5 s at 12,000 nodes), in that one's
-thread."""
+"""Returns the cluster, advanced to the current time. The first caller imports and builds it, in its own thread (0.5
+s at 12,000 nodes)."""
 
 _machines: dict[tuple[str, SimSettings], tuple[Machine, Clock | None]] = {}
 _opening = threading.Lock()
 
 
 def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Machine:
-    """The machine of this cluster, started when there is none: sources, transport and writer find the same one.
+    """The cluster of this name, started if need be: sources, transport and writer share one instance.
 
-    Another `clock` than it was started with starts another machine. Raises ValueError for an unknown incident.
+    A `clock` other than the one it was started with starts a new one. Raises ValueError for an unknown incident.
     """
     with _opening:
         known = _machines.get((cluster, settings))
@@ -66,7 +71,7 @@ def _now(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Mac
 
 
 def forget(cluster: str) -> None:
-    """Switch the machines of this cluster off: the next one that asks starts anew."""
+    """Drop the instances of this cluster: the next caller starts a new one."""
     with _opening:
         for key in [key for key in _machines if key[0] == cluster]:
             del _machines[key]
@@ -79,18 +84,18 @@ def _login() -> str:
         return "root"
 
 
-class Patience:
-    """Waits in place of a slow controller. Ends at once when its source is closed."""
+class SlowController:
+    """Simulates the response time of a slow slurmctld. The wait ends at once when the source is closed."""
 
     def __init__(self, seed: int, name: str) -> None:
-        # A source of its own: how long people wait must not change what happens on the machine.
+        # A separate random source: response times must not change what happens on the cluster.
         self._rng = random.Random(f"{seed}/{name}")
         self._closed = threading.Event()
         self.wait: Callable[[float], object] = self._closed.wait
-        """Takes real seconds; tests put something else here."""
+        """Waits real seconds; tests replace it."""
 
-    def spend(self, machine: Machine, what: str) -> None:
-        """Wait as long as `what` takes. Raises SourceFault("timeout") when it does not answer in time."""
+    def wait_for(self, machine: Machine, what: str) -> None:
+        """Wait as long as the command `what` takes. Raises SourceFault("timeout") if it does not answer in time."""
         if not machine.incidents.slow:
             return
         late = self._rng.random() < 0.2
@@ -99,16 +104,16 @@ class Patience:
             raise SourceFault("timeout", f"{what} did not answer within 6 s", "the controller is busy: see sdiag")
 
     def close(self) -> None:
-        """Wait no longer."""
+        """End the wait."""
         self._closed.set()
 
 
-#: Milliseconds by which one more row makes the interval longer: a machine of 256 is lively, one of 12,000 spared.
+#: Milliseconds by which each row lengthens the polling interval: short at 256 nodes, longer at 12,000.
 _ROW_MS = {"slurm.nodes": 2.5, "slurm.jobs": 1.5, "prom.loads": 1.25}
 
 
 class SimSource:
-    """One kind of facts of a simulated machine."""
+    """One source of a simulated cluster: one kind of facts."""
 
     def __init__(
         self, now: Now, seed: int, name: str, floor_s: float, read: Callable[[Machine], Facts], command: str | None
@@ -119,35 +124,29 @@ class SimSource:
         self._now = now
         self._read = read
         self._command = command
-        self.patience = Patience(seed, name)
+        self.delay = SlowController(seed, name)
 
     def collect(self) -> Facts:
-        """Let the machine come up to now and say what it sees."""
+        """Advance the cluster to the current time and read it."""
         machine = self._now()
         if self._command is not None:
-            self.patience.spend(machine, self._command)
+            self.delay.wait_for(machine, self._command)
         return self._read(machine)
 
     def close(self) -> None:
-        """End a reading that waits."""
-        self.patience.close()
+        """End a reading that is waiting."""
+        self.delay.close()
 
 
 def _fabric(machine: Machine) -> Facts:
-    with machine.still():
-        unwell = machine.links.unwell()
-        return Facts(ports=unwell, fabric=machine.links.fabric(unwell))
+    with machine.locked():
+        unhealthy = machine.links.unhealthy()
+        return Facts(ports=unhealthy, fabric=machine.links.fabric(unhealthy))
 
 
 def _storage(machine: Machine) -> Facts:
-    with machine.still():
+    with machine.locked():
         return Facts(storage=machine.storage.rows())
-
-
-def _control(machine: Machine) -> Facts:
-    from .slurmctld.daemon_states import control
-
-    return Facts(control=control(machine))
 
 
 def _cooling(machine: Machine) -> Facts:
@@ -157,12 +156,12 @@ def _cooling(machine: Machine) -> Facts:
 
 
 def _checkups(machine: Machine) -> Facts:
-    with machine.still():
+    with machine.locked():
         return Facts(checkups=machine.checks.rows(machine.now))
 
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
-    """The sources of a simulated machine."""
+    """The sources of a simulated cluster."""
     rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the embedded machine")
     kinds: tuple[tuple[str, float, Callable[[Machine], Facts], str | None], ...] = (
         ("slurm.nodes", 3.0, lambda at: Facts(nodes=at.nodes(), cluster=cluster), "scontrol show node"),
@@ -170,7 +169,7 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
         ("slurm.partitions", 30.0, lambda at: Facts(partitions=at.partitions()), "scontrol show partition"),
         ("slurm.reservations", 30.0, lambda at: Facts(reservations=at.reservations()), "scontrol show reservation"),
         ("slurm.diag", 10.0, lambda at: Facts(diag=at.diag()), "sdiag"),
-        ("slurm.control", 30.0, _control, "scontrol ping"),
+        ("slurm.control", 30.0, lambda at: Facts(control=at.control()), "scontrol ping"),
         ("slurm.rights", 300.0, lambda _: Facts(rights=rights), None),
         ("slurm.topology", 900.0, lambda at: Facts(domains=at.domains()), "scontrol show topology"),
         ("prom.loads", 5.0, lambda at: Facts(loads=at.loads(), xids=at.xids()), None),
@@ -186,7 +185,7 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
 
 
 class SimTransport:
-    """Reads of named things, as they are now."""
+    """Reads single objects by name."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -200,8 +199,8 @@ class SimTransport:
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids; ended and unknown ones are left out."""
         machine = self._now()
-        with machine.still():
-            return {job: machine.queue.named(job) for job in ids if job in machine.queue.jobs}
+        with machine.locked():
+            return {job: machine.queue.detailed(job) for job in ids if job in machine.queue.jobs}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes."""
@@ -216,27 +215,27 @@ class SimTransport:
         return {name: rows[name] for name in names if name in rows}
 
     def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
-        """The reservations of these names; those that are over are left out."""
+        """The reservations of these names; those that have ended are left out."""
         rows = self._now().reservations()
         return {name: rows[name] for name in names if name in rows}
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
         """The jobs that asked for this reservation."""
         machine = self._now()
-        with machine.still():
-            bound = [job for job, name in machine.queue.bound.items() if name == reservation]
+        with machine.locked():
+            bound = [job for job, name in machine.queue.reservation_of.items() if name == reservation]
             return {job: machine.queue.jobs[job] for job in bound if job in machine.queue.jobs}
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names; unknown ones are left out."""
-        from .slurmctld.user_requests import rows
+        from .slurmctld.operator_requests import user_rows
 
         machine = self._now()
-        with machine.still():
-            return rows(machine.queue, machine.cluster, names)
+        with machine.locked():
+            return user_rows(machine.queue, machine.cluster, names)
 
     def job_detail(self, job: str) -> JobDetail:
-        """Everything about one job. Raises SourceFault("missing") when it is not alive."""
+        """All details of one job. Raises SourceFault("missing") if it has ended or never existed."""
         machine = self._now()
         detail = machine.job_detail(job)
         if detail is None:
@@ -245,24 +244,24 @@ class SimTransport:
 
 
 def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
-    """Reads on demand of the machine that the sources read."""
+    """The transport for single reads of the cluster that the sources read."""
     return SimTransport(partial(_now, cluster, settings))
 
 
 class SimDesk:
-    """Reads of named alerts and silences, as they are now."""
+    """Reads single alerts and silences by id."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        """The alerts of these ids; those that are over are left out."""
+        """The alerts of these ids; resolved ones are left out."""
         machine = self._now()
         alerts = machine.alerts()
         return {one: alerts[one] for one in ids if one in alerts}
 
     def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
-        """The silences of these ids; those that are over are left out."""
+        """The silences of these ids; expired ones are left out."""
         machine = self._now()
         silences = machine.silences()
         return {one: silences[one] for one in ids if one in silences}
@@ -274,12 +273,61 @@ class SimDesk:
 
 
 def open_alert_reader(cluster: str, settings: SimSettings) -> SimDesk:
-    """Alerts and silences of the machine that the sources read."""
+    """Reads alerts and silences of the cluster that the sources read."""
     return SimDesk(partial(_now, cluster, settings))
 
 
+_LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
+
+
+class SimLedger:
+    """Accounting queries, answered from the records of the cluster that the sources read."""
+
+    def __init__(self, now: Now) -> None:
+        self._now = now
+
+    def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
+        """The runs that ended on a node since `since`, newest first; empty for an unknown node."""
+        machine = self._now()
+        with machine.locked():
+            known = node in machine.site.by_name
+            return machine.accounting.jobs(machine.host(node), since, most) if known else []
+
+    def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
+        """The out-of-service periods of a node since `since`, newest first; empty for an unknown node."""
+        machine = self._now()
+        with machine.locked():
+            known = node in machine.site.by_name
+            return machine.accounting.events(machine.host(node), since) if known else []
+
+    def account_of_job(self, job: str) -> JobAccount:
+        """The accounting of one job. Raises SourceFault("missing")."""
+        machine = self._now()
+        with machine.locked():
+            found = machine.accounting.account(job)
+        if found is None:
+            raise SourceFault(
+                "missing", f"the accounting has no job {job}", "was it purged, or is it another cluster's?"
+            )
+        return found
+
+    def log_tail(self, path: str, user: str | None) -> LogTail:
+        """The tail of a job's output. Raises SourceFault("missing")."""
+        match = _LOG.fullmatch(path)
+        if match is None:
+            raise SourceFault("missing", f"{path}: there is no such file")
+        from .slurmctld.accounting import log_of
+
+        return log_of(self.account_of_job(match[1]), int(self._now().now))
+
+
+def open_ledger(cluster: str, settings: SimSettings) -> SimLedger:
+    """Accounting of the cluster that the sources read."""
+    return SimLedger(partial(_now, cluster, settings))
+
+
 class SimTelemetry:
-    """Telemetry on demand."""
+    """Telemetry queries on demand."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -295,9 +343,9 @@ class SimTelemetry:
         return machine.site_history(seconds)
 
     def attached(self, node: str) -> Attached:
-        """The ports and file systems of a node; nothing for one that is unknown or does not answer."""
+        """The ports and file systems of a node; empty for a node that is unknown or does not answer."""
         machine = self._now()
-        with machine.still():
+        with machine.locked():
             index = machine.site.by_name.get(node)
             if index is None:
                 return Attached()
@@ -305,16 +353,16 @@ class SimTelemetry:
             return Attached(ports=machine.links.sampled(host), mounts=machine.storage.mounts(host))
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        """Joules that the GPUs of these nodes have used since `since`; None if none of them answers."""
         machine = self._now()
         return machine.energy(nodes, since)
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Charts of a node; none for one that the machine does not know."""
+        """Charts of a node; empty for an unknown node."""
         machine = self._now()
         return machine.history(node, seconds)
 
 
 def open_telemetry(cluster: str, settings: SimSettings) -> SimTelemetry:
-    """The telemetry of the machine that the sources read."""
+    """Telemetry of the cluster that the sources read."""
     return SimTelemetry(partial(_now, cluster, settings))

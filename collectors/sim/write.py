@@ -1,4 +1,4 @@
-"""The writing half of the simulated machine. Only `console.gate.gate` may import this."""
+"""Writes to the simulated cluster. Only `console.gate.gate` may import this module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .machine import Machine
 from .slurmctld.operator_requests import commands
 from .sources import running
 
-#: Where the Alertmanager of a simulated machine would be.
+#: URL of the simulated Alertmanager in command lines.
 ALERTMANAGER = "http://alertmanager:9093"
 
 
 class SimWriter:
-    """Sends changes to a simulated machine: those of nodes and jobs to its Slurm, the others to its Alertmanager."""
+    """Sends changes: of nodes and jobs to the simulated Slurm, of alerts and silences to the simulated Alertmanager."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -38,12 +38,12 @@ class SimWriter:
         why = ""
         if order.new is not None:
             self._machine.silence(order.new)
-        elif not self._machine.lift(order.targets[0]):
+        elif not self._machine.expire_silence(order.targets[0]):
             why = f"silence {order.targets[0]} not found"
         refused = dict.fromkeys(order.targets, why) if why else {}
         return Sent(argv=order.argv, targets=order.targets, rc=1 if why else 0, err=why, took_s=0.004, refused=refused)
 
 
 def open_writer(cluster: str, settings: SimSettings) -> SimWriter:
-    """The writer of the machine that the sources read."""
+    """The writer of the cluster that the sources read."""
     return SimWriter(running(cluster, settings))

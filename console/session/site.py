@@ -98,7 +98,7 @@ class Site(Struct, frozen=True, kw_only=True):
         """Accounting on demand: of Slurm or of the simulated cluster; else a null source."""
         if self.slurm is None:
             return NoAccounting()
-        module = "collectors.sim.slurmctld.accounting" if self.demo else "collectors.slurm.sources"
+        module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
         made: AccountingReader = importlib.import_module(module).open_accounting(self.name, self.slurm)
         return made
 

@@ -1,7 +1,8 @@
-"""Measures what an operator feels and what a controller pays: `python -m tests.bench`, or `make bench`.
+"""Benchmarks of the console, and of its load on a Slurm controller: `python -m tests.bench`, or `make bench`.
 
-`terminal` runs a program in a pty, near or at the end of a line, and reads its screen with pyte; `procs` reads its cost
-from /proc, `started` what it asks of Slurm, `probe` its stalls. `screens` and `keys` say what is measured of a console,
-`live` and `reads` on which Slurms, `peers` beside which programs; then there are `far`, `soak` and `growth`. `targets`
-holds the figures to keep, `report` prints the table and keeps results.json, `scale` makes docs/scale.md of it.
+`terminal` runs a program in a pty, directly or over a simulated slow line, and reads its screen with pyte. `procs`
+reads its cost from /proc, `command_log` its Slurm commands and RPCs, `stall_watch` the stalls of its event loop.
+`screens` and `keys` define what is measured of a console, `live` and `reads` on which Slurms, `peers` against which
+other programs. `slow_line`, `soak`, `soak_faults`, `growth` and `telemetry` are further parts. `targets` holds the
+limits, `report` the table and results.json, `scale` the page docs/scale.md.
 """

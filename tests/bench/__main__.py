@@ -12,28 +12,28 @@ from pathlib import Path
 
 from tests.lab.roots import SUITES, lab_unsupported
 
-from . import far, faulty, growth, live, report, scale, screens, soak, telemetry
+from . import growth, live, report, scale, screens, slow_line, soak, soak_faults, telemetry
 from .report import Part, Results, Row
 
 
-def parts(asked: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], list[Row]]]]:
+def parts(args: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], list[Row]]]]:
     """Name to what it measures, whether that takes a live Slurm, and how."""
-    suite, quick, minutes = asked.suite, asked.quick, asked.minutes
+    suite, quick, minutes = args.suite, args.quick, args.minutes
     return {
         "demo": ("the embedded machine at three sizes", False, lambda: screens.demo(quick)),
         "lab": (
-            f"a live Slurm of {asked.nodes:,} nodes with {asked.jobs:,} jobs, and others beside",
+            f"a live Slurm of {args.nodes:,} nodes with {args.jobs:,} jobs, and others beside",
             True,
-            lambda: live.small(suite, asked.nodes, asked.jobs, quick),
+            lambda: live.small(suite, args.nodes, args.jobs, quick),
         ),
         "middle": ("a live controller of 1,000 nodes with 10,000 jobs", True, lambda: live.middle(suite, quick)),
         "design": ("a live Slurm at the design point, and others beside", True, lambda: live.design(suite, quick)),
         "telemetry": ("a real Prometheus at the design point", True, lambda: telemetry.overview(quick)),
-        "far": ("the console at the end of a slow line", False, lambda: far.demo(quick)),
+        "far": ("the console at the end of a slow line", False, lambda: slow_line.demo(quick)),
         "growth": ("how the cost grows", True, lambda: growth.measured(suite, quick)),
         "soak": (f"{minutes:g} minutes on the embedded machine", False, lambda: soak.demo(minutes)),
         "soak-far": (f"{minutes:g} minutes over a slow line", False, lambda: soak.demo(minutes, at_far_end=True)),
-        "soak-faults": (f"{minutes:g} minutes under faults", False, lambda: faulty.measured(minutes)),
+        "soak-faults": (f"{minutes:g} minutes under faults", False, lambda: soak_faults.measured(minutes)),
         "soak-live": (f"{minutes:g} minutes on a live Slurm", True, lambda: soak.design(suite, minutes)),
         "soak-shared": (
             f"{minutes:g} minutes on the cores of a live Slurm",
@@ -43,20 +43,20 @@ def parts(asked: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], 
     }
 
 
-#: What `make bench` measures; growth and the soaks are asked for by name.
+#: Parts that `make bench` runs; growth and the soaks must be named.
 USUAL = ("demo", "lab", "middle", "design", "telemetry", "far")
 
 
 def main() -> int:
-    """Run the parts that were asked for."""
-    asked = _parser().parse_args()
-    if asked.docs:
+    """Run the parts that were requested."""
+    args = _parser().parse_args()
+    if args.docs:
         return _docs()
-    known = parts(asked)
-    names = list(dict.fromkeys(asked.part or USUAL))
-    if asked.out is None and not asked.quick:
-        asked.out = report.RESULTS
-    results = (report.load(asked.out) if asked.out else None) or Results({}, ())
+    known = parts(args)
+    names = list(dict.fromkeys(args.part or USUAL))
+    if args.out is None and not args.quick:
+        args.out = report.RESULTS
+    results = (report.load(args.out) if args.out else None) or Results({}, ())
     fresh: list[str] = []
     failed: list[str] = []
     reason = lab_unsupported()
@@ -76,16 +76,16 @@ def main() -> int:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             took_s=round(time.monotonic() - began),
             machine=report.machine(),
-            versions=report.versions(**({"slurm": f"{SUITES[asked.suite]} ({asked.suite})"} if live_slurm else {})),
+            versions=report.versions(**({"slurm": f"{SUITES[args.suite]} ({args.suite})"} if live_slurm else {})),
         )
         print(f"  took {part.took_s:.0f} s", file=sys.stderr, flush=True)
         fresh.append(name)
         results = report.merged(results, name, part, rows)
         print(report.table(row for row in results.rows if row.part == name), flush=True)
-        if asked.out is not None:
-            report.write(results, asked.out)
+        if args.out is not None:
+            report.write(results, args.out)
     print(*failed, sep="\n", file=sys.stderr)
-    if asked.out == report.RESULTS:
+    if args.out == report.RESULTS:
         scale.write(results)
     missed = [row for row in results.rows if row.part in fresh and row.verdict == "MISSED"]
     for row in missed:

@@ -1,4 +1,4 @@
-"""A small drawing: panels with logarithmic axes, legible on light and on dark."""
+"""An SVG chart: panels with logarithmic axes, legible on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _WIDTH, _HEIGHT = 280, 220
 _LEFT, _TOP, _RIGHT, _BOTTOM = 44, 28, 14, 34
-#: Hues that keep their contrast on white and on black, and their difference to eyes that see no red or green.
+#: Colours with enough contrast on white and on black, distinguishable with red-green colour blindness.
 _HUES = ("#2f81c7", "#d9822b", "#8a63d2")
 _STYLE = """\
   text { font: 11px sans-serif; fill: #57606a }
@@ -18,7 +18,7 @@ _STYLE = """\
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One drawing: along what, at which sizes, and the lines; None where a point was not measured."""
+    """One panel: the name of its x axis, the sizes on it, and the lines; None for a point that was not measured."""
 
     along: str
     sizes: Sequence[float]
@@ -26,7 +26,7 @@ class Panel:
 
 
 def svg(panels: Sequence[Panel]) -> str:
-    """The panels side by side, with one scale upwards, and what the lines are below."""
+    """The panels side by side with a common y axis, and the legend below."""
     values = [value for panel in panels for line in panel.lines.values() for value in line if value]
     low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))) if values else (-2, 0)
     high = max(high, low + 1)

@@ -1,5 +1,7 @@
-"""How the cost grows: with the nodes, with the jobs, and with the consoles, at three sizes each, on live controllers
-without slurmd. Consoles here are headless (`reader`): many at once would measure this machine's terminals."""
+"""How costs grow with nodes, jobs and consoles: three sizes each, on live controllers without slurmd.
+
+The consoles are headless: many terminals at once would measure this machine instead.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,17 @@ from typing import Any
 from tests.lab.slurm import Lab
 
 from . import live, procs, screens
+from .command_log import PROGRAM_VAR, CommandLog
 from .report import Row
-from .started import WHO, Started
 
-#: (nodes, jobs): each line of growth goes through the middle one.
+#: (nodes, jobs): both series contain the middle size.
 MIDDLE = (1_000, 10_000)
 NODES = ((256, 10_000), MIDDLE, (12_000, 10_000))
 JOBS = ((1_000, 1_000), MIDDLE, (1_000, 100_000))
 CONSOLES = (1, 4, 12)
 USERS = ("alice", "bob", "carol")
 _ROOT = Path(__file__).parent.parent.parent
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 _REST_S = 20.0
 
 
@@ -38,19 +40,19 @@ def case(nodes: int, jobs: int, consoles: int, users: int = 1) -> str:
 
 
 def measured(suite: str, quick: bool) -> list[Row]:
-    """Every size once."""
+    """Measure every size once."""
     rows: list[Row] = []
     for nodes, jobs in sorted({*NODES, *JOBS}):
         print(f"  growth: {nodes:,} nodes, {jobs:,} jobs", file=sys.stderr, flush=True)
         with live.lab(suite, nodes, jobs, alone=True) as running:
-            crowds: Sequence[tuple[int, tuple[str, ...]]] = ((1, USERS[:1]),)
+            groups: Sequence[tuple[int, tuple[str, ...]]] = ((1, USERS[:1]),)
             if (nodes, jobs) == MIDDLE:
-                crowds = (*((count, USERS[:1]) for count in CONSOLES), (CONSOLES[-1], USERS))
+                groups = (*((count, USERS[:1]) for count in CONSOLES), (CONSOLES[-1], USERS))
             found: list[Row] = []
-            for count, users in crowds:
-                # As long as the slowest of nodes and jobs takes to come round twice, and a minute to count by.
-                found += _crowd(running, case(nodes, jobs, count, len(users)), count, users, 6 if quick else 62)
-            # Last: a controller that has just been given its jobs has other work than consoles.
+            for count, users in groups:
+                # Long enough for the slowest read to run twice, and a minute to count over.
+                found += _consoles(running, case(nodes, jobs, count, len(users)), count, users, 6 if quick else 62)
+            # Last, because a controller is busy just after its jobs were submitted.
             rows += [*found, _baseline(running, nodes, jobs, 2 if quick else _REST_S)]
     return rows
 
@@ -63,13 +65,13 @@ def _baseline(running: Lab, nodes: int, jobs: int, seconds: float) -> Row:
     return Row(case(nodes, jobs, 1), "CPU of the controller without a console", round(used, 2), "s/min")
 
 
-def _crowd(running: Lab, name: str, count: int, users: Sequence[str], seconds: float) -> list[Row]:
-    """So many readers, of these users in turn, for so long after the last has read once."""
+def _consoles(running: Lab, name: str, count: int, users: Sequence[str], seconds: float) -> list[Row]:
+    """Run `count` headless consoles of these users in turn for `seconds`, after each has read once."""
     with ExitStack() as stack:
         logs, homes = {}, {}
         for user in users:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wacht-bench-")))
-            logs[user] = Started(running, folder, user)
+            logs[user] = CommandLog(running, folder, user)
             homes[user] = folder / "home"
             homes[user].mkdir()
         readers = []
@@ -81,15 +83,15 @@ def _crowd(running: Lab, name: str, count: int, users: Sequence[str], seconds: f
             _line(one, "ready")
         time.sleep(2.0)
         controller = _controller(running)
-        first = [_asked(one) for one in readers]
+        first = [_query(one) for one in readers]
         before = _state(readers, controller, logs)
         began = time.monotonic()
         time.sleep(seconds)
         took = time.monotonic() - began
         after = _state(readers, controller, logs)
-        last = [_asked(one) for one in readers]
+        last = [_query(one) for one in readers]
         memory = [procs.own_rss_mb(one.pid) for one in readers]
-    faults = sorted({fault for told in last for fault in told["faults"]})
+    faults = sorted({fault for answer in last for fault in answer["faults"]})
     if faults:
         raise RuntimeError(f"{name}: {faults[0]}")
     own, theirs, commands, calls, ms = ((b - a) * 60 / took for a, b in zip(before, after, strict=True))
@@ -105,7 +107,7 @@ def _crowd(running: Lab, name: str, count: int, users: Sequence[str], seconds: f
 
 
 def _polls(name: str, first: Sequence[Any], last: Sequence[Any]) -> list[Row]:
-    """Seconds and bytes of a call of the two commands that grow; only of calls within the window."""
+    """Seconds and bytes per call of the two commands that grow, for calls within the measurement."""
     rows = []
     for command, what in (("squeue", "jobs"), ("scontrol show node", "nodes")):
         spent = [
@@ -124,11 +126,15 @@ def _polls(name: str, first: Sequence[Any], last: Sequence[Any]) -> list[Row]:
 _SPENT = ("calls", "s", "bytes")
 
 
-def _reader(log: Started, home: Path) -> subprocess.Popen[str]:
+def _reader(log: CommandLog, home: Path) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = screens.environment(str(home), {"PATH": log.path, WHO: "reader", "PYTHONPATH": path})
+    env = screens.environment(str(home), {"PATH": log.path, PROGRAM_VAR: "reader", "PYTHONPATH": path})
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.reader"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.bench.headless"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -151,7 +157,7 @@ def _line(reader: subprocess.Popen[str], wanted: str) -> str:
     return line
 
 
-def _asked(reader: subprocess.Popen[str]) -> Any:
+def _query(reader: subprocess.Popen[str]) -> Any:
     assert reader.stdin is not None
     reader.stdin.write("now\n")
     reader.stdin.flush()
@@ -159,10 +165,10 @@ def _asked(reader: subprocess.Popen[str]) -> Any:
 
 
 def _state(
-    readers: Sequence[subprocess.Popen[str]], controller: int, logs: dict[str, Started]
+    readers: Sequence[subprocess.Popen[str]], controller: int, logs: dict[str, CommandLog]
 ) -> tuple[float, float, float, float, float]:
-    """So far: CPU of the readers and of the controller, commands, RPCs and the milliseconds spent on these."""
-    calls = [log.calls() for log in logs.values()]
+    """Totals so far: CPU of the consoles and of the controller, commands, RPCs and their milliseconds."""
+    calls = [log.rpcs() for log in logs.values()]
     return (
         sum(procs.cpu_s(one.pid) for one in readers),
         procs.cpu_s(controller),
@@ -173,9 +179,9 @@ def _state(
 
 
 def _controller(running: Lab) -> int:
-    """Its slurmctld, as this host sees it."""
+    """Process id of the lab's slurmctld on this host."""
     assert running.state.init is not None
-    found = procs.below(running.state.init[0], "slurmctld")
+    found = procs.children_named(running.state.init[0], "slurmctld")
     if not found:
         raise RuntimeError(f"no slurmctld in lab {running.name}")
     return found[0]

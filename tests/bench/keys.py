@@ -1,4 +1,5 @@
-"""Keys, as a hand presses them while polls arrive: cursor moves on a beat, pages, changes of view, opening a node."""
+"""Keys as people press them while polls arrive: cursor moves at a fixed rate, pages, changes of view, opening a
+node."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from .terminal import Answer, Terminal
 
 BEAT_S = 0.25
 HELD_S = 1 / 30
-"""Between two repeats of a key that is held down."""
+"""Seconds between two repeats of a key that is held down."""
 _ROWS = 12
-"""Down and up again: what every list has room for without scrolling."""
+"""Moves down and up again: every list has room for them without scrolling."""
 _BEYOND = 50
-"""More than fits on the screen: from there each move scrolls."""
+"""More rows than the screen shows: from there each move scrolls."""
 _SETTLE_S = 0.15
 
 Answers = list[Answer | None]
@@ -24,7 +25,7 @@ Answers = list[Answer | None]
 
 @dataclass
 class Pressed:
-    """What came back for the keys of each kind; None for no answer."""
+    """The answers to the keys of each kind; None for no answer."""
 
     still: dict[str, Answers] = field(default_factory=dict)
     """Moves of the cursor that do not scroll, by list."""
@@ -40,20 +41,20 @@ class Pressed:
 
 
 def hold(terminal: Terminal, key: str, times: int) -> None:
-    """Hold a key down for so many repeats."""
+    """Hold a key down for `times` repeats."""
     for _ in range(times):
         terminal.send(key)
         time.sleep(HELD_S)
 
 
 def move(terminal: Terminal, seconds: float) -> tuple[Answers, Answers]:
-    """Cursor moves on a beat for so long: two thirds within the screen, then some that scroll."""
+    """Cursor moves at a fixed rate for `seconds`: two thirds within the screen, then some that scroll."""
     began = due = time.monotonic()
     still: Answers = []
     while due < began + seconds * 2 / 3:
         still.append(terminal.press("down" if len(still) // _ROWS % 2 == 0 else "up"))
         due = _beat(due)
-    if len(still) // _ROWS % 2:  # back to where it began, so that what is held next surely leaves the screen
+    if len(still) // _ROWS % 2:  # back to the start, so that the next moves leave the screen
         hold(terminal, "up", _ROWS)
     hold(terminal, "down", _BEYOND)
     terminal.wait_quiet(0.3, 3.0)
@@ -71,25 +72,25 @@ def _beat(due: float) -> float:
     return due
 
 
-def press_all(terminal: Terminal, seconds: float, few: int) -> Pressed:
-    """Everything, on a console that stands still; it ends on the overview."""
+def press_all(terminal: Terminal, seconds: float, repeats: int) -> Pressed:
+    """Press all kinds of keys on an idle console; ends on the overview."""
     pressed = Pressed()
     for view, name in (("2", "nodes"), ("3", "jobs")):
         terminal.press(view, 3.0, _SETTLE_S)
         terminal.wait_quiet(0.3, 3.0)
         pressed.still[name], pressed.scrolling[name] = move(terminal, seconds / 2)
-        pressed.pages[name] = [terminal.press(key) for key in ("pagedown", "pageup") * few]
-    for _ in range(few):
+        pressed.pages[name] = [terminal.press(key) for key in ("pagedown", "pageup") * repeats]
+    for _ in range(repeats):
         terminal.press("2", 3.0, _SETTLE_S)
         pressed.opened.append(terminal.press("enter", 3.0, _SETTLE_S))
         terminal.press("escape", 3.0, _SETTLE_S)
     terminal.press("1", 3.0, _SETTLE_S)
-    pressed.views = [terminal.press(key, 3.0, _SETTLE_S) for key in ("2", "3", "1") * few]
+    pressed.views = [terminal.press(key, 3.0, _SETTLE_S) for key in ("2", "3", "1") * repeats]
     return pressed
 
 
 def rows(case: str, pressed: Pressed, aim: targets.Targets) -> list[Row]:
-    """What they cost. The bytes of the middle move have to keep the budget: a poll may paint beside any of them."""
+    """Rows for the keys. The median of the bytes must meet the target: a poll may paint beside any move."""
     found = times(case, "cursor moves while polls arrive", pressed.moves, aim.key_ms)
     for name in pressed.still:
         found += times(case, f"move in {name}", pressed.still[name])
@@ -113,7 +114,7 @@ def times(
     case: str, what: str, answers: Sequence[Answer | None], aim: float | None = None, less_s: float = 0.0,
     program: str = "wacht",
 ) -> list[Row]:  # fmt: skip
-    """Key to screen: until the last byte of what a key painted, less what the line itself takes."""
+    """Time from a key to the last byte of what it painted, less the time of the line."""
     took = [(answer.last_s - less_s) * 1000 for answer in answers if answer is not None]
     if not took:
         return []
@@ -127,7 +128,7 @@ def times(
 def sizes(
     case: str, what: str, answers: Sequence[Answer | None], aim: float | None = None, program: str = "wacht"
 ) -> list[Row]:
-    """Bytes a key."""
+    """Bytes per key."""
     come = [answer.size for answer in answers if answer is not None]
     if not come:
         return []
@@ -138,5 +139,5 @@ def sizes(
 
 
 def unanswered(case: str, answers: Sequence[Answer | None], aim: float | None = 0, program: str = "wacht") -> Row:
-    """Keys on which nothing came."""
+    """Number of keys without output."""
     return Row(case, "keys without an answer", sum(one is None for one in answers), "keys", "count", aim, program)

@@ -1,4 +1,4 @@
-"""The console on live Slurms, beside the programs others use, on the same one in the same run."""
+"""The console on live Slurms, and the programs of others on the same one in the same run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from tests.lab.slurm import Lab
 
 from . import peers, reads, screens
+from .command_log import CommandLog
 from .report import Row
 from .screens import QUICK, Case, Effort
-from .started import Started
 
-#: Who looks: not root, so that its RPCs can be told from those of the nodes' daemons.
+#: The console's user: not root, so that its RPCs can be told from those of slurmd.
 USER = "alice"
 RUNNING = 200
 _WAITS = "waits-for-better-times"
@@ -23,35 +23,36 @@ _WAITS = "waits-for-better-times"
 
 @contextlib.contextmanager
 def lab(suite: str, nodes: int, jobs: int, *, alone: bool = False) -> Iterator[Lab]:
-    """A Slurm with so many jobs pending, and some that run; `alone` is a controller without slurmd, its jobs arrays."""
+    """A Slurm with this many pending jobs, and some running ones; `alone` is a controller without slurmd, its jobs
+    arrays."""
     name = f"bench-{os.getpid()}"
     with Lab(suite, nodes=nodes, slurmd=not alone, name=name, max_jobs=max(20_000, 2 * jobs)) as running:
-        # Held, so that they are pending for as long as it takes.
+        # Held, so that they stay pending.
         if alone:
             running.submit(1, gpus=8, array=f"0-{jobs - 1}", name=_WAITS, hold=True)
         else:
             running.submit(RUNNING, gpus=8, exclusive=True, seconds=7200, name="train")
-            # Apart, as people submit them.
+            # Separate jobs, as users submit them.
             running.submit(jobs, gpus=8, nodes=2, name=_WAITS, hold=True, time_limit="8:00:00")
         yield running
 
 
 @contextlib.contextmanager
 def watched(running: Lab, name: str, user: str = USER) -> Iterator[Case]:
-    """The console's case on a lab, as that user, with a log of what it starts."""
+    """The console's case on a lab as this user, with a log of the commands that it starts."""
     with tempfile.TemporaryDirectory(prefix="wacht-bench-") as folder:
-        yield Case(name, (), running.nodes, Started(running, Path(folder), user))
+        yield Case(name, (), running.nodes, CommandLog(running, Path(folder), user))
 
 
 def small(suite: str, nodes: int, jobs: int, quick: bool) -> list[Row]:
-    """Nodes with slurmd, jobs that run and jobs that wait."""
+    """Nodes with slurmd, running and pending jobs."""
     name = f"live Slurm, {nodes:,} nodes, {jobs:,} jobs pending"
     with lab(suite, nodes, jobs) as running:
         return _measured(running, name, quick, Effort(5, 60, 30, 3, 1), 20)
 
 
 def middle(suite: str, quick: bool) -> list[Row]:
-    """A controller without slurmd, of a thousand nodes."""
+    """A controller of a thousand nodes without slurmd."""
     name = "live Slurm, 1,000 nodes, 10,000 jobs pending"
     with lab(suite, 1_000, 10_000, alone=True) as running:
         return _measured(running, name, quick, Effort(3, 60, 20, 3, 1), None)
@@ -70,6 +71,6 @@ def _measured(running: Lab, name: str, quick: bool, effort: Effort, peers_s: flo
         mine = screens.measured(case, QUICK if quick else effort)
         rows += mine
         if peers_s is not None:
-            theirs = peers.measured(case, 6 if quick else peers_s, 30 if quick else peers.PATIENCE_S)
+            theirs = peers.measured(case, 6 if quick else peers_s, 30 if quick else peers.TIMEOUT_S)
             rows += theirs + peers.ratios(name, mine, theirs, running.nodes)
     return rows

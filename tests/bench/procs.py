@@ -1,4 +1,4 @@
-"""What a process and all it started cost, from /proc."""
+"""CPU, memory and descriptors of a process tree, from /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def tree(pid: int) -> list[int]:
-    """The process and everything below it."""
+    """The process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (stat := _stat(int(entry.name))):
@@ -24,7 +24,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of the tree so far; children that ended count where they were waited for."""
+    """CPU seconds of the tree so far; ended children count if they were waited for."""
     return sum(sum(map(int, stat[11:15])) for one in tree(pid) if (stat := _stat(one))) / _TICKS
 
 
@@ -40,7 +40,7 @@ def rss_mb(pid: int) -> float:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat from the state on: the name before it may hold anything."""
+    """Fields of /proc/PID/stat from the state on; the name before it may contain anything."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -48,13 +48,13 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def own_rss_mb(pid: int) -> float:
-    """Resident memory of that process alone, in MB."""
+    """Resident memory of this process alone in MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / (1 << 20)
 
 
-def give_way(pid: int) -> None:
-    """Let the tree run when nobody else wants the cores, as if it had a machine of its own. What starts a session of
-    its own later has no part in it."""
+def lower_priority(pid: int) -> None:
+    """Give the tree the lowest priority, as if it ran on another machine. Sessions that it starts later are not
+    affected."""
     for one in tree(pid):
         with contextlib.suppress(OSError):  # it has ended, or the kernel groups by something else than sessions
             Path(f"/proc/{one}/autogroup").write_text("19", encoding="ascii")
@@ -64,22 +64,22 @@ def give_way(pid: int) -> None:
 
 
 def descriptors(pid: int) -> int:
-    """Files, pipes and sockets that the process holds open."""
+    """Number of open files, pipes and sockets of the process."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def zombies(pid: int) -> int:
-    """Processes below it that have ended and were not waited for."""
+    """Number of descendants that ended and were not waited for."""
     return sum(1 for one in tree(pid) if one != pid and (stat := _stat(one)) and stat[0] == "Z")
 
 
 def threads(pid: int) -> int:
-    """Threads of the process."""
+    """Number of threads of the process."""
     return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
 
 
-def below(pid: int, name: str) -> list[int]:
-    """The processes of that name below one, as the kernel calls them (15 letters)."""
+def children_named(pid: int, name: str) -> list[int]:
+    """The descendants with this name as the kernel has it (15 characters)."""
     found = []
     for one in tree(pid):
         try:

@@ -1,4 +1,4 @@
-"""What the controller and the poller pay, on a real Slurm: each read beside squeue alone."""
+"""What the controller and the poller spend on a real Slurm: each read compared with squeue."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .targets import LARGE
 T = TypeVar("T")
 POLL_RATIO = 2.0
 SNAPSHOT_OVER_S = 0.4
-"""Seconds a snapshot may take beside squeue, on a machine of hundreds of nodes."""
+"""Maximum seconds of a snapshot beyond squeue, on a cluster of hundreds of nodes."""
 JOB_BYTES = 300
 
 
 def measured(running: Lab, case: str, repeats: int, snapshots: int) -> list[Row]:
-    """Each read of a console on that lab, and a whole snapshot, as root."""
+    """Every read of a console on this lab and a whole snapshot, as root."""
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{running.bin_dir}{os.pathsep}{path}"
     try:
@@ -47,7 +47,7 @@ def measured(running: Lab, case: str, repeats: int, snapshots: int) -> list[Row]
 
 
 def _reads(case: str, repeats: int) -> list[Row]:
-    """squeue alone, then the same read to a Cluster, fresh and once more, in turns so that all see the same machine."""
+    """squeue alone, then the same read to a Cluster, first and repeated, in turns so that all see the same state."""
     clock = SystemClock()
     alone: list[float] = []
     fresh: list[float] = []
@@ -85,7 +85,7 @@ def _reads(case: str, repeats: int) -> list[Row]:
 
 
 def _round(case: str) -> list[Row]:
-    """One reading of every source: what each command costs and prints."""
+    """One reading of every source: the time and output of each command."""
     clock = SystemClock()
     with _counted() as costs:
         for source in open_sources("bench", SlurmSettings()):
@@ -101,21 +101,21 @@ def _round(case: str) -> list[Row]:
     return rows
 
 
-def called(argv: Sequence[str]) -> str:
-    """What a command is called among others: its name, and the first words that are no options."""
+def command_name(argv: Sequence[str]) -> str:
+    """A short name of a command: its program and the first words that are not options."""
     words = [word for word in argv[1:] if not word.startswith("-") and len(word) < 16][:2]
     return " ".join([argv[0].rpartition("/")[2], *words])
 
 
 @contextmanager
 def _counted() -> Any:
-    """Seconds and bytes of each command that collectors start meanwhile, by its first words."""
+    """Record seconds and bytes of each command that collectors start, by short name."""
     costs: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
     run = process.run
 
     def counting(argv: Any, **options: Any) -> process.ProcessResult:
         ended = run(argv, **options)
-        cost = costs[called(argv)]
+        cost = costs[command_name(argv)]
         cost[0] += ended.took_s
         cost[1] += len(ended.out)
         return ended

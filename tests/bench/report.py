@@ -1,6 +1,6 @@
-"""The results: a table for people, results.json for the project, and an exit code for counts and ratios only.
+"""Benchmark results: a table for people, results.json, and an exit code from counts and ratios only.
 
-results.json holds the last run of each part, and of each figure what the run before it had: two runs, side by side.
+results.json holds the last run of each part, and for each figure its value in the run before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TERMINAL = "200x50, TERM=xterm-256color, COLORTERM=truecolor"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `kind` is wall (never fails), ratio or count (fail above `target`, where they have one)."""
+    """One figure. `kind` is wall (never fails), ratio or count (fail above `target`, if set)."""
 
     case: str
     what: str
@@ -33,11 +33,11 @@ class Row:
     program: str = WACHT
     part: str = ""
     before: float | None = None
-    """The same figure in the run before."""
+    """The figure in the run before."""
 
     @property
     def verdict(self) -> str:
-        """How it stands to its target."""
+        """Comparison with the target: ok, over or MISSED; "" without one."""
         if self.target is None:
             return ""
         if self.value <= self.target:
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What is measured."""
+        """Identity of the figure."""
         return self.case, self.program, self.what
 
 
@@ -65,29 +65,29 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that is kept."""
+    """All parts and rows."""
 
     parts: Mapping[str, Part]
     rows: Sequence[Row]
 
     def value(self, case: str, what: str, program: str = WACHT) -> float | None:
-        """A figure; None where it was not measured."""
+        """A figure; None if it was not measured."""
         return next((row.value for row in self.rows if row.key == (case, program, what)), None)
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The value below which that part lies; the largest for 1."""
+    """The quantile `part` of the values; the largest for 1."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one."""
+    """The median."""
     return statistics.median(values)
 
 
 def machine() -> str:
-    """What it was measured on, in a line."""
+    """Description of this machine in one line."""
     cpu = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     cores = len(os.sched_getaffinity(0))
@@ -96,7 +96,7 @@ def machine() -> str:
 
 
 def versions(**more: str) -> dict[str, str]:
-    """Of everything that moves the figures."""
+    """Versions of everything that affects the figures."""
     found = {"python": platform.python_version()}
     for name in ("wacht", "textual", "rich", "msgspec", "ClusterShell", "pyte"):
         try:
@@ -107,7 +107,7 @@ def versions(**more: str) -> dict[str, str]:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """The rows as text, a blank line between cases."""
+    """The rows as text, with a blank line between cases."""
     lines: list[str] = []
     case = None
     for row in rows:
@@ -124,7 +124,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def merged(kept: Results, name: str, part: Part, rows: Sequence[Row]) -> Results:
-    """What is kept with a new run of a part: it replaces what was there and says what that was; others stay."""
+    """The results with a new run of one part, which replaces the old one and keeps its values as `before`."""
     old = kept.parts.get(name)
     if old is not None:
         part = replace(part, before_at=old.at, before_machine=old.machine)
@@ -135,7 +135,7 @@ def merged(kept: Results, name: str, part: Part, rows: Sequence[Row]) -> Results
 
 
 def load(path: Path = RESULTS) -> Results | None:
-    """What is kept there; None where nothing is."""
+    """The results in a file; None if there is none."""
     if not path.exists():
         return None
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -144,9 +144,9 @@ def load(path: Path = RESULTS) -> Results | None:
 
 
 def write(results: Results, path: Path = RESULTS) -> None:
-    """Keep the results, a line a figure."""
-    parts = {name: _told(asdict(part)) for name, part in results.parts.items()}
-    rows = [_told(asdict(row) | {"verdict": row.verdict}) for row in results.rows]
+    """Write the results, one line per figure."""
+    parts = {name: _compact(asdict(part)) for name, part in results.parts.items()}
+    rows = [_compact(asdict(row) | {"verdict": row.verdict}) for row in results.rows]
     body = [f'"terminal": {json.dumps(TERMINAL)}', _listed("parts", parts), _listed("rows", rows)]
     path.write_text("{\n  " + ",\n  ".join(body) + "\n}\n", encoding="utf-8")
 
@@ -162,14 +162,14 @@ def _listed(name: str, what: Mapping[str, Any] | Sequence[Any]) -> str:
     return f'"{name}": {left}\n    ' + ",\n    ".join(lines) + f"\n  {right}"
 
 
-def _told(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without what says nothing: nulls, empty words, and our own name."""
+def _compact(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without empty values and the console's own name."""
     ours = ("program", WACHT)
     return {key: one for key, one in fields.items() if one not in (None, "", (), []) and (key, one) != ours}
 
 
 def figure(value: float) -> str:
-    """A value as people read it."""
+    """A value formatted for people."""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"

@@ -1,4 +1,4 @@
-"""docs/scale.md and its drawing, from what results.json keeps. The words stand in scale.md beside this file."""
+"""Generates docs/scale.md and its chart from results.json. The text is in scale.md beside this file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = Path(__file__).with_name("scale.md")
 
 _COSTS = "at rest: the controller's time for them"
 _MOVES = "cursor moves while polls arrive: key to screen"
-#: The figures of the issue: how they are called, the row that has them, their unit, and what the two sizes may take.
+#: Figures with targets: name, row, unit, and the target at the two sizes.
 _FIGURES: tuple[tuple[str, str, str, float, float], ...] = (
     ("first frame", "first frame", "s", SMALL.first_s, DESIGN.first_s),
     ("first useful frame", "first useful frame", "s", SMALL.useful_s, DESIGN.useful_s),
@@ -34,7 +34,7 @@ _FIGURES: tuple[tuple[str, str, str, float, float], ...] = (
     ("RPCs of its user", "at rest: RPCs of its user", "/min", 0, 0),
     ("the controller's time for them", _COSTS, "ms/min", 0, 0),
 )
-_BESIDE = (
+_PEER_FIGURES = (
     "first frame", "first useful frame", f"{_MOVES}, p50", f"{_MOVES}, p95", f"{_MOVES}, max",
     "move in jobs: bytes, p50", "move that scrolls jobs: bytes, p50", "at rest: written",
     "at rest: CPU of the process tree",
@@ -51,7 +51,7 @@ _GROWTH = (
 
 
 def page(results: Results) -> str:
-    """The page. A part that was not measured says so."""
+    """The page; parts that were not measured are marked."""
     return _WORDS.read_text(encoding="utf-8").format(
         figures=_figures(results),
         peers=_peers(results),
@@ -64,7 +64,7 @@ def page(results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Make both files."""
+    """Write the page and the chart."""
     PAGE.write_text(page(results), encoding="utf-8")
     DRAWING.write_text(drawing.svg(panels(results)), encoding="utf-8")
 
@@ -95,7 +95,7 @@ def _peers(results: Results) -> str:
     for case in cases:
         programs = list(dict.fromkeys(row.program for row in results.rows if row.case == case))
         rows = []
-        for what in _BESIDE:
+        for what in _PEER_FIGURES:
             units = [row.unit for row in results.rows if row.case == case and row.what == what]
             cells = [_cell(results, case, what, program) for program in programs]
             if any(cells):
@@ -106,9 +106,9 @@ def _peers(results: Results) -> str:
         if late:
             rows.append(["", *(late.get(program, "") for program in programs)])
         ratios = [row for row in results.rows if row.case == case and row.what.endswith("times turm's")]
-        told = "; ".join(f"{row.what.partition(':')[0]} {figure(row.value)}" for row in ratios)
+        ratio_text = "; ".join(f"{row.what.partition(':')[0]} {figure(row.value)}" for row in ratios)
         blocks.append(f"**{case}**\n\n{_table(['', *programs], rows)}")
-        blocks += [f"wacht to turm: {told}."] if told else []
+        blocks += [f"wacht to turm: {ratio_text}."] if ratio_text else []
     return "\n\n".join(blocks)
 
 
@@ -128,17 +128,17 @@ def _growth(results: Results) -> str:
 
 
 def _lines() -> Sequence[tuple[str, Sequence[str]]]:
-    crowds = [growth.case(*growth.MIDDLE, count) for count in growth.CONSOLES]
-    crowds.append(growth.case(*growth.MIDDLE, growth.CONSOLES[-1], len(growth.USERS)))
+    groups = [growth.case(*growth.MIDDLE, count) for count in growth.CONSOLES]
+    groups.append(growth.case(*growth.MIDDLE, growth.CONSOLES[-1], len(growth.USERS)))
     return (
         ("With the nodes", [growth.case(*size, 1) for size in growth.NODES]),
         ("With the jobs", [growth.case(*size, 1) for size in growth.JOBS]),
-        ("With the consoles", crowds),
+        ("With the consoles", groups),
     )
 
 
 def panels(results: Results) -> list[drawing.Panel]:
-    """What the drawing shows: seconds of CPU that a minute costs the controller and a console."""
+    """The panels of the chart: CPU seconds per minute of the controller and of a console."""
     (_, nodes), (_, jobs), (_, consoles) = _lines()
     along = (
         ("nodes", nodes, [float(one) for one, _ in growth.NODES]),
@@ -171,7 +171,7 @@ def _by_case(results: Results, parts: Sequence[str], how: str) -> str:
 
 
 def _hundred(results: Results) -> str:
-    """What a hundred users would cost a controller whose jobs are apart, as far as one can say from one of them."""
+    """Estimated cost of a hundred users for a controller with separate jobs, from the cost of one."""
     ms = next((row.value for row in results.rows if row.part == "lab" and row.what == _COSTS), None)
     return (
         ""

@@ -1,4 +1,4 @@
-"""What an operator feels: the start, rest, keys and stalls of the console in a pty of 200x50."""
+"""Responsiveness of the console in a pty of 200x50: start, rest, keys and stalls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import keys, probe, procs, targets
+from . import keys, procs, stall_watch, targets
+from .command_log import PROGRAM_VAR, CommandLog
 from .report import Row, median
-from .started import WHO, Started
 from .terminal import Terminal
 
-#: Something stands there; the nodes are counted; the queue is counted.
+#: Any text; the number of nodes; the number of pending jobs.
 FIRST = re.compile(r"\S")
 USEFUL = (re.compile(r"Nodes\s+[\d,]*\d"), re.compile(r"pending\s+[\d,]*\d"))
 _ROOT = Path(__file__).parent.parent.parent
@@ -30,51 +30,51 @@ SCREENS = {"1": "Overview", "2": "Nodes", "3": "Jobs", "4": "GPUs", "5": "Power"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One machine that the console is tried on."""
+    """One cluster that the console is measured on."""
 
     name: str
     words: tuple[str, ...]
-    """Of the command line, after wacht."""
+    """Arguments of wacht."""
     nodes: int
-    started: Started | None = None
-    """Where it asks a Slurm of ours: what it asks."""
+    command_log: CommandLog | None = None
+    """The log of its Slurm commands, on a live Slurm."""
 
     @property
     def targets(self) -> targets.Targets:
-        """What it may take."""
-        return targets.of(self.nodes)
+        """The targets for this size."""
+        return targets.targets_for(self.nodes)
 
     @property
     def more(self) -> Mapping[str, str]:
-        """What its environment holds besides."""
-        return {} if self.started is None else {"PATH": self.started.path, WHO: "wacht"}
+        """Additional environment variables."""
+        return {} if self.command_log is None else {"PATH": self.command_log.path, PROGRAM_VAR: "wacht"}
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often and how long things are done."""
+    """Number of repeats and durations of the measurements."""
 
     starts: int
     rest_s: float
     keys_s: float
-    """Of cursor moves, so that several polls fall into it."""
-    few: int
-    """How often what is no cursor move is done."""
+    """Seconds of cursor moves: several polls must fall into them."""
+    repeats: int
+    """Repeats of everything but cursor moves."""
     dwell_s: float
-    """On each screen, when stalls are looked for."""
+    """Seconds on each screen while stalls are measured."""
 
 
 QUICK = Effort(1, 5, 6, 3, 1)
 
 
 def embedded(nodes: int, jobs: int | None = None) -> Case:
-    """The embedded machine."""
+    """The simulated cluster."""
     words = ("demo", "--nodes", str(nodes), *(("--jobs", str(jobs)) if jobs else ()))
     return Case(f"embedded, {nodes:,} nodes" + (f", {jobs:,} jobs" if jobs else ""), words, nodes)
 
 
 def wacht(*words: str) -> list[str]:
-    """The command line of this checkout's wacht, as installed beside this Python where it is."""
+    """The command line of this checkout's wacht, the installed one if there is one."""
     installed = Path(sys.executable).with_name("wacht")
     if installed.exists():
         return [str(installed), *words]
@@ -82,7 +82,7 @@ def wacht(*words: str) -> list[str]:
 
 
 def environment(home: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A plain terminal, an empty home: no configuration of the one who measures takes part, and no older reading."""
+    """The environment: a plain terminal and an empty home, without the user's configuration and state."""
     kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH") if key in os.environ}
     return kept | {
         "HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config", "LC_ALL": "C.UTF-8",
@@ -92,12 +92,12 @@ def environment(home: str, more: Mapping[str, str] | None = None) -> dict[str, s
 
 @contextlib.contextmanager
 def console(
-    case: Case, told: Path | None = None, *, rate: float | None = None, delay_s: float = 0.0
+    case: Case, stall_log: Path | None = None, *, rate: float | None = None, delay_s: float = 0.0
 ) -> Iterator[Terminal]:
-    """A console of its own, with a home of its own; with `told` one that tells of its stalls there."""
+    """A console with a home of its own; with `stall_log` it logs its stalls there."""
     argv, more = wacht(*case.words), dict(case.more)
-    if told is not None:
-        argv = [sys.executable, "-m", "tests.bench.probe", str(told), *case.words]
+    if stall_log is not None:
+        argv = [sys.executable, "-m", "tests.bench.stall_watch", str(stall_log), *case.words]
         more["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (
         tempfile.TemporaryDirectory(prefix="wacht-bench-", ignore_cleanup_errors=True) as home,
@@ -107,22 +107,22 @@ def console(
 
 
 def until_useful(case: Case, terminal: Terminal) -> tuple[float, float]:
-    """Seconds to the first frame and to the first that tells something. Raises RuntimeError when none comes."""
+    """Seconds to the first frame and to the first with facts. Raises RuntimeError if there is none in time."""
     first, *useful = terminal.first([FIRST, *USEFUL], _TIMEOUT_S)
     if first is None or None in useful:
         raise RuntimeError(f"{case.name}: no useful frame in {_TIMEOUT_S:g} s:\n{terminal.text()}")
     return first, max(at for at in useful if at is not None)
 
 
-def settled(case: Case, terminal: Terminal) -> None:
-    """Wait until it has read everything once and stands still."""
+def wait_settled(case: Case, terminal: Terminal) -> None:
+    """Wait until every source was read once and nothing is painted."""
     until_useful(case, terminal)
     time.sleep(_SETTLE_S)
     terminal.wait_quiet(0.3, 5.0)
 
 
 def starts(case: Case, effort: Effort) -> list[Row]:
-    """The start, the middle one of several."""
+    """The median start."""
     seen = []
     for _ in range(effort.starts):
         with console(case) as terminal:
@@ -135,23 +135,27 @@ def starts(case: Case, effort: Effort) -> list[Row]:
 
 
 def session(case: Case, effort: Effort) -> list[Row]:
-    """Rest on the overview, then keys: what each costs."""
+    """Rest on the overview, then keys: the cost of each."""
     with console(case) as terminal:
-        settled(case, terminal)
+        wait_settled(case, terminal)
         rows = rest(case, terminal, effort.rest_s)
-        asked = _asked(case)
-        pressed = keys.press_all(terminal, effort.keys_s, effort.few)
+        asked = _commands_started(case)
+        pressed = keys.press_all(terminal, effort.keys_s, effort.repeats)
         rows += keys.rows(case.name, pressed, case.targets)
-        if case.started is not None:
-            rows.append(Row(case.name, "Slurm commands while the keys were pressed", _asked(case) - asked, "commands"))
+        if case.command_log is not None:
+            rows.append(
+                Row(
+                    case.name, "Slurm commands while the keys were pressed", _commands_started(case) - asked, "commands"
+                )
+            )
         rows.append(Row(case.name, "memory after the keys", round(procs.rss_mb(terminal.pid)), "MB"))
     return rows
 
 
 def rest(case: Case, terminal: Terminal, rest_s: float) -> list[Row]:
-    """What it costs while nobody touches it."""
-    started, aim = case.started, case.targets
-    before = (started.commands("wacht"), started.calls()) if started else None
+    """The cost at rest."""
+    started, aim = case.command_log, case.targets
+    before = (started.commands("wacht"), started.rpcs()) if started else None
     written, cpu, began = terminal.written, procs.cpu_s(terminal.pid), time.monotonic()
     time.sleep(rest_s)
     took = time.monotonic() - began
@@ -164,7 +168,7 @@ def rest(case: Case, terminal: Terminal, rest_s: float) -> list[Row]:
     ]
     if started is None or before is None:
         return rows
-    asked, (calls, ms), each = started.commands("wacht") - before[0], started.calls(), 60 / took
+    asked, (calls, ms), each = started.commands("wacht") - before[0], started.rpcs(), 60 / took
     limit = aim.commands_min
     rows.append(
         Row(case.name, "at rest: Slurm commands started", round(asked.total() * each, 1), "/min", "count", limit)
@@ -180,62 +184,62 @@ def rest(case: Case, terminal: Terminal, rest_s: float) -> list[Row]:
     ]
 
 
-def _asked(case: Case) -> int:
-    return 0 if case.started is None else case.started.commands("wacht").total()
+def _commands_started(case: Case) -> int:
+    return 0 if case.command_log is None else case.command_log.commands("wacht").total()
 
 
 @dataclass
 class Stalls:
-    """The stalls of a console under the probe, phase by phase."""
+    """The stalls of a console by phase."""
 
-    told: Path
+    path: Path
     seen: int = 0
-    phases: dict[str, list[probe.Stall]] = field(default_factory=dict)
+    phases: dict[str, list[stall_watch.Stall]] = field(default_factory=dict)
 
-    def ended(self, phase: str) -> None:
-        """What has come since the last call belongs to that phase."""
-        stalls = probe.stalls(self.told)
+    def end_phase(self, phase: str) -> None:
+        """Assign the stalls since the last call to this phase."""
+        stalls = stall_watch.stalls(self.path)
         self.phases.setdefault(phase, []).extend(stalls[self.seen :])
         self.seen = len(stalls)
 
-    def longest(self, phase: str | None = None) -> probe.Stall:
-        """Of all phases by default."""
+    def longest(self, phase: str | None = None) -> stall_watch.Stall:
+        """The longest stall of a phase, of all phases by default."""
         of = self.phases.values() if phase is None else [self.phases.get(phase, [])]
-        return max((one for found in of for one in found), key=lambda one: one.ms, default=probe.Stall(0.0, 0.0))
+        return max((one for found in of for one in found), key=lambda one: one.ms, default=stall_watch.Stall(0.0, 0.0))
 
     def over(self, limit_ms: float) -> int:
-        """How many were longer."""
+        """Number of longer stalls."""
         return sum(one.ms > limit_ms for found in self.phases.values() for one in found)
 
     def own_over(self, limit_ms: float) -> int:
-        """How many were longer by the console's own doing."""
+        """Number of stalls for which the console's own part was longer."""
         return sum(one.own_ms > limit_ms for found in self.phases.values() for one in found)
 
 
 def stalls(case: Case, effort: Effort) -> list[Row]:
-    """The same keys, and every screen, under the probe: how long the event loop stood still."""
+    """Stalls of the event loop with the same keys, and on every screen."""
     with tempfile.TemporaryDirectory(prefix="wacht-bench-") as folder:
-        told = Stalls(Path(folder) / "stalls")
-        with console(case, told.told) as terminal:
+        stall_log = Stalls(Path(folder) / "stalls")
+        with console(case, stall_log.path) as terminal:
             until_useful(case, terminal)
-            told.ended("the start")
+            stall_log.end_phase("the start")
             began = time.monotonic()
             time.sleep(effort.rest_s / 2)
-            told.ended("the overview at rest")
-            keys.press_all(terminal, effort.keys_s, effort.few)
-            told.ended("keys in nodes and jobs")
+            stall_log.end_phase("the overview at rest")
+            keys.press_all(terminal, effort.keys_s, effort.repeats)
+            stall_log.end_phase("keys in nodes and jobs")
             for key, name in SCREENS.items():
                 terminal.press(key, 3.0)
                 time.sleep(effort.dwell_s)
-                told.ended(name)
+                stall_log.end_phase(name)
             lasted = time.monotonic() - began
-    return stall_rows(case, told, lasted)
+    return stall_rows(case, stall_log, lasted)
 
 
-def stall_rows(case: Case, told: Stalls, lasted: float) -> list[Row]:
-    """After the first useful frame: the start is measured as a start."""
-    start = told.phases.pop("the start", [])
-    limit, longest = case.targets.stall_ms, told.longest()
+def stall_rows(case: Case, stall_log: Stalls, lasted: float) -> list[Row]:
+    """Rows for the stalls after the first useful frame; the start counts as a start."""
+    start = stall_log.phases.pop("the start", [])
+    limit, longest = case.targets.stall_ms, stall_log.longest()
     rows = [
         Row(case.name, "under the probe for", round(lasted), "s"),
         Row(case.name, "longest stall of the event loop", round(longest.ms, 1), "ms", target=limit),
@@ -244,20 +248,23 @@ def stall_rows(case: Case, told: Stalls, lasted: float) -> list[Row]:
         rows.append(Row(case.name, "of it waiting for a core", round(longest.waited_ms, 1), "ms"))
     for ms in (20, 50, 100):
         aim = 0 if ms >= limit else None
-        rows.append(Row(case.name, f"stalls over {ms} ms", told.over(ms), "stalls", "count", aim))
-    rows.append(Row(case.name, f"of its own doing over {limit:g} ms", told.own_over(limit), "stalls", "count"))
-    rows += [Row(case.name, f"longest stall: {phase}", round(told.longest(phase).ms, 1), "ms") for phase in told.phases]
+        rows.append(Row(case.name, f"stalls over {ms} ms", stall_log.over(ms), "stalls", "count", aim))
+    rows.append(Row(case.name, f"of its own doing over {limit:g} ms", stall_log.own_over(limit), "stalls", "count"))
+    rows += [
+        Row(case.name, f"longest stall: {phase}", round(stall_log.longest(phase).ms, 1), "ms")
+        for phase in stall_log.phases
+    ]
     most = max((one.ms for one in start), default=0)
     return [*rows, Row(case.name, "longest stall: until the first useful frame", round(most, 1), "ms")]
 
 
 def measured(case: Case, effort: Effort) -> list[Row]:
-    """All of it."""
+    """All measurements of a case."""
     return [*starts(case, effort), *session(case, effort), *stalls(case, effort)]
 
 
 def demo(quick: bool) -> list[Row]:
-    """The embedded machine: small, middling, and at the design point."""
+    """The simulated cluster: small, medium, and at the design point."""
     small = QUICK if quick else Effort(5, 15, 12, 3, 1)
     large = QUICK if quick else Effort(3, 25, 30, 3, 4)
     cases: Sequence[tuple[Case, Effort]] = (

@@ -1,6 +1,9 @@
-"""The console for many minutes at the design point, with jobs and nodes changing: whether its memory grows, whether
-it stalls. `python -m tests.bench --part soak --minutes 10`, for each of the embedded machine, the same over a far line,
-a live Slurm, and a live Slurm on the console's own cores."""
+"""Soak test: the console for many minutes at the design point, with changing jobs and nodes. Does its memory grow, does
+it stall?
+
+`python -m tests.bench --part soak --minutes 10`: on the simulated cluster, the same over a slow line, on a live Slurm,
+and on a live Slurm on the console's own cores.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pathlib import Path
 
 from tests.lab.slurm import Lab
 
-from . import far, keys, live, procs, screens
+from . import keys, live, procs, screens, slow_line
 from .report import Row, quantile
 from .screens import Case, Stalls
 from .terminal import Answer, Terminal
@@ -23,27 +26,30 @@ from .terminal import Answer, Terminal
 _SAMPLE_S = 5.0
 _CHURN_S = 4.0
 _SLICE = 200
-"""Array tasks that come and go at a time."""
+"""Array tasks submitted and cancelled at a time."""
 SLOPE_MB = 1.0
-"""MB a minute: what is more would be felt within a shift."""
+"""MB per minute: more would be noticed within a shift."""
 
 
 def demo(minutes: float, *, at_far_end: bool = False) -> list[Row]:
-    """The embedded machine, which changes by itself."""
+    """The simulated cluster, which changes by itself."""
     near = screens.embedded(12_000, 100_000)
     name = f"soak, {near.name}" + (", over 1 Mbit/s and 100 ms" if at_far_end else "")
     return _soak(Case(name, near.words, near.nodes), minutes, at_far_end)
 
 
 def design(suite: str, minutes: float, *, shared: bool = False) -> list[Row]:
-    """A live Slurm that is changed meanwhile. It has what the console leaves of the cores: a site's controller has a
-    machine of its own. `shared` is a console on the controller's machine, where neither goes first."""
+    """A live Slurm that is changed meanwhile. It gets the cores that the console leaves: a site's controller has a
+    machine of its own.
+
+    `shared` is a console on the controller's machine, with the same priority.
+    """
     with ExitStack() as stack:
         running = stack.enter_context(live.lab(suite, 12_000, 100_000, alone=True))
         name = "soak, live Slurm, 12,000 nodes, 100,000 jobs" + (", on the controller's cores" if shared else "")
         if not shared:
             assert running.state.init
-            procs.give_way(running.state.init[0])
+            procs.lower_priority(running.state.init[0])
         case = stack.enter_context(live.watched(running, name))
         churn = _Churn(running)
         churn.start()
@@ -53,7 +59,7 @@ def design(suite: str, minutes: float, *, shared: bool = False) -> list[Row]:
 
 
 class _Churn(threading.Thread):
-    """Drains and resumes some nodes, submits and cancels some tasks, gently, until it is told to stop."""
+    """Drains and resumes nodes, submits and cancels tasks, until stopped."""
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(daemon=True)
@@ -62,7 +68,7 @@ class _Churn(threading.Thread):
         self._ending = threading.Event()
 
     def run(self) -> None:
-        """A change every few seconds."""
+        """Make a change every few seconds."""
         slices: list[str] = []
         for turn in itertools.count():
             if self._ending.wait(_CHURN_S):
@@ -81,23 +87,23 @@ class _Churn(threading.Thread):
             self.made += 1
 
     def stop(self) -> None:
-        """And wait for the change that is being made."""
+        """Stop, after the change in progress."""
         self._ending.set()
         self.join()
 
 
 def _soak(case: Case, minutes: float, at_far_end: bool) -> list[Row]:
     seconds = minutes * 60
-    line = {"rate": far.RATE, "delay_s": far.DELAY_S} if at_far_end else {}
+    line = {"rate": slow_line.RATE, "delay_s": slow_line.DELAY_S} if at_far_end else {}
     with tempfile.TemporaryDirectory(prefix="wacht-bench-") as folder:
-        told = Stalls(Path(folder) / "stalls")
-        with screens.console(case, told.told, **line) as terminal:
-            screens.settled(case, terminal)
-            told.ended("the start")
+        stall_log = Stalls(Path(folder) / "stalls")
+        with screens.console(case, stall_log.path, **line) as terminal:
+            screens.wait_settled(case, terminal)
+            stall_log.end_phase("the start")
             began, written, cpu = time.monotonic(), terminal.written, procs.cpu_s(terminal.pid)
             before = procs.descriptors(terminal.pid), procs.threads(terminal.pid)
             samples, answers = _watch(terminal, began, seconds)
-            told.ended("all the time")
+            stall_log.end_phase("all the time")
             after = procs.descriptors(terminal.pid), procs.threads(terminal.pid)
             took = time.monotonic() - began
             flow = (terminal.written - written) / took
@@ -113,23 +119,24 @@ def _soak(case: Case, minutes: float, at_far_end: bool) -> list[Row]:
         Row(case.name, "written, keys included", round(flow), "B/s", "count"),
         Row(case.name, "CPU, keys included", round(used, 1), "%"),
     ]
-    less = far.LINE_S if at_far_end else 0.0
+    less = slow_line.LINE_S if at_far_end else 0.0
     took_ms = [(one.last_s - less) * 1000 for one in answers if one is not None]
     if took_ms:
         rows.append(Row(case.name, "a key every few seconds: to screen, p95", round(quantile(took_ms, 0.95), 1), "ms"))
     rows.append(keys.unanswered(case.name, answers))
-    return rows + screens.stall_rows(case, told, took)
+    return rows + screens.stall_rows(case, stall_log, took)
 
 
 _MORE = 4
-"""A command that runs at that moment has a thread and some pipes."""
+"""A running command has a thread and some pipes."""
 
 
 def _watch(terminal: Terminal, began: float, seconds: float) -> tuple[list[tuple[float, float]], list[Answer | None]]:
-    """Its memory (seconds, MB) again and again, with a key before each look: every screen in turn, and a move."""
+    """Samples of its memory (seconds, MB), with a key before each: every screen in turn, and a move. Returns them
+    and the answers."""
     samples: list[tuple[float, float]] = []
     answers: list[Answer | None] = []
-    # The next screen, and its list, so that each is looked at while readings come.
+    # Visit the screens while readings arrive, and move in two of their lists.
     for key in itertools.cycle(["2", "down", "3", "down", "4", "5", "7", "1"]):
         now = time.monotonic() - began
         samples.append((now, procs.own_rss_mb(terminal.pid)))
@@ -143,7 +150,7 @@ def _watch(terminal: Terminal, began: float, seconds: float) -> tuple[list[tuple
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
-    """By least squares: of the second value to the first."""
+    """Slope by least squares, of the second values over the first."""
     count = len(samples)
     if count < 2:
         return 0.0

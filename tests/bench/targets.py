@@ -1,46 +1,46 @@
-"""The figures to keep, of issue 5 "Speed and scale": for a machine of hundreds of nodes, and at the design point."""
+"""Performance targets: for clusters of hundreds of nodes, and for the design point."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 LARGE = 1_000
-"""Nodes up to which the small machine's figures hold."""
+"""Largest number of nodes for which SMALL holds."""
 VIEW_BYTES = 30_000
-"""Of a change of view."""
+"""Bytes written for a change of view."""
 OPEN_MS = 100.0
-"""To the first facts of a node that is opened."""
-PEER = 1.0
-"""Times what turm takes."""
+"""Milliseconds to the first facts of an opened node."""
+PEER_RATIO = 1.0
+"""Maximum ratio to turm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What a console may take at most, on two cores in a terminal of 200x50."""
+    """Limits of a console, on two cores in a terminal of 200x50."""
 
     first_s: float
-    """To the first frame."""
+    """Seconds to the first frame."""
     useful_s: float
-    """To the first that tells something."""
+    """Seconds to the first frame with facts."""
     key_ms: float
-    """From a key to the screen while polls arrive, p95."""
+    """Milliseconds from a key to the screen during polls, p95."""
     stall_ms: float
-    """Longest that the event loop stands still."""
+    """Milliseconds of the longest stall of the event loop."""
     move_bytes: int
-    """Of a cursor move that does not scroll."""
+    """Bytes written for a cursor move that does not scroll."""
     rest_bytes: int
-    """A second, at rest."""
+    """Bytes written per second at rest."""
     cpu_pct: float
-    """Of a core at rest, polls included."""
+    """CPU in % of a core at rest, polls included."""
     memory_mb: int
     commands_min: int
-    """Slurm commands started a minute at rest."""
+    """Slurm commands started per minute at rest."""
 
 
 SMALL = Targets(0.3, 0.8, 15, 50, 1_500, 2_000, 4, 90, 12)
 DESIGN = Targets(0.3, 2.5, 30, 100, 1_500, 8_000, 10, 275, 6)
 
 
-def of(nodes: int) -> Targets:
-    """Those that hold for a machine of so many nodes."""
+def targets_for(nodes: int) -> Targets:
+    """The targets for a cluster of this size."""
     return SMALL if nodes <= LARGE else DESIGN

@@ -1,4 +1,4 @@
-"""What the whole machine's telemetry costs: a real Prometheus at the design point, one poll of every source."""
+"""The cost of telemetry: one poll of every source from a real Prometheus at the design point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .report import Row, median
 NODES = 12_000
 WIRE_BYTES = 3_000_000
 CPU_S, STALL_MS = 0.3, 50.0
-#: What the overview asks for; a whole dcgm-exporter at 96,000 GPUs would measure the scraper instead.
+#: Fields that the overview queries; a full dcgm-exporter at 96,000 GPUs would measure the scraper instead.
 FIELDS = (
     "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_RESERVED",
     "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_XID_ERRORS",
@@ -24,7 +24,7 @@ FIELDS = (
 
 
 def overview(quick: bool) -> list[Row]:
-    """Bytes on the wire, our CPU, and the longest that an event loop beside it was held up."""
+    """Bytes transferred, CPU of the console, and the longest stall of an event loop meanwhile."""
     case = f"Prometheus 3, {NODES:,} nodes, {NODES * 8:,} GPUs"
     power = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts", rack_series="pdu_power_watts")
     with Monitor("prometheus-3", nodes=NODES, per_node=False, scrape_s=15.0, fields=FIELDS) as monitor:
@@ -59,7 +59,8 @@ def overview(quick: bool) -> list[Row]:
 
 
 async def _poll(sources: Any) -> tuple[int, float, float, float, int]:
-    """One reading of each source in a thread, and the longest gap between two turns of the loop meanwhile."""
+    """Read each source once in a thread. Returns bytes, CPU s, wall s, longest stall of the event loop in ms, nodes
+    with a load."""
     sizes: list[int] = []
     original = http_transport._read
 

@@ -1,7 +1,7 @@
-"""A program in a pseudo-terminal, with the moment of every byte it writes; near, or at the end of a line.
+"""A program in a pseudo-terminal, with the time of every byte it writes; directly or over a slow line.
 
-A thread stamps what comes, says where the cursor is when it is asked, as a terminal does, and does nothing else; pyte,
-which is slow, replays it afterwards. So reading the screen does not disturb what is measured, although both run on the
+A thread timestamps the output, answers cursor position queries like a terminal, and does nothing else; pyte, which is
+slow, replays the output afterwards. So reading the screen does not disturb the measurement, although both run on the
 same two cores.
 """
 
@@ -26,20 +26,20 @@ KEYS = {
     "down": "\x1b[B", "up": "\x1b[A", "pagedown": "\x1b[6~", "pageup": "\x1b[5~", "enter": "\r", "escape": "\x1b",
     "home": "\x1b[H", "end": "\x1b[F",
 }  # fmt: skip
-# pyte stumbles over the private queries that Textual sends; they show nothing.
+# pyte fails on the private queries that Textual sends; they display nothing.
 QUERIES = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]|\x1b\[\?[0-9;]*\$p")
-# Where is the cursor? Asked from a place that the question itself has just named.
-_ASKED = re.compile(rb"\x1b\[(?:(\d+);(\d+)H\x1b\[)?6n")
-_LONGEST = 24
-"""Bytes of the longest such question."""
+# Cursor position query, with the position that was set just before it.
+_CURSOR_QUERY = re.compile(rb"\x1b\[(?:(\d+);(\d+)H\x1b\[)?6n")
+_QUERY_BYTES = 24
+"""Maximum length of such a query in bytes."""
 GAP_S = 0.015
-"""Output that goes on after such a pause is another frame."""
-_LOOK_S = 0.002
+"""Output after a longer pause belongs to another frame."""
+_POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one key: seconds to the first and to the last byte, and how many bytes."""
+    """The output after one key: seconds to its first and last byte, and its bytes."""
 
     first_s: float
     last_s: float
@@ -49,8 +49,7 @@ class Answer:
 class Terminal:
     """Starts `argv` in a pty of `size` (columns, rows). Close it, or use it in a with block.
 
-    `rate` is what the line to it carries in bytes a second (as much as comes, by default), `delay_s` how long a byte
-    is on its way, to it and back.
+    `rate` is the bandwidth of the line in bytes per second (None: unlimited), `delay_s` its delay in each direction.
     """
 
     def __init__(
@@ -65,8 +64,8 @@ class Terminal:
         self.size = size
         self.rate = rate
         self.delay_s = delay_s
-        self._going: deque[tuple[float, bytes]] = deque()
-        self._coming: deque[tuple[float, bytes]] = deque()
+        self._outgoing: deque[tuple[float, bytes]] = deque()
+        self._incoming: deque[tuple[float, bytes]] = deque()
         self._tail = b""
         self._chunks: list[tuple[float, bytes]] = []
         self._more = threading.Condition()
@@ -93,11 +92,11 @@ class Terminal:
         self.close()
 
     def close(self) -> None:
-        """End the program: politely, then at once."""
-        for sig, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        """End the program: SIGTERM, then SIGKILL."""
+        for sig, timeout_s in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, sig)
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + timeout_s
             while time.monotonic() < deadline:
                 with contextlib.suppress(ChildProcessError):
                     if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
@@ -109,11 +108,11 @@ class Terminal:
                 return
 
     def _read(self) -> None:
-        """The line. A near one reads what comes at once, a far one hands both ways over when their time has come."""
+        """Read the output. Without a slow line it is delivered at once, else both directions are delayed."""
         far = self.rate is not None or self.delay_s > 0
         credit, counted = 0.0, time.monotonic()
         ended = False
-        while not ended or self._coming:
+        while not ended or self._incoming:
             most = 65_536
             if far:
                 now = time.monotonic()
@@ -122,8 +121,8 @@ class Terminal:
                     credit = min(credit + (now - counted) * self.rate, self.rate / 20)
                     counted = now
                     most = int(credit)
-                if ended or most < 1 or not select.select([self._fd], [], [], _LOOK_S)[0]:
-                    time.sleep(_LOOK_S if ended or most < 1 else 0.0)
+                if ended or most < 1 or not select.select([self._fd], [], [], _POLL_S)[0]:
+                    time.sleep(_POLL_S if ended or most < 1 else 0.0)
                     continue
             try:
                 data = os.read(self._fd, most)
@@ -132,7 +131,7 @@ class Terminal:
             ended = not data
             credit -= len(data)
             if data:
-                self._coming.append((time.monotonic() + self.delay_s, data))
+                self._incoming.append((time.monotonic() + self.delay_s, data))
             if not far:
                 self._deliver(time.monotonic())
         with self._more:
@@ -140,48 +139,48 @@ class Terminal:
             self._more.notify_all()
 
     def _deliver(self, now: float) -> None:
-        while self._going and self._going[0][0] <= now:
+        while self._outgoing and self._outgoing[0][0] <= now:
             with contextlib.suppress(OSError):
-                os.write(self._fd, self._going.popleft()[1])
-        while self._coming and self._coming[0][0] <= now:
-            at, data = self._coming.popleft()
+                os.write(self._fd, self._outgoing.popleft()[1])
+        while self._incoming and self._incoming[0][0] <= now:
+            at, data = self._incoming.popleft()
             with self._more:
                 self._chunks.append((at, data))
                 self._written += len(data)
                 self._more.notify_all()
             seen = self._tail + data
-            for asked in _ASKED.finditer(seen):
+            for asked in _CURSOR_QUERY.finditer(seen):
                 if asked.end() > len(self._tail):
                     row, column = (asked[1] or b"1").decode(), (asked[2] or b"1").decode()
                     self._type(f"\x1b[{row};{column}R".encode())
-            self._tail = seen[-_LONGEST:]
+            self._tail = seen[-_QUERY_BYTES:]
 
     def _type(self, data: bytes) -> None:
         if self.delay_s:
-            self._going.append((time.monotonic() + self.delay_s, data))
+            self._outgoing.append((time.monotonic() + self.delay_s, data))
         else:
             with contextlib.suppress(OSError):
                 os.write(self._fd, data)
 
-    # what it wrote
+    # -- output
 
     @property
     def written(self) -> int:
-        """Bytes so far."""
+        """Bytes written so far."""
         return self._written
 
     @property
     def last_at(self) -> float:
-        """When the last of them came (monotonic); the start, before any has."""
+        """Time of the last byte (monotonic); the start if there is none."""
         return self._chunks[-1][0] if self._chunks else self.began
 
     @property
     def ended(self) -> bool:
-        """Whether the program closed its terminal."""
+        """True if the program closed its terminal."""
         return self._ended
 
     def text(self) -> str:
-        """The screen as it is now, one line a row."""
+        """The current screen, one line per row."""
         self._feed(len(self._chunks))
         return self._shown()
 
@@ -196,7 +195,7 @@ class Terminal:
         return "\n".join("".join(row[column].data for column in columns).rstrip() for row in rows)
 
     def wait_quiet(self, quiet_s: float = 0.3, timeout_s: float = 10.0) -> None:
-        """Until nothing was written for so long, or the time is up."""
+        """Wait until nothing was written for `quiet_s`, or until the timeout."""
         deadline = time.monotonic() + timeout_s
         while (now := time.monotonic()) < deadline:
             if now - self.last_at >= quiet_s:
@@ -204,10 +203,10 @@ class Terminal:
             time.sleep(min(0.01, quiet_s))
 
     def first(self, patterns: Sequence[re.Pattern[str]], timeout_s: float) -> list[float | None]:
-        """Seconds from the start until the screen first showed each pattern; None for what it never did."""
+        """Seconds from the start until the screen first showed each pattern; None for one that it never showed."""
         deadline = self.began + timeout_s
         found: list[float | None] = [None] * len(patterns)
-        # On the screen and not in the stream: what is sent is only what differs, never a whole word for sure.
+        # Search the screen, not the stream: only differences are sent, rarely whole words.
         while None in found and time.monotonic() < deadline:
             with self._more:
                 if self._fed == len(self._chunks) and not self._ended:
@@ -222,20 +221,20 @@ class Terminal:
                         found[index] = at - self.began
         return found
 
-    # what it is told
+    # -- input
 
     def send(self, key: str) -> None:
-        """Press one key, by name or as it is. Raises RuntimeError when the program has ended: nothing would come."""
+        """Press one key, by name or literally. Raises RuntimeError if the program has ended."""
         if self._ended:
             raise RuntimeError(f"the program has ended; last it showed:\n{self.text()[-4_000:]}")
         self._type(KEYS.get(key, key).encode())
 
     def press(self, key: str, timeout_s: float = 1.0, gap_s: float = GAP_S) -> Answer | None:
-        """Press a key once the terminal is quiet and return what came back; None when nothing did in time.
+        """Press a key once the terminal is quiet. Returns the output that follows; None if there is none in time.
 
-        The answer ends at a pause of `gap_s`: short for the frame that a key makes, longer for all that follows it.
+        The answer ends at a pause of `gap_s`: short for the frame of the key itself, longer for all that follows.
         """
-        self.wait_quiet(0.08, 2.0)  # a hand is no faster, and no frame of before may count
+        self.wait_quiet(0.08, 2.0)  # people are no faster, and no earlier frame may count
         start = len(self._chunks)
         began = time.monotonic()
         self.send(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import faulty
+from tests.bench import soak_faults
 from tests.faults import fault
 
 
@@ -18,7 +18,7 @@ from tests.faults import fault
 @pytest.mark.xdist_group("soak")
 @pytest.mark.timeout(900)  # two minutes of faults, and what it takes to come back on a busy machine
 def test_faults_in_turn_leave_nothing_behind():
-    rows = faulty.measured(minutes=2.0)
+    rows = soak_faults.measured(minutes=2.0)
     found = {row.what: row for row in rows}
     assert found["faults survived"].value >= 10
     missed = [f"{row.what}: {row.value} {row.unit}" for row in rows if row.verdict == "MISSED"]

@@ -16,7 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["collectors", "console"]):
     from tests.fuzz import targets
-from tests.fuzz import seeds
+from tests.fuzz import CORPUS
 
 FOUND = Path(__file__).parent.parent.parent / ".stamps" / "fuzz"
 
@@ -29,7 +29,7 @@ def fuzz(name: str, options: list[str]) -> tuple[bool, list[str]]:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
             argv = ["fuzz", f"-artifact_prefix={FOUND}/{name}-", "-timeout=20", "-rss_limit_mb=2048", *options, grown,
-                    str(seeds.CORPUS / name)]  # fmt: skip
+                    str(CORPUS / name)]  # fmt: skip
             atheris.Setup(argv, targets.TARGETS[name])
             atheris.Fuzz()
             os._exit(0)

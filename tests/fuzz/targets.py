@@ -1,7 +1,7 @@
-"""What is fuzzed: raw bytes as a source would give them, through the parser that reads them.
+"""Fuzz targets: raw bytes as a source would deliver them, through the parser that reads them.
 
-A target raises where something is wrong: an exception that the parser does not promise, or a value, a warning or an
-error with a text in it that could steer a terminal. `@F` in the bytes becomes the fence that was asked for.
+A target raises for an exception that the parser does not document, and for a value, warning or error that contains
+terminal control sequences. `@F` in the bytes is replaced by the fence of the command.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ from tests.hostile.values import foul
 from tests.make import change_of
 
 Target = Callable[[bytes], None]
-Said = Callable[[Sequence[str]], bytes]
+CommandOutput = Callable[[Sequence[str]], bytes]
 _NAMED = re.compile(rb"^NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)", re.M)
 _CLOCK = ManualClock()
 
 
-class Foul(AssertionError):
-    """A text that steers got through."""
+class UnsafeText(AssertionError):
+    """Text with terminal control sequences was not cleaned."""
 
 
-def pure(value: Any) -> None:
-    """Raises Foul where a text in a value was not cleaned."""
+def assert_clean(value: Any) -> None:
+    """Raise UnsafeText if a text in a value was not cleaned."""
     if found := foul(value):
-        raise Foul("; ".join(found[:3]))
+        raise UnsafeText("; ".join(found[:3]))
 
 
 @contextmanager
-def slurm(said: Said) -> Iterator[None]:
-    """Slurm's commands, without a process: `said` gives what each prints."""
+def fake_slurm(output_of: CommandOutput) -> Iterator[None]:
+    """Replace Slurm's commands: `output_of` returns what each prints."""
 
     def run(argv: Sequence[str], **_: Any) -> process.ProcessResult:
-        out = said(argv)
+        out = output_of(argv)
         mark = FENCE.search(argv[-1]) or re.search("[A-Z]{16}", argv[-1])
         return process.ProcessResult(
             argv=tuple(argv), rc=0, out=out.replace(b"@F", mark[0].encode()) if mark else out, err="", took_s=0.0
@@ -79,105 +79,105 @@ def slurm(said: Said) -> Iterator[None]:
         yield
 
 
-def _source(read: Callable[[], Any], said: Said) -> None:
-    """A source's reading: a fault is one of its answers."""
-    with slurm(said):
+def _read_source(read: Callable[[], Any], output_of: CommandOutput) -> None:
+    """Read a source; a fault is a valid result."""
+    with fake_slurm(output_of):
         try:
-            pure(read())
+            assert_clean(read())
         except SourceFault as error:
-            pure([error.fault.kind, error.fault.what, error.fault.mend, str(error.fault)])
+            assert_clean([error.fault.kind, error.fault.what, error.fault.mend, str(error.fault)])
 
 
 def edge(raw: bytes) -> None:
-    """The sanitiser: all that is cleaned stays as it is, and no character that is no text is left."""
+    """The sanitiser: cleaned text stays as it is, and contains no control characters or surrogates."""
     text = decode(raw)
     once = clean(text)
     if clean(once) != once:
-        raise Foul(f"a second pass changes {once[:60]!r}")
+        raise UnsafeText(f"a second pass changes {once[:60]!r}")
     if bad := [char for char in once if ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000]:
-        raise Foul(f"{bad[:3]} in {once[:60]!r}")
+        raise UnsafeText(f"{bad[:3]} in {once[:60]!r}")
     once.encode()
 
 
 def nodes(raw: bytes) -> None:
-    """`scontrol show node`, its names in the inventory and every node with a reason."""
+    """`scontrol show node`, with its names in the inventory and a reason for every node."""
     names = sorted({match.decode() for match in _NAMED.findall(raw)})
 
-    def said(words: Sequence[str]) -> bytes:
+    def output_of(words: Sequence[str]) -> bytes:
         if words[0] == "scontrol":
             return raw if words[-1] == "-o" and words[4] == "-d" else raw.partition(b"\n")[0] + b"\n"
         return "\n".join([*names, ""]).encode() if "%N" in words else b"NODELIST|USER|TIMESTAMP|REASON@F\n"
 
-    _source(lambda: NodeReader().read(1.0), said)
+    _read_source(lambda: NodeReader().read(1.0), output_of)
 
 
 def node_reasons(raw: bytes) -> None:
     """`sinfo -R`."""
-    _source(lambda: reasons(1.0), lambda _: b"NODELIST|USER|TIMESTAMP|REASON@F\n" + raw)
+    _read_source(lambda: reasons(1.0), lambda _: b"NODELIST|USER|TIMESTAMP|REASON@F\n" + raw)
 
 
 def queue(raw: bytes) -> None:
     """`squeue`."""
-    _source(lambda: QueueReader().read(1.0), lambda _: "|".join(COLUMNS).encode() + b"@F\n" + raw)
+    _read_source(lambda: QueueReader().read(1.0), lambda _: "|".join(COLUMNS).encode() + b"@F\n" + raw)
 
 
 def partitions(raw: bytes) -> None:
     """`scontrol show partition`."""
-    _source(lambda: controller.partitions(1.0), lambda _: raw)
+    _read_source(lambda: controller.partitions(1.0), lambda _: raw)
 
 
 def reservations(raw: bytes) -> None:
-    """`scontrol show reservation`, every name known to `sinfo -T`."""
+    """`scontrol show reservation`, with every name known to `sinfo -T`."""
     names = b"".join(match + b" x\n" for match in re.findall(rb"ReservationName=(\S+)", raw))
-    _source(lambda: controller.reservations(1.0), lambda words: raw if words[0] == "scontrol" else names)
+    _read_source(lambda: controller.reservations(1.0), lambda words: raw if words[0] == "scontrol" else names)
 
 
 def diag(raw: bytes) -> None:
     """`sdiag`."""
-    _source(lambda: controller.diag(1.0), lambda _: raw)
+    _read_source(lambda: controller.diag(1.0), lambda _: raw)
 
 
 def queueing(raw: bytes) -> None:
     """`sprio`, `sshare` and `scontrol show assoc_mgr`."""
     asked = SlurmQueueing(SlurmSettings())
     for read in (lambda: asked.factors("5"), asked.shares, asked.limits):
-        _source(read, lambda _: raw)
+        _read_source(read, lambda _: raw)
 
 
 def job_json(raw: bytes) -> None:
     """`scontrol show job --json`."""
-    _source(
+    _read_source(
         lambda: controller.job_detail("2", 1.0), lambda words: raw if "--json" in words[-1] else b"JobId=2 JobName=x "
     )
 
 
 def job_text(raw: bytes) -> None:
-    """`squeue` with a fence behind every field, and the text of scontrol that has the same name."""
+    """`squeue` with a fence after every field, and the text of scontrol."""
     text = decode(raw)
     row = b"".join(raw[at * 7 : at * 7 + 40].replace(b"@F", b"") + b"@F" for at in range(len(jobtext.FIELDS)))
-    _source(lambda: jobtext.job_detail("2", text, 1.0), lambda _: b"HEAD@F\n" + row + b"\n")
+    _read_source(lambda: jobtext.job_detail("2", text, 1.0), lambda _: b"HEAD@F\n" + row + b"\n")
 
 
 def topology(raw: bytes) -> None:
-    """`scontrol show topology`, and a site's own file of racks."""
+    """`scontrol show topology`, and a site's rack file."""
     try:
-        pure(dict(racks.leaf_switches(decode(raw))))
+        assert_clean(dict(racks.leaf_switches(decode(raw))))
     except ValueError as error:
-        pure(clean(str(error)))
+        assert_clean(clean(str(error)))
     with _file(raw) as path:
         try:
-            pure(dict(racks.read_file(path)))
+            assert_clean(dict(racks.read_file(path)))
         except ValueError:
             return
 
 
 def who(raw: bytes) -> None:
     """`scontrol show config` and `sacctmgr`."""
-    _source(
+    _read_source(
         lambda: rights._of(rights.SlurmAccount("alice", 1000), 1.0),
         lambda words: raw if words[0] == "scontrol" else b"",
     )
-    _source(lambda: rights._level("alice", 1.0), lambda _: raw)
+    _read_source(lambda: rights._level("alice", 1.0), lambda _: raw)
 
 
 def _rest(raw: bytes, kind: Any, rows: str, made: Callable[[Any], Any]) -> None:
@@ -185,7 +185,9 @@ def _rest(raw: bytes, kind: Any, rows: str, made: Callable[[Any], Any]) -> None:
         found = getattr(msgspec.json.decode(raw, type=kind), rows)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
-    pure([made(one) for one in found or ()] if isinstance(found, list) else made(found) if found is not None else None)
+    assert_clean(
+        [made(one) for one in found or ()] if isinstance(found, list) else made(found) if found is not None else None
+    )
 
 
 def rest_nodes(raw: bytes) -> None:
@@ -199,14 +201,14 @@ def rest_queue(raw: bytes) -> None:
 
 
 def rest_others(raw: bytes) -> None:
-    """slurmrestd's partitions, reservations and figures."""
+    """slurmrestd's partitions, reservations and diagnostics."""
     _rest(raw, rest.Partitions, "partitions", rest.partition)
     _rest(raw, rest.Reservations, "reservations", lambda one: rest.reservation(one, 0.0))
     _rest(raw, rest.Diagnostics, "statistics", lambda one: rest.diag(one, None))
 
 
 class _Server:
-    """A Prometheus that answers every query with the same."""
+    """A Prometheus that answers every query with the same rows."""
 
     ahead_s = 0.0
 
@@ -222,7 +224,7 @@ class _Server:
 
 
 def prometheus(raw: bytes) -> None:
-    """An answer of Prometheus, as the answer to every query."""
+    """An answer of Prometheus, used for every query."""
     try:
         server: Any = _Server(msgspec.json.decode(raw, type=Envelope))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -231,30 +233,30 @@ def prometheus(raw: bytes) -> None:
         book = SiteQueries(settings)
         for reader in (LoadReader(book, server, _CLOCK), PowerReader(book, server, _CLOCK.mono)):
             try:
-                pure(reader.read())
+                assert_clean(reader.read())
             except SourceFault as error:
-                pure(str(error.fault))
+                assert_clean(str(error.fault))
     rows = server._rows.rows
     labels = {value: "gpu0001" for row in rows for value in row.metric.values()}
-    pure(gpus_of(rows, rows, "Hostname", labels, _CLOCK.now(), 0, 60.0))
+    assert_clean(gpus_of(rows, rows, "Hostname", labels, _CLOCK.now(), 0, 60.0))
 
 
 def alertmanager(raw: bytes) -> None:
-    """An answer of Alertmanager, as its alerts, its silences, one of them, and the id of a new one."""
+    """An answer of Alertmanager, as alerts, silences, one silence, and the id of a new one."""
     reader = answers.AlertAnswers(AlertmanagerSettings(url="http://x"))
     for read in (reader.alerts, reader.silences, answers.silence_of, answers.made_id):
         try:
-            pure(read(raw))
+            assert_clean(read(raw))
         except SourceFault as error:
-            pure(str(error.fault))
+            assert_clean(str(error.fault))
 
 
 def driver(raw: bytes) -> None:
-    """What the kernel, cgroups and `scontrol listpids` say, and a message of the child that reads the driver."""
+    """Kernel log, cgroups, `scontrol listpids`, and a message of the child process that reads the driver."""
     text = decode(raw)
     kernel_log._in(text, 0.0)
     process_owner.parse_listpids(text)
-    pure([one for one in process_owner.job_of(text) if one])
+    assert_clean([one for one in process_owner.job_of(text) if one])
     try:
         msgspec.msgpack.decode(raw, type=NvmlAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -262,28 +264,28 @@ def driver(raw: bytes) -> None:
 
 
 def journal(raw: bytes) -> None:
-    """Lines of a journal that somebody else may have written."""
+    """Lines of a journal that another program may have written."""
     records = [chain.record(line) for line in raw.split(b"\n")]
     found = entries.join(records)
-    pure([entries.line_text(record) for record in records])
-    pure(
+    assert_clean([entries.line_text(record) for record in records])
+    assert_clean(
         [
             [one, entries.outcome_text(one), entries.targets_text(one), entries.valid_targets(one)]
             for one in map(shown, found.values())
         ]
     )
-    pure([entries.row_before(one, target) for one in found.values() for target in one.targets])
-    pure(entries.orphans_text(list(found.values())))
-    pure([dict(entries.outcome_of(one, {})) for one in found.values()])
+    assert_clean([entries.row_before(one, target) for one in found.values() for target in one.targets])
+    assert_clean(entries.orphans_text(list(found.values())))
+    assert_clean([dict(entries.outcome_of(one, {})) for one in found.values()])
 
 
 def shown(entry: entries.JournalEntry) -> entries.JournalEntry:
-    """An entry without what is kept raw until it is looked at."""
+    """An entry without the fields that stay raw until they are displayed."""
     return msgspec.structs.replace(entry, seen={name: {} for name in entry.seen})
 
 
 def typed(raw: bytes) -> None:
-    """Filters, commands and node sets, which a person types or a link of a script holds."""
+    """Filters, commands and node sets, as typed or passed by a script."""
     text = decode(raw)
     for parse, wrong in (
         (lambda: language.compile_filter(text, "node"), language.FilterError),
@@ -299,7 +301,7 @@ def typed(raw: bytes) -> None:
 
 
 def orders(raw: bytes) -> None:
-    """Names of targets and a reason: what is sent has no word that a command would take for an option."""
+    """Target names and a reason: no argument that is sent may be taken for an option."""
     name, _, reason = decode(raw).partition("\n")
     for kind, action in (("node", "drain"), ("node", "reboot"), ("job", "cancel"), ("job", "hold")):
         more = {"next_state": {name: "RESUME"}} if action == "reboot" else {}
@@ -308,14 +310,14 @@ def orders(raw: bytes) -> None:
             sent = operations.calls(change)
         except ValueError:
             continue
-        pure([list(words) for words, _ in sent])
+        assert_clean([list(words) for words, _ in sent])
         for words, _ in sent:
             if any(name in word and word[:1] == "-" for word in words[1:]) or "\0" in "".join(words):
-                raise Foul(f"{words}")
+                raise UnsafeText(f"{words}")
 
 
 def settings(raw: bytes) -> None:
-    """A configuration and an XID policy: refused with a text, or taken; nothing of them is run."""
+    """A configuration and an XID policy: refused with an error, or loaded; nothing in them is executed."""
     with _file(raw) as path:
         for load in (lambda: config.load(str(path), {}, Path("/nonexistent")), lambda: xid_policy.load_policy(path)):
             try:

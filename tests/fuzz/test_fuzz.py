@@ -1,4 +1,4 @@
-"""Every target for a moment: over its kept corpus, over what grows from it, and with atheris where there is one."""
+"""Every target briefly: over its kept corpus, over mutations of it, and with atheris if it is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.fuzz.seeds import seeds
+from tests.fuzz import seeds
 from tests.fuzz.targets import TARGETS
 from tests.hostile.corpus import CORPUS
 
@@ -32,22 +32,22 @@ PIECES += [
 ]
 
 
-def bent(one: bytes, other: bytes, luck: random.Random) -> bytes:
-    """An input bent in a few places: cut, doubled, swapped with another's, or with something hostile put in."""
-    for _ in range(luck.randrange(1, 5)):
-        at, upto = sorted((luck.randrange(len(one) + 1), luck.randrange(len(one) + 1)))
-        middle = luck.choice((b"", one[at:upto] * 2, luck.choice(PIECES), other[at:upto], bytes([luck.randrange(256)])))
-        one = one[:at] + middle + one[at if luck.random() < 0.5 else upto :]
+def mutated(one: bytes, other: bytes, rng: random.Random) -> bytes:
+    """Mutate an input in a few places: cut, duplicated, spliced with another, or with hostile text inserted."""
+    for _ in range(rng.randrange(1, 5)):
+        at, upto = sorted((rng.randrange(len(one) + 1), rng.randrange(len(one) + 1)))
+        middle = rng.choice((b"", one[at:upto] * 2, rng.choice(PIECES), other[at:upto], bytes([rng.randrange(256)])))
+        one = one[:at] + middle + one[at if rng.random() < 0.5 else upto :]
     return one[:20_000]
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_bent_answers_break_nothing(name: str) -> None:
-    target, kept, luck = TARGETS[name], seeds(name), random.Random(name)
+    target, kept, rng = TARGETS[name], seeds(name), random.Random(name)
     for raw in (*kept, *PIECES, b""):
         target(raw)
     for _ in range(ROUNDS):
-        raw = bent(luck.choice(kept), luck.choice(kept), luck)
+        raw = mutated(rng.choice(kept), rng.choice(kept), rng)
         try:
             target(raw)
         except Exception as error:

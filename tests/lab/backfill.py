@@ -43,7 +43,7 @@ def history(
             racks[host.rack, host.pdu] = racks.get((host.rack, host.pdu), 0.0) + watts
             where = f'job="dcgm",instance="{node}:{DCGM_PORT}"'
             for gpu in gpus:
-                for labels, part in labels_of(gpu, exporter.odd):
+                for labels, part in labels_of(gpu, exporter.options):
                     for field in chosen:
                         value = field.value(part)
                         if value is not None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.machine import Machine
 
@@ -94,7 +94,7 @@ class Monitor(Daemon):
         *,
         nodes: int = NODES,
         machine: Machine | None = None,
-        odd: Odd | None = None,
+        odd: ExporterOptions | None = None,
         fields: Sequence[str] | None = None,
         rules: Sequence[Path] = (),
         alertmanager: str | None = None,
@@ -185,7 +185,7 @@ class Monitor(Daemon):
 
     def publish(self) -> bool:
         """Let the exporters say what is now; returns whether that differs from before."""
-        odd, answer = self.exporter.odd, self.exporter.answer
+        odd, answer = self.exporter.options, self.exporter.answer
         hung = {path for path in self._scraped() if path.split("/")[1] == "dcgm" and path.split("/")[2] in odd.hangs}
         texts = {path: HANG if path in hung else answer(path) for path in self._scraped()}
         targets = ("/targets/dcgm", "/targets/ipmi", "/targets/node")
@@ -201,7 +201,7 @@ class Monitor(Daemon):
 
     def reset(self) -> None:
         """No oddities any more, and the server knows it. What a test did to the machine stays."""
-        self.exporter.odd = Odd()
+        self.exporter.options = ExporterOptions()
         if self.publish():
             self.settle()
             self.wait_for_samples()

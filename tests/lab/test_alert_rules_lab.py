@@ -14,7 +14,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import open_sources
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
 from console.alerts.alert_rules import FILE, RuleLimits, text
 from console.health.xid_policy import default_policy
@@ -213,7 +213,7 @@ def test_faults_ring(night: Night) -> None:
     well = [name for name, load in machine.loads().items() if load.xid is None]
     quiet, lost, odd, ill = well[:4]
     # One exporter of two is silent, the node answers.
-    night.monitor.exporter.odd = Odd(silent=frozenset({quiet}))
+    night.monitor.exporter.options = ExporterOptions(silent=frozenset({quiet}))
     exporter = night.monitor.exporter
     mute = {name for name in machine.nodes() if machine.node_power(name) is not None and not exporter.gpus(name)}
     silent = night.wait("ExporterSilent", *mute)[quiet]
@@ -223,7 +223,7 @@ def test_faults_ring(night: Night) -> None:
     before = {name for name, code in standing_xids.items() if (advice := default_policy().of(code)) and advice.acts}
     night.wait("GpuXid", *before)
     for name, code in ((lost, 79), (odd, 63), (ill, 31)):
-        machine.faults.xid(machine.host(name), code, 2)
+        machine.faults.report_xid(machine.host(name), code, 2)
     rings = night.wait("GpuXid", *before, lost, odd, ill)
     for name, code, severity in ((lost, 79, "critical"), (odd, 63, "warning"), (ill, 31, "info")):
         one = rings[name]
@@ -233,7 +233,7 @@ def test_faults_ring(night: Night) -> None:
     # A power unit dies: it rings itself, and each of its nodes.
     night.clock.advance(120)
     machine.advance()
-    hit = machine.incidents.hit
+    hit = machine.incidents.affected
     assert len(hit) == 8
     down = {name for name, node in machine.nodes().items() if node.state == "DOWN"}
     assert down >= set(hit)
@@ -243,5 +243,5 @@ def test_faults_ring(night: Night) -> None:
     (lost_pdu,) = night.wait("PduPowerLost", rack).values()
     assert (lost_pdu.labels["pdu"], lost_pdu.severity) == (pdu, "critical")
     # Mended, it is over.
-    machine.mend_node(hit[0])
+    machine.repair_node(hit[0])
     night.wait("NodeDown", *(down - {hit[0]}))

@@ -56,7 +56,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
     assert before.warnings == () and before.fabric is not None and before.ports is not None
     answering = [host for host in machine.site.hosts if not host.silent]
     devices = len(machine.links.devices())
-    truth = {key: port for key, port in machine.links.unwell().items() if {"down", "slow"} & set(port.wrong)}
+    truth = {key: port for key, port in machine.links.unhealthy().items() if {"down", "slow"} & set(port.wrong)}
     assert (before.fabric.ports, before.fabric.uncabled) == (len(answering) * devices, len(answering) * 2)
     assert before.fabric.up == before.fabric.ports - sum(not port.up for port in truth.values())
     assert before.fabric.switches == machine.links.fabric({}).switches
@@ -71,11 +71,11 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
     wait_for(lambda: "" if len(plant.query(past)) == len(answering) else "the server is young", 60)
     plant.clock.advance(30 + 75 + 60)
     machine.advance()
-    assert len(machine.incidents.hit) == 16
+    assert len(machine.incidents.affected) == 16
     plant.settle()
     facts = ports.collect()
-    leaf = machine.host(machine.incidents.hit[0]).switch
-    true = {key: port for key, port in machine.links.unwell().items() if port.switch == leaf}
+    leaf = machine.host(machine.incidents.affected[0]).switch
+    true = {key: port for key, port in machine.links.unhealthy().items() if port.switch == leaf}
     assert facts.ports is not None
     found = {key: port for key, port in facts.ports.items() if port.switch == leaf}
     down, slow = ({key for key, port in found.items() if word in port.wrong} for word in ("down", "slow"))
@@ -86,7 +86,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
     assert {port.usual_gbps for key, port in found.items() if key in slow} == {400.0}
     # One node in full, on demand.
     telemetry = open_telemetry("x", settings(plant))
-    name = machine.incidents.hit[1]
+    name = machine.incidents.affected[1]
     attached = telemetry.attached(name)
     mine = {port.device: port for port in machine.links.ports(machine.host(name))}
     assert {port.device: (port.up, port.speed_gbps) for port in attached.ports} == {
@@ -100,7 +100,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
     assert calm["/scratch"].targets == calm["/scratch"].targets_up == 6
     hosts = [host for host in answering if not host.silent][:5]
     machine.storage.hang(hosts, lost=2)
-    machine.storage.stores["/home"].missing[hosts[1].index] = hosts[1].boot_at
+    machine.storage.file_systems["/home"].missing[hosts[1].index] = hosts[1].boot_at
     plant.settle()
     hangs = stores.collect()
     assert hangs.storage is not None and hangs.warnings == ()
@@ -111,7 +111,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
         "lustre",
     )
     assert hangs.storage["/home"].missing == machine.storage.rows()["/home"].missing != ()
-    assert row.used_pct == pytest.approx(machine.storage.used_pct(machine.storage.stores["/scratch"]), abs=0.1)
+    assert row.used_pct == pytest.approx(machine.storage.used_pct(machine.storage.file_systems["/scratch"]), abs=0.1)
     cluster = begin("lab", [("prom.fabric", 60.0), ("prom.storage", 60.0), ("slurm.nodes", 3.0)])
     for source, told in (
         ("slurm.nodes", Facts(nodes=machine.nodes())),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import live, report, screens, targets
-from tests.bench.started import Started
+from tests.bench.command_log import CommandLog
 
 from .slurm import Lab
 
@@ -21,13 +21,13 @@ EDGE = 2
 def test_commands_started_at_rest(lab_forky: Lab, tmp_path: Path) -> None:
     lab_forky.reset()
     lab_forky.submit(user=live.USER, name="waits", hold=True)
-    started = Started(lab_forky, tmp_path, live.USER)
+    started = CommandLog(lab_forky, tmp_path, live.USER)
     case = screens.Case("live Slurm, 64 nodes", (), lab_forky.nodes, started)
     kept = report.load()
     before = kept and kept.value("live Slurm, 256 nodes, 10,000 jobs pending", "at rest: Slurm commands started")
     most = targets.SMALL.commands_min if before is None else min(targets.SMALL.commands_min, 1.25 * before)
     with screens.console(case) as terminal:
-        screens.settled(case, terminal)
+        screens.wait_settled(case, terminal)
         asked = started.commands("wacht")
         assert {"squeue", "scontrol"} <= set(asked), "it has read nodes and jobs"
         time.sleep(SECONDS)

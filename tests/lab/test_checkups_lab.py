@@ -10,8 +10,8 @@ import pytest
 from collectors.model import Cluster
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Checkups
-from collectors.sim.exporters.dcgm import Odd
-from collectors.sim.plant import versions
+from collectors.sim.exporters.dcgm import ExporterOptions
+from collectors.sim.plant import hardware
 from console.health.version_drift import drifts
 
 from .conftest import monitoring
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Monitor]:
     """With node_exporter of every node, and the VBIOS among dcgm-exporter's labels."""
-    yield from monitoring("prometheus-3", plant=True, odd=Odd(extra=True))
+    yield from monitoring("prometheus-3", plant=True, odd=ExporterOptions(extra=True))
 
 
 def read(monitor: Monitor, **more: object) -> Cluster:
@@ -47,7 +47,7 @@ def test_what_is_read_is_the_machines_truth(plant: Monitor) -> None:
         ), name  # fmt: skip
         assert one.health is None, "dcgm-exporter does not tell it here"
     whole = [one for one in cluster.checkups.values() if len(one.versions) == 5]
-    assert len(whole) > 50 and all(one.versions == versions.of(one.node) for one in whole)
+    assert len(whole) > 50 and all(one.versions == hardware.versions_of(one.node) for one in whole)
 
 
 def test_what_differs_is_found(plant: Monitor) -> None:
@@ -66,7 +66,7 @@ def test_a_check_that_fails_is_named(plant: Monitor) -> None:
         plant.settle()
         assert read(plant).checkups[name].nhc == "check_ib"
     finally:
-        machine.mend_node(name)
+        machine.repair_node(name)
 
 
 def test_series_of_another_name(plant: Monitor) -> None:

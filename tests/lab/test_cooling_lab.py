@@ -41,7 +41,7 @@ def test_loops_are_the_machines_truth(prometheus: Monitor) -> None:
     (loop,) = machine.site.loops.values()
     try:
         loop.wet.add("R02 manifold")
-        loop.blind.add("R03 tray")
+        loop.silent_detectors.add("R03 tray")
         loop.tripped = machine.now - 30
         prometheus.settle()
         found, truth = read(prometheus), water.read(machine)
@@ -62,7 +62,7 @@ def test_loops_are_the_machines_truth(prometheus: Monitor) -> None:
     finally:
         loop.tripped = None
         loop.wet.clear()
-        loop.blind.clear()
+        loop.silent_detectors.clear()
         prometheus.settle()
 
 

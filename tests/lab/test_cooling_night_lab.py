@@ -70,7 +70,7 @@ def machine() -> Machine:
     """The machine that the telemetry is of: a CDU of it trips when its clock is moved."""
     made = Machine(SimSettings(nodes=64, nodes_per_rack=RACK, incident="cooling"), CLOCK)
     for host in made.site.hosts:
-        made.mend_node(host.name)
+        made.repair_node(host.name)
     return made
 
 
@@ -124,19 +124,19 @@ class Night:
 
     def mend(self) -> None:
         """The pump runs, the water is cold, the nodes have power; on the machine nothing runs on them any more."""
-        trip = self.machine.incidents.trip
+        trip = self.machine.incidents.cooling_trip
         assert trip is not None
         for name in self.nodes:
-            self.machine.mend_node(name)
+            self.machine.repair_node(name)
         self._change("drain", "node", self.nodes, "cooling")
         on = {index for index, host in enumerate(self.machine.site.hosts) if host.name in set(self.nodes)}
         runs = self.machine.queue.runs
         self._change("cancel", "job", [job for job in runs if on & set(runs[job].hosts)])
-        trip.mend()
+        trip.repair()
         CLOCK.advance(COLD_S + 5 * MINUTE)
         self.machine.advance()
         for name in self.nodes:
-            self.machine.mend_node(name)
+            self.machine.repair_node(name)
         self._change("drain", "node", [one for one in self.nodes if not self.machine.host(one).drain], "cooling")
         self.lab.start_nodes(self.off)
         self.monitor.settle()
@@ -246,7 +246,7 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
     await op.confirm(answer=str(len(back)))
     await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
     # While the canary comes back one of the others loses a GPU.
-    night.machine.faults.xid(night.machine.host(ill), 79, 3)
+    night.machine.faults.report_xid(night.machine.host(ill), 79, 3)
     await asyncio.to_thread(night.monitor.settle)
     for _ in range(90):
         if not op.app.sending:

@@ -136,14 +136,14 @@ def test_the_fabric_is_the_machines_truth(monitor: Monitor) -> None:
     monitor.settle()
     comes(monitor)
     name = next(name for name, tray in monitor.machine.trays().items() if tray.fabric == "healthy")
-    monitor.machine.nvlink.sicken(monitor.machine.host(name), DEGRADED)
+    monitor.machine.nvlink.degrade(monitor.machine.host(name), DEGRADED)
     monitor.clock.advance(STARTS_S + 60)
     monitor.machine.advance()
     monitor.settle()
     found = comes(monitor)
     assert found.trays == monitor.machine.trays() and not found.warnings
     assert found.trays[name].wrong == ("degraded bandwidth",) and found.trays[name].ready == 0
-    apart = monitor.machine.incidents.hit
+    apart = monitor.machine.incidents.affected
     assert {found.trays[one].clique for one in apart if one in found.trays}.isdisjoint(
         {tray.clique for tray in found.trays.values() if tray.domain == found.trays[apart[1]].domain
          and tray.node not in apart})  # fmt: skip

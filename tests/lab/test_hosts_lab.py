@@ -14,7 +14,7 @@ from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.recording_rules import FILE
 from collectors.prometheus.sources import Checkups, FileSystems, Loads, Ports, PowerSource, open_sources, open_telemetry
 from collectors.sim import SimSettings
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
 from console.config.settings import Config
 from console.doctor import run
@@ -37,7 +37,7 @@ def monitored(engine: str, **odd: Mapping[str, str] | str) -> Iterator[Monitor]:
     """A server of its own, whose hosts are called so from the first sample on, with the node_exporters as well: series
     under other names would stand for minutes."""
     require_engine(engine)
-    with Monitor(engine, nodes=len(NODES), plant=True, odd=Odd(**odd)) as started:  # type: ignore[arg-type]
+    with Monitor(engine, nodes=len(NODES), plant=True, odd=ExporterOptions(**odd)) as started:  # type: ignore[arg-type]
         started.wait_for_samples()
         started.settle()
         yield started
@@ -126,7 +126,7 @@ def test_the_same_facts_whatever_hosts_are_called(engine: str, case: str) -> Non
         called = full(nodes[::2]) | {node: f"dcgm-exporter-x{n}k" for n, node in enumerate(nodes[1::2])}
         at = addresses(nodes)
         slurm = {node: at[node] for node in nodes}
-    with monitored(engine, hostname=hostname, called=called, at=at) as plant:
+    with monitored(engine, hostname=hostname, hostname_of=called, instance_host=at) as plant:
         check(plant, dict(zip(nodes, slurm, strict=True)), slurm)
 
 
@@ -135,7 +135,7 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
     nodes = NODES
     machine = plant.machine
     host = next(host for host in machine.site.hosts if machine.gpus(host.name) and not host.silent)
-    machine.faults.xid(host, 48, 3)
+    machine.faults.report_xid(host, 48, 3)
     plant.settle()
 
     def missing() -> str:
@@ -226,10 +226,10 @@ def test_two_hosts_of_one_name_are_neither() -> None:
     called = full(NODES) | {two: f"{one}.elsewhere.example"}
     slurm: dict[str, str | None] = dict.fromkeys(NODES)
     # By `instance` they are told apart, where that is no address that Slurm does not know.
-    with monitored("prometheus-3", called=called) as plant:
+    with monitored("prometheus-3", hostname_of=called) as plant:
         loads = read(Loads, plant, slurm).loads or {}
         assert loads[one].gpus_seen == loads[two].gpus_seen == 8
-    with monitored("prometheus-3", called=called, at=addresses(NODES)) as plant:
+    with monitored("prometheus-3", hostname_of=called, instance_host=addresses(NODES)) as plant:
         facts = read(Loads, plant, slurm)
         assert not {one, two} & (facts.loads or {}).keys() and len(facts.loads or {}) > 8
         assert any("fit several nodes, or share one" in text for text in facts.warnings)
@@ -242,7 +242,7 @@ def test_two_hosts_of_one_name_are_neither() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_recorded_series_are_mapped_as_well(engine: str) -> None:
     require_engine(engine)
-    odd = Odd(called=full(NODES), at=full(NODES))
+    odd = ExporterOptions(hostname_of=full(NODES), instance_host=full(NODES))
     slurm: dict[str, str | None] = dict.fromkeys(NODES)
     with Monitor(engine, nodes=len(NODES), rules=[FILE], odd=odd) as monitor:
         monitor.wait_for_samples()

@@ -14,7 +14,7 @@ from collectors.model import Cluster, Load
 from collectors.prometheus import PowerSettings
 from collectors.prometheus.probe import DcgmNames, missing_series, probe_prometheus
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from console.ingest.poller import read
 from console.ingest.reduce import reduce
 
@@ -53,8 +53,8 @@ def test_older_newer_and_mixed_are_the_same_machine(prometheus: Monitor) -> None
     assert telemetry.gpus(names).keys() == set(names)
     for newer in (half, frozenset(names)) if prometheus.engine == "prometheus-3" else (half,):
         # One node has an exporter of either release, one is cut up, one has GPUs that jobs share.
-        turn_odd(prometheus, Odd(
-            newer=newer, twice=frozenset({both}), mig=frozenset({cut}), jobs=True, shared=frozenset({shared}),
+        turn_odd(prometheus, ExporterOptions(
+            newer=newer, two_exporters=frozenset({both}), mig=frozenset({cut}), jobs=True, shared=frozenset({shared}),
         ))  # fmt: skip
         found = cluster_of(prometheus)
         assert_true(prometheus, Loads(settings(prometheus)).collect())
@@ -82,7 +82,7 @@ def test_charts_and_energy_go_on_over_the_day_it_was_renewed(prometheus_3: Monit
     prometheus_3.backfill(hours=3, nodes=[name])
     prometheus_3.settle()  # a server that was just started does not know what it scraped before
     since = int(machine.now) - 7200
-    turn_odd(prometheus_3, Odd(newer=frozenset({name})))
+    turn_odd(prometheus_3, ExporterOptions(newer=frozenset({name})))
     for chart in open_telemetry("x", settings(prometheus_3)).history(name, 6 * 3600):
         assert sum(value is not None for _, value in chart.points) >= 80, f"{chart.name}: of before, by another label"
     by_instance = open_telemetry("x", settings(prometheus_3, host_labels=("instance",)))

@@ -73,7 +73,7 @@ class Night:
         """The PDU dies: its exporters fall silent, most of its nodes are down for Slurm, two still run a job."""
         CLOCK.advance(120)
         self.machine.advance()
-        self.hit = sorted(self.machine.incidents.hit)
+        self.hit = sorted(self.machine.incidents.affected)
         self.pdu = self.machine.host(self.hit[0]).pdu
         (self.job,) = self.lab.submit(user="alice", nodes=2, name="train_7b", nodelist=",".join(self.hit[:2]))
         self.lab.wait_jobs("RUNNING", [self.job])
@@ -88,8 +88,8 @@ class Night:
     def mend(self, broken: str) -> None:
         """Power is back and every slurmd with it; one GPU of one node is lost."""
         for name in self.hit:
-            self.machine.mend_node(name)
-        self.machine.faults.xid(self.machine.host(broken), 79, 3)
+            self.machine.repair_node(name)
+        self.machine.faults.report_xid(self.machine.host(broken), 79, 3)
         self.lab.start_nodes(self.hit[2:])
         self.lab.cancel_all(20)
         self.monitor.settle()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 
 from . import place
 from .conftest import require_engine
@@ -67,7 +67,7 @@ def test_a_node_that_goes_down_is_gone_and_comes_back(prometheus: Monitor) -> No
     prometheus.wait_for_samples(f'DCGM_FI_DEV_FB_USED{{Hostname="{name}"}}', 0)
     prometheus.wait_for_samples(f'ipmi_dcmi_power_consumption_watts{{instance="{name}:9290"}}', 0)
     assert prometheus.values(f'up{{instance="{name}:9400"}}', "instance") == {f"{name}:9400": 0.0}
-    machine.mend_node(name)
+    machine.repair_node(name)
     prometheus.wait_for_samples(f'DCGM_FI_DEV_FB_USED{{Hostname="{name}"}}', 8)
     prometheus.wait_for_samples()
 
@@ -75,15 +75,15 @@ def test_a_node_that_goes_down_is_gone_and_comes_back(prometheus: Monitor) -> No
 def test_odd_exporters_come_and_go(prometheus: Monitor) -> None:
     name = next(iter(prometheus.machine.loads()))
     mine = f'{{Hostname="{name}"}}'
-    prometheus.exporter.odd = Odd(twice=frozenset({name}), jobs=True, shared=frozenset({name}))
+    prometheus.exporter.options = ExporterOptions(two_exporters=frozenset({name}), jobs=True, shared=frozenset({name}))
     watts = prometheus.machine.loads()[name].gpu_power_w
     prometheus.wait_for_samples(f"count by (instance) (DCGM_FI_DEV_FB_USED{mine})", 2)
     prometheus.wait_for_samples()
     assert prometheus.values(WATTS)[name] == watts
-    prometheus.exporter.odd = Odd(hostname="hostname")
+    prometheus.exporter.options = ExporterOptions(hostname="hostname")
     prometheus.wait_for_samples(f'DCGM_FI_DEV_FB_USED{{hostname="{name}"}}', 8)
     prometheus.wait_for_samples(f"DCGM_FI_DEV_FB_USED{mine}", 0)
-    prometheus.exporter.odd = Odd(hangs=frozenset({name}))
+    prometheus.exporter.options = ExporterOptions(hangs=frozenset({name}))
     prometheus.wait_for_samples(f'up{{instance="{name}:9400"}} == 0', 1)
     prometheus.reset()
     assert prometheus.values(WATTS)[name] == watts
@@ -103,7 +103,7 @@ def test_it_can_be_given_the_past(prometheus: Monitor) -> None:
         for at, value in said.items():
             # The newest sample is at most one step older than the moment that was asked for.
             sampled = int(machine.now) - (int(machine.now) - at + 59) // 60 * 60
-            levels = [level for level in machine.past.levels(host, sampled) if level is not None]
+            levels = [level for level in machine.sensor_history.levels(host, sampled) if level is not None]
             if levels and at < end:
                 assert value == pytest.approx(sum(level[0] for level in levels) / len(levels), abs=0.01)
                 known += 1

@@ -15,7 +15,7 @@ from collectors.model import Facts, Gpu, SourceFault
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.recording_rules import FILE
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
-from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.dcgm import ExporterOptions
 from tests.faults import fault
 
 from .conftest import require, require_engine
@@ -45,9 +45,9 @@ def told(facts: Facts) -> dict[str, tuple[object, ...]]:
     }  # fmt: skip
 
 
-def turn_odd(monitor: Monitor, odd: Odd) -> None:
+def turn_odd(monitor: Monitor, odd: ExporterOptions) -> None:
     """Let it be odd, and wait until the server knows."""
-    monitor.exporter.odd = odd
+    monitor.exporter.options = odd
     monitor.settle()
     monitor.wait_for_samples()
 
@@ -88,7 +88,7 @@ def test_xids_are_the_machines_truth(prometheus: Monitor) -> None:
     prometheus.backfill(hours=0.2, nodes=[name])
     prometheus.settle()
     source.collect()
-    machine.faults.xid(machine.host(name), 48, 3)
+    machine.faults.report_xid(machine.host(name), 48, 3)
     prometheus.settle()
     for facts in (source.collect(), read(prometheus)):  # by one who watched, and by one who comes later
         assert facts.xids is not None and facts.loads is not None
@@ -98,7 +98,7 @@ def test_xids_are_the_machines_truth(prometheus: Monitor) -> None:
         shown = {(gpu.node, gpu.index, gpu.xid) for node in machine.loads() for gpu in machine.gpus(node) if gpu.xid}
         assert {(row.node, row.gpu, row.code) for row in facts.xids.values()} == shown
         assert {node for node, load in facts.loads.items() if load.xid} == {node for node, _, _ in shown}
-    machine.faults.xid(machine.host(name), 31, 3)
+    machine.faults.report_xid(machine.host(name), 31, 3)
     prometheus.settle()
     rows = source.collect().xids
     assert rows is not None and {rows[f"{name}/3/48"].count, rows[f"{name}/3/31"].count} == {1}
@@ -115,7 +115,7 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
     prometheus.backfill(hours=0.2, nodes=[name])
     prometheus.settle()
     gauge = f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="3"}}'
-    machine.faults.xid(machine.host(name), 62, 3)
+    machine.faults.report_xid(machine.host(name), 62, 3)
     prometheus.settle()
 
     def missing() -> str:
@@ -126,7 +126,7 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
         return "" if seen and max(seen) - min(seen) >= 11 else "the 62 does not stand for 11 s yet"
 
     wait_for(missing, 60)
-    machine.faults.xid(machine.host(name), 45, 3)
+    machine.faults.report_xid(machine.host(name), 45, 3)
     prometheus.settle()
     assert prometheus.values(gauge, "gpu") == {"3": 45}, "the gauge keeps the last alone"
     facts = read(prometheus)  # by one who comes later
@@ -141,12 +141,14 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_xid_that_another_follows_between_two_scrapes_is_told_where_they_are_counted(engine: str) -> None:
     require_engine(engine)
-    with Monitor(engine, odd=Odd(extra=True)) as monitor:  # of its own: its clock runs ahead of the server's
+    with Monitor(
+        engine, odd=ExporterOptions(extra=True)
+    ) as monitor:  # of its own: its clock runs ahead of the server's
         machine, name = monitor.machine, _well(monitor)
         monitor.backfill(hours=0.2, nodes=[name])
         monitor.settle()
         for code in (62, 45):
-            machine.faults.xid(machine.host(name), code, 5)
+            machine.faults.report_xid(machine.host(name), code, 5)
         monitor.settle()
         assert monitor.query(f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="5"}} == 62') == []
         facts = read(monitor)
@@ -185,7 +187,7 @@ def test_the_past_of_an_xid_is_found(prometheus: Monitor) -> None:
 def test_the_host_label_may_be_spelt_otherwise(engine: str, label: str) -> None:
     require_engine(engine)
     # A server of its own: a past that was written to the shared one has no end, and stands beside the new labels.
-    with Monitor(engine, odd=Odd(hostname=label)) as monitor:
+    with Monitor(engine, odd=ExporterOptions(hostname=label)) as monitor:
         monitor.wait_for_samples()
         monitor.settle()
 
@@ -219,7 +221,10 @@ def test_the_host_label_may_be_spelt_otherwise(engine: str, label: str) -> None:
 
 def test_every_gpu_counts_once(prometheus: Monitor) -> None:
     one, two, three = list(prometheus.machine.loads())[:3]
-    turn_odd(prometheus, Odd(twice=frozenset({one}), jobs=True, shared=frozenset({two}), mig=frozenset({three})))
+    turn_odd(
+        prometheus,
+        ExporterOptions(two_exporters=frozenset({one}), jobs=True, shared=frozenset({two}), mig=frozenset({three})),
+    )
     assert_true(prometheus, read(prometheus))
     telemetry = open_telemetry("x", settings(prometheus))
     found = telemetry.gpus([one, two, three])
@@ -234,7 +239,9 @@ def test_every_gpu_counts_once(prometheus: Monitor) -> None:
 @fault("Prometheus", "exporters that are silent, hang or say NaN", "gaps of those nodes, and no others")
 def test_silence_and_nan_are_gaps(prometheus: Monitor) -> None:
     one, two, three = list(prometheus.machine.loads())[:3]
-    prometheus.exporter.odd = Odd(silent=frozenset({one}), nan=frozenset({two}), hangs=frozenset({three}))
+    prometheus.exporter.options = ExporterOptions(
+        silent=frozenset({one}), nan=frozenset({two}), hangs=frozenset({three})
+    )
     prometheus.settle()
     prometheus.wait_for_samples()
     facts = read(prometheus)
@@ -316,8 +323,10 @@ def test_charts_and_energy(prometheus: Monitor) -> None:
     hour = dict(telemetry.history(name, 3600)[0].points)
     for at, value in list(hour.items())[:100]:
         sampled = int(machine.now) - (int(machine.now) - at + 59) // 60 * 60
-        levels = [level for level in machine.past.levels(machine.host(name), sampled) if level is not None]
-        before = [level for level in machine.past.levels(machine.host(name), sampled - 60) if level is not None]
+        levels = [level for level in machine.sensor_history.levels(machine.host(name), sampled) if level is not None]
+        before = [
+            level for level in machine.sensor_history.levels(machine.host(name), sampled - 60) if level is not None
+        ]
         allowed = [sum(level[0] for level in some) / len(some) for some in (levels, before) if some]
         assert value is None or any(value == pytest.approx(one, abs=0.1) for one in allowed)
     assert [one.unit for one in telemetry.site_history(3600)] == ["W", "%"]
@@ -386,7 +395,9 @@ def test_promtool_finds_nothing_wrong_with_the_rules(suite: str) -> None:
 def test_the_recorded_series_hold_the_same(engine: str) -> None:
     require_engine(engine)
     machine = Monitor(engine, rules=[Path(FILE)])
-    machine.exporter.odd = Odd(newer=frozenset(list(machine.machine.site.by_name)[::2]))  # half of it rolled out
+    machine.exporter.options = ExporterOptions(
+        newer=frozenset(list(machine.machine.site.by_name)[::2])
+    )  # half of it rolled out
     with machine as monitor:
         monitor.wait_for_samples()
         monitor.settle()

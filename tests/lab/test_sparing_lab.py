@@ -19,11 +19,11 @@ from collectors.slurm.commands import controller
 from collectors.slurm.sources import open_sources
 from console.ingest.controller_cost import between
 from console.ingest.poller import Poller
-from tests.bench.started import Started
+from tests.bench.command_log import CommandLog
 
 from .slurm import Lab
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 #: As the other console runs: it reads the queue once a second, and tells when each reading was begun.
 OTHER = """
 import sys, threading
@@ -59,7 +59,7 @@ class Console:
     def has(self, true, what: str) -> None:
         """Wait until that is so."""
         with self._came:
-            assert self._came.wait_for(true, PATIENCE_S), f"never came: {what}; {self.cluster.sources}"
+            assert self._came.wait_for(true, TIMEOUT_S), f"never came: {what}; {self.cluster.sources}"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def console() -> Iterator[Console]:
     made.poller.stop()
 
 
-class Log(Started):
+class Log(CommandLog):
     """Which commands were started, by which console."""
 
     def started(self, console: str, command: str = "squeue") -> int:

@@ -1,9 +1,9 @@
-"""Mutations of the code that decides and acts: does a test fail when a rule is broken on purpose?
+"""Mutation tests of the code that decides and acts: does a test fail when a rule is broken on purpose?
 
-Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants, each an exact piece of text
-that stands once in the file, what takes its place, and the rule that breaks. `equal` says why a mutant changes nothing
-that a test could see, `lives` why no test kills one that does. `python -m tests.mutants` (`make mutants`) applies them
-one by one to a copy of the tree and runs the tests; tests/test_mutants.py holds that each still applies and compiles.
+Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants. A mutant is a text that
+occurs once in the file, its replacement, and the rule that it breaks. `equivalent` says why no test could detect it,
+`survives` why no test does. `python -m tests.mutants` (`make mutants`) applies them one by one to a copy of the tree
+and runs the tests; tests/test_mutants.py checks that each still applies and compiles.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Mutant(Struct, frozen=True, kw_only=True):
     old: str
     new: str
     breaks: str
-    """The rule that it breaks, as one line."""
+    """The rule that it breaks, in one line."""
     tests: tuple[str, ...]
-    """Files of tests, or single tests, that should fail."""
-    equal: str = ""
-    """Why it changes nothing that a test could see: it is not counted."""
-    lives: str = ""
-    """Why it survives all the same: it is counted as one that lived."""
+    """Test files, or single tests, that should fail."""
+    equivalent: str = ""
+    """Why no test could detect it: it is not counted."""
+    survives: str = ""
+    """Why no test detects it: it is counted as surviving."""
 
     def text(self, root: Path = ROOT) -> str:
-        """The file with the mutation in it. Raises ValueError where the old text does not stand there exactly once."""
+        """The file with the mutation. Raises ValueError unless the old text occurs exactly once."""
         source = (root / self.path).read_text(encoding="utf-8")
         if (count := source.count(self.old)) != 1:
             raise ValueError(f"{self.path}: {count} times instead of once: {self.old!r}")

@@ -1,10 +1,10 @@
-"""The first lines of wacht.pyz: unpack once into a private folder, and go on from there. `pyz.py` fills in BUILT.
+"""The start of wacht.pyz: unpack once into a private folder, and run from there. `pyz.py` fills in BUILT.
 
-Compiled modules cannot be loaded out of an archive, so what it carries is unpacked: into ~/.cache/wacht, under the hash
-of what it holds, where only this user can write; where there is no such place, into one that goes with the program.
-An older Python must be able to read this file, to be told that it is too old.
+Compiled modules cannot be imported from an archive, so its content is unpacked into ~/.cache/wacht, under its hash,
+where only this user can write; without such a folder into a temporary one that is removed at exit. Older versions of
+Python must be able to parse this file, to report that they are too old.
 """
-# No pathlib: it would cost every start.
+# No pathlib: importing it would slow down every start.
 # ruff: noqa: PTH102, PTH103, PTH104, PTH112, PTH118, PTH120, PTH208
 
 import os
@@ -14,17 +14,17 @@ import sys
 BUILT = {"key": "", "python": (0, 0), "platform": ""}
 
 
-def ours(path, open_to):
-    """Whether that is a folder of this user that nobody else may write to; `open_to` are the bits that must be off."""
+def is_private_folder(path, forbidden_bits):
+    """True for a folder of this user without any of the permission bits `forbidden_bits`."""
     try:
         found = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & open_to
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & forbidden_bits
 
 
-def shared_cache():
-    """The folder for all that is unpacked, made if need be; None where there can be none."""
+def cache_folder():
+    """The cache folder, created if need be; None if there can be none."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     home = os.environ.get("HOME", "")
     if not cache.startswith("/"):
@@ -37,12 +37,12 @@ def shared_cache():
         if not os.path.isdir(path):
             os.mkdir(path, 0o700)
     except OSError:
-        pass  # another start made it, or it cannot be made: the next line sees which
-    return path if ours(path, 0o022) and os.access(path, os.W_OK) else None
+        pass  # another start created it, or it cannot be created: checked below
+    return path if is_private_folder(path, 0o022) and os.access(path, os.W_OK) else None
 
 
 def unpack(folder):
-    """Write all files there, for this user only."""
+    """Unpack all files into the folder, for this user only."""
     import io
     import zipfile
 
@@ -58,48 +58,48 @@ def unpack(folder):
                 file.write(tree.read(one))
 
 
-def sweep(kept):
-    """Away with what starts left that were killed while they unpacked."""
+def remove_leftovers(cache_dir):
+    """Remove partly unpacked folders of starts that were killed."""
     import shutil
     import time
 
-    for name in os.listdir(kept):
-        path = os.path.join(kept, name)
+    for name in os.listdir(cache_dir):
+        path = os.path.join(cache_dir, name)
         try:
             old = name.startswith(".new-") and time.time() - os.lstat(path).st_mtime > 3600
         except FileNotFoundError:
-            continue  # another start is just done with it
+            continue  # another start has just finished with it
         if old:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def settled():
-    """The folder with everything in it, and whether it goes with the program."""
+def unpacked_folder():
+    """The unpacked folder, and whether it is temporary."""
     import shutil
     import tempfile
 
-    kept = shared_cache()
-    if kept is not None:
+    cache_dir = cache_folder()
+    if cache_dir is not None:
         try:
-            sweep(kept)
-            new = tempfile.mkdtemp(prefix=".new-", dir=kept)
+            remove_leftovers(cache_dir)
+            new = tempfile.mkdtemp(prefix=".new-", dir=cache_dir)
         except OSError:
-            kept = None
-    if kept is None:
+            cache_dir = None
+    if cache_dir is None:
         new = tempfile.mkdtemp(prefix="wacht-")
     try:
         unpack(new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    if kept is None:
+    if cache_dir is None:
         return new, True
-    final = os.path.join(kept, "pyz-" + BUILT["key"])
+    final = os.path.join(cache_dir, "pyz-" + BUILT["key"])
     try:
-        os.rename(new, final)  # whole or not at all, however many start at once
+        os.rename(new, final)  # atomic, with several starts at once
     except OSError:
-        if not ours(final, 0o077):
-            return new, True  # something else stands there, and is not touched
+        if not is_private_folder(final, 0o077):
+            return new, True  # something else has this name, and is left alone
         shutil.rmtree(new, ignore_errors=True)
     return final, False
 
@@ -113,25 +113,25 @@ def start():
         sys.stderr.write(f"wacht: this file is for CPython {major}.{minor} on {BUILT['platform']}; this is {found}.\n")
         sys.stderr.write("Run it with that Python, or take the file that is made for this one.\n")
         return 2
-    kept = shared_cache()
-    tree = kept and os.path.join(kept, "pyz-" + BUILT["key"])
-    passing = False
-    if not tree or not ours(tree, 0o077):
+    cache_dir = cache_folder()
+    tree = cache_dir and os.path.join(cache_dir, "pyz-" + BUILT["key"])
+    temporary = False
+    if not tree or not is_private_folder(tree, 0o077):
         umask = os.umask(0o077)
         try:
-            tree, passing = settled()
+            tree, temporary = unpacked_folder()
         except OSError as error:
             sys.stderr.write(f"wacht: cannot unpack: {error}. Name a folder with 60 MB: XDG_CACHE_HOME=/path\n")
             return 2
         finally:
             os.umask(umask)
-    sys.path[0] = tree  # in the place of this archive, before anything that a site or a user has
+    sys.path[0] = tree  # replaces this archive, before any other path
     try:
         from console.cli.main import main
 
         return main()
     finally:
-        if passing:
+        if temporary:
             import shutil
 
             shutil.rmtree(tree, ignore_errors=True)

@@ -1,10 +1,10 @@
-"""`make pyz`: wacht and all that it needs, as locked, in one file that runs without network and without installation.
+"""`make pyz`: wacht and its locked dependencies in one file that runs without network and installation.
 
     python -m tests.tools.pyz WHEEL FOLDER
 
-puts into FOLDER `wheels/`, for `pip install --no-index --find-links`, and `wacht-VERSION-cp311-linux_x86_64.pyz`: for
-the Python that runs this, on this kind of machine. The same wheels give the same bytes. Needs the package index once,
-for the wheels; each is held to the hashes of requirements.lock.
+writes into FOLDER `wheels/`, for `pip install --no-index --find-links`, and `wacht-VERSION-cp311-linux_x86_64.pyz` for
+the Python and the platform that run this. The same wheels give the same bytes. The package index is needed once, for
+the wheels; each is checked against the hashes of requirements.lock.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent.parent
 BOOT = Path(__file__).with_name("boot.py")
-#: A pin of the lock with the hashes under it.
+#: A pin of the lock file with its hashes.
 _PIN = re.compile(r"^([a-z0-9-]+)==[^\n]+\\\n(?:    --hash=[^\n]+\n)+", re.M)
 PLATFORM = f"{sys.platform}-{os.uname().machine}"
 
 
-def needed(asked: list[str]) -> set[str]:
-    """Every distribution behind these requirements and their extras, as this environment resolved them."""
+def dependencies(asked: list[str]) -> set[str]:
+    """All distributions that these requirements and their extras need in this environment."""
     found: set[tuple[str, str]] = set()
     todo = [(Requirement(text), "") for text in asked]
     while todo:
@@ -50,8 +50,8 @@ def needed(asked: list[str]) -> set[str]:
     return {name for name, _ in found}
 
 
-def locked(names: set[str]) -> str:
-    """The lines of the lock for these alone."""
+def lock_lines(names: set[str]) -> str:
+    """The lines of the lock file for these distributions."""
     pins = [pin for pin in _PIN.finditer((ROOT / "requirements.lock").read_text()) if pin[1] in names]
     missing = names - {pin[1] for pin in pins}
     if missing:
@@ -60,24 +60,24 @@ def locked(names: set[str]) -> str:
 
 
 def requirements(wheel: Path) -> list[str]:
-    """What a wheel asks for."""
+    """The requirements of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
         return HeaderParser().parsestr(archive.read(name).decode()).get_all("Requires-Dist", [])
 
 
-def gather(wheel: Path, wheels: Path) -> None:
-    """Fill the folder with that wheel and a wheel of each thing it needs."""
+def collect_wheels(wheel: Path, wheels: Path) -> None:
+    """Fill the folder with this wheel and wheels of all its dependencies."""
     shutil.rmtree(wheels, ignore_errors=True)
     wheels.mkdir(parents=True)
-    (wheels / "requirements.txt").write_text(locked(needed(requirements(wheel))))
+    (wheels / "requirements.txt").write_text(lock_lines(dependencies(requirements(wheel))))
     pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--require-hashes"]
     subprocess.run([*pip, "--wheel-dir", wheels, "--requirement", wheels / "requirements.txt"], check=True)
     shutil.copy(wheel, wheels)
 
 
-def lay(wheel: Path, tree: Path) -> None:
-    """Unpack what a wheel would put into site-packages; no scripts, no manual pages."""
+def unpack_wheel(wheel: Path, tree: Path) -> None:
+    """Unpack the part of a wheel that goes into site-packages; no scripts, no manual pages."""
     with zipfile.ZipFile(wheel) as archive:
         for one in archive.infolist():
             top, _, below = one.filename.partition("/")
@@ -91,8 +91,8 @@ def lay(wheel: Path, tree: Path) -> None:
             path.write_bytes(archive.read(one))
 
 
-def packed(files: Iterator[tuple[str, bytes]], method: int) -> bytes:
-    """A zip that says nothing of when and where it was made."""
+def zip_bytes(files: Iterator[tuple[str, bytes]], method: int) -> bytes:
+    """A reproducible zip: without times and owners."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method, compresslevel=9) as archive:
         for name, content in files:
@@ -102,32 +102,32 @@ def packed(files: Iterator[tuple[str, bytes]], method: int) -> bytes:
     return made.getvalue()
 
 
-def archive(tree: Path) -> bytes:
-    """The file itself, of what would be a site-packages."""
+def build_archive(tree: Path) -> bytes:
+    """The content of the .pyz file for a site-packages folder."""
     paths = sorted(path for path in tree.rglob("*") if path.is_file())
-    inner = packed(((str(path.relative_to(tree)), path.read_bytes()) for path in paths), zipfile.ZIP_DEFLATED)
+    inner = zip_bytes(((str(path.relative_to(tree)), path.read_bytes()) for path in paths), zipfile.ZIP_DEFLATED)
     built = {"key": hashlib.sha256(inner).hexdigest()[:32], "python": sys.version_info[:2], "platform": PLATFORM}
     boot = re.sub(r"^BUILT = .*$", lambda _: f"BUILT = {built!r}", BOOT.read_text(), count=1, flags=re.M)
-    outer = packed(iter([("__main__.py", boot.encode()), ("tree.zip", inner)]), zipfile.ZIP_STORED)
+    outer = zip_bytes(iter([("__main__.py", boot.encode()), ("tree.zip", inner)]), zipfile.ZIP_STORED)
     return b"#!/usr/bin/env python%d.%d\n" % sys.version_info[:2] + outer
 
 
-def compiled(tree: Path) -> None:
-    """Compiled here and believed there: no start compiles, and none looks whether a source has changed."""
+def compile_tree(tree: Path) -> None:
+    """Compile all modules unchecked: a start neither compiles nor compares times of sources."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(tree, quiet=2, stripdir=str(tree), invalidation_mode=mode)
 
 
 def main(wheel: Path, folder: Path) -> Path:
-    """Make both; returns the file."""
-    gather(wheel, folder / "wheels")
+    """Build the wheels and the .pyz file. Returns the latter."""
+    collect_wheels(wheel, folder / "wheels")
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}-{PLATFORM.replace('-', '_')}"
     out = folder / f"{'-'.join(wheel.name.split('-')[:2])}-{tag}.pyz"
     with tempfile.TemporaryDirectory() as tree:
         for one in sorted((folder / "wheels").glob("*.whl")):
-            lay(one, Path(tree))
-        compiled(Path(tree))
-        out.write_bytes(archive(Path(tree)))
+            unpack_wheel(one, Path(tree))
+        compile_tree(Path(tree))
+        out.write_bytes(build_archive(Path(tree)))
     out.chmod(0o755)
     return out
 

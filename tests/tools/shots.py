@@ -1,7 +1,7 @@
 """The screenshots of docs/tour.md: `python -m tests.tools.shots docs/tour`, or `make docs`.
 
-The real console on the embedded machine with a fixed seed and a clock that moves when it is told to: the same tree
-gives the same bytes. They are SVG, without the fonts that Rich would have a reader fetch from elsewhere.
+The real console on the simulated cluster with a fixed seed and a manual clock: the same tree gives the same bytes. They
+are SVG, without the web fonts that Rich refers to.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from console.journal import syslog_witness
 from tests.operator import console
 
 SIZE = (100, 30)
-#: A day on which nobody's summer time changes, 03:00 in Groningen.
+#: A day without a change of daylight saving time, 03:00 in Groningen.
 STARTS = 1_795_053_600.0
-#: Seconds until the power unit of `--incident pdu` has died, and its alerts have come.
+#: Seconds until the PDU of `--incident pdu` has failed and its alerts are active.
 LATER_S = 75.0
 
 
 async def tour() -> dict[str, str]:
-    """Each picture by its name, in the order of the tour."""
+    """The pictures by name, in the order of the tour."""
     shots: dict[str, str] = {}
     async with console(SIZE, nodes=256, incident="pdu", clock=ManualClock(STARTS), theme="groningen") as op:
         await op.until(lambda: {"alerts", "power", "xids"} <= op.cluster.known, "every reading")
@@ -74,14 +74,14 @@ async def tour() -> dict[str, str]:
 
 
 def plain(svg: str) -> str:
-    """Without what is fetched from elsewhere, and without the name of the run in every class."""
+    """The SVG without web fonts and without the run's id in its class names."""
     svg = re.sub(r"\s*@font-face \{.*?\}\n", "", svg, flags=re.S)
     svg = re.sub(r"terminal-\d+-", "t-", svg)
     return svg.replace("Fira Code, monospace", "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace")
 
 
-async def made() -> dict[str, str]:
-    """The tour, in a place and a time of its own."""
+async def take() -> dict[str, str]:
+    """Take the tour with an environment of its own."""
     names = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "TZ", "LOGNAME")
     before = {name: os.environ.get(name) for name in names}
     syslog = syslog_witness.SYSLOG
@@ -101,7 +101,7 @@ async def made() -> dict[str, str]:
 if __name__ == "__main__":
     to = Path(sys.argv[1])
     to.mkdir(exist_ok=True)
-    for name, svg in asyncio.run(made()).items():
+    for name, svg in asyncio.run(take()).items():
         path = to / f"{name}.svg"
         if not path.exists() or path.read_text(encoding="utf-8") != svg:
             path.write_text(svg, encoding="utf-8")

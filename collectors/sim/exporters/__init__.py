@@ -1,1 +1,1 @@
-"""The text that the exporters of the simulated machine would serve, for a real Prometheus to scrape."""
+"""The exporters of the simulated cluster, for a real Prometheus to scrape: their texts, and an HTTP server for them."""

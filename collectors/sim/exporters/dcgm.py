@@ -1,9 +1,9 @@
-"""The text that dcgm-exporter would serve for a node of the simulated machine: its names, labels, order and units.
+"""The exposition of dcgm-exporter for a simulated node: its names, labels, order and units.
 
-After NVIDIA's `default-counters.csv` and its rendering template, release 4. Older releases write `Hostname`, newer
-ones `hostname`; a GPU that several jobs share has one series a job; a GPU that was cut up has one an instance. Release
-4.9.0 renamed most fields and counts some in another unit: `RENAMED`, with the sources that
-collectors/prometheus/dcgm_names.py names. The lists are kept apart, so that neither can hide a slip in the other.
+After NVIDIA's `default-counters.csv` and its rendering template, release 4. Older releases write `Hostname`, newer ones
+`hostname`; a GPU shared by several jobs has one series per job, a GPU with MIG one per instance. Release 4.9.0 renamed
+most fields and changed some units: `RENAMED`, with the sources that collectors/prometheus/dcgm_names.py names. The two
+lists are separate on purpose, so that neither hides an error in the other.
 """
 
 from __future__ import annotations
@@ -15,65 +15,65 @@ from math import isnan
 from msgspec import Struct
 
 from collectors.model import Gpu
-from collectors.sim.plant import versions
+from collectors.sim.plant.hardware import versions_of
 
-#: Framebuffer that the driver keeps for itself, MiB.
+#: Framebuffer that the driver reserves, MiB.
 RESERVED_MB = 551
 _BUSES = ("18", "2A", "3A", "5D", "9A", "AB", "BA", "DB")
-#: How a GPU is cut up when it is: GPU_I_ID and GPU_I_PROFILE, each half of it.
+#: MIG instances of a GPU: GPU_I_ID and GPU_I_PROFILE, each half of it.
 INSTANCES = (("1", "3g.40gb"), ("2", "3g.40gb"))
 WINDOW_MS = "300000"
 _EVENTS = {"power cap": "power_cap", "thermal slowdown": "sw_thermal", "HW thermal slowdown": "hw_thermal"}
 
 
 class DcgmField(Struct, frozen=True):
-    """One DCGM field: name, Prometheus type, help text, and how its value follows from a GPU. None is no series."""
+    """One DCGM field: name, Prometheus type, help text, and its value for a GPU; None for no series."""
 
     name: str
     type: str
     help: str
     value: Callable[[Gpu], float | None]
     device: bool = False
-    """True when it cannot be told for an instance of a GPU that was cut up: it has no series there."""
+    """True if it does not exist for MIG instances."""
     ratio: bool = False
 
 
 class Renamed(Struct, frozen=True):
-    """What 4.9.0 calls a field, and what it multiplies the older value by."""
+    """The name of a field in 4.9.0, and the factor to its new unit."""
 
     name: str
     help: str
     factor: float = 1.0
 
 
-class Odd(Struct, frozen=True, kw_only=True):
-    """What is odd about the exporters: everything a site does to the same series. Nodes and GPUs by name."""
+class ExporterOptions(Struct, frozen=True, kw_only=True):
+    """How the exporters of a site differ from the default. Nodes and GPUs by name."""
 
     hostname: str = "Hostname"
-    """The label with the node's name: `hostname` in newer releases, "" for none at all."""
+    """The label with the node's name: `hostname` in newer releases, "" for none."""
     jobs: bool = False
-    """Job mapping is on: the label hpc_job, one series a job."""
+    """Job mapping is on: the label hpc_job, one series per job."""
     shared: frozenset[str] = frozenset()
-    """Nodes of which every busy GPU is shared: job mapping names a second job for it."""
+    """Nodes whose busy GPUs are shared: job mapping adds a second job."""
     mig: frozenset[str] = frozenset()
-    """Nodes whose GPUs are cut up."""
-    twice: frozenset[str] = frozenset()
-    """Nodes with two exporters: each series comes twice, under two instances."""
+    """Nodes whose GPUs are in MIG mode."""
+    two_exporters: frozenset[str] = frozenset()
+    """Nodes with two exporters: each series has two instances."""
     silent: frozenset[str] = frozenset()
     """Nodes whose exporter answers 404."""
     hangs: frozenset[str] = frozenset()
-    """Nodes whose exporter takes the connection and never answers."""
+    """Nodes whose exporter accepts the connection and never answers."""
     nan: frozenset[str] = frozenset()
     """Nodes whose utilisation is NaN."""
     newer: frozenset[str] = frozenset()
-    """Nodes whose exporter is 4.9.0 or later: other names, other units, the label `hostname`. Of those with two
-    exporters, the second alone."""
-    called: Mapping[str, str] = {}
-    """Node to what stands in its label `Hostname`, where that is not its name."""
-    at: Mapping[str, str] = {}
-    """Node to the host in `instance`, where that is not its name: an address, or a name with a domain."""
+    """Nodes whose exporter is 4.9.0 or later: other names and units, the label `hostname`. Of two exporters of a
+    node, the second only."""
+    hostname_of: Mapping[str, str] = {}
+    """Node to its label `Hostname`, if not its name."""
+    instance_host: Mapping[str, str] = {}
+    """Node to the host in `instance`, if not its name: an address, or a name with a domain."""
     extra: bool = False
-    """Fields that are off by default are on: ECC, NVLink errors, clock events, counted XIDs."""
+    """Fields that are off by default are on: ECC, NVLink errors, clock events, XID counts."""
 
 
 def _mem_copy(gpu: Gpu) -> float | None:
@@ -91,7 +91,7 @@ def _draw(gpu: Gpu) -> int:
 
 
 def _moved(gpu: Gpu, share: float) -> float | None:
-    """Something that grows with the energy taken: what passed over the links so far."""
+    """A counter that grows with the energy used: bytes over the links."""
     return None if gpu.energy_j is None else float(int(gpu.energy_j * share))
 
 
@@ -255,8 +255,8 @@ CAPACITY = DcgmField(
 )
 
 
-def renewed(field: DcgmField) -> DcgmField:
-    """The field as 4.9.0 gives it."""
+def as_renamed(field: DcgmField) -> DcgmField:
+    """The field as 4.9.0 serves it."""
     new = RENAMED.get(field.name)
     if new is None:
         return field
@@ -267,23 +267,27 @@ def renewed(field: DcgmField) -> DcgmField:
     return DcgmField(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
 
 
-def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
-    """The label sets under which one GPU has series, each with the GPU, or the part of it, that they are of."""
-    newer = gpu.node in odd.newer
+def labels_of(gpu: Gpu, options: ExporterOptions) -> list[tuple[str, Gpu]]:
+    """The label sets of one GPU's series, each with the GPU or its MIG instance."""
+    newer = gpu.node in options.newer
     device = (
         f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:{_BUSES[gpu.index % 8]}:00.0",'
         f'device="nvidia{gpu.index}",modelName="{gpu.model}"'
     )
-    host = f',{"hostname" if newer else odd.hostname}="{odd.called.get(gpu.node, gpu.node)}"' if odd.hostname else ""
-    runs = versions.of(gpu.node)
+    host = (
+        f',{"hostname" if newer else options.hostname}="{options.hostname_of.get(gpu.node, gpu.node)}"'
+        if options.hostname
+        else ""
+    )
+    runs = versions_of(gpu.node)
     driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
-    if odd.extra:
+    if options.extra:
         driver += f',DCGM_FI_DEV_VBIOS_VERSION="{runs["vbios"]}"'
     jobs: list[str] = []
-    if odd.jobs and gpu.job is not None:
-        jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in odd.shared else [gpu.job]
+    if options.jobs and gpu.job is not None:
+        jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in options.shared else [gpu.job]
     attributes = [f',hpc_job="{job}"' for job in jobs] or [""]
-    if gpu.node not in odd.mig:
+    if gpu.node not in options.mig:
         return [(device + host + driver + more, gpu) for more in attributes]
     return [
         (f'{device},GPU_I_PROFILE="{profile}",GPU_I_ID="{number}"{host}{driver}{more}', part)
@@ -293,7 +297,7 @@ def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
 
 
 def halves(gpu: Gpu) -> tuple[Gpu, Gpu]:
-    """A GPU as its two instances show it: each has its part of the memory; power and temperature are the whole's."""
+    """The two MIG instances of a GPU: each with its part of the memory, and the power and temperature of the whole."""
     from msgspec.structs import replace
 
     used, whole = gpu.memory_used_mb, gpu.memory_mb
@@ -304,26 +308,29 @@ def halves(gpu: Gpu) -> tuple[Gpu, Gpu]:
 
 
 def text(
-    gpus: Iterable[Gpu], odd: Odd, fields: Iterable[DcgmField], xids: Mapping[tuple[str, int], Mapping[int, int]]
+    gpus: Iterable[Gpu],
+    options: ExporterOptions,
+    fields: Iterable[DcgmField],
+    xids: Mapping[tuple[str, int], Mapping[int, int]],
 ) -> str:
-    """The exposition of these GPUs. `xids` counts, by node and GPU, the XIDs of the last five minutes."""
-    rows = [row for gpu in gpus for row in labels_of(gpu, odd)]
+    """The exposition of these GPUs. `xids` counts the XIDs of the last five minutes by node and GPU."""
+    rows = [row for gpu in gpus for row in labels_of(gpu, options)]
     lines: list[str] = []
-    asked = (*fields, *(EXTRA if odd.extra else ()))
-    older, newer = ([row for row in rows if (row[1].node in odd.newer) is late] for late in (False, True))
+    asked = (*fields, *(EXTRA if options.extra else ()))
+    older, newer = ([row for row in rows if (row[1].node in options.newer) is late] for late in (False, True))
     given = [(field, older) for field in asked]
-    given += [(renewed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
+    given += [(as_renamed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
     families: dict[str, tuple[DcgmField, list[str]]] = {}
     for field, part in given:
         samples = families.setdefault(field.name, (field, []))[1]
         samples += [
             f"{field.name}{{{labels}}} {number(value, field.ratio)}"
             for labels, gpu in part
-            if (value := _value(field, gpu, odd)) is not None
+            if (value := _value(field, gpu, options)) is not None
         ]
     for field, samples in families.values():
         _add(lines, field.name, field.type, field.help, samples)
-    if odd.extra:
+    if options.extra:
         counted = [
             f'DCGM_EXP_XID_ERRORS_COUNT{{{labels},window_size_in_ms="{WINDOW_MS}",xid="{code}"}} {count}'
             for labels, gpu in rows
@@ -341,10 +348,10 @@ def text(
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _value(field: DcgmField, gpu: Gpu, odd: Odd) -> float | None:
-    if field.device and gpu.node in odd.mig:
+def _value(field: DcgmField, gpu: Gpu, options: ExporterOptions) -> float | None:
+    if field.device and gpu.node in options.mig:
         return None
-    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in odd.nan:
+    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in options.nan:
         return float("nan")
     return field.value(gpu)
 
@@ -355,7 +362,7 @@ def _add(lines: list[str], name: str, kind: str, about: str, samples: list[str])
 
 
 def number(value: float, ratio: bool = False) -> str:
-    """As the real one writes them: whole numbers plain, others with six places."""
+    """A value as dcgm-exporter writes it: ratios with six decimals, others as whole numbers."""
     if isnan(value):
         return "NaN"
     return f"{value:.6f}" if ratio else f"{int(value)}"

@@ -34,9 +34,9 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant import checkups, cooling
 
-from .dcgm import DEFAULT, FIELDS, Odd, labels_of, number, text
+from .dcgm import DEFAULT, FIELDS, ExporterOptions, labels_of, number, text
 from .node_exporter import PORT as NODE_PORT
-from .node_exporter import NodeText
+from .node_exporter import NodeExporterText
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Ports of the real exporters: what `instance` says behind the node's name.
@@ -45,32 +45,34 @@ XID_WINDOW_S = 300
 
 
 class Exporter:
-    """Serves one machine, from `start` to `stop`. `odd` may be changed while it serves."""
+    """Serves one cluster, from `start` to `stop`. `options` may be changed meanwhile."""
 
-    def __init__(self, machine: Machine, odd: Odd | None = None, fields: Sequence[str] | None = None) -> None:
-        """`fields` names the DCGM fields to serve, None for those that are on by default. KeyError for an unknown."""
+    def __init__(
+        self, machine: Machine, options: ExporterOptions | None = None, fields: Sequence[str] | None = None
+    ) -> None:
+        """`fields` names the DCGM fields to serve, None for the default ones. Raises KeyError for an unknown one."""
         self.machine = machine
-        self._text = NodeText(machine.site, machine.links, machine.storage)
-        self.odd = odd or Odd()
+        self._text = NodeExporterText(machine.site, machine.links, machine.storage)
+        self.options = options or ExporterOptions()
         self.fields = DEFAULT if fields is None else tuple(FIELDS[name] for name in fields)
-        self.asked: Counter[str] = Counter()
-        """Path to how often it was asked for, answered or refused."""
+        self.requests: Counter[str] = Counter()
+        """Path to its number of requests."""
         self.port = 0
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
 
-    # -- what it serves ------------------------------------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------------------------
 
     def answer(self, path: str) -> str | None:
-        """The text at a path, None where nothing answers."""
+        """The text at a path, None if there is none."""
         self.machine.advance()
         match [word for word in path.partition("?")[0].split("/") if word]:
             case ["dcgm", "metrics"]:
                 return self._dcgm(list(self.machine.site.by_name)) or "\n"
             case ["dcgm", node, "metrics"]:
                 return self._dcgm([node], first=True)
-            case ["dcgm", node, "2", "metrics"] if node in self.odd.twice:
+            case ["dcgm", node, "2", "metrics"] if node in self.options.two_exporters:
                 return self._dcgm([node])
             case ["ipmi", "metrics"]:
                 return self._ipmi(list(self.machine.site.by_name), one=False)
@@ -87,43 +89,45 @@ class Exporter:
             case ["lustre", "metrics"]:
                 return self._text.lustre()
             case ["links", "metrics"]:
-                return self._text.wires()
+                return self._text.links()
             case ["targets", ("dcgm" | "ipmi" | "node") as what]:
                 return self._discovered(what)
         return None
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
-        """The machine's own truth about what this node's exporter says: () where it says nothing."""
-        return () if node in self.odd.silent or node in self.odd.hangs else self.machine.gpus(node)
+        """The simulated values behind a node's exporter; empty if it does not answer."""
+        return () if node in self.options.silent or node in self.options.hangs else self.machine.gpus(node)
 
     def series(self) -> int:
-        """How many series each DCGM field has that every part of a GPU has, over all exporters."""
+        """Number of series over all exporters of a DCGM field that exists for every MIG instance."""
         return sum(
-            (1 + (node in self.odd.twice)) * len(labels_of(gpu, self.odd))
+            (1 + (node in self.options.two_exporters)) * len(labels_of(gpu, self.options))
             for node in self.machine.site.by_name
             for gpu in self.gpus(node)
             if gpu.lost is None
         )
 
     def _dcgm(self, nodes: list[str], first: bool = False) -> str | None:
-        """What the exporters of some nodes say; with `first`, the first one of those that have two."""
+        """The answer of the exporters of these nodes; with `first`, of the first one of nodes with two."""
         gpus = [gpu for node in nodes for gpu in self.gpus(node)]
-        odd = replace(self.odd, newer=self.odd.newer - self.odd.twice) if first else self.odd
-        fabric = self.machine.nvlink.text(gpus, odd)
-        return text(gpus, odd, self.fields, self._recent_xids() if odd.extra else {}) + fabric or None
+        options = (
+            replace(self.options, newer=self.options.newer - self.options.two_exporters) if first else self.options
+        )
+        fabric = self.machine.nvlink.text(gpus, options)
+        return text(gpus, options, self.fields, self._recent_xids() if options.extra else {}) + fabric or None
 
     def _recent_xids(self) -> dict[tuple[str, int], dict[int, int]]:
         found: dict[tuple[str, int], dict[int, int]] = {}
         for row in self.machine.xids().values():
             since = self.machine.now - XID_WINDOW_S
             if row.gpu is not None and (row.last_at or 0) > since:
-                # How many of the older ones fall into the window is not on record.
+                # For older XIDs the number within the window is not recorded.
                 count = row.count if (row.first_at or 0) > since else 1
                 found.setdefault((row.node, row.gpu), {})[row.code] = count or 1
         return found
 
     def _ipmi(self, nodes: list[str], one: bool) -> str:
-        """The exporter runs on the node and asks its BMC: it answers where the node does, whatever DCGM does."""
+        """The exporter runs on the node and reads its BMC: it answers if the node does, whatever DCGM does."""
         lines = []
         for node in nodes:
             watts = self.machine.node_power(node)
@@ -141,20 +145,20 @@ class Exporter:
         return _family("pdu_power_watts", "Active power of all outlets in Watts.", lines)
 
     def _node(self, nodes: list[str], one: bool) -> str:
-        """The exporter runs on the node and answers where that does."""
+        """The exporter runs on the node and answers if the node does."""
         site = self.machine.site
-        with self.machine.still():
+        with self.machine.locked():
             hosts = [site.hosts[site.by_name[node]] for node in nodes if node in site.by_name]
             return self._text.text(hosts, one) + checkups.text(hosts, one, NODE_PORT, self.machine.now)
 
     def targets(self, what: str) -> dict[str, str]:
-        """Path to instance of every exporter there is, of "dcgm", "ipmi" or "node"."""
+        """Path to instance of all exporters of kind "dcgm", "ipmi" or "node"."""
         port = {"dcgm": DCGM_PORT, "ipmi": IPMI_PORT, "node": NODE_PORT}[what]
         found: dict[str, str] = {}
         for node in self.machine.site.by_name:
-            host = self.odd.at.get(node, node)
+            host = self.options.instance_host.get(node, node)
             found[f"/{what}/{node}/metrics"] = f"{host}:{port}"
-            if what == "dcgm" and node in self.odd.twice:
+            if what == "dcgm" and node in self.options.two_exporters:
                 found[f"/{what}/{node}/2/metrics"] = f"{host}:{port + 1}"
         return found
 
@@ -168,7 +172,7 @@ class Exporter:
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Serve in threads of this process; returns the port, a free one for 0. Raises OSError when it is taken."""
+        """Serve in threads of this process. Returns the port, a free one for 0. Raises OSError if it is in use."""
         self._ending.clear()
         self._server = _Server((host, port), _Handler)
         self._server.exporter = self
@@ -179,7 +183,7 @@ class Exporter:
         return self.port
 
     def stop(self) -> None:
-        """Serve no longer; those who hang are let go. Harmless when it does not serve."""
+        """Stop serving and end requests that hang. Does nothing if it is stopped."""
         self._ending.set()
         server, self._server = self._server, None
         thread, self._thread = self._thread, None
@@ -196,10 +200,10 @@ class Exporter:
         self.stop()
 
     def hang(self, path: str) -> bool:
-        """Where the exporter at this path never answers: wait until it is mended or the end. True if it hung."""
+        """Block if the exporter at this path hangs, until it is repaired or stopped. True if it hung."""
         words = [word for word in path.split("/") if word]
         hung = False
-        while len(words) > 2 and words[0] == "dcgm" and words[1] in self.odd.hangs and not self._ending.is_set():
+        while len(words) > 2 and words[0] == "dcgm" and words[1] in self.options.hangs and not self._ending.is_set():
             hung = True
             self._ending.wait(0.1)
         return hung
@@ -212,7 +216,7 @@ class _Server(ThreadingHTTPServer):
     exporter: Exporter
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hangs up early is nobody's error; all else is shown."""
+        """Ignore scrapers that disconnect early; report all other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -224,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         exporter = self.server.exporter
-        exporter.asked[self.path] += 1
+        exporter.requests[self.path] += 1
         if exporter.hang(self.path):
             self.close_connection = True
             return
@@ -237,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: this runs inside tests."""
+        """Log nothing: this runs inside tests."""
 
 
 def _family(name: str, about: str, samples: list[str]) -> str:
@@ -265,8 +269,8 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(words)
     machine = Machine(SimSettings(nodes=chosen.nodes, seed=chosen.seed, nvl72=chosen.nvl72))
     newer = frozenset(machine.site.by_name) if chosen.newer else frozenset()
-    odd = Odd(hostname=chosen.hostname, jobs=chosen.jobs, extra=chosen.extra, newer=newer)
-    exporter = Exporter(machine, odd)
+    options = ExporterOptions(hostname=chosen.hostname, jobs=chosen.jobs, extra=chosen.extra, newer=newer)
+    exporter = Exporter(machine, options)
     try:
         port = exporter.start(chosen.port, chosen.host)
     except OSError as error:

@@ -1,5 +1,5 @@
-"""The text that node_exporter would serve on a node of the simulated machine, as far as ports and mounts go, and that
-of lustre_exporter on its servers: names, labels and units as theirs (node_exporter 1.9, GSI's lustre_exporter)."""
+"""The exposition of node_exporter for ports and mounts of a simulated node, and of lustre_exporter on its servers:
+names, labels and units of node_exporter 1.9 and GSI's lustre_exporter."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Family(Struct, frozen=True):
     samples: Callable[[Host], Iterable[Sample]]
 
 
-class NodeText:
-    """Writes it, for one node or for all in one answer."""
+class NodeExporterText:
+    """Writes the exposition of one node, or of all in one answer."""
 
     def __init__(self, site: SimSite, links: Links, storage: Storage) -> None:
         self._site = site
@@ -51,8 +51,8 @@ class NodeText:
         )  # fmt: skip
 
     def text(self, hosts: Iterable[Host], one: bool) -> str:
-        """The exposition of these hosts; with `one` as the node's own exporter, without a label for it. A node that
-        does not answer says nothing."""
+        """The exposition of these hosts; with `one` as the node's own exporter, without `instance`. Hosts that do
+        not answer are left out."""
         answering = [host for host in hosts if not host.silent]
         lines: list[str] = []
         for family in self._families:
@@ -66,8 +66,8 @@ class NodeText:
         return "\n".join(lines) + "\n" if lines else ""
 
     def lustre(self) -> str:
-        """What lustre_exporter says on the servers, in one answer: a target that is lost is in none."""
-        store = self._storage.stores["/scratch"]
+        """The exposition of lustre_exporter on all servers; lost targets are missing."""
+        store = self._storage.file_systems["/scratch"]
         count = (store.targets or 0) - store.lost
         name = "lustre_capacity_kibibytes"
         size = store.size_tb * TB / 1024 / max(1, store.targets or 1)
@@ -75,8 +75,8 @@ class NodeText:
         head = [f"# HELP {name} Capacity of the pool in kibibytes", f"# TYPE {name} gauge"]
         return "\n".join([*head, *lines]) + "\n"
 
-    def wires(self) -> str:
-        """Which switch each port leads to, as a site would make it from its fabric manager."""
+    def links(self) -> str:
+        """The switch of each port, as a site would export it from its fabric manager."""
         lines = ["# HELP ib_link_info The switch behind a port.", "# TYPE ib_link_info gauge"]
         for host in self._site.hosts:
             for port in self._links.ports(host):
@@ -95,7 +95,7 @@ class NodeText:
         return (labels if one else (("instance", f"{host.name}:{PORT}"), *labels)), value
 
     def _ib(self, host: Host, spare: float, of: Callable[[str], float]) -> Iterator[Sample]:
-        """A sample a port, and one of the port without a cable."""
+        """One sample for each port, and one for the port without a cable."""
         for device in self._links.devices():
             if device != ETHERNET:
                 yield (("device", device), ("port", "1")), of(device)
@@ -133,7 +133,7 @@ class NodeText:
 
     def _shared(self, host: Host) -> Iterator[tuple[SimFileSystem, Labels, bool]]:
         for name, answers in self._storage.mounts(host).items():
-            store = self._storage.stores[name]
+            store = self._storage.file_systems[name]
             error = "" if answers else "mountpoint timeout"
             yield store, (("device", store.device), ("device_error", error), ("fstype", store.kind),
                           ("mountpoint", name)), answers  # fmt: skip

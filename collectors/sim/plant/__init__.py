@@ -1,1 +1,4 @@
-"""What the simulated machine is built of: site layout, hardware, sensors, power, cooling, fabric, storage, NVLink."""
+"""The hardware of the simulated cluster: site layout, sensors, power, cooling, fabric, storage and NVLink.
+
+What belongs to Slurm stands in `slurmctld`, the text formats of the exporters in `exporters`.
+"""

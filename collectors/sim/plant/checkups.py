@@ -1,4 +1,4 @@
-"""What the checks of the simulated nodes said last, as facts, and as node_exporter and ipmi_exporter would serve it."""
+"""Results of the health checks of the nodes, as facts and as node_exporter and ipmi_exporter would serve them."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ from collections.abc import Iterable, Mapping
 
 from collectors.model import Checkup
 
-from . import versions
+from .hardware import serial, versions_of
 from .site_layout import DAY, Host, SimSite
 
-#: Node Health Check runs every five minutes, `dcgmi diag` within every second week, at level 3.
+#: Node Health Check runs every 300 s, `dcgmi diag` every two weeks, at level 3.
 NHC_S, DIAG_S, LEVEL = 300, 14 * DAY, 3
 _NHC = "NHC: "
 
 
 class Checks:
-    """The checks of all nodes; rows are made when somebody asks, and stay the same objects until a check runs again."""
+    """The checks of all nodes. Rows are made on demand and stay the same objects until a check runs again."""
 
     def __init__(self, site: SimSite) -> None:
         self._site = site
         self._rows: dict[str, Checkup] = {}
 
     def rows(self, now: float) -> dict[str, Checkup]:
-        """A row a node that answers."""
+        """One row for each node that answers."""
         found = {}
         for host in self._site.hosts:
             if host.silent:
                 continue
-            said, at, ran = failing(host) or "ok", nhc_at(host, now), diag_at(host, now)
+            result, at, ran = failing_check(host) or "ok", nhc_at(host, now), diag_at(host, now)
             row = self._rows.get(host.name)
-            if row is None or (row.nhc, row.nhc_at, row.diag_at) != (said, at, ran):
+            if row is None or (row.nhc, row.nhc_at, row.diag_at) != (result, at, ran):
                 row = Checkup(
                     node=host.name,
-                    nhc=said,
+                    nhc=result,
                     nhc_at=at,
                     diag=f"r{LEVEL} pass",
                     diag_at=ran,
                     health="ok",
-                    serial=versions.serial(host.name),
-                    versions=versions.of(host.name),
+                    serial=serial(host.name),
+                    versions=versions_of(host.name),
                 )
             found[host.name] = row
         self._rows = found
         return dict(found)
 
 
-def failing(host: Host) -> str | None:
-    """What Node Health Check finds wrong with it; None where it is content."""
-    trouble = host.trouble
-    if trouble is None or not trouble.reason.startswith(_NHC):
+def failing_check(host: Host) -> str | None:
+    """The check that Node Health Check reports as failed; None if all pass."""
+    fault = host.fault
+    if fault is None or not fault.reason.startswith(_NHC):
         return None
-    return trouble.reason.removeprefix(_NHC).partition(" ")[0]
+    return fault.reason.removeprefix(_NHC).partition(" ")[0]
 
 
 def nhc_at(host: Host, now: float) -> int:
-    """When it ran last there."""
+    """Unix time of its last run on the node."""
     return int(now) - (int(now) + _draw(host)) % NHC_S
 
 
 def diag_at(host: Host, now: float) -> int:
-    """When the last diagnosis ran there."""
+    """Unix time of the last diagnosis of the node."""
     return int(now) - (int(now) + 7919 * _draw(host)) % DIAG_S
 
 
@@ -69,29 +69,31 @@ def _draw(host: Host) -> int:
 
 
 def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
-    """The exposition of these hosts; with `one` as the node's own exporter, without a label for it. A node that does
-    not answer says nothing."""
+    """The exposition of these hosts; with `one` as the node's own exporter, without `instance`. Hosts that do not
+    answer are left out."""
     found: dict[str, list[str]] = {}
 
-    def say(name: str, labels: Mapping[str, str], value: float) -> None:
-        said = ",".join(f'{key}="{text}"' for key, text in labels.items())
-        found.setdefault(name, []).append(f"{name}{{{said}}} {value:.10g}" if said else f"{name} {value:.10g}")
+    def add(name: str, labels: Mapping[str, str], value: float) -> None:
+        label_text = ",".join(f'{key}="{text}"' for key, text in labels.items())
+        found.setdefault(name, []).append(
+            f"{name}{{{label_text}}} {value:.10g}" if label_text else f"{name} {value:.10g}"
+        )
 
     for host in hosts:
         if host.silent:
             continue
         where = {} if one else {"instance": f"{host.name}:{port}"}
-        runs, check = versions.of(host.name), failing(host)
-        say("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
-        dmi = {"bios_version": runs["bios"], "product_serial": versions.serial(host.name)}
+        runs, check = versions_of(host.name), failing_check(host)
+        add("node_uname_info", where | {"nodename": host.name, "release": runs["kernel"], "sysname": "Linux"}, 1)
+        dmi = {"bios_version": runs["bios"], "product_serial": serial(host.name)}
         dmi["product_name"] = host.hardware.product
-        say("node_dmi_info", where | dmi, 1)
-        say("ipmi_bmc_info", where | {"firmware_revision": runs["bmc"], "manufacturer_id": "Example (0)"}, 1)
+        add("node_dmi_info", where | dmi, 1)
+        add("ipmi_bmc_info", where | {"firmware_revision": runs["bmc"], "manufacturer_id": "Example (0)"}, 1)
         for name in ("check_gpu", "check_ib", "check_nvlink", "check_fs_mount"):
-            say("nhc_status", where | {"check": name}, float(name != check))
-        say("nhc_last_run_timestamp_seconds", where, nhc_at(host, now))
+            add("nhc_status", where | {"check": name}, float(name != check))
+        add("nhc_last_run_timestamp_seconds", where, nhc_at(host, now))
         for test in ("memory", "pcie", "targeted_power"):
-            say("dcgmi_diag_result", where | {"level": str(LEVEL), "test": test}, 1)
-        say("dcgmi_diag_last_run_timestamp_seconds", where | {"level": str(LEVEL)}, diag_at(host, now))
+            add("dcgmi_diag_result", where | {"level": str(LEVEL), "test": test}, 1)
+        add("dcgmi_diag_last_run_timestamp_seconds", where | {"level": str(LEVEL)}, diag_at(host, now))
     lines = [line for name, samples in found.items() for line in (f"# TYPE {name} gauge", *samples)]
     return "\n".join(lines) + "\n" if lines else ""

@@ -1,7 +1,7 @@
-"""Cooling loops of the simulated machine: one CDU for every four racks, whose water follows what the racks draw.
+"""Cooling loops: one CDU for every four racks, whose water temperature follows the power of the racks.
 
-A loop that trips loses its flow within a minute; what goes to the racks then grows warmer over many minutes, and the
-GPUs on it with that. Nothing here costs anything before somebody asks: all of it follows from the time of the trip.
+A loop that trips loses its flow within a minute; its supply then warms over many minutes, and its GPUs with it.
+Everything is computed on demand from the time of the trip.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from collectors.model import Coolant
 from .hardware import Hardware
 
 RACKS_PER_LOOP = 4
-#: °C that go to the racks, and come back when all GPUs are at their limit; bar; l/min for each kW that the racks may
-#: draw: 10 K at 4 kJ/kg/K, of which the water takes eight tenths.
+#: Supply temperature in °C, its rise in K with all GPUs at their limit, pressure in bar, and l/min per kW that the
+#: racks may draw: 10 K at 4 kJ/kg/K, of which the water takes eight tenths.
 SUPPLY_C, RISE_K, BAR, LPM_PER_KW = 28.0, 10.0, 2.4, 1.2
-#: What a site would be told of as wrong.
+#: Alarm limits: supply and return in °C, and the share of the flow.
 SUPPLY_HIGH, RETURN_HIGH, FLOW_SHARE = 34.0, 50.0, 0.6
-#: Without a pump: the share of the flow that convection keeps, how fast it falls, how far and how fast the water warms.
-LEFT, FALLS_S, WARMS_K, WARMS_S = 0.1, 60.0, 16.0, 420.0
-#: With the pump again: until the flow is there, and how fast the water cools.
-RISES_S, COOLS_S = 120.0, 240.0
-#: A chip grows warmer by this much for each degree of its water: less flow takes less away as well.
-CHIP = 2.0
-#: Leak detectors of a rack: its manifold and its tray.
+#: Without a pump: the share of the flow that convection keeps, the seconds until it has fallen, and by how many K and
+#: with which time constant the water warms.
+CONVECTION_SHARE, FLOW_FALL_S, WARMING_K, WARMING_S = 0.1, 60.0, 16.0, 420.0
+#: With the pump again: seconds until the flow is restored, and the time constant of the cooling.
+FLOW_RISE_S, COOLING_S = 120.0, 240.0
+#: K by which a chip warms for each K of its water: less flow also takes less heat away.
+CHIP_FACTOR = 2.0
+#: Leak detectors of a rack: at its manifold and its tray.
 DETECTORS = ("manifold", "tray")
 
 
 class CooledMachine(Protocol):
-    """What the water follows: the time, the loops of the site, and what the power units measure."""
+    """What the water depends on: the time, the site's loops, and what the PDUs measure."""
 
     site: Any
 
@@ -43,68 +44,68 @@ class CooledMachine(Protocol):
         """Unix time."""
 
     def pdus(self) -> Mapping[tuple[str, str], float]:
-        """Watts by rack and power unit."""
+        """Watts by rack and PDU."""
 
 
 class SimLoop(Struct, gc=False):
-    """One CDU and the racks on it."""
+    """One CDU and the racks that it cools."""
 
     name: str
     racks: tuple[str, ...]
     flow_lpm: float
-    """With its pump."""
+    """Nominal flow, with the pump."""
     tripped: float | None = None
-    """When its pump stopped."""
-    mended: float | None = None
-    """When it ran again."""
+    """Unix time when its pump stopped."""
+    restarted: float | None = None
+    """Unix time when its pump was restarted."""
     wet: set[str] = field(default_factory=set)
-    """Leak detectors that are wet: `R09 tray`."""
-    blind: set[str] = field(default_factory=set)
-    """Those that say nothing."""
+    """Leak detectors that report a leak: `R09 tray`."""
+    silent_detectors: set[str] = field(default_factory=set)
+    """Leak detectors without a signal."""
 
-    def share(self, at: float) -> float:
-        """The part of its flow that it has at that time."""
+    def flow_share(self, at: float) -> float:
+        """Share of the nominal flow at that time."""
         if self.tripped is None or at < self.tripped:
             return 1.0
-        if self.mended is not None and at >= self.mended:
-            return min(1.0, LEFT + (1 - LEFT) * (at - self.mended) / RISES_S)
-        return max(LEFT, 1 - (1 - LEFT) * (at - self.tripped) / FALLS_S)
+        if self.restarted is not None and at >= self.restarted:
+            return min(1.0, CONVECTION_SHARE + (1 - CONVECTION_SHARE) * (at - self.restarted) / FLOW_RISE_S)
+        return max(CONVECTION_SHARE, 1 - (1 - CONVECTION_SHARE) * (at - self.tripped) / FLOW_FALL_S)
 
-    def warmth(self, at: float) -> float:
-        """By how many degrees its water is warmer than it should be."""
+    def excess_c(self, at: float) -> float:
+        """K by which the water is warmer than normal."""
         if self.tripped is None or at < self.tripped:
             return 0.0
-        until = at if self.mended is None else min(at, self.mended)
-        warmed = WARMS_K * (1 - math.exp((self.tripped - until) / WARMS_S))
-        return warmed if at == until else warmed * math.exp((until - at) / COOLS_S)
+        until = at if self.restarted is None else min(at, self.restarted)
+        warmed = WARMING_K * (1 - math.exp((self.tripped - until) / WARMING_S))
+        return warmed if at == until else warmed * math.exp((until - at) / COOLING_S)
 
-    def heat(self, at: float) -> int:
-        """By how many degrees the chips on it are hotter."""
-        return 0 if self.tripped is None else round(CHIP * self.warmth(at))
+    def chip_excess_c(self, at: float) -> int:
+        """K by which the chips are hotter than normal."""
+        return 0 if self.tripped is None else round(CHIP_FACTOR * self.excess_c(at))
 
     def supply_c(self, at: float) -> float:
-        """°C that go to the racks."""
+        """Supply temperature in °C."""
         wobble = zlib.crc32(b"%d/%s" % (int(at) // 60, self.name.encode())) % 5 / 10
-        return round(SUPPLY_C + wobble + self.warmth(at), 1)
+        return round(SUPPLY_C + wobble + self.excess_c(at), 1)
 
 
-def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, SimLoop]:
-    """The loops of a room, by name: four racks on each, in their order. `racks` holds the nodes of each."""
+def build_loops(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, SimLoop]:
+    """The loops of a room by name: four racks on each, in order. `racks` holds the number of nodes of each rack."""
     made: dict[str, SimLoop] = {}
     names = list(racks)
     for number, first in enumerate(range(0, len(names), RACKS_PER_LOOP), 1):
         fed = tuple(names[first : first + RACKS_PER_LOOP])
         kw = sum(racks[rack] for rack in fed) * (hardware.host_w + hardware.limit_w * gpus) / 1000
         loop = SimLoop(name=f"cdu-{number:02d}", racks=fed, flow_lpm=round(kw * LPM_PER_KW))
-        # Detectors that fell silent are a fault of nearly every large room.
+        # Silent detectors are a fault of nearly every large room.
         if number % 3 == 2:
-            loop.blind.add(f"{fed[-1]} tray")
+            loop.silent_detectors.add(f"{fed[-1]} tray")
         made[loop.name] = loop
     return made
 
 
 def read(machine: CooledMachine) -> dict[str, Coolant]:
-    """Every point of every loop now, as `collectors.prometheus.plant.cooling` would give it."""
+    """All readings of all loops, as `collectors.prometheus.plant.cooling` would return them."""
     at, drawn = machine.now, _drawn(machine)
     found: dict[str, Coolant] = {}
     for loop in machine.site.loops.values():
@@ -124,7 +125,10 @@ def read(machine: CooledMachine) -> dict[str, Coolant]:
             found[row.key] = row
         for rack in loop.racks:
             every = [f"{rack} {place}" for place in DETECTORS]
-            wet, blind = [one for one in every if one in loop.wet], [one for one in every if one in loop.blind]
+            wet, blind = (
+                [one for one in every if one in loop.wet],
+                [one for one in every if one in loop.silent_detectors],
+            )
             row = Coolant(
                 loop=loop.name, what="leak", at=rack, value=None if len(blind) == len(every) else float(len(wet)),
                 detectors=len(every), unknown=len(blind), wet=tuple(wet), racks=loop.racks, sampled_at=int(at),
@@ -134,7 +138,7 @@ def read(machine: CooledMachine) -> dict[str, Coolant]:
 
 
 def text(machine: CooledMachine) -> str:
-    """What the exporters of the CDUs and of the racks' controllers would serve."""
+    """The exposition of the CDUs and of the racks' leak detectors."""
     families: dict[str, list[str]] = {name: [] for name in _HELP}
     drawn = _drawn(machine)
     for loop in machine.site.loops.values():
@@ -144,7 +148,7 @@ def text(machine: CooledMachine) -> str:
         for rack in loop.racks:
             for place in DETECTORS:
                 one = f"{rack} {place}"
-                state = "NaN" if one in loop.blind else int(one in loop.wet)
+                state = "NaN" if one in loop.silent_detectors else int(one in loop.wet)
                 families[name].append(f'{name}{{cdu="{loop.name}",rack="{rack}",detector="{one}"}} {state}')
     return "".join(
         "\n".join([f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", *lines]) + "\n"
@@ -162,7 +166,7 @@ _HELP = {
 
 
 def _drawn(machine: CooledMachine) -> Mapping[str, float]:
-    """Watts of each rack."""
+    """Watts by rack."""
     found: dict[str, float] = {}
     for (rack, _), watts in machine.pdus().items():
         found[rack] = found.get(rack, 0.0) + watts
@@ -170,9 +174,9 @@ def _drawn(machine: CooledMachine) -> Mapping[str, float]:
 
 
 def _points(loop: SimLoop, at: float, drawn: Mapping[str, float]) -> tuple[float, float, float, float]:
-    """Supply, return, flow and pressure."""
+    """Supply and return in °C, flow in l/min, pressure in bar."""
     watts, most = sum(drawn.get(rack, 0.0) for rack in loop.racks), loop.flow_lpm / LPM_PER_KW * 1000
-    share, supply = loop.share(at), loop.supply_c(at)
-    # With little flow the water stays longer in the plates, and comes back the warmer.
+    share, supply = loop.flow_share(at), loop.supply_c(at)
+    # At low flow the water stays longer in the cold plates, and returns warmer.
     rise = RISE_K * min(1.2, watts / most) * (1 + 0.8 * (1 - share))
     return supply, round(supply + rise, 1), round(loop.flow_lpm * share, 0), round(BAR * (0.3 + 0.7 * share**2), 2)

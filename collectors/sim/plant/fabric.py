@@ -1,7 +1,7 @@
-"""The fabric of the simulated machine: a port a GPU to the rack's leaf switch, one to the storage, one of Ethernet.
+"""The fabric: for each node a port per GPU to the rack's leaf switch, one port to the storage, one of Ethernet.
 
-A port is well unless something says otherwise: a trouble of its node (the health check names the port), a fault that
-was there from the start, or an incident. So a machine of 12,000 nodes holds some dozens of ports, not 108,000.
+A port is healthy unless a fault of its node (the health check names the port), an initial fault or an incident says
+otherwise. So a cluster of 12,000 nodes stores some dozens of ports, not 108,000.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collectors.sim.timeline import Timeline
 
 from .site_layout import HOUR, Host, SimSite
 
-#: Gigabits a second of a compute port, of the storage's, of Ethernet's.
+#: Gb/s of a compute port, of a storage port, of Ethernet.
 COMPUTE, STORAGE, MANAGEMENT = 400.0, 200.0, 25.0
 ETHERNET, SPARE_ETHERNET = "eno1", "eno2"
-#: What a port that is down says of its speed: 10 Gb/s (4X SDR).
+#: Gb/s that a port reports while it is down (4X SDR).
 DOWN_GBPS = 10.0
-#: node_exporter is scraped as often.
+#: Scrape interval of node_exporter in seconds.
 SAMPLE_S = 15
 FLAPS, ERRORS = 2, 1000
 _NAMED = re.compile(r"mlx5_(\d+) link down")
@@ -31,18 +31,18 @@ _FLAPPING = re.compile(r"cable flaps port (\d+)")
 
 
 class PortFault(Struct):
-    """What is wrong with one port, beside what the trouble of its node says."""
+    """A fault of one port, apart from the fault of its node."""
 
     gbps: float | None = None
-    """It runs at this speed."""
+    """Gb/s at which it runs, if not at its nominal speed."""
     downs: list[float] = field(default_factory=list)
-    """When its link went down."""
+    """Unix times when its link went down."""
     errors: int = 0
-    """Symbol errors of the last hour."""
+    """Symbol errors in the last hour."""
 
 
 class Links:
-    """All ports. What is not well is made by the incidents and the troubles of nodes."""
+    """All ports. Incidents and node faults make some of them unhealthy."""
 
     def __init__(self, rng: random.Random, site: SimSite, timeline: Timeline) -> None:
         self._site = site
@@ -51,28 +51,28 @@ class Links:
         count = len(site.hosts)
         if count >= 32:
             for host in rng.sample(site.hosts, max(1, count // 700)):
-                self.faults[host.index, self._compute(rng)] = PortFault(gbps=COMPUTE / 2)
+                self.faults[host.index, self._random_compute_port(rng)] = PortFault(gbps=COMPUTE / 2)
             for host in rng.sample(site.hosts, max(1, count // 1500)):
                 downs = [timeline.now - rng.uniform(60, HOUR) for _ in range(rng.randrange(2, 6))]
-                self.faults[host.index, self._compute(rng)] = PortFault(
+                self.faults[host.index, self._random_compute_port(rng)] = PortFault(
                     downs=sorted(downs), errors=rng.randrange(50, 4000)
                 )
 
-    def _compute(self, rng: random.Random) -> str:
+    def _random_compute_port(self, rng: random.Random) -> str:
         return f"mlx5_{rng.randrange(self._site.gpus)}"
 
     # -- what goes wrong -----------------------------------------------------------------------------------------------
 
     def flap(self, host: Host, device: str) -> None:
-        """The link goes down now and comes back."""
+        """Record that the link went down now; it is up again at once."""
         self.faults.setdefault((host.index, device), PortFault()).downs.append(self._timeline.now)
 
     def slow(self, host: Host, device: str) -> None:
-        """From now on it trains at half its speed."""
+        """The link runs at half its speed from now on."""
         self.faults.setdefault((host.index, device), PortFault()).gbps = COMPUTE / 2
 
-    def mend(self, hosts: list[Host]) -> None:
-        """All cables of these hosts are as they should be; what happened within the hour is still told."""
+    def repair(self, hosts: list[Host]) -> None:
+        """Repair all cables of these hosts; link failures of the last hour are still counted."""
         for host in hosts:
             for device in self.devices():
                 fault = self.faults.get((host.index, device))
@@ -82,24 +82,24 @@ class Links:
     # -- what is seen --------------------------------------------------------------------------------------------------
 
     def devices(self) -> tuple[str, ...]:
-        """The devices of a node that have a cable, in their order."""
+        """The devices of a node that have a cable, in order."""
         return (*(f"mlx5_{n}" for n in range(self._site.gpus + 1)), ETHERNET)
 
     def ports(self, host: Host) -> tuple[Port, ...]:
-        """Every port of a node that has a cable; none where the node does not answer."""
+        """All ports of a node that have a cable; empty if the node does not answer."""
         return () if host.silent else tuple(self.port(host, device) for device in self.devices())
 
     def sampled(self, host: Host) -> tuple[Port, ...]:
-        """The same with when each was sampled, for who looks at the node."""
+        """The same ports with the time of their sample."""
         at = int(self._timeline.now) // SAMPLE_S * SAMPLE_S
         return tuple(replace(port, sampled_at=at) for port in self.ports(host))
 
     def port(self, host: Host, device: str) -> Port:
-        """One port as it is now."""
+        """The current state of one port."""
         now = self._timeline.now
         fault = self.faults.get((host.index, device)) or PortFault()
-        said = host.trouble.reason if host.trouble is not None else ""
-        named, flapping = _NAMED.search(said), _FLAPPING.search(said)
+        reason = host.fault.reason if host.fault is not None else ""
+        named, flapping = _NAMED.search(reason), _FLAPPING.search(reason)
         down = named is not None and device == f"mlx5_{named[1]}"
         recent = sum(now - HOUR <= at <= now for at in fault.downs) + int(down)
         if flapping is not None and device == f"mlx5_{flapping[1]}":
@@ -130,28 +130,28 @@ class Links:
         )
 
     def usual(self, device: str) -> float:
-        """The speed of a device."""
+        """Nominal speed of a device in Gb/s."""
         if device == ETHERNET:
             return MANAGEMENT
         return STORAGE if device == f"mlx5_{self._site.gpus}" else COMPUTE
 
     def downs(self, host: Host, device: str) -> int:
-        """How often the link went down since the node booted: the counter."""
+        """Value of the link-downed counter since the node booted."""
         port = self.port(host, device)
         fault = self.faults.get((host.index, device))
         old = sum(at < self._timeline.now - HOUR for at in fault.downs) if fault is not None else 0
         return zlib.crc32(f"{device}/{host.name}".encode()) % 3 + old + (port.downed or 0)
 
-    def unwell(self) -> dict[str, Port]:
-        """The ports that are not well, of nodes that answer."""
+    def unhealthy(self) -> dict[str, Port]:
+        """The unhealthy ports of nodes that answer."""
         hosts = self._site.hosts
-        odd = {index for index, _ in self.faults}
-        odd.update(host.index for host in hosts if host.trouble is not None)
-        ports = (port for index in sorted(odd) for port in self.ports(hosts[index]))
+        affected = {index for index, _ in self.faults}
+        affected.update(host.index for host in hosts if host.fault is not None)
+        ports = (port for index in sorted(affected) for port in self.ports(hosts[index]))
         return {port.key: port for port in ports if port.wrong}
 
-    def fabric(self, unwell: dict[str, Port]) -> Fabric:
-        """All of them in figures."""
+    def fabric(self, unhealthy: dict[str, Port]) -> Fabric:
+        """Counts over all ports."""
         switches: dict[str, int] = {}
         answering = 0
         for host in self._site.hosts:
@@ -161,7 +161,7 @@ class Links:
         count = answering * len(self.devices())
         return Fabric(
             ports=count,
-            up=count - sum(not port.up for port in unwell.values()),
+            up=count - sum(not port.up for port in unhealthy.values()),
             uncabled=2 * answering,
             switches=switches,
             source="node_exporter and the switches' own names",

@@ -1,4 +1,4 @@
-"""What Prometheus would say of the GPUs: it follows from the jobs, and is sampled as dcgm-exporter samples."""
+"""GPU load as Prometheus would have it: it follows from the jobs and is sampled like dcgm-exporter does."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from collectors.model import Load
-from collectors.sim.slurmctld.gpu_pool import Pool
+from collectors.sim.slurmctld.gpu_pool import GpuPool
 
 from .site_layout import Host, answers, indices_of
 
-#: dcgm-exporter samples every 30 s; the nodes take turns, one of SLOTS groups every STEP_S.
+#: dcgm-exporter samples every 30 s; one of SLOTS groups of nodes is sampled every STEP_S seconds.
 SAMPLE_S = 30
 SLOTS = 15
 STEP_S = SAMPLE_S // SLOTS
-#: No chip grows hotter: it lowers its clocks by itself, and at last switches off.
+#: Maximum °C: a chip lowers its clocks by itself, and at last powers off.
 TOP_C = 98
 IDLE_BELOW_PCT = 5
 
-# A wobble of -3..3 that looks like noise and costs one look-up.
+# Noise of -3..3 from a look-up table.
 _WOBBLE = tuple((zlib.crc32(b"%d" % i) % 7) - 3 for i in range(256))
 
 Level = tuple[int, int, int, int] | None
-"""Utilisation in %, memory in MB, temperature, watts; None for a GPU that the driver has lost."""
+"""Utilisation in %, memory in MB, °C, watts; None for a GPU that the driver has lost."""
 
 
 @lru_cache(maxsize=65536)
-def habit(job: str) -> tuple[int, int, int]:
-    """How a job uses its GPUs: utilisation, memory in %, and which of its GPUs it forgets (-1: none, 99: all)."""
+def gpu_usage(job: str) -> tuple[int, int, int]:
+    """How a job uses its GPUs: utilisation and memory in %, and the index of the GPU that it leaves idle (-1: none,
+    99: all)."""
     draw = zlib.crc32(job.encode())
     kind = draw % 100
     util = 60 + draw // 100 % 39 if kind < 14 else 88 + draw // 100 % 12
@@ -37,16 +38,16 @@ def habit(job: str) -> tuple[int, int, int]:
 
 
 class GpuLoads:
-    """Load rows of all hosts, made anew only where something changed or it is the host's turn."""
+    """Load rows of all hosts, updated only after a change or when the host is sampled."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: GpuPool) -> None:
         self._pool = pool
         self._site = pool.site
         self._rows: dict[str, Load] = {}
         self._step: int | None = None
 
     def loads(self, now: float) -> dict[str, Load]:
-        """The newest sample of every node whose exporter answers."""
+        """The newest sample of each node whose exporter answers."""
         step = int(now // STEP_S)
         since = step - SLOTS if self._step is None else self._step
         due = self._pool.stale_loads
@@ -68,13 +69,13 @@ class GpuLoads:
         return dict(rows)
 
     def load(self, host: Host) -> Load | None:
-        """The row of one node as `loads` last gave it, None where there is none."""
+        """The row of one node as of the last `loads`, None if there is none."""
         return self._rows.get(host.name)
 
     def _load(self, host: Host, step: int) -> Load | None:
         if not answers(host):
             return None
-        turn, made = turn_of(host, step), host.hardware
+        turn, hardware = sample_step(host, step), host.hardware
         util = memory = watts = idle = seen = 0
         hottest: int | None = None
         for level in levels_now(host, self._site.gpus, turn):
@@ -92,9 +93,9 @@ class GpuLoads:
             sampled_at=turn * STEP_S,
             gpu_util_pct=round(util / seen, 1) if seen else None,
             util_gpus=seen,
-            gpu_memory_pct=round(100 * memory / (seen * made.memory_mb), 1) if seen else None,
+            gpu_memory_pct=round(100 * memory / (seen * hardware.memory_mb), 1) if seen else None,
             temp_c=hottest,
-            power_w=watts + made.host_w,
+            power_w=watts + hardware.host_w,
             gpu_power_w=watts if seen else None,
             gpus_seen=seen,
             gpus_idle=idle,
@@ -103,36 +104,42 @@ class GpuLoads:
 
 
 def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tuple[int, int, int, int]]:
-    """Every GPU of a node at a turn, in whole units, where these jobs hold these GPUs."""
-    room = 27 + host.index * 29 % 9 + host.heat
+    """The GPUs of a node at a sample step, with these jobs on these GPUs; whole units."""
+    room = 27 + host.index * 29 % 9 + host.extra_heat_c
     if host.loop is not None and host.loop.tripped is not None:
-        room += host.loop.heat(turn * STEP_S)
+        room += host.loop.chip_excess_c(turn * STEP_S)
     noise = turn // SLOTS * 37 + host.index * 11
-    made = host.hardware
-    idle, most, full_mb, slope, warms = made.idle_w, made.limit_w, made.memory_mb, made.per_ten_pct_w, made.degrees_kw
+    hardware = host.hardware
+    idle, most, full_mb, slope, warms = (
+        hardware.idle_w,
+        hardware.limit_w,
+        hardware.memory_mb,
+        hardware.per_ten_pct_w,
+        hardware.degrees_per_kw,
+    )
     found = [(0, 4, room, idle + (noise + g * 5) % 6) for g in range(gpus)]
     for job, bits in held.items():
-        usual, full, forgets = habit(job)
+        usual, full, forgets = gpu_usage(job)
         for place, g in enumerate(indices_of(bits)):
             wobble = _WOBBLE[(noise + g * 53) & 255]
             forgotten = forgets in (99, place)
             util = 0 if forgotten else max(0, min(100, usual + wobble))
             memory = full_mb * full // 100
-            watts = (idle + made.forgotten_w if forgotten else idle + util * slope // 10) + wobble
+            watts = (idle + hardware.unused_w if forgotten else idle + util * slope // 10) + wobble
             found[g] = (util, memory, min(TOP_C, room + watts * warms // 1000 + (wobble > 1)), min(most, watts))
-    if host.stray and not held:
+    if host.stray_process and not held:
         found[0] = (97, 31_000, room + 38, most * 61 // 70)
     return found
 
 
 def levels_now(host: Host, gpus: int, turn: int) -> list[Level]:
-    """Every GPU of a node as it is at its newest turn."""
+    """The GPUs of a node at its newest sample."""
     found: list[Level] = list(levels(host, gpus, host.jobs, turn))
-    if host.lost:
-        found = [None if host.lost >> g & 1 else level for g, level in enumerate(found)]
+    if host.lost_gpus:
+        found = [None if host.lost_gpus >> g & 1 else level for g, level in enumerate(found)]
     return found
 
 
-def turn_of(host: Host, step: int) -> int:
-    """The step of the newest sample that this node had by `step`."""
+def sample_step(host: Host, step: int) -> int:
+    """Step of the node's newest sample at `step`."""
     return step - (step - host.index) % SLOTS

@@ -1,6 +1,6 @@
-"""NVLink domains of a machine of NVL72 racks: which tray is in which clique, how its fabric and its IMEX service are.
+"""NVLink domains of a cluster of NVL72 racks: the clique of each tray, its fabric and IMEX state.
 
-All of it is worked out when somebody asks. Trays whose exporter is silent have no row, as at a real site.
+Computed on demand. Trays whose exporter does not answer have no row, as at a real site.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from functools import cache
 
 from collectors.model import Domain, Gpu, Tray
 from collectors.nvml.labels import fabric_problems
-from collectors.sim.exporters.dcgm import Odd, labels_of
+from collectors.sim.exporters.dcgm import ExporterOptions, labels_of
 
 from .site_layout import Host, SimSite, answers
 
 #: NVL72: 18 trays of 4 GPUs.
 TRAYS, GPUS = 18, 4
-#: nvmlGpuFabricInfo: nothing wrong (every pair of bits says false, the configuration is right), and what may be.
+#: Health masks of nvmlGpuFabricInfo: healthy (all pairs of bits say false, the configuration is right), and faults.
 WELL = 0x1AA
 DEGRADED = WELL & ~0x3 | 0x1
 NO_ROUTE = WELL & ~0x30 | 0x10
-#: The driver's summary.
+#: Health summary of the driver.
 _HEALTHY, _UNHEALTHY, _LIMITED = 1, 2, 3
 _SEVERITY = (_HEALTHY, _LIMITED, _UNHEALTHY)
 _WORDS = {_HEALTHY: "healthy", _LIMITED: "degraded", _UNHEALTHY: "unhealthy"}
-#: The IMEX daemon, by what the console calls it.
+#: State of the IMEX daemon by the console's name for it.
 _DAEMON = {"up": 5, "waiting for peers": 2, "unavailable": 7}
 _FAMILIES = (
     ("DCGM_FI_DEV_FABRIC_CLIQUE_ID", "ID of the fabric clique to which the GPU belongs."),
@@ -36,27 +36,27 @@ _FAMILIES = (
 
 
 class NvLink:
-    """The fabric of all domains; `on` is False on a machine of servers that have none between them."""
+    """The fabric of all domains; `enabled` is False for servers without NVLink between nodes."""
 
     def __init__(self, site: SimSite, on: bool) -> None:
-        self.on = on
+        self.enabled = on
         self._site = site
         self.apart: dict[int, int] = {}
-        """Host to the clique in which it came up, where that is not its domain's own."""
+        """Host index to its clique, if not its domain's."""
         self.masks: dict[int, dict[int, int]] = {}
-        """Host to the health masks of its GPUs that are not well."""
+        """Host index to the health masks of its unhealthy GPUs."""
         self.imex: dict[int, str] = {}
-        """Host to the state of its IMEX daemon, where it is not up."""
+        """Host index to the state of its IMEX daemon, if not up."""
         self.degraded: set[str] = set()
-        """Racks of which IMEX says that the domain is degraded."""
+        """Racks whose domain IMEX reports as degraded."""
         self._rows: dict[int, tuple[object, Tray]] = {}
         if on and len(site.hosts) > 2 * TRAYS:
-            # A cable that was never quite in: what a console should find by itself.
+            # A bad cable from the start, for the console to find.
             self.masks[TRAYS + 5] = {1: DEGRADED}
 
     def domains(self) -> dict[str, Domain]:
-        """The blocks of Slurm's topology: a rack is one."""
-        if not self.on:
+        """The blocks of Slurm's topology: one for each rack."""
+        if not self.enabled:
             return {}
         names = [host.name for host in self._site.hosts]
         return {
@@ -65,8 +65,8 @@ class NvLink:
         }
 
     def trays(self) -> dict[str, Tray]:
-        """Every node whose exporter answers. A row that looks as before is the same object as before."""
-        if not self.on:
+        """The state of every node whose exporter answers. An unchanged row is the same object."""
+        if not self.enabled:
             return {}
         return {host.name: self._tray(host) for host in self._site.hosts if answers(host)}
 
@@ -74,20 +74,20 @@ class NvLink:
         index = host.index
         masks = self.masks.get(index, {})
         clique, imex = self._clique(host), self.imex.get(index, "up")
-        key = (clique, imex, host.lost, tuple(masks.items()), host.rack in self.degraded)
+        key = (clique, imex, host.lost_gpus, tuple(masks.items()), host.rack in self.degraded)
         known = self._rows.get(index)
         if known is not None and known[0] == key:
             return known[1]
-        alive = [gpu for gpu in range(self._site.gpus) if not host.lost >> gpu & 1]
-        ill = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
-        wrong = tuple(dict.fromkeys(word for gpu in sorted(ill) for word in fabric_problems(ill[gpu])))
-        worst = max((_summary(mask) for mask in ill.values()), key=_SEVERITY.index, default=_HEALTHY)
+        alive = [gpu for gpu in range(self._site.gpus) if not host.lost_gpus >> gpu & 1]
+        unhealthy = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
+        wrong = tuple(dict.fromkeys(word for gpu in sorted(unhealthy) for word in fabric_problems(unhealthy[gpu])))
+        worst = max((_summary(mask) for mask in unhealthy.values()), key=_SEVERITY.index, default=_HEALTHY)
         tray = Tray(
             node=host.name,
             domain=domain_of(host.rack),
             clique=str(clique),
             gpus=len(alive),
-            ready=len(alive) - len(ill),
+            ready=len(alive) - len(unhealthy),
             fabric=_WORDS[worst],
             wrong=wrong,
             imex=imex,
@@ -99,9 +99,9 @@ class NvLink:
     def _clique(self, host: Host) -> int:
         return self.apart.get(host.index) or 1 + int(domain_of(host.rack)[:2], 16) % 9
 
-    def text(self, gpus: Iterable[Gpu], odd: Odd) -> str:
-        """What dcgm-exporter would serve of these GPUs' fabric; "" on a machine that has none."""
-        if not self.on:
+    def text(self, gpus: Iterable[Gpu], options: ExporterOptions) -> str:
+        """The fabric metrics of these GPUs as dcgm-exporter serves them; "" without NVLink between nodes."""
+        if not self.enabled:
             return ""
         samples: dict[str, list[str]] = {name: [] for name, _ in _FAMILIES}
         for gpu in gpus:
@@ -112,7 +112,7 @@ class NvLink:
             daemon = _DAEMON[self.imex.get(host.index, "up")]
             word = "DEGRADED" if host.rack in self.degraded else "UP"
             texts = f'DCGM_FI_DEV_FABRIC_CLUSTER_UUID="{domain_of(host.rack)}",DCGM_FI_IMEX_DOMAIN_STATUS="{word}"'
-            for labels, _ in labels_of(gpu, odd):
+            for labels, _ in labels_of(gpu, options):
                 values = (self._clique(host), mask, _summary(mask), daemon)
                 for (name, _), value in zip(_FAMILIES, values, strict=True):
                     samples[name].append(f"{name}{{{labels},{texts}}} {value}")
@@ -124,20 +124,20 @@ class NvLink:
     # -- what goes wrong -----------------------------------------------------------------------------------------------
 
     def split(self, hosts: Iterable[Host]) -> None:
-        """These came up in a clique of their own: no GPU of theirs reaches the rest of the domain."""
+        """Move these hosts to a clique of their own: their GPUs cannot reach the rest of the domain."""
         for host in hosts:
             self.apart[host.index] = self._clique(host) + 1
             self.degraded.add(host.rack)
 
-    def sicken(self, host: Host, mask: int, imex: str = "up") -> None:
-        """All GPUs of a tray are ill in this way, and its IMEX daemon is in this state."""
+    def degrade(self, host: Host, mask: int, imex: str = "up") -> None:
+        """Set the health mask of all GPUs of a tray, and the state of its IMEX daemon."""
         self.masks[host.index] = dict.fromkeys(range(self._site.gpus), mask)
         if imex != "up":
             self.imex[host.index] = imex
             self.degraded.add(host.rack)
 
-    def mend(self, rack: str) -> None:
-        """The domain is whole again."""
+    def repair(self, rack: str) -> None:
+        """Repair the domain of a rack."""
         self.degraded.discard(rack)
         for index in self._site.racks[rack]:
             for held in (self.apart, self.masks, self.imex):
@@ -146,7 +146,7 @@ class NvLink:
 
 @cache
 def domain_of(rack: str) -> str:
-    """The UUID that the fabric manager of a rack gives its domain."""
+    """The UUID of a rack's domain."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"nvlink/{rack}"))
 
 

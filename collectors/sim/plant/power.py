@@ -1,4 +1,4 @@
-"""What the power units of the racks measure: more than the GPUs and more than the nodes."""
+"""Power as the PDUs of the racks measure it: more than the GPUs and the nodes report."""
 
 from __future__ import annotations
 
@@ -7,56 +7,59 @@ from collections import deque
 from collectors.model import Power, Series
 from collectors.sim.slurmctld.job_queue import SimQueue
 
-from .gpu_telemetry import STEP_S, GpuLoads, levels_now, turn_of
+from .gpu_telemetry import STEP_S, GpuLoads, levels_now, sample_step
 from .sensor_history import SensorHistory
 from .site_layout import HOUR, Host
 
-#: A node that is down still feeds its controller and some fans.
+#: Watts of a node that is down: its BMC and some fans.
 STANDBY_W = 190.0
-#: What a power unit gives to switches and loses on the way, beside its nodes: a share and watts.
+#: What a PDU measures beyond its nodes: a share for losses, and watts for switches.
 LOSS, EXTRA_W = 0.03, 240.0
-#: Contracted over what all GPUs at their limit would draw.
+#: Contracted power as a multiple of the power with all GPUs at their limit.
 BUDGET = 1.15
-#: Seconds between two notes of the site's power, and nodes that stand for the site in the hour before the start.
+#: Seconds between two records of the site's power, and number of nodes that the hour before the start is estimated
+#: from.
 _NOTE_S, _SAMPLE = 60, 512
-#: Nodes that stand for the site in its charts.
+#: Number of nodes that the charts of the site are estimated from.
 _CHARTED = 64
 
 
-class Meters:
-    """Reads every power unit, and remembers an hour of the site."""
+class PowerMeters:
+    """Reads all PDUs, and keeps an hour of the site's power."""
 
-    def __init__(self, queue: SimQueue, telemetry: GpuLoads, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, telemetry: GpuLoads, history: SensorHistory) -> None:
         self._queue = queue
         self._site = queue.site
         self._telemetry = telemetry
-        self._past = past
+        self._history = history
         self._notes: deque[tuple[float, float]] = deque(maxlen=HOUR // _NOTE_S + 1)
 
     def node_w(self, host: Host) -> float:
-        """What one node draws now; 0 where its power unit is dead."""
-        if host.trouble is not None and host.trouble.kind == "power":
+        """Watts of one node now; 0 if its PDU is dead."""
+        if host.fault is not None and host.fault.kind == "power":
             return 0.0
         if host.down and host.silent:
             return STANDBY_W
         load = self._telemetry.load(host)
         if load is not None and load.power_w is not None:
             return load.power_w
-        turn = turn_of(host, int(self._queue.timeline.now // STEP_S))
+        turn = sample_step(host, int(self._queue.timeline.now // STEP_S))
         known = [level[3] for level in levels_now(host, self._site.gpus, turn) if level is not None]
         return float(sum(known) + host.hardware.host_w)
 
     def node_w_at(self, host: Host, at: int) -> float:
-        """What a node drew at that time, where its exporter answered then."""
-        return float(sum(level[3] for level in self._past.levels(host, at) if level is not None) + host.hardware.host_w)
+        """Watts of a node at that time, if its exporter answered then."""
+        return float(
+            sum(level[3] for level in self._history.levels(host, at) if level is not None) + host.hardware.host_w
+        )
 
     @staticmethod
     def at_pdu(watts: float) -> float:
-        """What a power unit measures whose nodes draw that."""
+        """Watts that a PDU measures for nodes that draw `watts`."""
         return float(round(watts * (1 + LOSS) + EXTRA_W)) if watts else 0.0
 
     def pdus(self) -> dict[tuple[str, str], float]:
-        """Rack and power unit to its watts, as of the newest samples of the nodes."""
+        """Watts by rack and PDU, from the newest samples of the nodes."""
         found: dict[tuple[str, str], float] = {}
         for host in self._site.hosts:
             key = (host.rack, host.pdu)
@@ -64,26 +67,26 @@ class Meters:
         return {key: self.at_pdu(watts) for key, watts in found.items()}
 
     def read(self) -> Power:
-        """The power of the site, by rack."""
+        """Power of the site by rack."""
         racks: dict[str, float] = {}
         for (rack, _), watts in self.pdus().items():
             racks[rack] = racks.get(rack, 0.0) + watts
         site = sum(racks.values())
-        made = self._site.hardware
-        nominal = len(self._site.hosts) * (made.host_w + self._site.gpus * made.limit_w)
+        hardware = self._site.hardware
+        nominal = len(self._site.hosts) * (hardware.host_w + self._site.gpus * hardware.limit_w)
         return Power(
             source="PDU", site_w=site, rack_w=racks, trend_w_h=self._trend(site), budget_w=round(BUDGET * nominal)
         )
 
     def history(self, seconds: int) -> tuple[Series, Series]:
-        """Charts of the site: its power and its mean utilisation, by some of its nodes; the last point is now."""
+        """Charts of the site: power and mean utilisation, estimated from some nodes; the last point is now."""
         now = int(self._queue.timeline.now)
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _CHARTED)]
         site, host_w = sum(self.pdus().values()), self._site.hardware.host_w
         drawn: list[tuple[int, float]] = []
         used: list[tuple[int, float | None]] = []
-        for at in self._past.times(seconds, now):
-            found = [self._past.levels(host, at) for host in hosts]
+        for at in self._history.times(seconds, now):
+            found = [self._history.levels(host, at) for host in hosts]
             known = [level for levels in found for level in levels if level is not None]
             dark = sum(not levels for levels in found)
             drawn.append((at, sum(level[3] for level in known) + host_w * (len(hosts) - dark) + STANDBY_W * dark))
@@ -96,7 +99,7 @@ class Meters:
         )
 
     def _used_now(self) -> float | None:
-        """The mean utilisation of all GPUs that report, by the newest samples of the nodes."""
+        """Mean utilisation of all GPUs that report, from the newest samples of the nodes."""
         loads = [load for host in self._site.hosts if (load := self._telemetry.load(host)) is not None]
         gpus = sum(load.util_gpus or 0 for load in loads)
         return (
@@ -104,7 +107,7 @@ class Meters:
         )
 
     def _trend(self, site: float) -> float:
-        """Watts an hour, from an hour ago or as long as it has been noted."""
+        """Trend in watts per hour, over the last hour or as long as there are records."""
         now = self._queue.timeline.now
         if not self._notes:
             self._notes.append((now - HOUR, site - self._rise(int(now) - HOUR)))
@@ -116,11 +119,11 @@ class Meters:
         return round((site - watts) * HOUR / max(_NOTE_S, now - then))
 
     def _rise(self, then: int) -> float:
-        """How much more the site draws now than at that time, as far as the exporters answer now and did then."""
+        """Rise of the site's power since `then`, from nodes whose exporters answer now and did then."""
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _SAMPLE)]
         rise = 0.0
         for host in hosts:
-            load, before = self._telemetry.load(host), self._past.levels(host, then)
+            load, before = self._telemetry.load(host), self._history.levels(host, then)
             if load is not None and load.power_w is not None and before:
                 rise += load.power_w - host.hardware.host_w - sum(level[3] for level in before if level is not None)
         return rise * len(self._site.hosts) / len(hosts)

@@ -1,4 +1,4 @@
-"""One GPU in full, as DCGM and NVML would show it: all that follows from its level, its job and its XIDs."""
+"""All values of a GPU as DCGM and NVML show them: derived from its load, job and XIDs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from collectors.model import Gpu, Process
 from collectors.sim.slurmctld.job_queue import SimQueue
 
-from .gpu_telemetry import STEP_S, Level, habit, levels_now, turn_of
+from .gpu_telemetry import STEP_S, Level, gpu_usage, levels_now, sample_step
 from .hardware import NVLINKS
 from .sensor_history import SensorHistory
 from .site_layout import Host, answers, gpu_uuid, indices_of
 
-#: Degrees of the chip from which on the driver lowers the clocks; from the last on the chip does it itself.
+#: °C from which the driver lowers the clocks, and from which the chip does so itself.
 SLOW_C, BRAKE_C = 84, 92
 
-#: What an XID leaves behind until the next boot, on top of the recovery that the driver asks for.
+#: Values that an XID changes until the next boot, with the recovery action that the driver reports.
 AFTER: Mapping[int, Mapping[str, object]] = MappingProxyType(
     {
         48: {"ecc_uncorrected": 1, "recovery": "reset"},
@@ -38,38 +38,38 @@ OFF_THE_BUS = "fallen off the bus"
 
 
 class Sensors:
-    """Makes the Gpu rows of one node when somebody asks."""
+    """Makes the Gpu rows of one node on demand."""
 
-    def __init__(self, queue: SimQueue, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, history: SensorHistory) -> None:
         self._queue = queue
-        self._past = past
+        self._history = history
 
     def gpus(self, host: Host) -> tuple[Gpu, ...]:
-        """Every GPU of one node as last sampled; none where the exporter does not answer."""
+        """The GPUs of one node as last sampled; empty if its exporter does not answer."""
         if not answers(host):
             return ()
         now = int(self._queue.timeline.now)
-        turn = turn_of(host, now // STEP_S)
+        turn = sample_step(host, now // STEP_S)
         found = levels_now(host, self._queue.site.gpus, turn)
         return self._rows(host, found, host.jobs, turn * STEP_S, now)
 
     def gpus_at(self, host: Host, at: int) -> tuple[Gpu, ...]:
-        """Every GPU of one node as it was sampled at that time; none where it was not."""
-        sampled = turn_of(host, at // STEP_S) * STEP_S
-        return self._rows(host, self._past.levels(host, at), self._past.held(host, at), sampled, at)
+        """The GPUs of one node as sampled at that time; empty if they were not."""
+        sampled = sample_step(host, at // STEP_S) * STEP_S
+        return self._rows(host, self._history.levels(host, at), self._history.held(host, at), sampled, at)
 
     def _rows(self, host: Host, found: list[Level], held: Mapping[str, int], sampled: int, at: int) -> tuple[Gpu, ...]:
         owners = {g: job for job, bits in held.items() for g in indices_of(bits)}
         return tuple(self._gpu(host, g, level, owners.get(g), sampled, at) for g, level in enumerate(found))
 
     def _gpu(self, host: Host, g: int, level: Level, job: str | None, sampled: int, at: int) -> Gpu:
-        uuid, xid, made = gpu_uuid(host.name, g), self._past.xid(host, g, at), host.hardware
+        uuid, xid, hardware = gpu_uuid(host.name, g), self._history.xid(host, g, at), host.hardware
         if level is None:
             return Gpu(
                 node=host.name,
                 index=g,
                 uuid=uuid,
-                model=made.model,
+                model=hardware.model,
                 job=job,
                 xid=xid,
                 lost=OFF_THE_BUS,
@@ -79,27 +79,27 @@ class Sensors:
         draw = zlib.crc32(uuid.encode())
         braked = temp >= BRAKE_C
         throttle = [
-            *(["power cap"] if watts >= made.cap_w else []),
+            *(["power cap"] if watts >= hardware.cap_w else []),
             *(["HW thermal slowdown" if braked else "thermal slowdown"] if temp >= SLOW_C else []),
         ]
-        slower = 15 * (1 + draw % 9) * (watts >= made.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
+        slower = 15 * (1 + draw % 9) * (watts >= hardware.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
         row = Gpu(
             node=host.name,
             index=g,
             uuid=uuid,
-            model=made.model,
+            model=hardware.model,
             sampled_at=sampled,
             util_pct=float(util),
             tensor_pct=float(util * _tensor(job) // 100),
             memory_used_mb=memory,
-            memory_mb=made.memory_mb,
+            memory_mb=hardware.memory_mb,
             temp_c=float(temp),
             memory_temp_c=float(temp + 5 + draw % 6),
             power_w=float(watts),
-            power_limit_w=float(made.limit_w),
-            energy_j=self._past.energy(host, g, at),
-            sm_clock_mhz=made.boost_mhz - slower if util else made.rest_mhz,
-            memory_clock_mhz=made.memory_mhz,
+            power_limit_w=float(hardware.limit_w),
+            energy_j=self._history.energy(host, g, at),
+            sm_clock_mhz=hardware.boost_mhz - slower if util else hardware.idle_mhz,
+            memory_clock_mhz=hardware.memory_mhz,
             throttle=tuple(throttle),
             ecc_corrected=draw % 5 if draw % 11 == 0 else 0,
             ecc_uncorrected=0,
@@ -133,5 +133,5 @@ class Sensors:
 
 
 def _tensor(job: str | None) -> int:
-    """Per cent of its busy time in which a job keeps the tensor cores busy."""
-    return 0 if job is None else 12 + 7 * habit(job)[1] % 61
+    """Share of its busy time in % in which a job keeps the tensor cores active."""
+    return 0 if job is None else 12 + 7 * gpu_usage(job)[1] % 61

@@ -1,4 +1,4 @@
-"""What stands where: nodes in racks, with the PDU that feeds them, the leaf switch and the partitions."""
+"""Site layout: nodes in racks, with their PDU, leaf switch, cooling loop and partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collectors.model import Node, Partition
 from collectors.nodestate import display_word
 from collectors.sim import SimSettings
 
-from .cooling import SimLoop, lay_out
+from .cooling import SimLoop, build_loops
 from .hardware import HGX_H100, NVL72_GB200, Hardware
 
 RACKS_PER_ROW = 4
@@ -21,18 +21,18 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
-class NodeTrouble(Struct, gc=False):
-    """What is wrong with a node until somebody or something mends it."""
+class NodeFault(Struct, gc=False):
+    """A fault of a node, until it is repaired."""
 
     kind: str
     reason: str
     by: str
     down: bool
-    mends_at: float
+    repaired_at: float
 
 
 class Host(Struct, gc=False):
-    """One node as the simulation changes it. Not in any cycle, so the garbage collector may ignore it."""
+    """Mutable state of one node. It is part of no reference cycle, so the garbage collector may ignore it."""
 
     index: int
     name: str
@@ -47,17 +47,17 @@ class Host(Struct, gc=False):
     boot_at: int
     hardware: Hardware
     jobs: dict[str, int] = field(default_factory=dict)
-    """Job id to the bit set of the GPUs it holds here."""
+    """Job id to the bit set of its GPUs here."""
     free_at: float = 0.0
-    """When the time limits of its jobs have all passed; 0 when it has none."""
+    """Time when the limits of all its jobs have passed; 0 without jobs."""
     offered: int = 0
-    """Free GPUs that the scheduler sees: 0 while the node may take no work."""
+    """Free GPUs that the scheduler sees: 0 while the node takes no jobs."""
     down: bool = False
     silent: bool = False
     """slurmd does not answer the controller."""
     drain: bool = False
     invalid: bool = False
-    """It registered with less than the configuration says."""
+    """The node registered with less than its configuration."""
     reason: str | None = None
     reason_by: str | None = None
     reason_at: int | None = None
@@ -66,54 +66,53 @@ class Host(Struct, gc=False):
     reservation: str | None = None
     maintenance: bool = False
     resume_at: int | None = None
-    """When slurmctld puts it back to work by itself."""
+    """Time when slurmctld resumes it automatically."""
     reboot: str | None = None
-    """The state in which it comes back from the reboot that was asked for: RESUME or DOWN."""
+    """State after the requested reboot: RESUME or DOWN."""
     rebooting: bool = False
-    """That reboot was issued: it is off."""
+    """The reboot was issued: the node is off."""
     power: str = ""
-    """Slurm's word where somebody takes its power or gives it back: POWER_DOWN, POWERING_DOWN, POWERED_DOWN,
-    POWERING_UP."""
+    """Slurm's power state flag, "" if none: POWER_DOWN, POWERING_DOWN, POWERED_DOWN, POWERING_UP."""
     comment: str | None = None
     features: tuple[str, ...] | None = None
-    """None: as they are laid out."""
+    """None: those of its hardware."""
     planned: bool = False
-    """The backfill scheduler keeps it for a job."""
+    """The backfill scheduler reserves it for a job."""
     lemon: bool = False
-    trouble: NodeTrouble | None = None
+    fault: NodeFault | None = None
     xids: dict[int, int] = field(default_factory=dict)
-    """GPU to the last XID that its driver reported since boot."""
-    lost: int = 0
+    """GPU index to the last XID since boot."""
+    lost_gpus: int = 0
     """Bit set of the GPUs that fell off the bus."""
-    mute: bool = False
-    """Its exporter answers nobody."""
-    stray: bool = False
+    exporter_down: bool = False
+    """Its exporter does not answer."""
+    stray_process: bool = False
     """A process without a job keeps GPU 0 busy."""
-    heat: int = 0
-    """Degrees by which its GPUs are hotter than others: a fan that fails."""
+    extra_heat_c: int = 0
+    """K by which its GPUs are hotter than others: a failing fan."""
     loop: SimLoop | None = None
-    """The cooling loop that its rack hangs on."""
+    """The cooling loop of its rack."""
 
     @property
     def usable(self) -> bool:
-        """True when the scheduler may start work here."""
+        """True if the scheduler may start jobs here."""
         return not (
             self.down or self.drain or self.silent or self.invalid or self.maintenance or self.rebooting or self.power
         )
 
 
 def answers(host: Host) -> bool:
-    """True when the node's exporter can be read."""
-    return not (host.silent or host.mute)
+    """True if the node's exporter answers."""
+    return not (host.silent or host.exporter_down)
 
 
 def gpu_uuid(node: str, index: int) -> str:
-    """The UUID of one GPU, in the form that the driver gives."""
+    """The UUID of one GPU, in the driver's format."""
     a, b = zlib.crc32(f"{node}/{index}".encode()), zlib.crc32(f"{index}/{node}".encode())
     return f"GPU-{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{a >> 16:04x}-{a & 0xFFFF:04x}{b:08x}"
 
 
-class Section(Struct, gc=False):
+class SimPartition(Struct, gc=False):
     """One partition: its row, its nodes as a bit set, and its time limit in seconds."""
 
     row: Partition
@@ -123,10 +122,10 @@ class Section(Struct, gc=False):
 
 
 class SimSite(Struct):
-    """The machine room: hosts by index, partitions by name."""
+    """The site: hosts by index, partitions by name."""
 
     hosts: list[Host]
-    sections: dict[str, Section]
+    partitions: dict[str, SimPartition]
     gpus: int
     """GPUs of one node."""
     hardware: Hardware
@@ -135,7 +134,7 @@ class SimSite(Struct):
     loops: dict[str, SimLoop]
 
     def fold(self, indices: Iterable[int]) -> str:
-        """`gpu[0001-0004,0009]`. As ClusterShell writes it (a test compares), forty times faster: jobs start often."""
+        """`gpu[0001-0004,0009]`, as ClusterShell writes it (a test compares), forty times faster: jobs start often."""
         width = len(self.hosts[0].name) - 3
         return fold(tuple(sorted(indices)), width)
 
@@ -188,10 +187,10 @@ def indices_of(mask: int) -> list[int]:
 
 
 def build_site(settings: SimSettings, now: float) -> SimSite:
-    """Lay out the room. Every figure follows from the settings; only the boot times are spread over the past weeks."""
+    """Build the site from the settings; only the boot times are spread over the past weeks."""
     count, gpus = settings.nodes, settings.gpus_per_node
     hardware = NVL72_GB200 if settings.nvl72 else HGX_H100
-    # debug stands apart where there is room for it; long shares its nodes with gpu.
+    # debug has nodes of its own if there is room; long shares its nodes with gpu.
     debug = max(1, count // 64)
     main = count - debug if count >= 8 else count
     long = max(1, main // 4)
@@ -223,7 +222,7 @@ def build_site(settings: SimSettings, now: float) -> SimSite:
                 hardware=hardware,
             )
         )
-    sections = {}
+    partitions = {}
     for name, (low, high, limit) in spans.items():
         row_of = Partition(
             name=name,
@@ -238,12 +237,12 @@ def build_site(settings: SimSettings, now: float) -> SimSite:
             qos=name if name != "gpu" else "normal",
             allow_accounts="ALL",
         )
-        sections[name] = Section(row_of, span(low, high), limit, high - low)
-    loops = lay_out({rack: len(indices) for rack, indices in racks.items()}, gpus, hardware)
+        partitions[name] = SimPartition(row_of, span(low, high), limit, high - low)
+    loops = build_loops({rack: len(indices) for rack, indices in racks.items()}, gpus, hardware)
     fed = {rack: loop for loop in loops.values() for rack in loop.racks}
     for host in hosts:
         host.loop = fed[host.rack]
-    return SimSite(hosts, sections, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
+    return SimSite(hosts, partitions, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
 
 
 def node_row(host: Host, gpus: int) -> Node:

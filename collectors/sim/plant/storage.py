@@ -1,4 +1,4 @@
-"""The shared file systems of the simulated machine: a Lustre that everybody works in, and home directories over NFS."""
+"""Shared file systems: a Lustre scratch file system, and home directories over NFS."""
 
 from __future__ import annotations
 
@@ -27,60 +27,60 @@ class SimFileSystem(Struct):
     used_pct: float
     targets: int | None = None
     lost: int = 0
-    """Targets that do not answer."""
+    """Number of targets (OSTs) that do not answer."""
     hung: set[int] = field(default_factory=set)
     """Indices of the hosts on which it hangs."""
     missing: dict[int, int] = field(default_factory=dict)
-    """Index of a host that has not mounted it to its boot: the next one mounts it again."""
+    """Index of a host that has not mounted it to its boot time: the next boot mounts it again."""
 
 
 class Storage:
-    """Both of them."""
+    """The two shared file systems."""
 
     def __init__(self, rng: random.Random, site: SimSite, timeline: Timeline) -> None:
         self._site = site
         self._timeline = timeline
         size = max(200.0, len(site.hosts) * 1.2)
         device = f"10.9.0.1@o2ib:10.9.0.2@o2ib:/{LUSTRE_FS}"
-        self.stores = {
+        self.file_systems = {
             SCRATCH: SimFileSystem(SCRATCH, "lustre", device, size, 71.4, targets=max(4, len(site.hosts) // 8)),
             HOME: SimFileSystem(HOME, "nfs4", "nas1:/export/home", 60.0, 48.2),
         }
         self._rng = rng
 
-    def settle(self) -> None:
-        """What has been so for weeks: a node that is drained lost the race of its mount at boot; nobody has noticed."""
+    def seed(self) -> None:
+        """Add an old fault: one drained node missed the home mount at its last boot."""
         drained = [host for host in self._site.hosts if host.drain and not host.silent and not host.invalid]
         if drained:
             host = self._rng.choice(drained)
-            self.stores[HOME].missing[host.index] = host.boot_at
+            self.file_systems[HOME].missing[host.index] = host.boot_at
 
-    def _lacks(self, store: SimFileSystem, host: Host) -> bool:
+    def _not_mounted(self, store: SimFileSystem, host: Host) -> bool:
         return store.missing.get(host.index) == host.boot_at
 
     def hang(self, hosts: list[Host], lost: int) -> None:
-        """Targets of the Lustre are gone, and it hangs on these hosts."""
-        self.stores[SCRATCH].hung.update(host.index for host in hosts)
-        self.stores[SCRATCH].lost = lost
+        """Lose `lost` Lustre targets; the file system hangs on these hosts."""
+        self.file_systems[SCRATCH].hung.update(host.index for host in hosts)
+        self.file_systems[SCRATCH].lost = lost
 
-    def mend(self) -> None:
-        """All targets are back, and what hung goes on."""
-        self.stores[SCRATCH].hung.clear()
-        self.stores[SCRATCH].lost = 0
+    def repair(self) -> None:
+        """Restore all targets and hosts."""
+        self.file_systems[SCRATCH].hung.clear()
+        self.file_systems[SCRATCH].lost = 0
 
     def used_pct(self, store: SimFileSystem) -> float:
-        """It fills slowly."""
+        """Used space in %, which grows over the day."""
         return round(store.used_pct + self._timeline.now % (24 * HOUR) / (24 * HOUR) * 0.8, 1)
 
     def mounts(self, host: Host) -> dict[str, bool]:
-        """What a node has mounted, and whether it answers; nothing where the node does not."""
+        """Mount point to whether it answers; empty if the node does not answer."""
         if host.silent:
             return {}
-        stores = self.stores.values()
-        return {one.name: host.index not in one.hung for one in stores if not self._lacks(one, host)}
+        stores = self.file_systems.values()
+        return {one.name: host.index not in one.hung for one in stores if not self._not_mounted(one, host)}
 
     def rows(self) -> dict[str, FileSystem]:
-        """A row each, of the nodes that answer."""
+        """One row for each file system, over the nodes that answer."""
         hosts = self._site.hosts
         answering = sum(not host.silent for host in hosts)
 
@@ -88,8 +88,8 @@ class Storage:
             return tuple(hosts[index].name for index in sorted(indices) if not hosts[index].silent)
 
         found = {}
-        for one in self.stores.values():
-            missing = names(index for index in one.missing if self._lacks(one, hosts[index]))
+        for one in self.file_systems.values():
+            missing = names(index for index in one.missing if self._not_mounted(one, hosts[index]))
             wrong = (f"{one.lost} of {one.targets} targets do not answer",) if one.lost else ()
             found[one.name] = FileSystem(
                 name=one.name,

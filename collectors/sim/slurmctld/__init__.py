@@ -1,1 +1,1 @@
-"""The simulated Slurm: queue, scheduler, reservations, accounting, and the answers to what an operator asks."""
+"""The simulated Slurm: queue, scheduler, reservations, accounting, and the handlers of operator requests."""

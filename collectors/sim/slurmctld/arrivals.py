@@ -1,4 +1,4 @@
-"""Fills the machine as it would stand after days of work, and keeps submitting what people submit."""
+"""Fills the cluster as it would be after days of work, and keeps submitting jobs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collectors.sim.plant.site_layout import DAY, HOUR
 
 from .job_queue import SimQueue
 from .scheduler import Scheduler
-from .workload import Draft, Workload
+from .workload import Submission, Workload
 
-#: Submissions that do not fit, in a row, after which a machine counts as full.
+#: Consecutive submissions that do not fit, after which the cluster counts as full.
 FULL_AFTER = 40
-#: Waiting jobs for each node when nobody says how many there are.
+#: Pending jobs per node, where no number of jobs is set.
 WAITING_PER_NODE = 3.0
 
 
 class Arrivals:
-    """Submits work so that the number of jobs alive stays near `target`."""
+    """Submits jobs so that the number of running and pending jobs stays near `target`."""
 
     def __init__(self, rng: random.Random, queue: SimQueue, scheduler: Scheduler, workload: Workload) -> None:
         self._rng = rng
@@ -32,15 +32,15 @@ class Arrivals:
         self._gap = 20.0
         """Mean seconds between two submissions."""
         self._last: dict[str, str] = {}
-        """User to the last job submitted: what a dependency is on."""
+        """User to the last job submitted, on which dependencies are made."""
 
     def fill(self, jobs: int | None) -> None:
-        """Start what runs by now, then queue what waits: `jobs` in all, or what suits the machine."""
+        """Start the running jobs, then queue the pending ones: `jobs` in all, or what suits the cluster."""
         queue = self._queue
         misses = 0
         while misses < FULL_AFTER and (jobs is None or len(queue.jobs) < jobs):
             most = 8 if jobs is None else jobs - len(queue.jobs)
-            draft = self._workload.draw(self._timeline.now - self._workload.age(), min(most, 64), "running")
+            draft = self._workload.draw(self._timeline.now - self._workload.waited_s(), min(most, 64), "running")
             placed = [self._place(job) for job in draft.jobs]
             self._note(draft)
             misses = 0 if any(placed) else misses + 1
@@ -49,17 +49,19 @@ class Arrivals:
         self.target = running + waiting if jobs is None else jobs
         while len(queue.jobs) < self.target:
             most = self.target - len(queue.jobs)
-            self.submit(self._workload.draw(self._timeline.now - self._workload.age(), most, "waiting"), sort=False)
-        for line in queue.lines.values():
-            line.sort()
+            self.submit(
+                self._workload.draw(self._timeline.now - self._workload.waited_s(), most, "waiting"), sort=False
+            )
+        for entries in queue.eligible.values():
+            entries.sort()
         for by_size in queue.limited.values():
-            for line in by_size.values():
-                line.sort()
+            for entries in by_size.values():
+                entries.sort()
         # A job ends about every (mean run / running jobs) seconds, and something is submitted somewhat more often.
         self._gap = min(60.0, 2.0 * HOUR / max(1, running))
 
     def begin(self) -> None:
-        """Submit from now on."""
+        """Start to submit jobs."""
         self._timeline.after(self._rng.expovariate(1 / self._gap), self._arrive)
 
     def _arrive(self) -> None:
@@ -69,27 +71,29 @@ class Arrivals:
             self.submit(self._workload.draw(self._timeline.now, missing))
 
     def _place(self, job: Job) -> bool:
-        """Start it some time in the past if it fits; otherwise it waits."""
+        """Start the job some time in the past if it fits; else queue it."""
         queue, now = self._queue, self._timeline.now
-        length, fate = self._workload.length(job.time_limit_s or 0)
+        length, end_state = self._workload.run_time(job.time_limit_s or 0)
         started = now - self._rng.random() * length
         count = job.node_count or 1
         hosts = None
-        if not queue.over_cap(job):
+        if not queue.over_gpu_cap(job):
             hosts = queue.pool.find(count, (job.gpus or 0) // count, self._scheduler.allowed(job, started))
         if hosts is None:
             queue.add(job, sort=False)
             return False
         waited = min(2 * DAY, self._rng.expovariate(1 / (3 * HOUR)))
-        queue.start(replace(job, reason=None, submitted=int(started - waited)), hosts, started, started + length, fate)
+        queue.start(
+            replace(job, reason=None, submitted=int(started - waited)), hosts, started, started + length, end_state
+        )
         return True
 
-    def submit(self, draft: Draft, sort: bool = True) -> None:
-        """Queue a submission, now and then with something that keeps it waiting. `sort` is for one at a time."""
+    def submit(self, draft: Submission, sort: bool = True) -> None:
+        """Queue a submission, some of them with a reason to wait. `sort` is False while many are added at once."""
         queue, rng, now = self._queue, self._rng, self._timeline.now
         jobs = draft.jobs
         first = jobs[0]
-        if first.user in queue.blocked:
+        if first.user in queue.blocked_users:
             return
         twist = rng.random()
         if twist < 0.025:
@@ -97,53 +101,53 @@ class Arrivals:
             for place, job in enumerate(jobs):
                 queue.holds[job.id] = (reason, job.priority or 1)
                 jobs[place] = replace(job, priority=0)
-                self._timeline.after(rng.expovariate(1 / (12 * HOUR)), self._let_go, job.id, reason)
+                self._timeline.after(rng.expovariate(1 / (12 * HOUR)), self._release_hold, job.id, reason)
         elif twist < 0.055:
             begins = now + rng.uniform(0.1, 16) * HOUR
             for job in jobs:
                 queue.begins[job.id] = begins
-                self._timeline.at(begins, queue.settle, job.id)
+                self._timeline.at(begins, queue.recheck, job.id)
         elif twist < 0.10 and self._last.get(first.user) in queue.jobs:
             parent = self._last[first.user]
             for job in jobs:
                 queue.parents[job.id] = parent
             queue.children.setdefault(parent, []).extend(job.id for job in jobs)
         elif twist < 0.105:
-            limit = queue.site.sections[first.partition or ""].limit_s
+            limit = queue.site.partitions[first.partition or ""].limit_s
             for place, job in enumerate(jobs):
                 jobs[place] = replace(job, time_limit_s=2 * limit)
                 self._timeline.after(rng.uniform(1, 20) * HOUR, self._give_up, job.id)
         elif twist < 0.115 and len(jobs) == 1 and first.node_count == 1:
-            self._insist(first)
+            self._require_host(first)
         elif twist < 0.12 and len(jobs) == 1 and first.partition == "gpu" and first.node_count == 1:
-            later = [name for name, booking in queue.calendar.bookings.items() if not booking.maintenance]
+            later = [name for name, booking in queue.calendar.reservations.items() if not booking.maintenance]
             if later:
-                queue.bound[first.id] = later[0]
+                queue.reservation_of[first.id] = later[0]
         for job in jobs:
             queue.add(job, sort)
         self._note(draft)
 
-    def _insist(self, job: Job) -> None:
-        """It asks for one host by name, as people do who think that one is faster; often it is out of service."""
+    def _require_host(self, job: Job) -> None:
+        """Require one host by name, as users do who think that it is faster; often it is out of service."""
         out = [host.index for host in self._queue.site.hosts if host.reason and job.partition in host.partitions]
         if out:
-            self._queue.needs[job.id] = self._rng.choice(out)
+            self._queue.required_host[job.id] = self._rng.choice(out)
 
-    def _note(self, draft: Draft) -> None:
+    def _note(self, draft: Submission) -> None:
         first = draft.jobs[0]
         self._last[first.user] = first.id
         if not draft.batch:
-            self._queue.unbatched.update(job.id for job in draft.jobs)
+            self._queue.interactive.update(job.id for job in draft.jobs)
         elif not draft.requeue:
-            self._queue.unrequeueable.update(job.id for job in draft.jobs)
+            self._queue.not_requeueable.update(job.id for job in draft.jobs)
 
-    def _let_go(self, job_id: str, reason: str) -> None:
-        """Its owner, or the administrator, releases it, unless somebody else did something with it."""
+    def _release_hold(self, job_id: str, reason: str) -> None:
+        """Release the hold, unless it was changed meanwhile."""
         if self._queue.holds.get(job_id, ("",))[0] == reason:
             self._queue.release(job_id)
 
     def _give_up(self, job_id: str) -> None:
-        """Its owner sees that it can never start."""
+        """Cancel a job that exceeds the time limit of its partition."""
         job = self._queue.jobs.get(job_id)
         if job is not None and job.reason == "PartitionTimeLimit":
             self._queue.end(job_id, "CANCELLED")

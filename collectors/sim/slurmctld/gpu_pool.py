@@ -1,4 +1,4 @@
-"""Which GPUs are free: hosts as bits of large integers, so that first fit over 12,000 nodes costs a microsecond."""
+"""Free GPUs: hosts as bits of large integers, so that first fit over 12,000 nodes costs a microsecond."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from collectors.sim.plant.site_layout import Host, SimSite, span
 
 
-class Pool:
-    """Gives GPUs to jobs and takes them back; keeps note of the hosts whose rows must be made anew."""
+class GpuPool:
+    """Allocates GPUs to jobs and releases them; tracks the hosts whose rows are out of date."""
 
     def __init__(self, site: SimSite) -> None:
         self.site = site
@@ -16,31 +16,32 @@ class Pool:
         """Hosts whose Node row is out of date."""
         self.stale_loads: set[int] = set(range(len(site.hosts)))
         """Hosts whose Load row is out of date."""
-        self.touched: Callable[[Host], None] = lambda host: None
-        """Called with every host that changed."""
-        # free[k] has the bit of every host that offers at least k GPUs.
+        self.on_change: Callable[[Host], None] = lambda host: None
+        """Called for every host that changed."""
+        # free[k] has the bit of every host with at least k free GPUs.
         self._free = [span(0, len(site.hosts))] * (site.gpus + 1) + [0]
         for host in site.hosts:
             host.offered = site.gpus
 
-    def touch(self, host: Host) -> None:
-        """Note that something about the host changed that people see."""
+    def mark_changed(self, host: Host) -> None:
+        """Mark the rows of a host as out of date."""
         self.stale_rows.add(host.index)
         self.stale_loads.add(host.index)
-        self.touched(host)
+        self.on_change(host)
 
     def refresh(self, host: Host) -> None:
-        """Offer what the host has free now, nothing where it is out of service."""
+        """Update the free GPUs that the scheduler sees: none if the host is out of service."""
         new, old = (host.free.bit_count() if host.usable else 0), host.offered
         if new != old:
             bit = 1 << host.index
             for k in range(min(new, old) + 1, max(new, old) + 1):
                 self._free[k] ^= bit
             host.offered = new
-        self.touch(host)
+        self.mark_changed(host)
 
     def find(self, count: int, gpus: int, mask: int) -> list[int] | None:
-        """Hosts of `mask` for `count` times `gpus` GPUs: the lowest, and for parts of a host the fullest that fits."""
+        """`count` hosts of `mask` with `gpus` free GPUs each: the lowest indices; for part of a host the fullest
+        that fits."""
         fits = self._free[gpus] & mask
         if not fits or (count > 1 and fits.bit_count() < count):
             return None
@@ -56,8 +57,8 @@ class Pool:
             fits ^= low
         return chosen
 
-    def take(self, job: str, indices: Sequence[int], gpus: int, until: float) -> None:
-        """Give `gpus` GPUs of each host to the job, the lowest that are free; `until` is when its time limit ends."""
+    def allocate(self, job: str, indices: Sequence[int], gpus: int, until: float) -> None:
+        """Allocate `gpus` GPUs of each host to the job, the lowest free ones; `until` is the end of its time limit."""
         whole = gpus == self.site.gpus
         taken = 0
         for index in indices:
@@ -65,7 +66,7 @@ class Pool:
             if whole:
                 held, taken = host.free, taken | 1 << index
                 host.free = host.offered = 0
-                self.touch(host)
+                self.mark_changed(host)
             else:
                 held = _lowest(host.free, gpus)
                 host.free ^= held
@@ -76,8 +77,8 @@ class Pool:
             for k in range(1, self.site.gpus + 1):
                 self._free[k] &= ~taken
 
-    def give(self, job: str, indices: Sequence[int], now: float) -> list[Host]:
-        """Take the job's GPUs back. Returns the hosts it held; their `free_at` is the caller's to count again."""
+    def release(self, job: str, indices: Sequence[int], now: float) -> list[Host]:
+        """Release the job's GPUs. Returns its hosts; the caller recomputes their `free_at`."""
         hosts = [self.site.hosts[index] for index in indices]
         for host in hosts:
             host.free |= host.jobs.pop(job)

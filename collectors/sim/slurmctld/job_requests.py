@@ -1,4 +1,4 @@
-"""What is set on simulated jobs, and what stops, wakes and signals them."""
+"""Operator requests on jobs: time limit, partition, QOS, nice, excluded nodes, suspend and signals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collectors.nodeset import expand
 from collectors.slurm import operations
 from collectors.slurm.fields import duration_s
 
-from .request_base import INVALID_JOB, INVALID_NODE, Act, Acts, Bench
+from .request_base import INVALID_JOB, INVALID_NODE, Handler, Handlers, RequestContext
 
 NOT_BATCH = "Only batch jobs are accepted or processed"
 DISABLED = "Requested operation is presently disabled"
@@ -19,122 +19,122 @@ NOT_RUNNING = "Job/step not running, cannot signal"
 BAD_STATE = "Requested operation is invalid for the job's state"
 BAD_PARTITION = "Invalid partition name specified"
 BAD_QOS = "Invalid qos specification"
-#: Signals of which the work of this machine ends: it handles the others.
+#: Signals that end a job here; it handles the others.
 _DEADLY = frozenset({"KILL", "TERM", "INT", "QUIT", "HUP"})
 
 
-def _of_job(act: Act) -> Act:
-    """An act on a job that is there."""
+def _of_job(act: Handler) -> Handler:
+    """Wrap a handler: it is only called for a job that exists."""
 
-    def on(bench: Bench, change: Change, job_id: str) -> str | None:
-        return act(bench, change, job_id) if job_id in bench.queue.jobs else INVALID_JOB
+    def on(context: RequestContext, change: Change, job_id: str) -> str | None:
+        return act(context, change, job_id) if job_id in context.queue.jobs else INVALID_JOB
 
     return on
 
 
-def _job(bench: Bench, job_id: str) -> Job:
-    return bench.queue.jobs[job_id]
+def _job(context: RequestContext, job_id: str) -> Job:
+    return context.queue.jobs[job_id]
 
 
-def _requeue(bench: Bench, change: Change, job_id: str) -> str | None:
-    queue, job = bench.queue, _job(bench, job_id)
+def _requeue(context: RequestContext, change: Change, job_id: str) -> str | None:
+    queue, job = context.queue, _job(context, job_id)
     if job.state == "PENDING":
         return None  # `Incomplete` passes over it, without a word
-    if job_id in queue.unbatched:
+    if job_id in queue.interactive:
         return NOT_BATCH
-    if job_id in queue.unrequeueable:
+    if job_id in queue.not_requeueable:
         return DISABLED
     held = change.operation == operations.REQUEUE_HOLD or job.state == "SUSPENDED"
     queue.requeue(job_id, held=REQUEUED_HELD if held else None)
     return None
 
 
-def _priority(bench: Bench, change: Change, job_id: str) -> str | None:
-    if job_id in bench.queue.holds:
+def _priority(context: RequestContext, change: Change, job_id: str) -> str | None:
+    if job_id in context.queue.holds:
         return HELD
-    bench.queue.set_priority(job_id, int(change.values[job_id]))
+    context.queue.set_priority(job_id, int(change.values[job_id]))
     return None
 
 
-def _timelimit(bench: Bench, change: Change, job_id: str) -> str | None:
+def _timelimit(context: RequestContext, change: Change, job_id: str) -> str | None:
     seconds = duration_s(change.values[job_id])
     if seconds is None:
         return "every job of this machine has a time limit"  # its jobs end by a plan that is made when they start
-    bench.queue.limit(job_id, seconds)
+    context.queue.set_time_limit(job_id, seconds)
     return None
 
 
-def _partition(bench: Bench, change: Change, job_id: str) -> str | None:
+def _partition(context: RequestContext, change: Change, job_id: str) -> str | None:
     name = change.values[job_id]
-    if _job(bench, job_id).state != "PENDING":
+    if _job(context, job_id).state != "PENDING":
         return NOT_PENDING
-    if name not in bench.queue.site.sections:
+    if name not in context.queue.site.partitions:
         return BAD_PARTITION
-    bench.queue.change(job_id, partition=name)
+    context.queue.update(job_id, partition=name)
     return None
 
 
-def _qos(bench: Bench, change: Change, job_id: str) -> str | None:
+def _qos(context: RequestContext, change: Change, job_id: str) -> str | None:
     name = change.values[job_id]
-    if name not in {job.qos for job in bench.queue.jobs.values()}:
+    if name not in {job.qos for job in context.queue.jobs.values()}:
         return BAD_QOS
-    if _job(bench, job_id).state != "PENDING":
+    if _job(context, job_id).state != "PENDING":
         return NOT_PENDING
-    bench.queue.change(job_id, qos=name)
+    context.queue.update(job_id, qos=name)
     return None
 
 
-def _nice(bench: Bench, change: Change, job_id: str) -> str | None:
-    if _job(bench, job_id).state != "PENDING":
+def _nice(context: RequestContext, change: Change, job_id: str) -> str | None:
+    if _job(context, job_id).state != "PENDING":
         return NOT_PENDING
-    bench.queue.nice(job_id, int(change.values[job_id]))
+    context.queue.set_nice(job_id, int(change.values[job_id]))
     return None
 
 
-def _exclude(bench: Bench, change: Change, job_id: str) -> str | None:
+def _exclude(context: RequestContext, change: Change, job_id: str) -> str | None:
     names = expand(change.values[job_id])
-    if _job(bench, job_id).state != "PENDING":
+    if _job(context, job_id).state != "PENDING":
         return NOT_PENDING
-    by_name = bench.queue.site.by_name
+    by_name = context.queue.site.by_name
     if not all(name in by_name for name in names):
         return INVALID_NODE
-    bench.queue.exclude(job_id, sum(1 << by_name[name] for name in set(names)))
+    context.queue.exclude(job_id, sum(1 << by_name[name] for name in set(names)))
     return None
 
 
-def _suspend(bench: Bench, _: Change, job_id: str) -> str | None:
-    if _job(bench, job_id).state != "RUNNING":
+def _suspend(context: RequestContext, _: Change, job_id: str) -> str | None:
+    if _job(context, job_id).state != "RUNNING":
         return BAD_STATE
-    bench.queue.suspend(job_id)
+    context.queue.suspend(job_id)
     return None
 
 
-def _unsuspend(bench: Bench, _: Change, job_id: str) -> str | None:
-    if _job(bench, job_id).state != "SUSPENDED":
+def _unsuspend(context: RequestContext, _: Change, job_id: str) -> str | None:
+    if _job(context, job_id).state != "SUSPENDED":
         return BAD_STATE
-    bench.queue.unsuspend(job_id)
+    context.queue.unsuspend(job_id)
     return None
 
 
-def _signal(bench: Bench, change: Change, job_id: str) -> str | None:
-    if job_id not in bench.queue.runs:
+def _signal(context: RequestContext, change: Change, job_id: str) -> str | None:
+    if job_id not in context.queue.runs:
         return NOT_RUNNING
     if change.values[job_id] in _DEADLY:
-        bench.queue.end(job_id, "CANCELLED")
+        context.queue.end(job_id, "CANCELLED")
     return None
 
 
-def _notify(bench: Bench, _: Change, job_id: str) -> str | None:
-    return None if job_id in bench.queue.runs else BAD_STATE
+def _notify(context: RequestContext, _: Change, job_id: str) -> str | None:
+    return None if job_id in context.queue.runs else BAD_STATE
 
 
-ACTS: Acts = {
+HANDLERS: Handlers = {
     operations.REQUEUE: _of_job(_requeue),
     operations.REQUEUE_HOLD: _of_job(_requeue),
-    operations.HOLD: _of_job(lambda bench, _, job: bench.queue.hold(job, "JobHeldAdmin")),
-    operations.USER_HOLD: _of_job(lambda bench, _, job: bench.queue.hold(job, "JobHeldUser")),
-    operations.RELEASE: _of_job(lambda bench, _, job: bench.queue.release(job)),
-    operations.CANCEL: _of_job(lambda bench, _, job: bench.queue.end(job, f"CANCELLED by {bench.operator}")),
+    operations.HOLD: _of_job(lambda context, _, job: context.queue.hold(job, "JobHeldAdmin")),
+    operations.USER_HOLD: _of_job(lambda context, _, job: context.queue.hold(job, "JobHeldUser")),
+    operations.RELEASE: _of_job(lambda context, _, job: context.queue.release(job)),
+    operations.CANCEL: _of_job(lambda context, _, job: context.queue.end(job, f"CANCELLED by {context.operator}")),
     operations.PRIORITY: _of_job(_priority),
     operations.TIME_LIMIT: _of_job(_timelimit),
     operations.JOB_PARTITION: _of_job(_partition),

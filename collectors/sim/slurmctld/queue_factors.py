@@ -1,6 +1,4 @@
-"""What decides who waits on the simulated machine: the parts of its priorities, the fair shares of its accounts, the
-limits under which it keeps its users. The same figures as those that its scheduler goes by (workload, queue).
-"""
+"""Priority factors, fair shares and limits of the simulated cluster: the figures that its scheduler uses."""
 
 from __future__ import annotations
 
@@ -11,28 +9,28 @@ from functools import partial
 from collectors.model import Factors, Job, Limit, Limits, Share, SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from collectors.sim.sources import Now, Patience, _now
+from collectors.sim.sources import Now, SlowController, _now
 
 from .workload import USERS
 
-#: What every job gets for its partition, so that the points for age stay above nothing for weeks.
+#: Partition points of every job, so that the age points stay positive for weeks.
 _PARTITION = 90_000
 _LARGE = 2000
 _NODE, _NODES_MOST = 40, 40
-#: An account may hold at most so much of the machine, which is above what its users reach under their own limits.
+#: Share of all GPUs that an account may hold: more than its users reach under their own limits.
 _ACCOUNT_PART = 0.75
 _SUBMIT = 20_000
 
 
 class SimQueueing:
-    """Answers as sprio, sshare and scontrol would."""
+    """Answers like sprio, sshare and scontrol."""
 
-    def __init__(self, now: Now, patience: Patience) -> None:
+    def __init__(self, now: Now, delay: SlowController) -> None:
         self._now = now
-        self._patience = patience
+        self._delay = delay
 
     def factors(self, job: str) -> Factors:
-        """The parts of its priority. Raises SourceFault for one that does not wait."""
+        """The priority factors of a pending job. Raises SourceFault for any other job."""
         machine = self._machine("sprio")
         row = machine.jobs().get(job)
         if row is None or row.state != "PENDING" or not row.priority:
@@ -40,7 +38,7 @@ class SimQueueing:
         return Factors(job=job, priority=row.priority, points=_points(row))
 
     def shares(self) -> Sequence[Share]:
-        """Every account has the same shares; what was used follows from what its users submit."""
+        """The shares: equal for all accounts; usage follows from what the users submit."""
         self._machine("sshare")
         accounts: dict[str, list[tuple[str, int, int]]] = {}
         for user, account, part, fair in USERS:
@@ -60,7 +58,7 @@ class SimQueueing:
         return found
 
     def limits(self) -> Limits:
-        """What a user may hold in QOS normal, which keeps jobs waiting; and wider ones of accounts and users."""
+        """The limits: GPUs per user in QOS normal, which makes jobs wait, and wider ones for accounts and users."""
         machine = self._machine("scontrol show assoc_mgr")
         held: Counter[str] = Counter()
         by_account: Counter[str] = Counter()
@@ -70,7 +68,7 @@ class SimQueueing:
             if job.gpus_held:
                 by_account[job.account or ""] += job.gpus_held
                 held[job.user] += job.gpus_held if job.qos == "normal" else 0
-        cap = machine.queue.cap
+        cap = machine.queue.gpu_cap
         most = max(1, int(_ACCOUNT_PART * machine.settings.nodes * machine.site.gpus))
         gpu = "gres/gpu"
         found = [Limit(name="MaxTRESPU", tres=gpu, most=cap, used=held[user], qos="normal", user=user)
@@ -83,17 +81,17 @@ class SimQueueing:
 
     def _machine(self, command: str) -> Machine:
         machine = self._now()
-        self._patience.spend(machine, command)
+        self._delay.wait_for(machine, command)
         return machine
 
 
-#: TRES-seconds for each part of the submissions: some weeks of a machine that bills GPUs.
+#: TRES-seconds per unit of a user's share of the submissions: some weeks of usage.
 _USED = 41_000_000
 _FAIR: Mapping[str, int] = {user: fair for user, _, _, fair in USERS}
 
 
 def _points(job: Job) -> dict[str, int]:
-    """As `Workload.draw` adds them up; a priority that an operator gave it is the site's."""
+    """The points that `Workload.draw` adds up; a priority set by an operator counts as site factor."""
     points = {
         "partition": _PARTITION,
         "fair share": _FAIR.get(job.user, 0) // 4,
@@ -106,5 +104,5 @@ def _points(job: Job) -> dict[str, int]:
 
 
 def open_queueing(cluster: str, settings: SimSettings) -> SimQueueing:
-    """Of the machine that the sources read."""
-    return SimQueueing(partial(_now, cluster, settings), Patience(settings.seed, "queueing"))
+    """Queue factors of the cluster that the sources read."""
+    return SimQueueing(partial(_now, cluster, settings), SlowController(settings.seed, "queueing"))

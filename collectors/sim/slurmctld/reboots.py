@@ -1,4 +1,4 @@
-"""Nodes that were told to reboot: drained, off as soon as their jobs have ended, and some minutes later back."""
+"""Reboots: the node drains, goes down when its jobs have ended, and returns minutes later."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from collectors.sim.faults import Faults
 from collectors.sim.plant.site_layout import Host
 from collectors.sim.timeline import Timeline
 
-#: How soon slurmctld sees that a node which waits for its reboot is empty.
-LOOK_S = 10.0
-#: A node of eight GPUs takes this long from the order to the first word of its slurmd.
+#: Seconds between two checks whether a node that waits for its reboot is empty.
+CHECK_S = 10.0
+#: Seconds from the reboot of a node with eight GPUs until its slurmd registers.
 BOOT_S = (170.0, 290.0)
-#: After this slurmctld gives up on one that does not come back (ResumeTimeout).
+#: Seconds after which slurmctld gives up on a node (ResumeTimeout).
 TIMEOUT_S = 600.0
 
 
 class Reboots:
-    """Reboots nodes as `scontrol reboot ASAP` does, with its flags and its words in the reason."""
+    """Reboots nodes as `scontrol reboot ASAP` does, with its flags and reason texts."""
 
     def __init__(self, rng: random.Random, faults: Faults, timeline: Timeline) -> None:
         self._rng = rng
         self._faults = faults
         self._timeline = timeline
 
-    def ask(self, host: Host, next_state: str) -> None:
-        """No new work from now on, and a reboot once the node is empty."""
+    def request(self, host: Host, next_state: str) -> None:
+        """Request a reboot: the node takes no new jobs and reboots once it is empty."""
         host.reboot, host.drain = next_state, True
-        self._timeline.after(1.0, self._look, host)
+        self._timeline.after(1.0, self._reboot_when_empty, host)
 
-    def _look(self, host: Host) -> None:
+    def _reboot_when_empty(self, host: Host) -> None:
         if host.reboot is None or host.rebooting:
             return
         if host.jobs:
-            self._timeline.after(LOOK_S, self._look, host)
+            self._timeline.after(CHECK_S, self._reboot_when_empty, host)
             return
         host.rebooting = host.down = host.silent = True
-        self._say(host, "reboot issued")
-        dead = host.trouble is not None and host.trouble.down
+        self._append_reason(host, "reboot issued")
+        dead = host.fault is not None and host.fault.down
         wait = TIMEOUT_S if dead else self._rng.uniform(*BOOT_S)
-        self._timeline.after(wait, self._time_out if dead else self._up, host)
+        self._timeline.after(wait, self._time_out if dead else self._register, host)
         self._faults.refresh(host)
 
-    def _up(self, host: Host) -> None:
-        """It has booted and registers. What a reboot does not mend shows again."""
+    def _register(self, host: Host) -> None:
+        """Register a node that has booted. A fault that a reboot does not repair shows again."""
         if not host.rebooting:
             return
         resumed = host.reboot == "RESUME"
         host.reboot, host.rebooting, host.drain, host.down = None, False, False, not resumed
-        self._faults.booted(host)
+        self._faults.on_boot(host)
         if resumed:
             host.reason = host.reason_by = host.reason_at = None
-            self._faults.resumed(host, was_down=False)
+            self._faults.on_resume(host, was_down=False)
         else:
-            self._say(host, "reboot complete")
+            self._append_reason(host, "reboot complete")
         self._faults.refresh(host)
 
     def _time_out(self, host: Host) -> None:
         if not host.rebooting:
             return
         host.reboot, host.rebooting = None, False
-        self._say(host, "reboot timed out")
+        self._append_reason(host, "reboot timed out")
         self._faults.refresh(host)
 
-    def _say(self, host: Host, what: str) -> None:
+    def _append_reason(self, host: Host, what: str) -> None:
         host.reason = f"{host.reason} : {what}"
         host.reason_by, host.reason_at = "slurm", int(self._timeline.now)

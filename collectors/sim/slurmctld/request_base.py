@@ -1,4 +1,4 @@
-"""What an operator's acts work on. One that Slurm would refuse gives back Slurm's words, any other None."""
+"""What the handlers of operator requests share. A handler returns Slurm's error text for a refusal, else None."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ INVALID_NODE = "Invalid node name specified"
 INVALID_JOB = "Invalid job id specified"
 
 
-class Bench(Struct, frozen=True):
-    """The parts of the machine that an act may lay hands on."""
+class RequestContext(Struct, frozen=True):
+    """The parts of the cluster that a handler may change."""
 
     queue: SimQueue
     faults: Faults
@@ -28,6 +28,6 @@ class Bench(Struct, frozen=True):
     operator: str
 
 
-#: What does one action to one target.
-Act = Callable[[Bench, Change, str], str | None]
-Acts = Mapping[SlurmOperation, Act]
+#: Handles one action on one target.
+Handler = Callable[[RequestContext, Change, str], str | None]
+Handlers = Mapping[SlurmOperation, Handler]

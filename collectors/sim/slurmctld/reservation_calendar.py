@@ -1,4 +1,4 @@
-"""Reservations: nodes kept free for somebody, now or later."""
+"""The calendar of reservations: which hosts are reserved when."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from collectors.model import Reservation
 
 
-class Booking(Struct):
-    """One reservation and the nodes it takes, as a bit set."""
+class SimReservation(Struct):
+    """One reservation and its hosts as a bit set."""
 
     row: Reservation
     mask: int
@@ -19,29 +19,29 @@ class Booking(Struct):
 
 
 class Calendar:
-    """All reservations."""
+    """All reservations that have not ended, by name."""
 
     def __init__(self) -> None:
-        self.bookings: dict[str, Booking] = {}
+        self.reservations: dict[str, SimReservation] = {}
 
-    def closed(self, now: float, until: float, unless: str | None = None) -> int:
-        """Nodes on which no job may run from `now` to `until`; `unless` names the reservation that the job is in."""
+    def reserved_hosts(self, now: float, until: float, unless: str | None = None) -> int:
+        """Bit set of hosts that are reserved between `now` and `until`, by others than the reservation `unless`."""
         mask = 0
-        for name, booking in self.bookings.items():
+        for name, booking in self.reservations.items():
             if name != unless and booking.starts < until and booking.ends > now:
                 mask |= booking.mask
         return mask
 
     def active(self, name: str) -> bool:
-        """True while the reservation of that name holds its nodes."""
-        booking = self.bookings.get(name)
+        """True if this reservation is active."""
+        booking = self.reservations.get(name)
         return booking is not None and booking.row.state == "ACTIVE"
 
-    def turn(self, name: str, state: str) -> None:
-        """Set its state."""
-        booking = self.bookings[name]
+    def set_state(self, name: str, state: str) -> None:
+        """Set the state of a reservation."""
+        booking = self.reservations[name]
         booking.row = replace(booking.row, state=state)
 
     def rows(self) -> dict[str, Reservation]:
-        """All of them as Slurm shows them."""
-        return {name: booking.row for name, booking in self.bookings.items()}
+        """All reservations as Slurm shows them."""
+        return {name: booking.row for name, booking in self.reservations.items()}

@@ -1,4 +1,4 @@
-"""What people run: users and accounts of a Dutch AI factory, and the jobs they submit."""
+"""The workload: users and accounts of a Dutch AI factory, and the jobs they submit."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ USERS = (
 
 
 class JobKind(Struct, frozen=True):
-    """One kind of work: nodes and GPUs a node that a job may ask for, its time limits, the size of an array.
+    """One kind of job: nodes and GPUs per node that it may request, its time limits, the size of an array.
 
-    No nodes is a share of the machine; 8 GPUs alone are the whole node, however many it has.
+    0 nodes stands for a share of the cluster; 8 GPUs alone for all GPUs of a node, however many there are.
     """
 
     weight: float
@@ -70,7 +70,7 @@ KINDS = (
     JobKind(5, ("interactive", "jupyter"), (1,), (1, 1, 2), (1, 4, 8), batch=False),
 )
 
-# What anybody can put into a job's name or a comment, and what a console must survive.
+# Untrusted text as a user can put it into a job name or a comment; the console must survive it.
 HOSTILE = (
     "\x1b[2J\x1b[31mroot",
     "\x1b]52;c;cm0gLXJmIC8=\x07copy",
@@ -91,12 +91,12 @@ HOSTILE = (
 
 
 def _shares(factors: Iterable[float]) -> list[float]:
-    """The kinds' weights times these factors, summed up."""
+    """Cumulative weights of the job kinds, each multiplied by its factor."""
     return list(accumulate(kind.weight * factor for kind, factor in zip(KINDS, factors, strict=True)))
 
 
-class Draft(Struct, gc=False):
-    """Work as it is submitted: one job, or the tasks of an array."""
+class Submission(Struct, gc=False):
+    """One submission: a job, or the tasks of an array."""
 
     jobs: list[Job]
     batch: bool
@@ -104,7 +104,7 @@ class Draft(Struct, gc=False):
 
 
 class Workload:
-    """Draws submissions. Everything comes from one random source, so one seed gives one history."""
+    """Draws random submissions. One random source: a seed gives one sequence."""
 
     def __init__(self, rng: random.Random, site: SimSite, began: float, hostile: bool = False) -> None:
         self._rng = rng
@@ -114,26 +114,26 @@ class Workload:
         self.hostile = hostile
         self._kinds = {
             "new": _shares(1.0 for _ in KINDS),
-            # What runs at one moment has more of the long work; what waits, little of the work that starts at once.
+            # Long jobs are more frequent among the running; jobs that start at once are rare among the pending.
             "running": _shares(sum(kind.hours) / len(kind.hours) for kind in KINDS),
             "waiting": _shares(0.1 if kind.partition == "debug" else 1.0 for kind in KINDS),
         }
         self._users = list(accumulate(user[2] for user in USERS))
 
-    def draw(self, submitted: float, most: int, among: str = "new") -> Draft:
-        """Something somebody submits at `submitted`, at most `most` tasks of it, as common as it is `among`
-        new, running or waiting work."""
+    def draw(self, submitted: float, most: int, among: str = "new") -> Submission:
+        """A submission at time `submitted` with at most `most` tasks. `among` selects the mix: new, running or
+        waiting jobs."""
         rng, shares = self._rng, self._kinds[among]
         kind = KINDS[bisect_right(shares, rng.random() * shares[-1])]
         user, account, _, fair = USERS[bisect_right(self._users, rng.random() * self._users[-1])]
-        section = self._site.sections[kind.partition]
-        # A job that could never run helps nobody: sizes are cut to a sixth of the partition, gaps to its end.
+        section = self._site.partitions[kind.partition]
+        # Jobs that could never run are useless here: sizes are limited to a sixth of the partition.
         nodes = rng.choice(kind.nodes) or int(section.size * rng.uniform(0.06, 0.16))
         nodes = max(1, min(nodes, section.size // 6))
         gpus = min(rng.choice(kind.gpus), self._site.gpus) if kind.gpus != (8,) else self._site.gpus
         limit = int(min(rng.choice(kind.hours) * HOUR, section.limit_s))
         low, high = kind.tasks
-        # Arrays grow with the machine: at the design point they have thousands of tasks.
+        # Arrays grow with the cluster: at the design point they have thousands of tasks.
         tasks = 1 if high == 1 else min(most, rng.randint(low, high) * max(1, len(self._site.hosts) // 512))
         name = rng.choice(kind.names)
         if self.hostile and rng.random() < 0.3:
@@ -155,7 +155,7 @@ class Workload:
                 state="PENDING",
                 reason="Priority",
                 node_count=nodes,
-                cpus=nodes * gpus * self._site.hardware.cpus_a_gpu,
+                cpus=nodes * gpus * self._site.hardware.cpus_per_gpu,
                 gpus=nodes * gpus,
                 submitted=int(submitted),
                 time_limit_s=limit,
@@ -164,21 +164,21 @@ class Workload:
             )
             for job in ids
         ]
-        return Draft(jobs, kind.batch, kind.batch and rng.random() < 0.9)
+        return Submission(jobs, kind.batch, kind.batch and rng.random() < 0.9)
 
-    def age(self) -> float:
-        """Seconds that a waiting job has waited: mostly hours, for some more than a day."""
+    def waited_s(self) -> float:
+        """Random seconds that a pending job has waited: mostly hours, for some more than a day."""
         return min(4 * DAY, self._rng.expovariate(1 / (5 * HOUR)))
 
-    def length(self, limit: int) -> tuple[float, str]:
-        """How long a job runs and how it ends, for a time limit in seconds. Few use all they asked for."""
+    def run_time(self, limit: int) -> tuple[float, str]:
+        """Random run time in seconds and end state of a job, for a time limit in seconds. Few jobs use all of it."""
         rng = self._rng
-        fate = rng.random()
+        end_state = rng.random()
         used = 0.02 + 0.9 * rng.random() ** 1.6
-        if fate < 0.80:
+        if end_state < 0.80:
             return limit * used, "COMPLETED"
-        if fate < 0.91:
+        if end_state < 0.91:
             return limit * used * 0.3, "FAILED"
-        if fate < 0.95:
+        if end_state < 0.95:
             return limit * used * 0.6, "CANCELLED"
         return float(limit), "TIMEOUT"

@@ -1,9 +1,9 @@
-"""A console that tells of its own stalls: `python -m tests.bench.probe FILE SUBCOMMAND…` runs wacht and writes a line
-to FILE for every turn of its event loop that came late.
+"""A console that logs its own stalls: `python -m tests.bench.stall_watch FILE SUBCOMMAND…` runs wacht and writes a line
+to FILE for every late turn of its event loop.
 
-A timer on the loop is due every BEAT_S; what it comes late is how long a key would have waited. Only from inside can
-that be told from a program that had nothing to paint. Beside it stands how much of that the loop's thread was ready to
-run and had no core: others held both.
+A timer on the loop is due every BEAT_S; its delay is how long a key would have waited. Only from inside can that be
+told from a program that had nothing to paint. The log also holds how much of the delay the loop's thread was ready to
+run without getting a core.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 BEAT_S = 0.01
 LATE_S = 0.01
-"""Not worth a line below that."""
+"""Shorter delays are not logged."""
 
 
 _RAN = Path("/proc/thread-self/schedstat")
@@ -24,33 +24,33 @@ _RAN = Path("/proc/thread-self/schedstat")
 
 
 class Stall(NamedTuple):
-    """One turn that came late."""
+    """One late turn of the event loop."""
 
     ms: float
     waited_ms: float | None
-    """Of it, waiting for a core; None where the kernel does not tell."""
+    """The part that waited for a core; None where the kernel does not report it."""
 
     @property
     def own_ms(self) -> float:
-        """What the console itself made of it: its own work, and what its threads and its garbage held up."""
+        """Milliseconds caused by the console: its own work, its threads and garbage collection."""
         return self.ms - (self.waited_ms or 0.0)
 
 
 def stalls(path: Path) -> list[Stall]:
-    """What a console has told so far."""
+    """The stalls logged so far."""
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     return [Stall(float(ms), None if waited == "-" else float(waited)) for _, ms, waited in lines]
 
 
 def beat(out: TextIO) -> None:
-    """Watch the loop that runs, from now on."""
+    """Log the stalls of the running event loop from now on."""
     loop = asyncio.get_running_loop()
 
     def due(at: float, before: int | None) -> None:
         now, waited = time.monotonic(), _waited()
         if now - at > LATE_S:
             late = (now - at) * 1000
-            # It may have waited before its turn was due.
+            # The thread may have waited for a core before the timer was due.
             of = "-" if before is None or waited is None else f"{min(late, (waited - before) / 1e6):.1f}"
             print(f"{now:.3f} {late:.1f} {of}", file=out, flush=True)
         loop.call_at(now + BEAT_S, due, now + BEAT_S, waited)

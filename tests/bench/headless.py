@@ -1,5 +1,5 @@
-"""A console without its screen: `python -m tests.bench.reader` reads the Slurm on PATH as a console does, until its
-standard input ends, and then says what that took. Growth starts many of these."""
+"""A console without a screen: `python -m tests.bench.headless` polls the Slurm on PATH until its standard input
+ends. For each line of input it prints its costs so far. `growth` starts many of these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.ingest.poller import Poller
 
-from .reads import called
+from .reads import command_name
 
 
 def _main() -> None:
@@ -23,7 +23,7 @@ def _main() -> None:
 
     def counted(argv: Any, **options: Any) -> process.ProcessResult:
         ended = run(argv, **options)
-        cost = costs[called(argv)]
+        cost = costs[command_name(argv)]
         cost[:] = cost[0] + 1, cost[1] + ended.took_s, cost[2] + len(ended.out)
         return ended
 
@@ -39,10 +39,10 @@ def _main() -> None:
 
     poller = Poller("bench", open_sources("bench", SlurmSettings()), SystemClock(), published)
     poller.start()
-    for line in sys.stdin:  # a line asks for what was spent so far
-        told = {name: {"calls": calls, "s": s, "bytes": size} for name, (calls, s, size) in costs.items()}
+    for line in sys.stdin:  # each line requests the costs so far
+        spent = {name: {"calls": calls, "s": s, "bytes": size} for name, (calls, s, size) in costs.items()}
         faults = [f"{name}: {one.fault}" for name, one in newest[0].sources.items() if one.fault] if newest else []
-        print(json.dumps({"asked": line.strip(), "costs": told, "faults": faults}), flush=True)
+        print(json.dumps({"asked": line.strip(), "costs": spent, "faults": faults}), flush=True)
     poller.stop()
 
 

@@ -1,4 +1,4 @@
-"""What a program asks of a lab's Slurm: the commands it starts, by wrappers before the lab's own, and its RPCs."""
+"""Logs the Slurm commands that a program starts on a lab, through wrappers on PATH, and reads its RPCs from sdiag."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 from tests.lab.slurm import COMMANDS, Lab
 
-WHO = "SLURM_CONSOLE"
-"""In the environment of a program: its name in the log. The word passes through collectors.process, being Slurm's."""
+PROGRAM_VAR = "SLURM_CONSOLE"
+"""Environment variable with the program's name for the log. Its name passes through collectors.process because it
+starts with SLURM."""
 #: "	alice   (  2001) count:12 ave_time:350 total_time:4200", times in microseconds
 _USER = re.compile(r"^\s*(\w+)\s*\(\s*\d+\)\s*count:(\d+)\s+ave_time:\d+\s+total_time:(\d+)", re.M)
 
 
-class Started:
-    """Put `path` on PATH instead of the lab's own folder, and each command that is started leaves a line."""
+class CommandLog:
+    """Wrappers of the lab's commands, each of which logs a line. Put `path` on PATH instead of the lab's folder."""
 
     def __init__(self, lab: Lab, folder: Path, user: str = "root") -> None:
         self.lab, self.user = lab, user
@@ -27,22 +28,22 @@ class Started:
         for command in COMMANDS:
             path = self.bin / command
             path.write_text(
-                f'#!/bin/sh\necho "${WHO} {command}" >> {shlex.quote(str(self._log))}\n'
+                f'#!/bin/sh\necho "${PROGRAM_VAR} {command}" >> {shlex.quote(str(self._log))}\n'
                 f'exec {shlex.quote(str(own / command))} "$@"\n'
             )
             path.chmod(0o755)
 
     @property
     def path(self) -> str:
-        """For PATH."""
+        """The value for PATH."""
         return f"{self.bin}:/usr/bin:/bin"
 
     def commands(self, who: str) -> Counter[str]:
-        """How often that program has started each command."""
+        """Number of times that this program started each command."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         return Counter(command for name, _, command in (line.partition(" ") for line in lines) if name == who)
 
-    def calls(self) -> tuple[int, float]:
-        """RPCs of the user so far, as the controller counts them, and the milliseconds it took over them."""
+    def rpcs(self) -> tuple[int, float]:
+        """RPCs of the user so far, as slurmctld counts them, and the milliseconds it spent on them."""
         found = {name: (int(count), int(us) / 1e3) for name, count, us in _USER.findall(self.lab.check(["sdiag"]))}
         return found.get(self.user, (0, 0.0))

@@ -1,7 +1,8 @@
-"""The console for minutes while the machine changes and every source fails in turn: does it leak, does it recover.
+"""Soak test with faults: the console while the cluster changes and every source fails in turn. Does it leak, does it
+recover?
 
-Two minutes of it are a test (tests/faults/test_soak.py), an hour by hand: `make soak`. Stand-ins answer, so that a
-fault comes when it should: what each fault does to a real source is for tests/faults and tests/lab to show.
+Two minutes of it are a test (tests/faults/test_soak.py), longer runs are started with `make soak`. Fake servers answer,
+so that each fault occurs on time; tests/faults and tests/lab cover faults of real sources.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from .terminal import Terminal
 
 NODES, JOBS = 256, 3000
 _VERSIONS = 5
-"""Answers that are given in turn: each holds other states, other jobs, other reasons."""
+"""Number of states that the cluster cycles through: each has other node states, jobs and reasons."""
 _FAULT_S = 3.0
 _PAUSE_S = 3.0
-"""Between two faults, with a poke: what failed is read again at once."""
+"""Seconds between two faults, after a refresh of all sources."""
 _KEYS = ("1", "2", "\x1b[B", "3", "\x1b[6~", "4", "5", "6", "\x1b[B", "7", "8", "?", "\x1b", "/gpu00001\r", "\x1b", "i")
-_FEW = 5
-"""Looks whose middle one counts: a flood that is being read is no leak."""
+_MEDIAN_OF = 5
+"""Samples that the median is taken of: output that is just being read is no leak."""
 MORE_MB = 25.0
-"""Memory that may come within the last two thirds, and 1 MB a minute: caches fill (10 MB seen in two minutes, 56 MB in
-an hour); before a flood was read into one buffer each left 200 to 500 MB behind."""
+"""MB that the last two thirds may add, besides 1 MB per minute: caches fill (10 MB seen in two minutes, 56 MB in an
+hour). Before command output was read into one buffer, each flood added 200 to 500 MB."""
 MORE_FILES = MORE_THREADS = 6
-"""A command that runs at that moment has a thread and some pipes; three may."""
+"""A running command has a thread and some pipes; three may run."""
 
-_WELL = re.compile(r"slurm \d+s prom \d+s alerts \d+s")
-_BACK_S = 90.0
-"""What failed is asked again by and by, within its budget of calls a minute."""
-_POKE_S = 10.0
+_RECOVERED = re.compile(r"slurm \d+s prom \d+s alerts \d+s")
+_RECOVERY_S = 90.0
+"""Failed sources are retried with back-off, within the limit of calls per minute."""
+_REFRESH_S = 10.0
 
 _BAD = {
     "hangs": "exec sleep 600",
@@ -56,7 +57,7 @@ _BAD = {
 
 
 class Site:
-    """Stand-ins for Slurm's commands, Prometheus and Alertmanager, whose machine changes; each can be made to fail."""
+    """Fake Slurm commands, Prometheus and Alertmanager of a changing cluster; each can be made to fail."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "bin").mkdir()
@@ -103,7 +104,7 @@ class Site:
         return commands.folder
 
     def change(self) -> None:
-        """Another state of the machine, everywhere; what failed works again."""
+        """Switch to the next state of the cluster and repair all sources."""
         self.changes += 1
         number = self.changes % _VERSIONS
         for program, path in self._scripts.items():
@@ -118,7 +119,7 @@ class Site:
         self.prometheus.odd, self.alerts.odd = {}, {}
 
     def faults(self) -> list[tuple[str, Callable[[], None]]]:
-        """Everything that goes wrong, by name."""
+        """All faults by name."""
 
         def command(program: str, body: str) -> Callable[[], None]:
             return lambda: _place(self._scripts[program], f"#!/bin/sh\n{body}\n")
@@ -135,7 +136,7 @@ class Site:
 
     @contextlib.contextmanager
     def configured(self, folder: Path) -> Iterator[Path]:
-        """The configuration that names them, while they answer."""
+        """The path of a configuration with these sources, while they are served."""
         path = folder / "config.toml"
         path.write_text(
             f'[cluster.lab]\nprometheus = {{ url = "{self.prometheus.settings.url}" }}\n'
@@ -147,7 +148,7 @@ class Site:
 
 
 def _place(path: Path, text: str) -> None:
-    """Replace a script while it may be running."""
+    """Replace a script that may be running."""
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
     fresh.chmod(0o755)
@@ -155,7 +156,7 @@ def _place(path: Path, text: str) -> None:
 
 
 def measured(minutes: float) -> list[Row]:
-    """The rows of the table. Raises RuntimeError when the console ends, or does not come back after the last fault."""
+    """The rows of the report. Raises RuntimeError if the console ends, or does not recover after the last fault."""
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="wacht-soak-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -174,8 +175,8 @@ def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
     open_files, threads, zombies, survived = [], [], [], 0
     keys = itertools.cycle(_KEYS)
 
-    def look_on(for_s: float) -> None:
-        """Press a key a second meanwhile, and look at the process."""
+    def press_and_sample(for_s: float) -> None:
+        """Press a key every second and sample the process."""
         until = time.monotonic() + for_s
         while (left := until - time.monotonic()) > 0:
             terminal.send(next(keys))
@@ -190,18 +191,18 @@ def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
             break
         fails()
         terminal.send(":refresh\r")
-        look_on(_FAULT_S)
+        press_and_sample(_FAULT_S)
         if terminal.ended:
             raise RuntimeError(f"the console ended while {name}:\n{terminal.text()}")
         survived += 1
         site.change()
         terminal.send(":refresh\r")
-        look_on(_PAUSE_S)
-    _wait(terminal, _WELL, "not all sources came back", poke=True)
+        press_and_sample(_PAUSE_S)
+    _wait(terminal, _RECOVERED, "not all sources came back", refresh=True)
     third = len(samples) // 3
     late = samples[third:]
     late_mb = [mb for _, mb in late]
-    more_mb = median(late_mb[-_FEW:]) - median(late_mb[:_FEW])
+    more_mb = median(late_mb[-_MEDIAN_OF:]) - median(late_mb[:_MEDIAN_OF])
     name = f"soak with faults, {NODES} nodes, {JOBS:,} jobs"
     return [
         Row(name, "faults survived", survived, "faults"),
@@ -213,22 +214,22 @@ def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
         Row(name, "memory, more at last than at a third", round(more_mb, 1), "MB", "count", MORE_MB + minutes),
         Row(name, "descriptors more than at a third", open_files[-1] - open_files[third], "files", "count", MORE_FILES),
         Row(name, "threads more than at a third", threads[-1] - threads[third], "threads", "count", MORE_THREADS),
-        # One that has just ended and is being waited for may be seen as one; it must not be the same for long.
-        Row(name, "zombies that stay", min(zombies[-_FEW:]), "processes", "count", 0),
+        # A process that has just ended may be seen as a zombie before it is waited for.
+        Row(name, "zombies that stay", min(zombies[-_MEDIAN_OF:]), "processes", "count", 0),
     ]
 
 
-def _wait(terminal: Terminal, shown: re.Pattern[str], why: str, *, poke: bool = False) -> None:
-    """`poke`: have all read again now and then, as a person would who waits for it."""
-    began = poked = time.monotonic()
+def _wait(terminal: Terminal, shown: re.Pattern[str], why: str, *, refresh: bool = False) -> None:
+    """Wait until the screen shows a pattern; with `refresh`, refresh all sources from time to time."""
+    began = refreshed = time.monotonic()
     while shown.search(" ".join(terminal.text().split())) is None:
         now = time.monotonic()
-        if terminal.ended or now - began > _BACK_S:
+        if terminal.ended or now - began > _RECOVERY_S:
             raise RuntimeError(f"{why}:\n{terminal.text()}")
-        if poke and now - poked >= _POKE_S:
-            poked = now
+        if refresh and now - refreshed >= _REFRESH_S:
+            refreshed = now
             for key in ("\x1b", "1", ":refresh\r"):
-                # Esc and a key in one read would be Alt and that key, to any program.
+                # Esc and a key in one read would be Alt and that key.
                 terminal.wait_quiet(0.5)
                 terminal.send(key)
         time.sleep(0.2)
