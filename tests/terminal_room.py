@@ -235,10 +235,10 @@ def _goes_on() -> None:
 
 def _frame() -> None:
     """From the third frame on."""
-    from widgets.terminal.terminal_driver import LineDriver
+    from widgets.terminal.terminal_driver import TerminalDriver
 
-    own, count = LineDriver.frame, iter(range(1_000_000))
-    LineDriver.frame = lambda driver, data: own(driver, data) if next(count) < 2 else _breaks()
+    own, count = TerminalDriver.frame, iter(range(1_000_000))
+    TerminalDriver.frame = lambda driver, data: own(driver, data) if next(count) < 2 else _breaks()
 
 
 def _line() -> None:
@@ -250,10 +250,10 @@ def _line() -> None:
 
 
 def _input() -> None:
-    from widgets.terminal.terminal_driver import LineDriver
+    from widgets.terminal.terminal_driver import TerminalDriver
 
-    own = LineDriver.process_message
-    LineDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
+    own = TerminalDriver.process_message
+    TerminalDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
 
 
 def _taken() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.alerts.folds import QUIET, Fold, folds
+from console.alerts.folds import QUIET_SEVERITIES, Fold, folds
 from console.health.xid_policy import default_policy
 from tests.room import HOUR, MINUTE, NOW, alert, node, rack, site
 
@@ -21,7 +21,7 @@ def keys(nodes, alerts) -> list[str]:
     return list(made(nodes, alerts))
 
 
-@pytest.mark.parametrize("severity", sorted(QUIET))
+@pytest.mark.parametrize("severity", sorted(QUIET_SEVERITIES))
 def test_quiet_alerts_alone_make_no_fold(severity):
     """What asks nothing of anybody is no event of a place, however many of them there are."""
     quiet = about(range(9, 17), "FirmwareOld", severity=severity)
@@ -48,7 +48,7 @@ def test_a_few_nodes_of_a_large_place_make_no_fold(count, places):
     assert sum(len(one.told) for one in found.values()) == count
 
 
-@pytest.mark.parametrize("severity", sorted(QUIET))
+@pytest.mark.parametrize("severity", sorted(QUIET_SEVERITIES))
 def test_a_quiet_alert_about_a_place_hints_at_nothing(severity):
     """Two nodes beside it stay two nodes; a loud one makes all three one event."""
     pdu = {"pdu": "R07-pdu-b", "rack": "R07"}

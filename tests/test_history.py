@@ -19,7 +19,7 @@ from console.runtime.errors import FilterError
 from console.runtime.state_files import LONGEST, Kept, KeptFault, newest
 from tests.make import cluster, job, node
 from tests.operator import Operator, console
-from widgets.prompt import LONGEST as LINE
+from widgets.prompt import MAX_LENGTH as LINE
 from widgets.prompt import History
 
 
@@ -108,7 +108,7 @@ HERE = cluster(
     nodes=[node(f"gpu{n}", rack=rack) for n, rack in ((10, "R1"), (9, "R2"), (1, "R 3"))],
     jobs=[job("101", user="alice"), job("102", "PENDING", user="bob"), job("103", user="alan")],
 )
-WORDS = {kind: completion.words(HERE, kind) for kind in ("node", "job")}
+WORDS = {kind: completion.field_values(HERE, kind) for kind in ("node", "job")}
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,15 @@ WORDS = {kind: completion.words(HERE, kind) for kind in ("node", "job")}
     ],
 )
 def test_a_filter_becomes(kind, text, becomes):
-    found = completion.filters(text, kind, WORDS[kind], HERE.nodes if kind == "node" else (), ("mine", "other"))
+    found = completion.filter_candidates(
+        text, kind, WORDS[kind], HERE.nodes if kind == "node" else (), ("mine", "other")
+    )
     assert found == becomes
 
 
 @given(st.text(max_size=40), st.sampled_from(["node", "job"]))
 def test_any_text_is_offered_what_goes_on_with_it(text, kind):
-    for one in completion.filters(text, kind, WORDS[kind], HERE.nodes):
+    for one in completion.filter_candidates(text, kind, WORDS[kind], HERE.nodes):
         assert len(one) >= len(text) - 1
 
 
@@ -140,7 +142,7 @@ def test_any_text_is_offered_what_goes_on_with_it(text, kind):
 def test_every_value_that_is_offered_is_a_filter(kind):
     for field, values in WORDS[kind].items():
         assert values or field in {"by", "version", "reason", "res", "type", "feature", "qos", "account"}
-        for offer in completion.filters(f"{field}=", kind, WORDS[kind], ()):
+        for offer in completion.filter_candidates(f"{field}=", kind, WORDS[kind], ()):
             try:
                 compile_filter(offer, kind)
             except FilterError as error:
@@ -149,7 +151,7 @@ def test_every_value_that_is_offered_is_a_filter(kind):
 
 def test_a_name_with_a_quote_is_still_a_filter():
     odd = cluster(jobs=[job("1", user='o"neil'), job("2", user="d'arcy")])
-    for offer in completion.filters("user=", "job", completion.words(odd, "job"), ()):
+    for offer in completion.filter_candidates("user=", "job", completion.field_values(odd, "job"), ()):
         compile_filter(offer, "job")
 
 

@@ -18,8 +18,8 @@ import pytest
 from tests.bench.procs import cpu_s
 from tests.far_terminal import FarTerminal
 from widgets.terminal import tty_writer as line_module
-from widgets.terminal.flow_control import SLOW_ON_WAY
-from widgets.terminal.tty_writer import WORDS, TtyWriter
+from widgets.terminal.flow_control import SLOW_MAX_IN_FLIGHT
+from widgets.terminal.tty_writer import MAX_MESSAGE_BYTES, TtyWriter
 
 # The Line alone, on a pty.
 
@@ -62,7 +62,7 @@ def ends():
 @pytest.fixture(params=["its own descriptor", "a copy that blocks"])
 def either(request, monkeypatch):
     if request.param == "a copy that blocks":
-        monkeypatch.setattr(line_module, "own", os.dup)
+        monkeypatch.setattr(line_module, "open_nonblocking", os.dup)
     made = Ends()
     yield made
     made.close()
@@ -87,7 +87,7 @@ def test_words_that_nobody_reads_are_bounded_and_no_call_waits(either):
     for _ in range(2_000):
         either.line.word("y" * 1_000)
     seen = either.line.seen()
-    assert 100_000 < seen.waiting <= 200_100 + WORDS + 1_000
+    assert 100_000 < seen.waiting <= 200_100 + MAX_MESSAGE_BYTES + 1_000
     assert either.line.seen(time.monotonic() + 7).behind_s >= 7
     either.line.stop()
     assert either.line.seen().waiting == 0
@@ -138,7 +138,7 @@ def test_what_was_sent_before_the_first_answer_came_is_asked_for_too(ends):
         line.frame("b" * 5_000)
     ends.read(25_000 + len(QUESTION))
     assert line.answer(2, 1)
-    assert line.seen().on_way > SLOW_ON_WAY, "on a slow line the next frame waits for these"
+    assert line.seen().on_way > SLOW_MAX_IN_FLIGHT, "on a slow line the next frame waits for these"
     assert ends.read(len(QUESTION)) == QUESTION.replace(b"2;1H", b"2;2H"), "so they are asked for, though none goes"
     assert line.answer(2, 2) and line.seen().on_way == 0
 

@@ -16,7 +16,7 @@ def _own_journal(tmp_path, monkeypatch):
 
 
 async def test_a_long_list_is_filtered_by_another_thread_and_nothing_is_marked_until_it_is(monkeypatch):
-    monkeypatch.setattr(list_screen, "AT_ONCE", 10)
+    monkeypatch.setattr(list_screen, "MAX_SYNC_ROWS", 10)
     async with console() as op:
         await op.press("2")
         await op.until(lambda: len(op.list.table.keys) == 64, "all nodes stand there")

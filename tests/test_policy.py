@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from collectors.model import Xid
 from console.config.settings import load
-from console.health.xid_policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy, preceding
+from console.health.xid_policy import (
+    ACTIONS,
+    SHIPPED_FILE,
+    ConfigError,
+    Policy,
+    default_policy,
+    load_policy,
+    preceding_xid,
+)
 
 #: Code to action, as the reference's XID guide has it.
 GUIDE = {
@@ -69,7 +77,7 @@ def test_a_site_lays_its_own_over_it_code_by_code(site):
     assert policy.of(79).others == ()
     assert [policy.of(code).action for code in (900, 902, 910)] == ["drain"] * 3 and policy.of(903) is None
     assert policy.of(48) == default_policy().of(48)
-    assert policy.files == (str(SHIPPED), str(path))
+    assert policy.files == (str(SHIPPED_FILE), str(path))
 
 
 def test_a_site_may_say_what_to_do_by_the_severity_of_the_kernels_line(site):
@@ -98,8 +106,8 @@ def test_the_xid_before_one_that_follows_is_of_the_same_gpu_and_not_later():
     rows = [after, older, before, Xid(node="a", gpu=1, code=79, first_at=95, last_at=95),
             Xid(node="a", gpu=0, code=48, first_at=110, last_at=110), Xid(node="a", gpu=0, code=43),
             ]  # fmt: skip
-    assert preceding(after, rows) is before and preceding(after, [after, older]) is older
-    assert preceding(before, rows) is None and preceding(after, [after]) is None
+    assert preceding_xid(after, rows) is before and preceding_xid(after, [after, older]) is older
+    assert preceding_xid(before, rows) is None and preceding_xid(after, [after]) is None
 
 
 GOOD = '[xid.79]\naction = "drain"\nfirst_step = "x"\nsource = "y"\n'

@@ -89,7 +89,7 @@ def test_idle_gpus_are_counted_only_where_they_have_one_owner_that_has_settled()
 
 def test_hottest_and_hungriest_leave_out_what_is_unknown():
     assert [load.node for load in gpus.hottest(cluster())] == ["n1", "n2", "n3"]
-    assert [load.node for load in gpus.hungriest(cluster())] == ["n1", "n2", "n3"]
+    assert [load.node for load in gpus.top_power(cluster())] == ["n1", "n2", "n3"]
 
 
 @pytest.mark.parametrize(("metered", "told"), [(0, "unmetered"), (1, "2 silent"), (3, "all")])

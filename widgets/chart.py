@@ -19,7 +19,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 _AXIS = 8
 
 
-def nice(value: float) -> float:
+def round_up(value: float) -> float:
     """The next round number: the line should fill its chart."""
     if value <= 0:
         return 1.0
@@ -133,7 +133,7 @@ class Chart(Widget):
             lines += [paint.line(((" " * _AXIS + one, "text-dim"),), cells) for one in said]
             lines += [paint.line((), cells)] * (height - len(lines))
             return lines[:height]
-        top = self._top or nice(max(known))
+        top = self._top or round_up(max(known))
         for at, dots in enumerate(plot(self._points, columns, rows, 0.0, top)):
             label = self._write(top) if at == 0 else self._write(0.0) if at == rows - 1 else ""
             lines.append(paint.line(((f"{label:>{_AXIS - 1}} ", "text-dim"), (dots, self._role)), cells))

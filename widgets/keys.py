@@ -19,11 +19,11 @@ from textual.message import Message
 ESC = "\x1b"
 BEGIN, END = "\x1b[200~", "\x1b[201~"
 """Around what is pasted."""
-_LINE = frozenset({"\x1b\x1b", "\x1b\t", "\x1b\x7f", "\x1bb", "\x1bf"})
+_ESC_PAIRS = frozenset({"\x1b\x1b", "\x1b\t", "\x1b\x7f", "\x1bb", "\x1bf"})
 """Two that mean something together: back-tab of a console, and the ways of a line of text by words."""
 
 
-class Keys(XTermParser):
+class KeyParser(XTermParser):
     """Textual's, but Esc and a character in one piece are always Alt and that key, and a paste is never keys."""
 
     def __init__(self, debug: bool = False) -> None:
@@ -57,7 +57,7 @@ class Keys(XTermParser):
         return made
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
-        if len(sequence) == 2 and sequence[0] == ESC and sequence not in _LINE and sequence in ANSI_SEQUENCES_KEYS:
+        if len(sequence) == 2 and sequence[0] == ESC and sequence not in _ESC_PAIRS and sequence in ANSI_SEQUENCES_KEYS:
             sequence, alt = sequence[1], True
         for key in super()._sequence_to_key_events(sequence):
             head, _, last = key.key.rpartition("+")

@@ -26,10 +26,10 @@ from .map_measures import (
     UNKNOWN_CELL,
     UTIL_CELLS,
     Measure,
-    painter,
+    cell_function,
+    cell_of_state,
     power_top,
     widened,
-    word_cell,
 )
 from .scroll import Scrolled
 from .units import power
@@ -123,7 +123,7 @@ class NodeMap(Scrolled):
         before, self._cluster = self._cluster, cluster
         if cluster.loads is not before.loads:
             self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
-        self._cell = painter(self.measure, cluster, self._top_w, self._cells)
+        self._cell = cell_function(self.measure, cluster, self._top_w, self._cells)
 
     def mark_racks(self, ill: frozenset[str]) -> None:
         """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
@@ -156,7 +156,7 @@ class NodeMap(Scrolled):
             known = [word for word in reversed(DISPLAYS) if word in numbers]
             spans: list[Span] = []
             for word in [*known, *sorted(numbers.keys() - set(DISPLAYS))]:
-                spans += [word_cell(word), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
+                spans += [cell_of_state(word), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
             return spans
         low, high = {
             "util": ("0 %", "100 %"),
@@ -254,7 +254,7 @@ class NodeMap(Scrolled):
     def watch_measure(self) -> None:
         """Another measure: the same places, other cells."""
         self._cells.clear()
-        self._cell = painter(self.measure, self._cluster, self._top_w, self._cells)
+        self._cell = cell_function(self.measure, self._cluster, self._top_w, self._cells)
         self._show_changes()
 
     def watch_dimmed(self) -> None:

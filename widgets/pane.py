@@ -16,9 +16,9 @@ from .cells import Span, cut_spans, spans_of, spans_width, width, wrap_spans
 from .scroll import Scrolled
 
 #: Cells below which nothing is wrapped, and which a label has at most.
-_LEAST = 20
+_MIN_WRAP = 20
 #: Lines that one which can be chosen is folded on at most: a list must show more than its first.
-FOLDS = 2
+MAX_FOLDS = 2
 
 
 class PaneLine(NamedTuple):
@@ -35,7 +35,7 @@ class PaneLine(NamedTuple):
     goes_on: bool = False
 
 
-def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
+def pane_line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
     """A Line from whatever is at hand."""
     return PaneLine(spans_of(text), right, key)
 
@@ -149,20 +149,20 @@ class Pane(Scrolled):
     def _wrapped(self) -> tuple[PaneLine, ...]:
         """Of a pane that wraps: long lines on as many as they take, those after the first below what its label says."""
         room = self.inner - 3
-        if not self._wraps or room < _LEAST:
+        if not self._wraps or room < _MIN_WRAP:
             return self._given
         found: list[PaneLine] = []
         for one in self._given:
             right = spans_width(one.right) + 1 if one.right else 0
-            if one.link is not None or spans_width(one.spans) <= room - right or room - right < _LEAST:
+            if one.link is not None or spans_width(one.spans) <= room - right or room - right < _MIN_WRAP:
                 found.append(one)
                 continue
             label = one.spans[0][0]
-            labelled = len(one.spans) > 1 and label.endswith(" ") and width(label) < _LEAST
+            labelled = len(one.spans) > 1 and label.endswith(" ") and width(label) < _MIN_WRAP
             indent = width(label) if labelled else 2 + len(label) - len(label.lstrip(" "))
             rows = wrap_spans(one.spans, room, indent, room - right)
-            if one.key is not None and len(rows) > FOLDS:
-                rows = wrap_spans(one.spans, room - 2, indent, room - right)[:FOLDS]
+            if one.key is not None and len(rows) > MAX_FOLDS:
+                rows = wrap_spans(one.spans, room - 2, indent, room - right)[:MAX_FOLDS]
                 rows[-1].append((" …", "text-dim"))
             found += [PaneLine(rows[0], one.right, one.key), *(PaneLine(row, goes_on=True) for row in rows[1:])]
         return tuple(found)

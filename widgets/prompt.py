@@ -18,9 +18,9 @@ from textual.widgets import Input
 from .cells import Span
 from .ink import ink
 
-MOST = 500
+MAX_ENTRIES = 500
 """Entries of a history."""
-LONGEST = 4000
+MAX_LENGTH = 4000
 """Characters that a line takes: of a longer paste, nothing."""
 Complete = Callable[[str], Sequence[str]]
 """From what was typed to the whole texts it may become, best first."""
@@ -37,7 +37,7 @@ class History(Struct):
     def add(self, text: str) -> None:
         """Keep a text."""
         if text:
-            self.entries = [*[entry for entry in self.entries if entry != text][-(MOST - 1) :], text]
+            self.entries = [*[entry for entry in self.entries if entry != text][-(MAX_ENTRIES - 1) :], text]
         self.at = None
 
     def older(self, typed: str) -> str | None:
@@ -69,7 +69,7 @@ class History(Struct):
         return self.entries[self.at]
 
 
-class _Spans(Widget):
+class _SpanLine(Widget):
     """A line of spans."""
 
     ALLOW_SELECT = False
@@ -137,9 +137,9 @@ class Prompt(Vertical):
         """Called with the text on Tab and, for the line beneath, while typing."""
         self.histories: dict[str, History] = {}
         self._before: Widget | None = None
-        self._sign = _Spans(classes="sign")
-        self._input = Input(select_on_focus=False, max_length=LONGEST)
-        self._say = _Spans(classes="say")
+        self._sign = _SpanLine(classes="sign")
+        self._input = Input(select_on_focus=False, max_length=MAX_LENGTH)
+        self._say = _SpanLine(classes="say")
         self._tabs: list[str] = []
         self._tab_at = -1
 

@@ -19,7 +19,7 @@ from collectors.model import Cluster
 from .cells import Span
 from .ink import Ink, ink
 
-WHEEL = 3
+WHEEL_LINES = 3
 """Lines that one notch of the wheel scrolls."""
 
 
@@ -230,12 +230,12 @@ class Scrolled(Widget, can_focus=True):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scroll without moving the cursor."""
-        if self.scroll_top(self.top + WHEEL):
+        if self.scroll_top(self.top + WHEEL_LINES):
             event.stop()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Scroll without moving the cursor."""
-        if self.scroll_top(self.top - WHEEL):
+        if self.scroll_top(self.top - WHEEL_LINES):
             event.stop()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:

@@ -17,10 +17,10 @@ from textual.strip import Strip
 from collectors.model import Cluster
 
 from .cells import cut, width
-from .row_painter import GUTTER, LineState, Painted, header_strip, paint_cells, paint_row
-from .table_column import Column, Placed, needs, place
+from .row_painter import GUTTER, LineState, PaintedRow, header_strip, paint_cells, paint_row
+from .table_column import Column, PlacedColumn, needed_widths, place_columns
 from .table_keys import TableKeys
-from .table_view import AT_ONCE, SortKey, View, arrange
+from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 
 R = TypeVar("R")
 
@@ -59,7 +59,7 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._view: View[R] = arrange({})
+        self._view: TableView[R] = arrange({})
         self._asked = 0
         """Goes up with every view that is asked for: of several on their way the last one counts."""
         self._given: tuple[Mapping[str, R], Container[str] | None] = ({}, None)
@@ -70,10 +70,10 @@ class VirtualTable(TableKeys, Generic[R]):
         self._marks: set[str] = set()
         self._pending: Mapping[str, str] = {}
         self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
-        self._placed: tuple[Placed, ...] = ()
+        self._placed: tuple[PlacedColumn, ...] = ()
         self._need: dict[str, int] = {}
         """Cells of the names for which the columns are laid out."""
-        self._painted: dict[str, Painted] = {}
+        self._painted: dict[str, PaintedRow] = {}
         self._seen: dict[int, LineState] = {}
         self._says_empty = True
         self.sort_column: str | None = sort
@@ -115,7 +115,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self._show_changes()
 
     @property
-    def view(self) -> View[R]:
+    def view(self) -> TableView[R]:
         """The rows in the order shown; it never changes, so any thread may read it."""
         return self._view
 
@@ -132,15 +132,17 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def set_rows(
         self,
-        rows: Mapping[str, R] | Sequence[R] | View[R],
+        rows: Mapping[str, R] | Sequence[R] | TableView[R],
         *,
         ctx: Any = None,
         alive: Container[str] | None = None,
     ) -> None:
-        """Replace all rows; a view sorted as this table is spares the sorting. More rows than `AT_ONCE` are put in
-        order in a thread, and until then stand as they stood. `alive` holds the keys that still exist though a filter
-        hides them: they stay marked."""
-        if isinstance(rows, View):
+        """Replace all rows. A view that is sorted as this table is shown without sorting.
+
+        More rows than `MAX_SYNC_ROWS` are sorted in a thread; until then the old order stays on the screen. `alive`
+        holds the keys that still exist although a filter hides them: they stay marked.
+        """
+        if isinstance(rows, TableView):
             self._given = rows.rows, alive
             if rows.by == self.by:
                 self._asked += 1
@@ -216,7 +218,7 @@ class VirtualTable(TableKeys, Generic[R]):
         """Put the rows in order and show them: at once where they are few."""
         self._asked += 1
         asked, by, before, (rows, alive) = self._asked, self.by, self._view, self._given
-        if len(rows) <= AT_ONCE or not self.is_running:
+        if len(rows) <= MAX_SYNC_ROWS or not self.is_running:
             self._show_view(arrange(rows, by, before), ctx, alive)
             return
 
@@ -224,13 +226,13 @@ class VirtualTable(TableKeys, Generic[R]):
             view = arrange(rows, by, before)
             self.app.call_from_thread(came, view)
 
-        def came(view: View[R]) -> None:
+        def came(view: TableView[R]) -> None:
             if asked == self._asked and self.is_running:
                 self._show_view(view, ctx, alive)
 
         self.run_worker(work, thread=True, group="arrange")
 
-    def _show_view(self, view: View[R], ctx: Any, alive: Container[str] | None) -> None:
+    def _show_view(self, view: TableView[R], ctx: Any, alive: Container[str] | None) -> None:
         """Show other rows and keep the cursor on its key and that on its line of the screen, as far as can be."""
         before, cursor, rows = self._view, self.cursor_key, view.rows
 
@@ -283,13 +285,15 @@ class VirtualTable(TableKeys, Generic[R]):
         self._painted.clear()
         self._seen.clear()
 
-    def _place(self, need: Mapping[str, int]) -> tuple[Placed, ...]:
-        return place(self.columns, max(0, self.extent.width - 1), GUTTER, need)
+    def _place(self, need: Mapping[str, int]) -> tuple[PlacedColumn, ...]:
+        return place_columns(self.columns, max(0, self.extent.width - 1), GUTTER, need)
 
     def _needed(self) -> dict[str, int]:
         """Cells of the longest names on this page."""
         rows = self._view.rows
-        return needs(self.columns, (rows[key] for key in self._view.keys[self.top : self.top + self.page]), self._ctx)
+        return needed_widths(
+            self.columns, (rows[key] for key in self._view.keys[self.top : self.top + self.page]), self._ctx
+        )
 
     def _make_room(self) -> None:
         """Lay the columns out again where a name would be cut, or where a shorter one lets more columns stand."""
@@ -304,7 +308,7 @@ class VirtualTable(TableKeys, Generic[R]):
         elif longer:
             self._need = {key: max(cells, self._need.get(key, 0)) for key, cells in need.items()}
 
-    def _look(self, at: int) -> tuple[LineState, Painted]:
+    def _look(self, at: int) -> tuple[LineState, PaintedRow]:
         """What line `at` of the body should show."""
         key = self._view.keys[at]
         row, word, ctx = self._view.rows[key], self._pending.get(key), self._ctx
@@ -317,7 +321,7 @@ class VirtualTable(TableKeys, Generic[R]):
                 if painted is None or painted.cells != cells:
                     if len(self._painted) >= _CACHED:
                         self._painted.clear()
-                    painted = self._painted[key] = Painted(row, self._turn, word, cells, {})
+                    painted = self._painted[key] = PaintedRow(row, self._turn, word, cells, {})
             painted.row, painted.turn, painted.word = row, self._turn, word
         cursor = self.shows_cursor and key == self.cursor_key
         return LineState(key, painted.cells, cursor, key in self._marks), painted

@@ -42,12 +42,12 @@ class Column(Struct, frozen=True):
     list of them. A name is never cut while another column can give way."""
 
 
-def always(_: Any) -> bool:
+def always_identity(_: Any) -> bool:
     """For `Column.identity`: each cell is one name."""
     return True
 
 
-class Placed(Struct, frozen=True):
+class PlacedColumn(Struct, frozen=True):
     """A column that is shown, and its cells on the line."""
 
     column: Column
@@ -55,7 +55,7 @@ class Placed(Struct, frozen=True):
     width: int
 
 
-def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
+def needed_widths(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
     """By key of the identity columns: the cells that the longest name in these rows takes."""
     found = {column.key: 0 for column in columns if column.identity is not None}
     for row in rows if found else ():
@@ -66,9 +66,9 @@ def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str,
     return found
 
 
-def place(
+def place_columns(
     columns: Sequence[Column], width: int, start: int = 0, need: Mapping[str, int] | None = None
-) -> tuple[Placed, ...]:
+) -> tuple[PlacedColumn, ...]:
     """Choose the columns that fit and give each its place.
 
     An identity column first takes what it needs, and all others give way. Without one the first column is always shown,
@@ -98,7 +98,7 @@ def place(
     del widths[len(shown) :]
     _grow(shown, widths, room - sum(widths) - GAP * (len(shown) - 1))
     for column, cells in zip(shown, widths, strict=True):
-        placed.append(Placed(column, x, cells))
+        placed.append(PlacedColumn(column, x, cells))
         x += cells + GAP
     return tuple(placed)
 

@@ -12,7 +12,7 @@ from textual.message import Message
 from .scroll import Scrolled
 
 if TYPE_CHECKING:
-    from .table_column import Column, Placed
+    from .table_column import Column, PlacedColumn
 
 
 class _TableMessage(Message):
@@ -86,7 +86,7 @@ class TableKeys(Scrolled):
 
     columns: tuple[Column, ...]
     sort_column: str | None
-    _placed: tuple[Placed, ...]
+    _placed: tuple[PlacedColumn, ...]
     _marks: set[str]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.notifications import Notification
 
-LEAST_S = 0.01
+MIN_TIMER_S = 0.01
 """Seconds that a timer is made for, at least."""
 
 
-class Word(Notification):
+class Toast(Notification):
     """A notification that may be shown in the very moment in which it ends.
 
     Textual (8.2) asks whether it has ended, and a moment later makes a timer of what is left. A busy machine lies
@@ -19,7 +19,7 @@ class Word(Notification):
     @property
     def time_left(self) -> float:
         """Seconds until it ends, LEAST_S at least."""
-        return max(LEAST_S, super().time_left)
+        return max(MIN_TIMER_S, super().time_left)
 
     @property
     def has_expired(self) -> bool:

@@ -434,7 +434,7 @@ def rewritten(action: Action, before: Node, now: Node) -> bool:
 
     from .waves import RETURNS
 
-    told = drain_reasons.read(now.reason, now.reason_by)
+    told = drain_reasons.classify(now.reason, now.reason_by)
     return told.who != "robot" or (action.id in RETURNS and told.kind != "slurmd")
 
 

@@ -24,7 +24,7 @@ _BELL = "\x07"
 _TEXT_CAP = 160
 
 
-class Ring(Struct, frozen=True):
+class BellState(Struct, frozen=True):
     """What has rung already. `seen` is None until alerts were read for the first time."""
 
     loud: frozenset[str] | None = None
@@ -32,7 +32,7 @@ class Ring(Struct, frozen=True):
     gone: Mapping[str, float] = {}
     """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
 
-    def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[Ring, list[AlertGroup]]:
+    def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[BellState, list[AlertGroup]]:
         """After one reading of the alerts: what is loud now, and the groups to ring for."""
         from .groups import severity_of
 
@@ -46,11 +46,11 @@ class Ring(Struct, frozen=True):
             if severity_of(cluster.alerts[one]) == "critical"
         )
         if self.loud is None:
-            return Ring(loud), []
+            return BellState(loud), []
         kept = {one: at for one, at in self.gone.items() if now - at <= GAP_S}
         old = self.loud.union(kept)
         gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.loud - loud, now)
-        return Ring(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
+        return BellState(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
 
 
 def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
@@ -64,21 +64,21 @@ def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluste
     return any(at is not None and at - newest > GAP_S for at in fresh)
 
 
-def words(new: Sequence[AlertGroup]) -> str:
+def bell_text(new: Sequence[AlertGroup]) -> str:
     """What there is to say of them: the first, and how many more. It may be shown and sent."""
     first, more = new[0], len(new) - 1
     text = first.title + (f" ({len(first.nodes):,} nodes)" if len(first.nodes) > 1 else "")
     return clean(text) + (f" and {more:,} more" if more else "")
 
 
-def sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
+def bell_sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
     """What is to be written to the terminal for these groups: the bell, a notification, both, or nothing.
 
     No semicolon of the text is sent: to OSC 777, and to terminals with an OSC 9 of their own, it separates.
     """
     if not new:
         return ""
-    text = clean(words(new)).replace(";", ",")[:_TEXT_CAP]
+    text = clean(bell_text(new)).replace(";", ",")[:_TEXT_CAP]
     title = clean(f"wacht {cluster}").replace(";", ",")[:_TEXT_CAP]
     sent = {
         "off": "",

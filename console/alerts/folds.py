@@ -15,24 +15,24 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster
 from console.health import failure_domains
-from console.health.cooling_loops import feeds, racks_of
-from console.health.drain_reasons import XIDS
-from console.health.failure_domains import CAUSE_SHARE, GAP_S, LEAST_SHARE, MOST, TOGETHER, Place
+from console.health.cooling_loops import loops_by_rack, racks_by_loop
+from console.health.drain_reasons import XIDS_BY_KIND
+from console.health.failure_domains import CAUSE_SHARE, GAP_S, MAX_EVENTS, MIN_SHARE, MIN_TOGETHER, Place
 from console.health.xid_policy import Policy
 from console.plant import loop_folds
 
 #: Labels that on an alert about a node mostly speak of Kubernetes and of disks, not of where the node hangs.
-_OTHERS = frozenset({"pod", "block"})
+_AMBIGUOUS_KINDS = frozenset({"pod", "block"})
 _LINKS = re.compile(r"link|switch|fabric|network|infiniband|\b[Ii][Bb]|IB[A-Z_]", re.IGNORECASE)
 #: In place of a code: all XIDs that the policy puts down to the job.
-NOISE = -1
+JOB_XIDS = -1
 
 Name = tuple[str, int | None]
 """The name of an alert and its XID, where it has one."""
 
 #: Severities of alerts that count as critical, and those that ask for nobody.
-CRITICAL = frozenset({"critical", "page", "emergency", "error", "fatal"})
-QUIET = frozenset({"info", "none", "ok", "debug", "notice"})
+CRITICAL_SEVERITIES = frozenset({"critical", "page", "emergency", "error", "fatal"})
+QUIET_SEVERITIES = frozenset({"info", "none", "ok", "debug", "notice"})
 
 
 class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
@@ -77,7 +77,7 @@ class _Burst(Struct, frozen=True):
         return self.share >= CAUSE_SHARE, self.hinted, self.things, self.share, self.fits
 
 
-class _Rates:
+class _AlertTimes:
     """How many alerts of a name began in a time: a name that is everywhere tells of no place."""
 
     def __init__(self, told: Iterable[AlertFacts]) -> None:
@@ -90,13 +90,13 @@ class _Rates:
     def local(self, name: Name, here: int, first: float, last: float) -> bool:
         """Whether so many in one place are a good part of all that began at that time."""
         times = self._at[name]
-        return here * MOST >= bisect_right(times, last + GAP_S) - bisect_left(times, first - GAP_S)
+        return here * MAX_EVENTS >= bisect_right(times, last + GAP_S) - bisect_left(times, first - GAP_S)
 
 
 def folds(cluster: Cluster, now: float, policy: Policy) -> list[Fold]:
     """All alerts, each in exactly one fold."""
-    told = [_told(alert, cluster, now, policy) for alert in cluster.alerts.values()]
-    rates = _Rates(told)
+    told = [_alert_facts(alert, cluster, now, policy) for alert in cluster.alerts.values()]
+    rates = _AlertTimes(told)
     found = _by_place(told, rates, cluster)
     spent = {id(one) for fold in found for one in fold.told}
     by_name: dict[Name, list[AlertFacts]] = {}
@@ -108,7 +108,7 @@ def folds(cluster: Cluster, now: float, policy: Policy) -> list[Fold]:
 
 def _key(name: Name) -> str:
     alert, code = name
-    return f"name={alert}" if code is None else f"name={alert} xid={'of jobs' if code == NOISE else code}"
+    return f"name={alert}" if code is None else f"name={alert} xid={'of jobs' if code == JOB_XIDS else code}"
 
 
 def code_of(alert: Alert) -> int | None:
@@ -117,11 +117,11 @@ def code_of(alert: Alert) -> int | None:
     return int(code) if code.isdecimal() and len(code) < 6 else None
 
 
-def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> AlertFacts:
-    node, place = failure_domains.node_of_alert(alert, cluster), failure_domains.of_alert(alert, cluster)
+def _alert_facts(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> AlertFacts:
+    node, place = failure_domains.node_of_alert(alert, cluster), failure_domains.place_of_alert(alert, cluster)
     code = code_of(alert)
     if code is not None and (advice := policy.of(code)) is not None and not advice.acts:
-        code = NOISE
+        code = JOB_XIDS
     return AlertFacts(
         alert=alert,
         node=node,
@@ -129,18 +129,18 @@ def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> AlertFa
         place=place,
         name=(alert.name, code),
         at=now if alert.starts is None else alert.starts,
-        quiet=(alert.severity or "") in QUIET,
+        quiet=(alert.severity or "") in QUIET_SEVERITIES,
     )
 
 
 # -- by place ----------------------------------------------------------------------------------------------------------
 
 
-def _by_place(told: Sequence[AlertFacts], rates: _Rates, cluster: Cluster) -> list[Fold]:
+def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) -> list[Fold]:
     hints: dict[Place, list[AlertFacts]] = {}
     at: dict[Place, list[AlertFacts]] = {}
     known: dict[str, tuple[Place, ...]] = {}
-    fed = feeds(cluster)
+    fed = loops_by_rack(cluster)
     of_loop = Counter((one.name, loop) for one in told for loop in _loops_of_rack(one, fed))
     for one in told:
         if one.place is not None:
@@ -148,24 +148,24 @@ def _by_place(told: Sequence[AlertFacts], rates: _Rates, cluster: Cluster) -> li
             here = max((of_loop[one.name, loop] for loop in _loops_of_rack(one, fed)), default=1)
             if not one.quiet and rates.local(one.name, here, one.at, one.at):
                 hints.setdefault(one.place, []).append(one)
-        elif one.thing and one.name[1] != NOISE:
+        elif one.thing and one.name[1] != JOB_XIDS:
             if one.thing not in known:
-                known[one.thing] = _places_of(one, cluster)
+                known[one.thing] = _places_of_alerting_node(one, cluster)
             for place in known[one.thing]:
-                if place[0] != failure_domains.LOOP or loop_folds.follows(one.alert.name):
+                if place[0] != failure_domains.LOOP or loop_folds.may_follow_heat(one.alert.name):
                     at.setdefault(place, []).append(one)
     spent: set[int] = set()
     found: dict[Place, list[AlertFacts]] = {place: list(about) for place, about in hints.items()}
-    bursts = _bursts(at, hints, rates, cluster)
+    bursts = _place_bursts(at, hints, rates, cluster)
     bursts.sort(key=lambda burst: burst.weight, reverse=True)
     for burst in bursts:
         left = [one for one in burst.told if id(one) not in spent]
-        if (_things(left) >= TOGETHER and burst.share >= LEAST_SHARE) or (left and burst.hinted):
+        if (_count_hosts(left) >= MIN_TOGETHER and burst.share >= MIN_SHARE) or (left and burst.hinted):
             spent.update(map(id, left))
             found.setdefault(burst.place, []).extend(left)
-    _explain(found, hints)
-    loop_folds.fold_racks(found, hints, racks_of(cluster))
-    sizes = _sizes(found, found, cluster)
+    _merge_into_pdu(found, hints)
+    loop_folds.fold_racks(found, hints, racks_by_loop(cluster))
+    sizes = _nodes_per_place(found, found, cluster)
     return [
         Fold(key=f"{place[0]}={place[1]}", place=place, of=sizes[place] or None, told=tuple(members))
         for place, members in found.items()
@@ -174,75 +174,78 @@ def _by_place(told: Sequence[AlertFacts], rates: _Rates, cluster: Cluster) -> li
 
 def _loops_of_rack(one: AlertFacts, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The loops of the rack that it calls hot."""
-    if one.place is None or one.place[0] != "rack" or not loop_folds.speaks_of_heat(one.alert.name):
+    if one.place is None or one.place[0] != "rack" or not loop_folds.is_about_heat(one.alert.name):
         return ()
     return fed.get(one.place[1], ())
 
 
-def _explain(found: dict[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]]) -> None:
+def _merge_into_pdu(found: dict[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]]) -> None:
     """A PDU that is ill explains what fails in its rack at that time, where no node is known to hang on the PDU.
 
     Few sites tell Slurm or the labels of node alerts which PDU a node hangs on; the PDU's own alert names its rack.
     """
     for wide in [place for place in found if place not in hints]:
         ill = [place for place, about in hints.items() if len(found[place]) == len(about)
-               and any(wide in failure_domains.of_table(one.alert.labels) for one in about)]  # fmt: skip
-        if len(ill) == 1 and _after(min(one.at for one in hints[ill[0]]), min(one.at for one in found[wide])):
+               and any(wide in failure_domains.places_in(one.alert.labels) for one in about)]  # fmt: skip
+        if len(ill) == 1 and _began_with(min(one.at for one in hints[ill[0]]), min(one.at for one in found[wide])):
             found[ill[0]].extend(found.pop(wide))
 
 
-def _places_of(one: AlertFacts, cluster: Cluster) -> tuple[Place, ...]:
+def _places_of_alerting_node(one: AlertFacts, cluster: Cluster) -> tuple[Place, ...]:
     """Where a node hangs: Slurm's word first, the labels of the alert where Slurm says nothing but the rack."""
-    told = failure_domains.of_node(cluster.nodes[one.node], feeds(cluster)) if one.node else ()
+    told = failure_domains.places_of_node(cluster.nodes[one.node], loops_by_rack(cluster)) if one.node else ()
     if any(kind not in {"rack", failure_domains.LOOP} for kind, _ in told):
         return told
-    labels = [place for place in failure_domains.of_table(one.alert.labels) if place[0] not in _OTHERS]
+    labels = [place for place in failure_domains.places_in(one.alert.labels) if place[0] not in _AMBIGUOUS_KINDS]
     return tuple(dict.fromkeys((*labels, *told)))
 
 
-def _bursts(
-    at: Mapping[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]], rates: _Rates, cluster: Cluster
+def _place_bursts(
+    at: Mapping[Place, list[AlertFacts]],
+    hints: Mapping[Place, Sequence[AlertFacts]],
+    rates: _AlertTimes,
+    cluster: Cluster,
 ) -> list[_Burst]:
     """What may be an event: enough nodes of a place at a time, by alerts that are not everywhere else too."""
     made: list[tuple[Place, list[AlertFacts], int, bool]] = []
     for place, members in at.items():
-        if len(members) < TOGETHER and place not in hints:
+        if len(members) < MIN_TOGETHER and place not in hints:
             continue
         begins = min((one.at for one in hints.get(place, ())), default=None)
-        for told in _split(members, begins):
+        for told in _split_by_time(members, begins):
             first, last = told[0].at, told[-1].at
-            hinted = _after(begins, last)
-            burst = told if hinted or place[0] != failure_domains.LOOP else loop_folds.of_the_hot(told)
+            hinted = _began_with(begins, last)
+            burst = told if hinted or place[0] != failure_domains.LOOP else loop_folds.on_hot_hosts(told)
             names = Counter(one.name for one in burst)
             local = {name for name, here in names.items() if rates.local(name, here, first, last)}
-            kept = _alike(burst if len(local) == len(names) else [one for one in burst if one.name in local])
-            things = _things(kept)
-            if things >= TOGETHER or (kept and hinted):
+            kept = _without_outliers(burst if len(local) == len(names) else [one for one in burst if one.name in local])
+            things = _count_hosts(kept)
+            if things >= MIN_TOGETHER or (kept and hinted):
                 made.append((place, kept, things, hinted))
-    sizes = _sizes({place for place, *_ in made}, at, cluster)
+    sizes = _nodes_per_place({place for place, *_ in made}, at, cluster)
     return [
-        _Burst(place, kept, things, things / max(1, sizes[place]), hinted, _fits(place[0], kept))
+        _Burst(place, kept, things, things / max(1, sizes[place]), hinted, _tie_break(place[0], kept))
         for place, kept, things, hinted in made
     ]
 
 
-def _alike(told: list[AlertFacts]) -> list[AlertFacts]:
+def _without_outliers(told: list[AlertFacts]) -> list[AlertFacts]:
     """Without the nodes that have none of what many have: one XID in a rack is no part of its power failure."""
     things: dict[Name, set[str]] = {}
     for one in told:
         things.setdefault(one.name, set()).add(one.thing)
-    many = [named for named in things.values() if len(named) >= TOGETHER]
+    many = [named for named in things.values() if len(named) >= MIN_TOGETHER]
     if not many or len(many) == len(things):
         return told
     hit = set().union(*many)
     return [one for one in told if one.thing in hit]
 
 
-def _split(members: list[AlertFacts], begins: float | None) -> Iterable[list[AlertFacts]]:
+def _split_by_time(members: list[AlertFacts], begins: float | None) -> Iterable[list[AlertFacts]]:
     """By time. What began when the place itself fell ill or after that belongs to it, however late it is."""
     burst: list[AlertFacts] = []
     for one in sorted(members, key=lambda one: one.at):
-        if burst and one.at - burst[-1].at > GAP_S and not _after(begins, burst[-1].at):
+        if burst and one.at - burst[-1].at > GAP_S and not _began_with(begins, burst[-1].at):
             yield burst
             burst = []
         burst.append(one)
@@ -250,37 +253,39 @@ def _split(members: list[AlertFacts], begins: float | None) -> Iterable[list[Ale
         yield burst
 
 
-def _after(begins: float | None, at: float) -> bool:
+def _began_with(begins: float | None, at: float) -> bool:
     """Whether something happened about when its place fell ill, or later."""
     return begins is not None and at >= begins - GAP_S
 
 
-def _things(told: Iterable[AlertFacts]) -> int:
+def _count_hosts(told: Iterable[AlertFacts]) -> int:
     return len({one.thing for one in told if not one.quiet})
 
 
-def _fits(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
+def _tie_break(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
     """Of places that explain as much: the switch where the alerts speak of links, else the rack."""
     names = Counter(one.name for one in told)
-    links = sum(count for name, count in names.items() if _LINKS.search(name[0]) or name[1] in XIDS["network"])
+    links = sum(count for name, count in names.items() if _LINKS.search(name[0]) or name[1] in XIDS_BY_KIND["network"])
     wanted = {"switch", "leaf"} if links * 2 > len(told) else {"rack"}
     return kind in wanted, -failure_domains.KINDS.index(kind)
 
 
-def _sizes(wanted: Iterable[Place], at: Mapping[Place, Sequence[AlertFacts]], cluster: Cluster) -> dict[Place, int]:
+def _nodes_per_place(
+    wanted: Iterable[Place], at: Mapping[Place, Sequence[AlertFacts]], cluster: Cluster
+) -> dict[Place, int]:
     """How many nodes each place has. Only the racks that its alerting nodes stand in are looked through."""
     sizes = dict.fromkeys(wanted, 0)
     nodes = cluster.nodes
     racks = {nodes[one.node].rack or "" for place in sizes for one in at[place] if one.node}
-    racks.update(*(racks_of(cluster).get(name, ()) for kind, name in sizes if kind == failure_domains.LOOP))
-    fed = feeds(cluster)
+    racks.update(*(racks_by_loop(cluster).get(name, ()) for kind, name in sizes if kind == failure_domains.LOOP))
+    fed = loops_by_rack(cluster)
     for rack in racks:
         for name in cluster.racks.get(rack, ()):
-            for place in failure_domains.of_node(nodes[name], fed) if name in nodes else ():
+            for place in failure_domains.places_of_node(nodes[name], fed) if name in nodes else ():
                 if place in sizes:
                     sizes[place] += 1
-    return {place: max(size, _all_things(at[place])) for place, size in sizes.items()}
+    return {place: max(size, _count_all_hosts(at[place])) for place, size in sizes.items()}
 
 
-def _all_things(told: Iterable[AlertFacts]) -> int:
+def _count_all_hosts(told: Iterable[AlertFacts]) -> int:
     return len({one.thing for one in told if one.thing})

@@ -12,15 +12,15 @@ from collectors.model import Alert, Cluster, Silence
 from collectors.nodeset import natural_key
 from collectors.nodestate import OUT
 from console.health import failure_domains
-from console.health.cooling_loops import feeds
+from console.health.cooling_loops import loops_by_rack
 from console.health.failure_domains import Place
 from console.health.xid_policy import Policy, default_policy
 from console.plant import cooling
-from console.plant.loop_folds import speaks_of_heat
+from console.plant.loop_folds import is_about_heat
 from console.runtime.memo import lately
 from widgets.units import plural
 
-from .folds import CRITICAL, NOISE, QUIET, AlertFacts, Fold, code_of, folds
+from .folds import CRITICAL_SEVERITIES, JOB_XIDS, QUIET_SEVERITIES, AlertFacts, Fold, code_of, folds
 
 Severity = Literal["critical", "warning", "unset", "info"]
 State = Literal["active", "taken", "silenced", "inhibited"]
@@ -28,7 +28,7 @@ State = Literal["active", "taken", "silenced", "inhibited"]
 _SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "unset", "info")
 _STATES: tuple[State, ...] = ("active", "taken", "silenced", "inhibited")
 #: More codes or names than this are not told one by one.
-_CODES = 3
+_MAX_CODES = 3
 
 
 class AlertGroup(Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
         return self.state == "active" and self.severity == "critical"
 
 
-def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[AlertGroup]:
+def alert_groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[AlertGroup]:
     """All alerts, each in one group: active critical ones first, then warnings, then what is taken, then silenced.
 
     Within these the newest first. 10,000 alerts on 12,000 nodes take some 60 ms, once for each Cluster.
@@ -96,13 +96,13 @@ def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequen
 @lately
 def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[AlertGroup]:
     found = folds(cluster, now, policy)
-    about = _members(found, cluster)
+    about = _nodes_by_place(found, cluster)
     loops = cooling.loops(cluster) if cooling.is_fresh(cluster, now) else {}
     made = [_group(fold, cluster, policy, about, loops) for fold in found]
-    return sorted(made, key=order)
+    return sorted(made, key=sort_key)
 
 
-def order(group: AlertGroup) -> tuple[int, int, float, tuple[object, ...]]:
+def sort_key(group: AlertGroup) -> tuple[int, int, float, tuple[object, ...]]:
     """Sort key: what needs somebody first."""
     active = group.state == "active"
     rank = _SEVERITIES.index(group.severity) if active else 0
@@ -113,7 +113,13 @@ def severity_of(alert: Alert) -> Severity:
     """What people call it, of the words that sites use."""
     if alert.severity is None:
         return "unset"
-    return "critical" if alert.severity in CRITICAL else "info" if alert.severity in QUIET else "warning"
+    return (
+        "critical"
+        if alert.severity in CRITICAL_SEVERITIES
+        else "info"
+        if alert.severity in QUIET_SEVERITIES
+        else "warning"
+    )
 
 
 def place_text(place: Place) -> str:
@@ -124,7 +130,7 @@ def place_text(place: Place) -> str:
     return name if kind in name.lower() or not name.isalnum() else f"{kind} {name}"
 
 
-def safe(group: AlertGroup) -> str:
+def recommended_action(group: AlertGroup) -> str:
     """What is safe to do, in one line: how many of its nodes are out already, and the advice of the policy."""
     number = len(group.nodes)
     if number == 0:
@@ -138,7 +144,7 @@ def safe(group: AlertGroup) -> str:
     return "; ".join(part for part in (done, group.advice) if part)
 
 
-def reason(group: AlertGroup, cells: int = 120) -> str:
+def drain_reason_text(group: AlertGroup, cells: int = 120) -> str:
     """Why somebody drains its nodes, in at most so many characters: `NodePowerLost R07-pdu-b: lost its input`."""
     where = place_text(group.place) if group.place is not None else ""
     text = " ".join(part for part in (group.name, where) if part)
@@ -151,7 +157,7 @@ def reason(group: AlertGroup, cells: int = 120) -> str:
     return whole if len(whole) <= cells else whole[: cells - 1].rstrip() + "…"
 
 
-def keeps_quiet(cluster: Cluster) -> Mapping[str, int]:
+def suppressed_counts(cluster: Cluster) -> Mapping[str, int]:
     """Silence to how many alerts it keeps quiet now."""
     return Counter(one for alert in cluster.alerts.values() for one in alert.silenced_by)
 
@@ -159,14 +165,14 @@ def keeps_quiet(cluster: Cluster) -> Mapping[str, int]:
 # -- one group ---------------------------------------------------------------------------------------------------------
 
 
-def _members(found: Sequence[Fold], cluster: Cluster) -> Mapping[Place, tuple[str, ...]]:
+def _nodes_by_place(found: Sequence[Fold], cluster: Cluster) -> Mapping[Place, tuple[str, ...]]:
     """The nodes of every place that an alert is about: all places in one walk over the nodes."""
     wanted = {one.place for fold in found for one in fold.told if one.place is not None}
     made: dict[Place, list[str]] = {place: [] for place in wanted}
     if any(kind != "rack" or name not in cluster.racks for kind, name in wanted):
-        fed = feeds(cluster)
+        fed = loops_by_rack(cluster)
         for node in cluster.nodes.values():
-            for place in failure_domains.of_node(node, fed):
+            for place in failure_domains.places_of_node(node, fed):
                 if place in made:
                     made[place].append(node.name)
     return {place: tuple(names) or cluster.racks.get(place[1], ()) for place, names in made.items()}
@@ -184,11 +190,11 @@ def _group(
     loud = active or list(told)
     severity = min((severity_of(one.alert) for one in loud), key=_SEVERITIES.index)
     names = Counter(one.alert.name for one in told)
-    lead = max(loud, key=lambda one: _says(one, names))
+    lead = max(loud, key=lambda one: _lead_rank(one, names))
     nodes = _nodes(told, about)
     rows = [cluster.nodes[name] for name in nodes]
     jobs = _jobs(nodes, cluster)
-    standing = _standing(told, cluster)
+    standing = _silences(told, cluster)
     gpus = [node.gpus for node in rows]
     name = _name(lead, told)
     starts = [one.alert.starts for one in told if one.alert.starts is not None]
@@ -225,7 +231,7 @@ def _group(
     )  # fmt: skip
 
 
-def _says(one: AlertFacts, names: Mapping[str, int]) -> tuple[int, bool, int, float]:
+def _lead_rank(one: AlertFacts, names: Mapping[str, int]) -> tuple[int, bool, int, float]:
     """How much an alert says of its group: the worst, one about the place itself, the most frequent, the newest."""
     return -_SEVERITIES.index(severity_of(one.alert)), one.place is not None, names[one.alert.name], one.at
 
@@ -247,7 +253,7 @@ def _jobs(nodes: Iterable[str], cluster: Cluster) -> tuple[str, ...] | None:
     return tuple(job for job in ids if job in cluster.jobs)
 
 
-def _standing(told: Iterable[AlertFacts], cluster: Cluster) -> list[Silence]:
+def _silences(told: Iterable[AlertFacts], cluster: Cluster) -> list[Silence]:
     ids = {one for each in told for one in each.alert.silenced_by}
     found = [silence for one in ids if (silence := cluster.silences.get(one)) is not None]
     return sorted(found, key=lambda silence: (silence.ends or 0, silence.id))
@@ -264,10 +270,10 @@ def _state(active: Collection[AlertFacts], told: Sequence[AlertFacts], taken: Co
 
 def _name(lead: AlertFacts, told: Iterable[AlertFacts]) -> str:
     code = code_of(lead.alert)
-    if code is None or lead.name[1] != NOISE:
+    if code is None or lead.name[1] != JOB_XIDS:
         return lead.alert.name if code is None else f"XID {code}"
     codes = [code for code, _ in Counter(code_of(one.alert) for one in told if one.name == lead.name).most_common()]
-    return f"XID {', '.join(map(str, codes[:_CODES]))}{', …' if len(codes) > _CODES else ''}"
+    return f"XID {', '.join(map(str, codes[:_MAX_CODES]))}{', …' if len(codes) > _MAX_CODES else ''}"
 
 
 def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
@@ -275,9 +281,9 @@ def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
     loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == failure_domains.LOOP else None
     if loop is None or not loop.ill:
         return ""
-    hot = len({one.node for one in fold.told if one.node and speaks_of_heat(one.alert.name)})
+    hot = len({one.node for one in fold.told if one.node and is_about_heat(one.alert.name)})
     said = f", {hot:,} node{'' if hot == 1 else 's'} hot" if hot else ""
-    return f"{loop.name}: {cooling.short(loop)}{said}"
+    return f"{loop.name}: {cooling.short_text(loop)}{said}"
 
 
 def _title(fold: Fold, lead: AlertFacts, name: str, things: Sequence[str], racks: Sequence[str]) -> str:
@@ -288,7 +294,7 @@ def _title(fold: Fold, lead: AlertFacts, name: str, things: Sequence[str], racks
     if len(things) == 1:
         return f"{name} on {things[0]}"
     if things:
-        where = f" of {racks[0]}" if len(racks) == 1 and len(things) > failure_domains.TOGETHER else ""
+        where = f" of {racks[0]}" if len(racks) == 1 and len(things) > failure_domains.MIN_TOGETHER else ""
         return f"{name} on {plural(len(things), 'node')}{where}"
     return name if len(fold.told) == 1 else f"{name} ×{len(fold.told):,}"
 

@@ -22,7 +22,7 @@ from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import Here, Opened
 from console.config.commands import CommandError
-from console.queue.queue_reads import Sparing
+from console.queue.queue_reads import QueueCache
 from console.screens.layout.screen import WachtScreen, stepped
 
 from .journal_queries import Recalling
@@ -63,7 +63,7 @@ class Acting(Returning, Recalling):
     transport = Here[Transport]()
     telemetry = Here[Telemetry]()
     ledger = Here[Ledger]()
-    queueing = Here[Sparing]()
+    queueing = Here[QueueCache]()
     poller: Here[Poller | Player] = Here()
     journal_path = Here[Path]()
     book: Here[JournalReaders] = Here()
@@ -168,9 +168,9 @@ class Acting(Returning, Recalling):
             return
         reason = None if action.value or action.id == "priority" else said or None
         if reason is not None:
-            from console.filters.language import misplaced  # not before the first frame
+            from console.filters.language import filter_in_reason  # not before the first frame
 
-            if why := misplaced(reason):
+            if why := filter_in_reason(reason):
                 raise CommandError(why)
         self.ask(action_id, names, reason, options)
 

@@ -100,7 +100,7 @@ class Fleet(Looking):
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
         # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
-        from console.alerts.groups import groups
+        from console.alerts.groups import alert_groups
         from console.triage import attention  # noqa: F401
 
         if (at := self.opened.get(cluster.name)) is None:
@@ -118,7 +118,7 @@ class Fleet(Looking):
         if over is not None and (shown or over.shows_all):
             over.prepare(cluster, at, self.policy, shown=shown)
         if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
-            groups(cluster, at.live_clock.now(), self.policy)
+            alert_groups(cluster, at.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
@@ -166,11 +166,11 @@ class Fleet(Looking):
 
     def _ring(self, at: Opened, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""
-        from console.alerts.bell import sequences, words
-        from console.alerts.groups import groups
+        from console.alerts.bell import bell_sequences, bell_text
+        from console.alerts.groups import alert_groups
 
         now = at.live_clock.now()
-        at.ring, new = at.ring.next(cluster, groups(cluster, now, self.policy), now)
+        at.ring, new = at.ring.next(cluster, alert_groups(cluster, now, self.policy), now)
         if not new:
             return
         looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
@@ -179,9 +179,9 @@ class Fleet(Looking):
             hint = f"  (:cluster {at.name})"
         elif self.looks_back:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.tell_of(at, f"critical: {words(new)}{hint}", "error")
+        self.tell_of(at, f"critical: {bell_text(new)}{hint}", "error")
         if self._driver is not None and not self.is_headless:
-            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+            self._driver.write(bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
 
     # The others.
 

@@ -11,7 +11,7 @@ from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.clusters.cluster_session import Here, Opened
 from console.journal.leftovers import Left, left, still
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -59,7 +59,7 @@ class Recalling(_Base):
             # No journal: nothing was ever done from here.
             records = at.book.lines()
         except (OSError, writer.JournalFault) as error:
-            return [line((f"the journal cannot be read: {error}", "warn"))]
+            return [pane_line((f"the journal cannot be read: {error}", "warn"))]
         now = at.clock.now()
         acts = past_actions.of(key, records, kind, 12)
         return inspection_lines.past_lines(

@@ -16,15 +16,15 @@ from collectors.clock import Clock
 from collectors.model import Cluster, Ledger, Telemetry, Transport
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
-from console.alerts.bell import Ring
+from console.alerts.bell import BellState
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
 from console.journal.leftovers import Left
-from console.queue.queue_reads import Sparing
+from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
-from console.triage.judgement import JudgedBy
+from console.triage.judgement import AttentionInputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ class Opened:
         """What is on its way to it."""
         self.looked = 0.0
         """When it was read again the last time because something that was sent is not yet seen."""
-        self.ring = Ring()
+        self.ring = BellState()
         self.logged = log.SourceLog()
         self.recorder: Recorder | None = None
         self.records: tuple[Path, Bounds] | None = None
@@ -97,9 +97,9 @@ class Opened:
         return JournalFollower(self.journal_path)
 
     @property
-    def by(self) -> JudgedBy:
+    def by(self) -> AttentionInputs:
         """What its facts are judged by, those of the past while they are shown."""
-        return JudgedBy(self.clock, self.resumed, self.left)
+        return AttentionInputs(self.clock, self.resumed, self.left)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -107,9 +107,9 @@ class Opened:
         return self.site.ledger()
 
     @cached_property
-    def queueing(self) -> Sparing:
+    def queueing(self) -> QueueCache:
         """What decides who waits, on demand."""
-        return Sparing(self.site.queueing(), self.live_clock)
+        return QueueCache(self.site.queueing(), self.live_clock)
 
     @property
     def locked(self) -> str:

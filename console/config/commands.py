@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from collectors.model import Cluster
 from console.actions.registry import ACTIONS, BY_ID
-from console.filters.completion import Offers
-from console.filters.completion import names as names_of
+from console.filters.completion import LineCompletions
+from console.filters.completion import matching_names as names_of
 
 #: Screens by every word people use for them; the first of each is its name.
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -117,11 +117,11 @@ def parse(text: str, leaves: Collection[str] = ()) -> Command:
 
 
 def completer(
-    cluster: Callable[[], Cluster], themes: Iterable[str], offers: Offers | None = None
+    cluster: Callable[[], Cluster], themes: Iterable[str], offers: LineCompletions | None = None
 ) -> Callable[[str], Sequence[str]]:
     """What a half typed command may become, best first; `offers` knows filters."""
     names = tuple(themes)
-    offers = offers or Offers(cluster)
+    offers = offers or LineCompletions(cluster)
 
     def complete(text: str) -> Sequence[str]:
         head, space, rest = text.partition(" ")

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from collectors.clean import clean
 from console.runtime.toml_file import ConfigError, TomlFile
-from themes import DEFAULT, fitting, themes
+from themes import DEFAULT, default_theme, themes
 from themes.eyes import contrast
 from themes.look import ThemeSpec, paint
 from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
@@ -69,7 +69,7 @@ def read_looks(
         except ConfigError as error:
             told[path.stem] = clean(str(error))
     if name is None:
-        return Looks(known=known, first=fitting(environ, colours), faults=told)
+        return Looks(known=known, first=default_theme(environ, colours), faults=told)
     if name in known:
         return Looks(known=known, first=name, told=told.get(name, ""), faults=told)
     first = bases.get(name, DEFAULT)

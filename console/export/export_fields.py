@@ -10,7 +10,7 @@ from typing import Any
 
 from collectors.jobstate import job_word
 from console.journal.entries import words
-from console.plant.fabric import WRONGS
+from console.plant.fabric import PORT_PROBLEMS
 from console.session.snapshot import stamp
 from console.tables.account_columns import ACCOUNTS, MEMBERS
 from console.tables.alert_columns import GROUPS, SILENCES
@@ -274,7 +274,7 @@ _SWITCHES: Mapping[str, Fields] = {
     "name": (_f("switch", "name"), _f("kind")),
     "state": (ExportField("ports_not_well", lambda row, _: len(row.unwell)),),
     "ports": (_f("ports"),),
-    **{word: (_of_switch(word),) for word in WRONGS},
+    **{word: (_of_switch(word),) for word in PORT_PROBLEMS},
     "nodes": (ExportField("nodes_hit", lambda row, _: len(row.nodes)),),
     "jobs": (_f("jobs_hit", "jobs"),),
     "where": (_f("nodes"),),

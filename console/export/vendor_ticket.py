@@ -81,8 +81,8 @@ def _subject(case: Case) -> str:
 
 def _ticket(case: Case) -> str | None:
     node = case.cluster.nodes[case.node]
-    found = tickets.of(node)
-    return None if found is None else found.said(case.now, tickets.there_since(node, found))
+    found = tickets.ticket_of(node)
+    return None if found is None else found.said(case.now, tickets.known_since(node, found))
 
 
 def _drift(case: Case, name: str) -> str:

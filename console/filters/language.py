@@ -30,7 +30,17 @@ from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset, natural_key
 from console.runtime.errors import FilterError
 
-from .filter_fields import FIELDS, LISTED, NUMBERS, POSSIBLE, SHOWN, TEXT, FilterField, Kind, number
+from .filter_fields import (
+    DISPLAY_UNITS,
+    FIELDS,
+    KNOWN_VALUES,
+    LISTABLE_FIELDS,
+    NUMERIC_SHAPES,
+    SEARCH_TEXT,
+    FilterField,
+    Kind,
+    parse_number,
+)
 from .filter_match import (
     COMPARE,
     Match,
@@ -49,9 +59,9 @@ LENGTH_CAP = 500
 DEPTH_CAP = 30
 _NODES_CAP = 100_000
 #: So many values are named of those there are.
-_TOLD = 12
+_MAX_LISTED = 12
 #: Of more values than this none is looked for that is spelt alike.
-_COMPARED = 2000
+_MAX_COMPARED = 2000
 
 _BLANK = re.compile(r"\s*")
 _OPERATOR = re.compile(r"!=|!~|<=|>=|==|=|~|<|>")
@@ -64,7 +74,7 @@ _COMMAS = re.compile(r",(?![^\[]*\])")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+[^,]*")
 #: What may stand behind a number as the columns show it: `6.2 kW`, `64 °C`, `1h 52m`.
 _UNIT = re.compile(r"\s+([0-9]*[A-Za-z°%]+)(?=[\s&|)]|$)")
-_SHRINKING = "wdhms"
+_DURATION_UNITS = "wdhms"
 #: Short forms of places, and the fields that they stand for.
 PLACES = {"@rack:": "rack", "@loop:": "loop"}
 
@@ -78,7 +88,7 @@ class FilterValue(Struct, frozen=True, eq=False):
 
 
 #: A reason that begins so was meant for a filter, whether or not the rest of it is one.
-_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
+_LOOKS_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
 
 
 class Filter(Struct, frozen=True, eq=False):
@@ -117,28 +127,28 @@ def _compile(text: str, kind: Kind) -> Filter:
     return _Parser(text, kind).parse()
 
 
-def begins(text: str, kind: Kind) -> bool:
+def begins_with_filter(text: str, kind: Kind) -> bool:
     """Whether a text begins with a filter, and not with a plain name: `rack=R07 …`, `@rack:R07 …`, `idle & …`."""
     return _Parser(text, kind).at_condition(joined=True)
 
 
-def leading(text: str, kind: Kind) -> tuple[str, str]:
+def split_filter(text: str, kind: Kind) -> tuple[str, str]:
     """The filter that a text begins with, and what follows it: it ends before the first plain word that nothing joins
     to it. `rack=R07 & state=idle bad DIMM` is `rack=R07 & state=idle` and `bad DIMM`. Raises FilterError."""
     if len(text) > LENGTH_CAP:
         # Only the filter is limited, and what follows cannot make it longer.
-        found, rest = leading(text[:LENGTH_CAP], kind)
+        found, rest = split_filter(text[:LENGTH_CAP], kind)
         return (found, text[len(found) :].strip()) if rest else (text, "")
     parser = _Parser(text, kind, alone=False)
     parser.parse()
     return text[: parser.at].strip(), text[parser.at :].strip()
 
 
-def misplaced(text: str) -> str:
+def filter_in_reason(text: str) -> str:
     """Why a text is no reason because it is written like a filter; "" where it is none."""
     text = text.strip()
-    head = _LIKE_FILTER.match(text)
-    if head is None and not any(_compares(text, kind) for kind in ("node", "job")):
+    head = _LOOKS_LIKE_FILTER.match(text)
+    if head is None and not any(_is_condition(text, kind) for kind in ("node", "job")):
         return ""
     short = clean(text if len(text) <= 60 else f"{text[:59]}…")
     condition = short.lstrip("&| ")
@@ -148,7 +158,7 @@ def misplaced(text: str) -> str:
     )
 
 
-def _compares(text: str, kind: Kind) -> bool:
+def _is_condition(text: str, kind: Kind) -> bool:
     try:
         return not compile_filter(text, kind).plain
     except FilterError:
@@ -277,7 +287,7 @@ class _Parser:
             value = self._value(_WORD)
             if value is None:
                 raise FilterError(f"{word.text} {operation[0]} needs a value after it", min(self.at, len(self.text)))
-            if field.shape in NUMBERS or operation[0] in COMPARE:
+            if field.shape in NUMERIC_SHAPES or operation[0] in COMPARE:
                 value = self._with_unit(field, value)
             values = [value] if value.quoted else self._split(value, operation[0])
             return self._comparison(field, operation[0].replace("==", "="), values, value.at)
@@ -355,11 +365,11 @@ class _Parser:
         if field is not None:
             self.used.add(field.name)
         else:
-            titled = next((one for one in FIELDS[self.kind] if _is_title(name, one)), None)
+            titled = next((one for one in FIELDS[self.kind] if _is_column_title(name, one)), None)
             if titled is not None:
                 raise FilterError(
                     f"{clean(word.text)} is the title of a column, in a filter its name is {titled.name}: "
-                    f"{titled.name}{'>' if titled.shape in NUMBERS else '='}…", word.at,
+                    f"{titled.name}{'>' if titled.shape in NUMERIC_SHAPES else '='}…", word.at,
                 )  # fmt: skip
             allowed = [field.name for field in FIELDS[self.kind]]
             allowed.sort(key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
@@ -370,11 +380,11 @@ class _Parser:
         return field
 
     def _comparison(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        if field.shape in NUMBERS or sign in COMPARE:
+        if field.shape in NUMERIC_SHAPES or sign in COMPARE:
             return self._numbers(field, sign, values, at)
         negate = sign.startswith("!")
         if field.name in PLACES.values():
-            values = [one for value in values for one in _expanded(value)]
+            values = [one for value in values for one in _expand_places(value)]
         if self.kind == "job" and field.name in {"node", *PLACES.values()}:
             self.places.append(self._place(field, sign, values, at))
         if field.shape in {"names", "holds"} and sign.endswith("="):
@@ -396,14 +406,14 @@ class _Parser:
 
     def _with_unit(self, field: FilterField, value: _Token) -> _Token:
         """A number with the unit behind it, as the column shows it: `6.2 kW`, `1h 52m`."""
-        units = SHOWN.get(field.shape, frozenset())
+        units = DISPLAY_UNITS.get(field.shape, frozenset())
         text = value.text
         while not value.quoted and (found := _UNIT.match(self.text, self.at)):
             piece, last = found[1].lower(), text[-1:].lower()
             if piece not in units or not last.isdigit():
                 # Of lengths of time: the next smaller unit.
                 smaller = field.shape == "duration" and piece[0].isdigit() and piece[-1] in units and last in units
-                if not smaller or _SHRINKING.find(piece[-1]) <= _SHRINKING.find(last):
+                if not smaller or _DURATION_UNITS.find(piece[-1]) <= _DURATION_UNITS.find(last):
                     break
             text, self.at = text + piece, found.end()
         return _Token(text, value.at, value.quoted)
@@ -419,7 +429,7 @@ class _Parser:
         return [_Token(part, value.at) for part in parts] or [value]
 
     def _numbers(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        shape, read = (field.shape, field.read) if field.shape in NUMBERS else ("number", field.count)
+        shape, read = (field.shape, field.read) if field.shape in NUMERIC_SHAPES else ("number", field.count)
         if read is None:
             raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
         if sign.endswith("~"):
@@ -429,7 +439,7 @@ class _Parser:
         wanted = []
         for value in values:
             try:
-                wanted.append(number(shape, value.text))
+                wanted.append(parse_number(shape, value.text))
             except ValueError as error:
                 raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
         return number_test(read, sign, wanted)
@@ -440,7 +450,7 @@ class _Parser:
         places: list[Test] = []
         for value in values:
             if not value.quoted and is_nodeset(value.text):
-                names |= _nodes_of(value)
+                names |= _expand_token(value)
             elif not value.quoted and value.text.lower().startswith(tuple(PLACES)):
                 places.append(self._plain(value))
                 continue
@@ -450,7 +460,7 @@ class _Parser:
                 names.add(value.text.lower())
         self.asked += [
             FilterValue(field, name, matcher(name, contains=False, literal=True))
-            for name in sorted(names)[:_TOLD]
+            for name in sorted(names)[:_MAX_LISTED]
             if name
         ]
         if field.shape == "holds":
@@ -468,11 +478,11 @@ class _Parser:
             if not which:
                 raise FilterError(f"{short} needs a name after it", word.at)
             return self._comparison(field, "=", [_Token(which, word.at)], word.at)
-        text_of, match = TEXT[self.kind], matcher(word.text, contains=True, literal=word.quoted)
+        text_of, match = SEARCH_TEXT[self.kind], matcher(word.text, contains=True, literal=word.quoted)
         found: Test = lambda row, cluster, _now: match(text_of(row, cluster).lower())  # noqa: E731 - it takes part in a list
         if word.quoted or not word.text:
             return found
-        names = frozenset(_nodes_of(word) if is_nodeset(word.text) else {word.text.lower()})
+        names = frozenset(_expand_token(word) if is_nodeset(word.text) else {word.text.lower()})
         if self.kind == "job":
             self.places.append(name_test(names))
         return any_of([found, name_test(names) if self.kind == "node" else holds_test(names, [])])
@@ -483,21 +493,21 @@ def _match(field: FilterField, value: _Token, contains: bool) -> Match:
     return matcher(text, contains, value.quoted)
 
 
-def _nodes_of(value: _Token) -> set[str]:
+def _expand_token(value: _Token) -> set[str]:
     try:
         return set(expand(value.text.lower(), _NODES_CAP))
     except ValueError as error:
         raise FilterError(clean(str(error)), value.at) from None
 
 
-def _expanded(value: _Token) -> list[_Token]:
+def _expand_places(value: _Token) -> list[_Token]:
     """`R[07-10]` as the racks that it stands for."""
     if value.quoted or not is_nodeset(value.text):
         return [value]
-    return [_Token(name, value.at) for name in sorted(_nodes_of(value))]
+    return [_Token(name, value.at) for name in sorted(_expand_token(value))]
 
 
-def _is_title(name: str, field: FilterField) -> bool:
+def _is_column_title(name: str, field: FilterField) -> bool:
     """Whether a word is the title of a column of this field, or the last word of one that has several."""
     return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
@@ -514,11 +524,11 @@ def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
 
 def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
     """What a filter asks for that no row has and that makes no sense either, each with the values there are."""
-    told = [_unknown(found.kind, one, cluster) for one in found.asked]
+    told = [_unknown_value(found.kind, one, cluster) for one in found.asked]
     return list(dict.fromkeys(one for one in told if one))
 
 
-def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
+def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     field, names = asked.field, asked.field.shape in {"names", "holds"}
     if not asked.text or f"{kind}s" not in cluster.known or (field.facts or "nodes") not in cluster.known | {"nodes"}:
         return ""
@@ -527,14 +537,14 @@ def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
             return ""
         values = {name.lower(): name for name in cluster.nodes}
         what = "node"
-    elif field.name in LISTED[kind]:
-        possible = POSSIBLE.get((kind, field.name), frozenset())
+    elif field.name in LISTABLE_FIELDS[kind]:
+        possible = KNOWN_VALUES.get((kind, field.name), frozenset())
         if any(asked.match(one) for one in possible):
             return ""
         values, what = {}, field.name
         rows: Iterable[Any] = (cluster.nodes if kind == "node" else cluster.jobs).values()
         for row in rows:
-            for one in _read(field, row, cluster):
+            for one in _row_values(field, row, cluster):
                 if one.lower() not in values:
                     if asked.match(one.lower()):
                         return ""
@@ -544,15 +554,15 @@ def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     if any(asked.match(one) for one in values):
         return ""
     low = asked.text.lower()
-    likely = [*POSSIBLE.get((kind, field.name), ()), *(values if len(values) <= _COMPARED else ())]
+    likely = [*KNOWN_VALUES.get((kind, field.name), ()), *(values if len(values) <= _MAX_COMPARED else ())]
     near = difflib.get_close_matches(low, likely, 1, 0.6)
     guess = f": did you mean {values.get(near[0], near[0])}?" if near else ";"
     # Of many the first ones are as good as any, and quick.
-    there = sorted(islice(values.values(), _COMPARED), key=natural_key)
-    more = f" and {len(values) - _TOLD:,} more" if len(values) > _TOLD else ""
-    return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_TOLD]) or 'none'}{more}"
+    there = sorted(islice(values.values(), _MAX_COMPARED), key=natural_key)
+    more = f" and {len(values) - _MAX_LISTED:,} more" if len(values) > _MAX_LISTED else ""
+    return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_MAX_LISTED]) or 'none'}{more}"
 
 
-def _read(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
+def _row_values(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
     value = field.read(row, cluster, cluster.at)
     return [value] if isinstance(value, str) and value else [one for one in value or () if one]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collectors.model import Cluster, Node
 from console.actions.plan import Check
-from console.health.inconsistencies import Fresh
+from console.health.inconsistencies import FreshFacts
 from console.plant import fabric
 
 
-def look(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+def look(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> None:
     """Add what is not well with them. Nothing is called fine: of a node whose exporter is silent nothing is known."""
     if "fabric" in cluster.known:
         if good.fabric:
-            for port in fabric.by_node(cluster).get(node.name, ()):
+            for port in fabric.ports_by_node(cluster).get(node.name, ()):
                 found.append(
                     Check(
                         node.name,

@@ -11,7 +11,7 @@ def look(node: Node, cluster: Cluster, now: float, found: list[Check]) -> None:
     """Add how the loops fare that a node hangs on; nothing where none is known."""
     if not cluster.cooling:
         return
-    for loop in cooling.of_node(node.name, cluster):
+    for loop in cooling.loops_of_node(node.name, cluster):
         if not cooling.is_fresh(cluster, now):
             found.append(
                 Check(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collectors.model import Cluster, Node
 from console.actions.check_codes import Code
 from console.actions.plan import Check
-from console.health.inconsistencies import Fresh
+from console.health.inconsistencies import FreshFacts
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 
 from .fitness import Level
 
 
-def look(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+def look(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> None:
     """Add what is known of a node's fabric; nothing for one that is in none."""
-    tray, one = cluster.trays.get(node.name), nvlink_domains.of_node(node.name, cluster)
+    tray, one = cluster.trays.get(node.name), nvlink_domains.state_of_node(node.name, cluster)
     if "trays" not in cluster.known or (tray is None and (one is None or not one.parts)):
         return
 

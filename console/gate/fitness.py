@@ -16,7 +16,16 @@ from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
 from console.actions.check_codes import Code
 from console.actions.plan import Check, PreflightReads
-from console.health.inconsistencies import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
+from console.health.inconsistencies import (
+    IDLE_PCT,
+    SAMPLE_S,
+    SETTLE_S,
+    FreshFacts,
+    busy_gpus,
+    has_mig_slices,
+    live_xids,
+    min_physical_gpus,
+)
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
 
@@ -34,7 +43,7 @@ class _Look(Struct):
     cluster: Cluster
     now: float
     policy: Policy
-    good: Fresh
+    good: FreshFacts
     found: list[Check]
     live: list[Gpu]
     """GPUs that answer, as sampled just now."""
@@ -56,7 +65,7 @@ def look(
     extra: PreflightReads,
     now: float,
     policy: Policy,
-    good: Fresh,
+    good: FreshFacts,
     xids: Sequence[Xid],
     found: list[Check],
 ) -> None:
@@ -106,7 +115,7 @@ def _recent(sampled_at: int | None, now: float) -> bool:
     return sampled_at is not None and abs(now - sampled_at) <= SAMPLE_S
 
 
-def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh, now: float) -> str:
+def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: FreshFacts, now: float) -> str:
     if extra.gpus is None and "loads" not in cluster.known:
         return "no telemetry"
     last = cluster.loads.get(node.name)
@@ -120,8 +129,8 @@ def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh,
 def _count(one: _Look, seen: int | None, apart: int) -> None:
     """Slurm's count against that of the telemetry. `apart`: how many of those seen do not answer now."""
     slurm = one.node.gpus
-    if sliced(one.node):
-        least = least_gpus(one.node)
+    if has_mig_slices(one.node):
+        least = min_physical_gpus(one.node)
         if seen is not None and least is not None and seen < least:
             one.say(
                 "bad",

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from collectors.model import Checkup, Cluster, Node
 from console.actions.plan import Check
-from console.health.inconsistencies import Fresh
-from console.health.version_drift import by_node
+from console.health.inconsistencies import FreshFacts
+from console.health.version_drift import drift_by_node
 from widgets.units import when
 
 #: Node Health Check that has not run for so long says nothing of now.
 NHC_OLD_S = 3600
 
 
-def look(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Check]) -> None:
+def look(node: Node, cluster: Cluster, now: float, good: FreshFacts, found: list[Check]) -> None:
     """Add what speaks for and against it. Of a site without such checks nothing is said; old facts accuse nobody."""
     one = cluster.checkups.get(node.name)
     if one is not None and not good.checkups:
@@ -23,7 +23,7 @@ def look(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Chec
         return
     if one is not None:
         found += _checks(node, one, now)
-    for differs in by_node(cluster).get(node.name, ()):
+    for differs in drift_by_node(cluster).get(node.name, ()):
         found.append(
             Check(
                 node.name,

@@ -33,7 +33,7 @@ from console.actions.plan import (
     listed,
 )
 from console.actions.verification import Drifted, judged
-from console.filters.language import misplaced
+from console.filters.language import filter_in_reason
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
 
@@ -102,7 +102,7 @@ def make(
         return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
-    hidden = hidden_jobs.on(cluster, acting) if action.kind == "node" else ()
+    hidden = hidden_jobs.nodes_with_hidden_jobs(cluster, acting) if action.kind == "node" else ()
     shares, confirm, inside = confirmation.asked(action, acting, cluster, checks, guard, scopes, now,
                                             reservations.aside(action, acting, given, cluster))  # fmt: skip
     try:
@@ -200,7 +200,11 @@ def spelled(plan: Plan, reason: str | None, person: str) -> Plan:
     """
     why = tidy(reason or "") or None
     given = plan.options.offered
-    if why and plan.options.undoes is None and (meant := misplaced(why.removeprefix(tidy(given)) if given else why)):
+    if (
+        why
+        and plan.options.undoes is None
+        and (meant := filter_in_reason(why.removeprefix(tidy(given)) if given else why))
+    ):
         raise ValueError(meant)
     return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
 

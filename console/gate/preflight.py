@@ -15,7 +15,7 @@ from collectors.nodestate import OUT
 from console.actions.action import Action, Row
 from console.actions.plan import Check, PreflightReads
 from console.health import drain_reasons, hidden_jobs
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
 from widgets.units import duration, plural, when
 
@@ -76,7 +76,7 @@ def checks(
     if look is None:
         return ()
     xids: dict[str, list[Xid]] = {}
-    good = fresh(cluster, now, mono)
+    good = fresh_facts(cluster, now, mono)
     for xid in cluster.xids.values() if good.xids else ():
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
@@ -155,7 +155,7 @@ def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
 
 def _signed(node: Node, known: PreflightContext) -> str:
     """`drained by jdv (human) 1h 52m ago: "XID 79"`."""
-    who = drain_reasons.who(node.reason_by, node.reason)
+    who = drain_reasons.author_of(node.reason_by, node.reason)
     by = f" by {node.reason_by}" if node.reason_by else ""
     kind = f" ({who})" if by and who != "unknown" else ""
     ago = f" {duration(known.now - node.reason_at)} ago" if node.reason_at is not None else ""
@@ -165,7 +165,7 @@ def _signed(node: Node, known: PreflightContext) -> str:
 
 def _slurm_says(node: Node) -> tuple[Level, str]:
     """How serious a reason is that Slurm itself gave, and what it means; a note without words for any other."""
-    if node.reason is not None and drain_reasons.robot(node.reason_by, node.reason):
+    if node.reason is not None and drain_reasons.is_automation(node.reason_by, node.reason):
         for pattern, level, meaning in _SLURM_SAYS:
             if pattern.match(node.reason):
                 return level, meaning
@@ -202,7 +202,7 @@ def _reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
 
 
 def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
-    if known.cluster.jobs_on.get(node.name) or hidden_jobs.works(node):
+    if known.cluster.jobs_on.get(node.name) or hidden_jobs.has_work(node):
         found.append(
             Check(
                 node.name,
@@ -257,7 +257,7 @@ def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]
         )
         return
     dying = {job for name in rows for job in known.cluster.jobs_on.get(name, ())}
-    hidden = hidden_jobs.on(known.cluster, rows)
+    hidden = hidden_jobs.nodes_with_hidden_jobs(known.cluster, rows)
     if len(dying) == 1:
         yield Check("", "warn", "1 job dies at once, on all its nodes", "deaths", (1,))
     elif dying:
@@ -268,7 +268,7 @@ def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]
         yield Check(
             "",
             "unknown",
-            f"how many {'more ' if dying else ''}jobs die is {hidden_jobs.words(hidden)}",
+            f"how many {'more ' if dying else ''}jobs die is {hidden_jobs.hidden_jobs_text(hidden)}",
             "deaths-unknown",
         )
 

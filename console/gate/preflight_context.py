@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from collectors.model import Cluster, Xid
 from console.actions.plan import PreflightReads
-from console.health.inconsistencies import Fresh
+from console.health.inconsistencies import FreshFacts
 from console.health.xid_policy import Policy
 
 
@@ -19,7 +19,7 @@ class PreflightContext(Struct, frozen=True):
     extra: PreflightReads
     now: float
     policy: Policy
-    good: Fresh
+    good: FreshFacts
     xids: Mapping[str, list[Xid]]
     """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
     values: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from console.actions.verification import (
 )
 from console.actions.waves import may_begin
 from console.health import drain_reasons
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
 
 from . import preflight
@@ -108,7 +108,7 @@ class Waving:
         self._not_before = float("-inf")
         self._since = clock.now() - max(0.0, clock.mono() - plan.made) - _LATE_S
         """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
-        good = fresh(plan.cluster, clock.now(), plan.made)
+        good = fresh_facts(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
         self._confirmed = {check.trouble for check in plan.checks if check.level == "bad"}
         """What spoke against a node in the preview: the glass was broken for it."""
@@ -301,7 +301,9 @@ class Waving:
         was = self._plan.seen[name]
         if not isinstance(was, Node) or not rewritten(self._plan.action, was, row):
             return ""
-        return f"{state_of(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
+        return (
+            f"{state_of(row)} meanwhile: {row.reason}" if drain_reasons.is_automation(row.reason_by, row.reason) else ""
+        )
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
         """Of these nodes those that came back and are not fit, and why; of how many that is not known."""

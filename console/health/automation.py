@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from console.runtime.toml_file import TomlFile
 
-SHIPPED = Path(__file__).with_name("automation.toml")
+SHIPPED_FILE = Path(__file__).with_name("automation.toml")
 #: What people write: a pattern that matches one of these is too wide.
-PEOPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
+HUMAN_SAMPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
 
 
 class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     made = re.compile(text, re.I | re.S)
                 except re.error as error:
                     raise ValueError(f"{kind} {text!r} is no regular expression: {error}") from None
-                if any(made.fullmatch(one) for one in PEOPLES):
+                if any(made.fullmatch(one) for one in HUMAN_SAMPLES):
                     raise ValueError(f"{kind} {text!r} is too wide: it matches what people write")
 
 
@@ -49,7 +49,7 @@ class KnownAutomation(Struct, frozen=True):
     patterns: tuple[str, ...] = ()
 
 
-class _Set(Struct, frozen=True):
+class _Patterns(Struct, frozen=True):
     """What counts now."""
 
     logins: tuple[re.Pattern[str], ...]
@@ -57,9 +57,9 @@ class _Set(Struct, frozen=True):
 
 
 @cache
-def shipped() -> tuple[KnownAutomation, ...]:
+def known_automations() -> tuple[KnownAutomation, ...]:
     """The automations that wacht knows."""
-    layer = TomlFile(SHIPPED, ours=True)
+    layer = TomlFile(SHIPPED_FILE, ours=True)
     return tuple(
         KnownAutomation(one["name"], one["source"], tuple(one.get("logins", ())), tuple(one.get("patterns", ())))
         for one in layer.table["automation"]
@@ -72,35 +72,35 @@ def _compiled(texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
 
 
 @cache
-def _made(own: Automation) -> _Set:
-    known = shipped()
+def _patterns(own: Automation) -> _Patterns:
+    known = known_automations()
     logins = [text for one in known for text in one.logins]
     patterns = [text for one in known for text in one.patterns]
-    return _Set(_compiled([*logins, *own.logins]), _compiled([*patterns, *own.patterns]))
+    return _Patterns(_compiled([*logins, *own.logins]), _compiled([*patterns, *own.patterns]))
 
 
-class _Held:
+class _SiteAutomation:
     """A site's own, for the process."""
 
     own = Automation()
 
 
-def use(own: Automation) -> None:
+def configure(own: Automation) -> None:
     """Let a site's own count too, from now on."""
-    _Held.own = own
+    _SiteAutomation.own = own
 
 
-def in_use() -> Automation:
+def configured() -> Automation:
     """The site's own that count now."""
-    return _Held.own
+    return _SiteAutomation.own
 
 
-def is_login(login: str) -> bool:
+def is_automation_login(login: str) -> bool:
     """Whether a login is a program's."""
-    return any(one.fullmatch(login) for one in _made(_Held.own).logins)
+    return any(one.fullmatch(login) for one in _patterns(_SiteAutomation.own).logins)
 
 
-def is_reason(text: str) -> bool:
+def is_automation_reason(text: str) -> bool:
     """Whether a reason is in the words of a known program."""
     text = text.strip()
-    return any(one.fullmatch(text) for one in _made(_Held.own).patterns)
+    return any(one.fullmatch(text) for one in _patterns(_SiteAutomation.own).patterns)

@@ -15,15 +15,15 @@ from collectors.model import Cluster, Node
 from collectors.nodeset import natural_key
 
 from . import drain_reasons, failure_domains
-from .cooling_loops import feeds
+from .cooling_loops import loops_by_rack
 
 #: Less than this share of the named nodes is no common trait.
-LEAST = 0.6
+MIN_SHARE = 0.6
 #: A trait is told where it is so many times as frequent among the named nodes as among the others.
-LIFT = 2.0
+MIN_LIFT = 2.0
 #: Nodes that went out, or booted, within so many seconds did so together.
 TOGETHER_S = 600
-_MOST = 20
+_MAX_TRAITS = 20
 
 
 class Trait(Struct, frozen=True, kw_only=True):
@@ -58,12 +58,12 @@ def traits(
     if len(chosen) < 2:
         return ()
     mine = {node.name for node in chosen}
-    extra = _Extra(cluster)
+    extra = _NodeTraits(cluster)
     ours: Counter[tuple[str, str]] = Counter()
     for node in chosen:
         ours.update(set(extra.of(node)))
         ours.update({("last job", job) for job in (last_jobs or {}).get(node.name, ())})
-    least = max(2, -(-len(chosen) * LEAST // 1))
+    least = max(2, -(-len(chosen) * MIN_SHARE // 1))
     candidates = {trait for trait, have in ours.items() if have >= least}
     theirs: Counter[tuple[str, str]] = Counter()
     rest = 0
@@ -75,18 +75,18 @@ def traits(
         Trait(kind=kind, value=value, have=ours[kind, value], of=len(chosen), others=theirs[kind, value], rest=rest)
         for kind, value in candidates
     ]
-    found += _moments(chosen, [node for node in cluster.nodes.values() if node.name not in mine])
-    told = [one for one in found if one.lift >= LIFT]
+    found += _time_traits(chosen, [node for node in cluster.nodes.values() if node.name not in mine])
+    told = [one for one in found if one.lift >= MIN_LIFT]
     told.sort(key=lambda one: (-one.have, -one.lift, one.kind, natural_key(one.value)))
-    return tuple(told[:_MOST])
+    return tuple(told[:_MAX_TRAITS])
 
 
-class _Extra:
+class _NodeTraits:
     """The traits of a node; what is looked up once for all of them is made once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._fed = feeds(cluster)
+        self._fed = loops_by_rack(cluster)
         self._domain = {name: one.name for one in cluster.domains.values() for name in one.nodes}
         self._xids: dict[str, set[int]] = {}
         for xid in cluster.xids.values():
@@ -95,7 +95,7 @@ class _Extra:
     def of(self, node: Node) -> Iterable[tuple[str, str]]:
         """Kind and value of each."""
         cluster = self._cluster
-        yield from failure_domains.of_node(node, self._fed)
+        yield from failure_domains.places_of_node(node, self._fed)
         if node.name in self._domain:
             yield "NVLink domain", self._domain[node.name]
         for part in node.partitions:
@@ -107,7 +107,7 @@ class _Extra:
             if told:
                 yield kind, told
         if node.reason:
-            yield "kind of reason", drain_reasons.KINDS[drain_reasons.read(node.reason, node.reason_by).kind]
+            yield "kind of reason", drain_reasons.KINDS[drain_reasons.classify(node.reason, node.reason_by).kind]
         for code in self._xids.get(node.name, ()):
             yield "XID", str(code)
         checkup = cluster.checkups.get(node.name)
@@ -119,7 +119,7 @@ class _Extra:
                 yield "user", cluster.jobs[job].user
 
 
-def _moments(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
+def _time_traits(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
     """Whether they went out, or booted, at about the same time."""
     found = []
     for kind, at in (("went out", _went_out), ("booted", _booted)):
@@ -128,7 +128,7 @@ def _moments(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
         for first, begin in enumerate(moments):
             near = [one for one in moments[first:] if one - begin <= TOGETHER_S]
             best = max(best, near, key=len)
-        if len(best) < max(2, LEAST * len(chosen)):
+        if len(best) < max(2, MIN_SHARE * len(chosen)):
             continue
         also = sum((one := at(node)) is not None and best[0] <= one <= best[-1] for node in others)
         value = f"within {max(1, round((best[-1] - best[0]) / 60))} min"

@@ -17,25 +17,25 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Node
 from console.ingest.node_naming import names_of
 
-from .cooling_loops import NO_LOOPS, feeds, feeds_among, ill, racks_of
+from .cooling_loops import NO_LOOPS, faulty_loops, loops_by_rack, loops_by_rack_among, racks_by_loop
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
 #: So many nodes that went together are one event.
-TOGETHER = 3
+MIN_TOGETHER = 3
 #: Two that went further apart in time did not go together.
 GAP_S = 600
 #: Fewer of a place than this share went by chance.
-LEAST_SHARE = 0.1
+MIN_SHARE = 0.1
 #: More of a place than this share, and the place itself is the likely cause.
 CAUSE_SHARE = 0.8
 #: More events of one kind than this are told as one.
-MOST = 4
+MAX_EVENTS = 4
 #: A cooling loop, as a kind of place.
 LOOP = "cdu"
 #: Labels of an alert that are no names of what it is about.
-_NO_NAMES = frozenset({"alertname", "severity", "cluster", "job"})
-COOLED = frozenset({"power", "slurmd", "unknown"})
+_IGNORED_LABELS = frozenset({"alertname", "severity", "cluster", "job"})
+COOLING_KINDS = frozenset({"power", "slurmd", "unknown"})
 """Kinds of reasons that a cooling loop may be behind."""
 _PORT = re.compile(r":[0-9]{1,5}$")
 
@@ -43,7 +43,7 @@ Place = tuple[str, str]
 """Kind and name: ("pdu", "R07-pdu-b")."""
 
 
-class Failed(Struct, frozen=True):
+class FailedNode(Struct, frozen=True):
     """One node that is out, and since when."""
 
     node: Node
@@ -54,7 +54,7 @@ class SharedFailure(Struct, frozen=True, kw_only=True):
     """Several nodes that went together. `place` is None where they share nothing but the moment."""
 
     place: Place | None
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedNode, ...]
     of: int | None = None
     """How many nodes the place has."""
     places: int = 1
@@ -72,22 +72,22 @@ class SharedFailure(Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=32_768)
-def _told(extra: str) -> tuple[Place, ...]:
+def _places_in_extra(extra: str) -> tuple[Place, ...]:
     try:
         table = msgspec.json.decode(extra)
     except (msgspec.DecodeError, RecursionError):
         return ()
-    return of_table(table) if isinstance(table, dict) else ()
+    return places_in(table) if isinstance(table, dict) else ()
 
 
-def of_table(table: Mapping[str, object]) -> tuple[Place, ...]:
+def places_in(table: Mapping[str, object]) -> tuple[Place, ...]:
     """The places that labels, or the keys of `Extra`, name, narrowest first."""
     return tuple((kind, name) for kind in KINDS if isinstance(name := table.get(kind), str) and 0 < len(name) <= 64)
 
 
-def of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
+def places_of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
     """The places that a node hangs on, its rack among them, and the loops that `fed` says of its rack."""
-    told = _told(node.extra) if node.extra and node.extra.startswith("{") else ()
+    told = _places_in_extra(node.extra) if node.extra and node.extra.startswith("{") else ()
     if node.rack is None:
         return told
     loops = tuple((LOOP, loop) for loop in fed.get(node.rack, ()) if (LOOP, loop) not in told) if fed else ()
@@ -96,26 +96,26 @@ def of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[
     return (*told, *loops, ("rack", node.rack))
 
 
-def of_alert(alert: Alert, cluster: Cluster) -> Place | None:
+def place_of_alert(alert: Alert, cluster: Cluster) -> Place | None:
     """The narrowest place that an alert is about, None where it is about a single node or about none."""
     if alert.node:
         # A CDU has an address as a node has one.
         own = _PORT.sub("", alert.node)
-        return (LOOP, own) if own in racks_of(cluster) and not node_of_alert(alert, cluster) else None
-    loop = _loop_of(alert, cluster)
-    told = next(iter(of_table(alert.labels)), None)
+        return (LOOP, own) if own in racks_by_loop(cluster) and not node_of_alert(alert, cluster) else None
+    loop = _loop_of_alert(alert, cluster)
+    told = next(iter(places_in(alert.labels)), None)
     if loop and (told is None or KINDS.index(told[0]) > KINDS.index(LOOP)):
         return LOOP, loop
     return told
 
 
-def _loop_of(alert: Alert, cluster: Cluster) -> str:
+def _loop_of_alert(alert: Alert, cluster: Cluster) -> str:
     """The loop that one of its labels names, by whatever label: `instance="cdu-2:9100"`; "" where none does."""
-    loops = racks_of(cluster)
+    loops = racks_by_loop(cluster)
     if not loops:
         return ""
     named = (_PORT.sub("", value) if ":" in value else value
-             for label, value in alert.labels.items() if label not in _NO_NAMES)  # fmt: skip
+             for label, value in alert.labels.items() if label not in _IGNORED_LABELS)  # fmt: skip
     # A number alone may be anybody's.
     return next((value for value in named if value in loops and not value.isdigit()), "")
 
@@ -129,78 +129,84 @@ def node_of_alert(alert: Alert, cluster: Cluster) -> str:
     return (names_of(cluster).fit(named).node or "") if cluster.nodes else ""
 
 
-def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:
+def nodes_of_place(place: Place, cluster: Cluster) -> tuple[str, ...]:
     """The nodes of a place."""
     kind, name = place
     if kind == "rack" and name in cluster.racks:
         return cluster.racks[name]
-    if kind == LOOP and (racks := racks_of(cluster).get(name)):
+    if kind == LOOP and (racks := racks_by_loop(cluster).get(name)):
         return tuple(node for rack in racks for node in cluster.racks.get(rack, ()))
     return tuple(
-        node.name for node in cluster.nodes.values() if node.extra and name in node.extra and place in of_node(node)
+        node.name
+        for node in cluster.nodes.values()
+        if node.extra and name in node.extra and place in places_of_node(node)
     )
 
 
-def together(
-    failed: Sequence[Failed], cluster: Cluster, now: float, likely: Iterable[Place] = ()
-) -> tuple[list[SharedFailure], list[Failed]]:
+def shared_failures(
+    failed: Sequence[FailedNode], cluster: Cluster, now: float, likely: Iterable[Place] = ()
+) -> tuple[list[SharedFailure], list[FailedNode]]:
     """The events among the nodes that failed, and those that failed alone. `likely` are places that alerts name."""
     from . import drain_reasons
 
     named = set(likely)
-    fed = feeds_among(cluster, ill(cluster) | {name for kind, name in named if kind == LOOP})
+    fed = loops_by_rack_among(cluster, faulty_loops(cluster) | {name for kind, name in named if kind == LOOP})
     # An alert says that the place itself is ill: whatever fails there belongs to it. But a loop feeds so many that what
     # was out before, and one node alone, are not its own.
     hints = {place for place in named if place[0] != LOOP}
-    at: dict[Place, list[Failed]] = {}
+    at: dict[Place, list[FailedNode]] = {}
     for one in failed:
-        for place in of_node(one.node, fed):
-            if place[0] != LOOP or drain_reasons.read(one.node.reason, one.node.reason_by).kind in COOLED:
+        for place in places_of_node(one.node, fed):
+            if place[0] != LOOP or drain_reasons.classify(one.node.reason, one.node.reason_by).kind in COOLING_KINDS:
                 at.setdefault(place, []).append(one)
-    sizes = _sizes([place for place, members in at.items() if len(members) >= TOGETHER or place in hints], at, cluster)
+    sizes = _nodes_per_place(
+        [place for place, members in at.items() if len(members) >= MIN_TOGETHER or place in hints], at, cluster
+    )
     found = [
         (place, burst, len(burst) / max(1, sizes[place]))
         for place, members in at.items()
         if place in sizes
         for burst in ([members] if place in hints else bursts(members, now))
-        if len(burst) >= TOGETHER or place in hints
+        if len(burst) >= MIN_TOGETHER or place in hints
     ]
     # The place that lost nearly all it has explains more than one that lost a part; then the one that lost most.
     found.sort(
-        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _fits(one[0][0], one[1])),
+        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _tie_break(one[0][0], one[1])),
         reverse=True,
     )
     events: list[SharedFailure] = []
     gone: set[str] = set()
     for place, burst, share in found:
         left = tuple(one for one in burst if one.node.name not in gone)
-        if (len(left) >= TOGETHER and share >= LEAST_SHARE) or (left and place in hints):
+        if (len(left) >= MIN_TOGETHER and share >= MIN_SHARE) or (left and place in hints):
             gone.update(one.node.name for one in left)
             events.append(SharedFailure(place=place, failed=left, of=sizes[place]))
     return _merged(events), [one for one in failed if one.node.name not in gone]
 
 
-def _sizes(places: Iterable[Place], at: Mapping[Place, list[Failed]], cluster: Cluster) -> dict[Place, int]:
+def _nodes_per_place(
+    places: Iterable[Place], at: Mapping[Place, list[FailedNode]], cluster: Cluster
+) -> dict[Place, int]:
     """How many nodes each place has. Only the racks that its failed nodes stand in are looked through."""
     wanted = set(places)
     if not wanted:
         return {}
     racks = {one.node.rack or "" for place in wanted for one in at[place]}
-    racks.update(*(racks_of(cluster).get(name, ()) for kind, name in wanted if kind == LOOP))
+    racks.update(*(racks_by_loop(cluster).get(name, ()) for kind, name in wanted if kind == LOOP))
     sizes = dict.fromkeys(wanted, 0)
-    fed = feeds(cluster)
+    fed = loops_by_rack(cluster)
     for rack in racks:
         for name in cluster.racks.get(rack, ()):
-            for place in of_node(cluster.nodes[name], fed) if name in cluster.nodes else ():
+            for place in places_of_node(cluster.nodes[name], fed) if name in cluster.nodes else ():
                 if place in sizes:
                     sizes[place] += 1
     return {place: max(size, len(at[place])) for place, size in sizes.items()}
 
 
-def bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
+def bursts(members: Sequence[FailedNode], now: float) -> list[list[FailedNode]]:
     """Those that went within GAP_S of the one before. Without a time they went just now."""
     ordered = sorted(members, key=lambda one: now if one.since is None else one.since)
-    found: list[list[Failed]] = []
+    found: list[list[FailedNode]] = []
     before: float | None = None
     for one in ordered:
         since = now if one.since is None else one.since
@@ -211,11 +217,11 @@ def bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
     return found
 
 
-def _fits(kind: str, burst: Sequence[Failed]) -> tuple[bool, int]:
+def _tie_break(kind: str, burst: Sequence[FailedNode]) -> tuple[bool, int]:
     """Of places that explain as much: the switch where reasons speak of links, else the rack, which everybody knows."""
     from . import drain_reasons
 
-    links = sum(drain_reasons.read(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
+    links = sum(drain_reasons.classify(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
     wanted = {"switch", "leaf"} if links * 2 > len(burst) else {"rack"}
     return kind in wanted, -KINDS.index(kind)
 
@@ -228,7 +234,7 @@ def _merged(events: list[SharedFailure]) -> list[SharedFailure]:
         groups.setdefault((kind, (event.first or 0) // (2 * GAP_S)), []).append(event)
     merged: list[SharedFailure] = []
     for alike in groups.values():
-        if len(alike) <= MOST:
+        if len(alike) <= MAX_EVENTS:
             merged += alike
             continue
         every = tuple(one for event in alike for one in event.failed)

@@ -56,13 +56,13 @@ class Ticket(Struct, frozen=True):
 
     def said(self, now: float, seen: float | None = None) -> str:
         """`KubeGPU-1182, RMA 4471, 5 d old`. Where no text holds a date: for how long it has been there at least, by
-        `seen` (epoch; see `there_since`), else that its age is not known."""
+        `seen` (epoch; see `known_since`), else that its age is not known."""
         age = "age unknown: no date stands with it" if seen is None else f"there for {duration(now - seen)} at least"
         age = age if self.since is None else f"{duration(now - self.since)} old"
         return ", ".join([*([self.id] if self.id else []), *([f"RMA {self.rma}"] if self.rma else []), age])
 
 
-def ticket(text: str) -> str | None:
+def find_ticket(text: str) -> str | None:
     """The ticket that a text names, as people write it: KubeGPU-1182, INC0012, RT#123, RMA 4471, #4711."""
     for key in (*_KEY.finditer(text), *_UPPER.finditer(text)):
         if key[1].upper() not in _NO_TICKET:
@@ -76,21 +76,21 @@ def ticket(text: str) -> str | None:
     return None
 
 
-def of(node: Node) -> Ticket | None:
+def ticket_of(node: Node) -> Ticket | None:
     """The ticket of a node: its Comment's, else its Extra's, else its reason's; None where no text names one."""
     for where, text in (("comment", node.comment), ("extra", node.extra), ("reason", node.reason)):
-        if text and (found := read(text, where)) is not None:
+        if text and (found := parse_ticket(text, where)) is not None:
             return found
     return None
 
 
-def word(node: Node) -> str | None:
+def ticket_label(node: Node) -> str | None:
     """The ticket of a node in one word, or its RMA; None where no text names one."""
-    found = of(node)
+    found = ticket_of(node)
     return None if found is None else found.word
 
 
-def there_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
+def known_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
     """Since when this ticket is known to stand there (epoch): since its reason was set, or since the journal first
     tells of it (`console.journal.past_actions.ticketed`)."""
     told = [(ticketed or {}).get((node.name, found.word)), node.reason_at if found.where == "reason" else None]
@@ -98,15 +98,15 @@ def there_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], fl
 
 
 @lru_cache(maxsize=8192)
-def read(text: str, where: str = "") -> Ticket | None:
+def parse_ticket(text: str, where: str = "") -> Ticket | None:
     """What one text says; None where it names neither ticket nor RMA. Never raises."""
-    text = _flat(text)
+    text = _relevant_text(text)
     told = {match[1].lower(): match[2] for match in _SET.finditer(text)}
     rest = _SET.sub(" ", text)
     rma = told.get("rma")
     if rma is None and (match := _RMA.search(rest)):
         rma = match[1]
-    name = told.get("ticket") or ticket(rest)
+    name = told.get("ticket") or find_ticket(rest)
     if name is not None and name.startswith("RMA "):
         name = None
     if name is None and rma is None:
@@ -114,7 +114,7 @@ def read(text: str, where: str = "") -> Ticket | None:
     return Ticket(name, rma, _day(told.get("since", "")) or _day(rest), where)
 
 
-def _flat(text: str) -> str:
+def _relevant_text(text: str) -> str:
     """Of JSON, which Extra often is, what may be about a ticket: a serial number or a switch would look like one."""
     if not text.lstrip().startswith("{"):
         return text

@@ -25,7 +25,7 @@ SOURCES = {
     "domains": "slurm.topology",
 }
 #: Kinds of facts that every cluster is judged by: without one of them no silence means that all is well.
-JUDGED = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
+REQUIRED_KINDS = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
 
 
 def why_unknown(cluster: Cluster, *kinds: str, mono: float | None = None) -> str:
@@ -35,12 +35,12 @@ def why_unknown(cluster: Cluster, *kinds: str, mono: float | None = None) -> str
     that is past must not reassure. With `mono`, the clock that ages are read by, one that is late is not known either.
     """
     for kind in kinds:
-        if text := why(cluster, kind, SOURCES[kind], mono):
+        if text := unknown_reason(cluster, kind, SOURCES[kind], mono):
             return text
     return ""
 
 
-def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+def unread_sources(cluster: Cluster, kinds: Collection[str] = REQUIRED_KINDS) -> tuple[str, ...]:
     """The sources of these kinds that are not configured, or have not answered yet. One that failed is not among them:
     its fault is shown."""
     found = (SOURCES[kind] for kind in kinds if kind not in cluster.known)
@@ -49,14 +49,14 @@ def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ..
     )
 
 
-def late(cluster: Cluster, mono: float, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+def late_sources(cluster: Cluster, mono: float, kinds: Collection[str] = REQUIRED_KINDS) -> tuple[str, ...]:
     """The sources of these kinds that are late, and do not say why."""
     names = dict.fromkeys(SOURCES[kind] for kind in kinds)
     found = (one for name in names if (one := cluster.sources.get(name)) is not None)
     return tuple(one.name for one in found if one.fault is None and one.late(mono))
 
 
-def why(cluster: Cluster, kind: str, source: str, mono: float | None = None) -> str:
+def unknown_reason(cluster: Cluster, kind: str, source: str, mono: float | None = None) -> str:
     """Why a kind is not known now, which this source gives; "" where it is."""
     state = cluster.sources.get(source)
     if state is None:

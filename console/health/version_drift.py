@@ -16,7 +16,7 @@ from collectors.nodeset import fold, natural_key
 from console.runtime.memo import remembered
 
 #: Fewer nodes than this make no majority.
-FEWEST = 4
+MIN_NODES = 4
 _NONE: Mapping[str, str] = {}
 
 
@@ -62,20 +62,20 @@ def drifts(cluster: Cluster) -> Sequence[Drift]:
         racks.setdefault((node.rack, kind), []).append(node)
     found: list[Drift] = []
     for (rack, kind), nodes in racks.items():
-        if rack is not None and len(nodes) >= FEWEST:
-            found += _among(cluster, nodes, f"rack {rack}")
+        if rack is not None and len(nodes) >= MIN_NODES:
+            found += _drift_among(cluster, nodes, f"rack {rack}")
         else:
             kinds.setdefault(kind, []).extend(nodes)
     for kind, nodes in kinds.items():
         # They are few, and are held against all of their kind.
         every = [node for (_, other), those in racks.items() if other == kind for node in those]
         own = {node.name for node in nodes}
-        found += _among(cluster, every, f"all {kind} nodes" if kind else "all nodes", own)
+        found += _drift_among(cluster, every, f"all {kind} nodes" if kind else "all nodes", own)
     return sorted(found, key=lambda one: (natural_key(one.where), one.what, natural_key(one.nodes[0])))
 
 
 @remembered("nodes", "checkups")
-def by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
+def drift_by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
     """Of each node that differs, how."""
     found: dict[str, tuple[Drift, ...]] = {}
     for one in drifts(cluster):
@@ -84,7 +84,7 @@ def by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
     return found
 
 
-def _among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[str] | None = None) -> Iterator[Drift]:
+def _drift_among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[str] | None = None) -> Iterator[Drift]:
     """What differs among these; of `own` alone, where only some of them are asked about."""
     # Most of a rack run the same, and share one mapping: they are counted together.
     alike: dict[tuple[int, str | None], list[str]] = {}
@@ -106,7 +106,7 @@ def _among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[str] | 
         sizes = Counter({value: len(names) for value, names in by_value.items()})
         total = sizes.total()
         most, count = sizes.most_common(1)[0]
-        if total < FEWEST or 2 * count <= total:
+        if total < MIN_NODES or 2 * count <= total:
             continue
         for value, names in by_value.items():
             mine = names if own is None else [name for name in names if name in own]

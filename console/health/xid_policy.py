@@ -19,7 +19,7 @@ from collectors.clean import clean
 from collectors.model import FOLLOWERS, Severity, Xid
 from console.runtime.toml_file import ConfigError, TomlFile
 
-SHIPPED = Path(__file__).with_name("xid-policy.toml")
+SHIPPED_FILE = Path(__file__).with_name("xid-policy.toml")
 #: What an advice may say, worst last, and what the word means.
 ACTIONS: Mapping[str, str] = {
     "ignore": "nothing to do",
@@ -42,14 +42,14 @@ _SPAN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 __all__ = [
     "ACTIONS",
-    "SHIPPED",
+    "SHIPPED_FILE",
     "Advice",
     "ConfigError",
     "Opinion",
     "Policy",
     "default_policy",
     "load_policy",
-    "preceding",
+    "preceding_xid",
 ]
 
 
@@ -133,7 +133,7 @@ class Policy(Struct, frozen=True, kw_only=True):
         return _RANK["job"] + 0.5 if advice is None else advice.rank
 
 
-def preceding(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
+def preceding_xid(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
     """The XID before one that follows another (43, 45, …), on the same GPU; None where none is known."""
     if xid.code not in FOLLOWERS:
         return None
@@ -148,14 +148,14 @@ def preceding(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
 @cache
 def default_policy() -> Policy:
     """The policy that ships with wacht."""
-    return _policy(TomlFile(SHIPPED, ours=True))
+    return _policy(TomlFile(SHIPPED_FILE, ours=True))
 
 
 def load_policy(path: str | Path | None) -> Policy:
     """The shipped policy with the site's file laid over it, code by code. Raises ConfigError: file, line, key."""
     if path is None:
         return default_policy()
-    return _policy(TomlFile(SHIPPED, ours=True), TomlFile(Path(path).expanduser()))
+    return _policy(TomlFile(SHIPPED_FILE, ours=True), TomlFile(Path(path).expanduser()))
 
 
 def _policy(*layers: TomlFile) -> Policy:

@@ -14,9 +14,9 @@ from .xid_policy import Policy
 #: XIDs of the last quarter of an hour are a storm, older ones are weather.
 RECENT_S = 900
 #: On so many nodes of one job or user.
-NODES = 4
+MIN_NODES = 4
 #: On so many nodes, or a twentieth of a small machine, where nobody's job is on them any more.
-ORPHANS = 8
+MIN_ORPHANED_NODES = 8
 
 
 class Storm(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ def storms(cluster: Cluster, now: float, policy: Policy) -> list[Storm]:
             codes = seen.setdefault(node, {})
             codes[code] = min(at, codes.get(code, at))
             latest[node] = max(last, latest.get(node, last))
-    if len(seen) < NODES:
+    if len(seen) < MIN_NODES:
         return []
     found: list[Storm] = []
     # Who came to the node after the last XID has nothing to do with it.
@@ -67,12 +67,12 @@ def storms(cluster: Cluster, now: float, policy: Policy) -> list[Storm]:
                 groups.setdefault(key, []).append(node)
         for (user, job_id), nodes in sorted(groups.items(), key=lambda one: -len(one[1])):
             mine = [node for node in nodes if node in left]
-            if len(mine) >= NODES:
+            if len(mine) >= MIN_NODES:
                 found.append(_storm(mine, seen, user, job_id))
                 for node in mine:
                     del left[node]
     orphans = [node for node in left if not jobs[node]]
-    if len(orphans) >= max(NODES, min(ORPHANS, len(cluster.nodes) // 20)):
+    if len(orphans) >= max(MIN_NODES, min(MIN_ORPHANED_NODES, len(cluster.nodes) // 20)):
         found.append(_storm(orphans, seen, None, None))
     return sorted(found, key=lambda storm: -len(storm.nodes))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Partition
-from console.health.inconsistencies import good
+from console.health.inconsistencies import is_kind_fresh
 from widgets.units import duration
 
 if TYPE_CHECKING:
@@ -88,6 +88,6 @@ def closed(row: Partition, of: Left, now: float) -> str | None:
 def reminders(cluster: Cluster, of: Left, now: float, mono: float | None) -> list[str]:
     """What has to be opened again. Nothing of partitions while what is known of them is old."""
     found = []
-    if mono is None or good(cluster, "partitions", "slurm", mono):
+    if mono is None or is_kind_fresh(cluster, "partitions", "slurm", mono):
         found += [one for row in cluster.partitions.values() if (one := closed(row, of, now)) is not None]
     return found + [f"{name} may submit no job{deed.words(now)}" for name, deed in of.users.items()]

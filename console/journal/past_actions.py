@@ -84,7 +84,7 @@ def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -
     often first."""
     since = now - days * 86400
     kinds = Counter(
-        drain_reasons.read(act.reason, act.who).kind
+        drain_reasons.classify(act.reason, act.who).kind
         for act in acts(records, "node", node)
         if act.action == "drain" and act.took_place and act.at is not None and since <= act.at <= now
     )
@@ -121,10 +121,10 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
             seen = entry.seen.get(node, {})
             stood = [text(seen.get("value")), text(seen.get("reason"))]
             told = [entry.reason if entry.took_place(node) else None, given, *stood]
-            words = {one.word for said in told if said and (one := tickets.read(said)) is not None}
+            words = {one.word for said in told if said and (one := tickets.parse_ticket(said)) is not None}
             if given is not None:
-                gone = {one.word for said in stood[:1] if said and (one := tickets.read(said)) is not None}
-                mine = {one.word for one in (tickets.read(given),) if one is not None}
+                gone = {one.word for said in stood[:1] if said and (one := tickets.parse_ticket(said)) is not None}
+                mine = {one.word for one in (tickets.parse_ticket(given),) if one is not None}
                 for word in gone - mine:
                     found.pop((node, word), None)
                     words.discard(word)

@@ -26,7 +26,7 @@ _IMEX = ("up", "degraded", "down")
 BY_FABRIC = "the fabric"
 
 
-class Part(Struct, frozen=True):
+class Clique(Struct, frozen=True):
     """Trays of a domain whose GPUs are in one clique."""
 
     clique: str
@@ -45,7 +45,7 @@ class DomainState(Struct, frozen=True, kw_only=True):
     """Trays that are in service by Slurm."""
     free: tuple[str, ...]
     """Of these, those on which nothing runs and that nobody has reserved."""
-    parts: tuple[Part, ...]
+    parts: tuple[Clique, ...]
     """The cliques of the trays that tell one, the largest first; a tray whose GPUs are in two is a part of its own."""
     gpus: int | None
     gpus_ready: int | None
@@ -67,37 +67,37 @@ class DomainState(Struct, frozen=True, kw_only=True):
     @property
     def split(self) -> bool:
         """Whether trays in service are in several cliques: a job over it would not run."""
-        return len(_parts_of(self.parts, frozenset(self.usable))) > 1
+        return len(_clique_counts(self.parts, frozenset(self.usable))) > 1
 
     @property
     def broken(self) -> bool:
         """Whether it needs somebody."""
         return self.split or self.fabric == "unhealthy" or self.imex not in {None, "up"}
 
-    def part_of(self, node: str) -> Part | None:
+    def part_of(self, node: str) -> Clique | None:
         """The clique that a tray is in; None where it tells none."""
         return next((part for part in self.parts if node in part.nodes), None)
 
 
 @remembered("domains", "trays", "nodes")
-def states(cluster: Cluster) -> Mapping[str, DomainState]:
+def domain_states(cluster: Cluster) -> Mapping[str, DomainState]:
     """Every domain by its name, in natural order; none where the nodes were never read."""
     if "nodes" not in cluster.known:
         return {}
     laid_out = cluster.domains or _by_fabric(cluster)
-    return {name: _state(domain, cluster) for name, domain in laid_out.items()}
+    return {name: _domain_state(domain, cluster) for name, domain in laid_out.items()}
 
 
 @remembered("domains", "trays", "nodes")
-def home(cluster: Cluster) -> Mapping[str, str]:
+def domain_of_node(cluster: Cluster) -> Mapping[str, str]:
     """Node to the domain that it is a tray of."""
-    return {node: one.name for one in states(cluster).values() for node in one.nodes}
+    return {node: one.name for one in domain_states(cluster).values() for node in one.nodes}
 
 
-def of_node(node: str, cluster: Cluster) -> DomainState | None:
+def state_of_node(node: str, cluster: Cluster) -> DomainState | None:
     """The domain that a node is a tray of; None for one that is in none."""
-    name = home(cluster).get(node)
-    return None if name is None else states(cluster)[name]
+    name = domain_of_node(cluster).get(node)
+    return None if name is None else domain_states(cluster)[name]
 
 
 def _by_fabric(cluster: Cluster) -> dict[str, Domain]:
@@ -123,12 +123,12 @@ def _rack(names: Iterable[str], nodes: Mapping[str, Node]) -> str | None:
     return next(iter(racks)) if len(racks) == 1 else None
 
 
-def _state(domain: Domain, cluster: Cluster) -> DomainState:
+def _domain_state(domain: Domain, cluster: Cluster) -> DomainState:
     nodes, trays = cluster.nodes, cluster.trays
     rows = [nodes[name] for name in domain.nodes if name in nodes]
     usable = tuple(node.name for node in rows if node.display not in OUT)
     free = tuple(node.name for node in rows if is_free(node))
-    parts = _parts(domain.nodes, trays)
+    parts = _cliques(domain.nodes, trays)
     main = frozenset(parts[0].nodes) if parts else frozenset()
     told = [trays[name] for name in usable if name in trays]
     ready = [tray.ready for tray in told if tray.node in main and tray.ready is not None]
@@ -152,8 +152,8 @@ def _state(domain: Domain, cluster: Cluster) -> DomainState:
         wrong=tuple(dict.fromkeys(word for tray in told for word in tray.wrong)),
         imex=_worst(words, _IMEX),
         imex_ill=tuple(tray.node for tray in daemons),
-        fits=most_of_one(usable, parts),
-        fits_now=most_of_one(free, parts),
+        fits=largest_in_one_clique(usable, parts),
+        fits_now=largest_in_one_clique(free, parts),
     )
 
 
@@ -162,7 +162,7 @@ def is_free(node: Node) -> bool:
     return node.display == "idle"
 
 
-def _parts(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Part, ...]:
+def _cliques(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Clique, ...]:
     """The cliques, the largest first. Two trays are in one only where the domain's id is the same too."""
     ids = Counter(trays[name].domain for name in names if name in trays)
     own = ids.most_common(1)[0][0] if ids else ""
@@ -173,19 +173,19 @@ def _parts(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Part, ...]:
             clique = tray.clique if tray.domain == own else f"{tray.domain[:8]}/{tray.clique}"
             found.setdefault(clique, []).append(name)
     order = sorted(found, key=lambda clique: (-len(found[clique]), natural_key(clique)))
-    return tuple(Part(clique, tuple(found[clique])) for clique in order)
+    return tuple(Clique(clique, tuple(found[clique])) for clique in order)
 
 
-def _parts_of(parts: Sequence[Part], names: frozenset[str]) -> list[int]:
+def _clique_counts(parts: Sequence[Clique], names: frozenset[str]) -> list[int]:
     """How many of these trays each clique has, the most first; cliques that have none are left out."""
     return sorted((count for part in parts if (count := len(names.intersection(part.nodes)))), reverse=True)
 
 
-def most_of_one(names: Iterable[str], parts: Sequence[Part]) -> int:
+def largest_in_one_clique(names: Iterable[str], parts: Sequence[Clique]) -> int:
     """The most of these trays that may be in one clique: one that tells no clique may be in any, so that no job is
     said not to fit that might."""
     wanted = frozenset(names)
-    counts = _parts_of(parts, wanted)
+    counts = _clique_counts(parts, wanted)
     return max(counts, default=0) + len(wanted) - sum(counts)
 
 
@@ -204,19 +204,19 @@ def cliques_text(one: DomainState) -> str:
     return ", ".join(f"{len(part.nodes)} in {part.clique}" for part in one.parts)
 
 
-def loses(cluster: Cluster, names: Iterable[str]) -> list[str]:
+def capacity_loss_texts(cluster: Cluster, names: Iterable[str]) -> list[str]:
     """What domains lose when these nodes go out of service, the largest loss first: `R07 15 of 18 trays usable (now
     16): no 16-tray job fits`."""
     going: dict[str, set[str]] = {}
     for name in names:
-        one = of_node(name, cluster)
+        one = state_of_node(name, cluster)
         if one is not None and name in one.usable:
             going.setdefault(one.name, set()).add(name)
     told = []
     for domain, out in going.items():
-        one = states(cluster)[domain]
+        one = domain_states(cluster)[domain]
         left = [name for name in one.usable if name not in out]
-        fits = most_of_one(left, one.parts)
+        fits = largest_in_one_clique(left, one.parts)
         head = f"{domain} {len(left)} of {plural(len(one.nodes), 'tray')} usable (now {len(one.usable)})"
         if not left:
             text = f"{head}: none is left"

@@ -13,13 +13,13 @@ from msgspec import Struct
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
-from console.health.failure_domains import of_node
+from console.health.failure_domains import places_of_node
 from console.runtime.memo import remembered
 
 from .totals import running
 
 #: A trend this small (W/h per W of the site) is noise, not a way to the ceiling.
-_FLAT = 0.001
+_NO_TREND = 0.001
 
 
 class RackPower(Struct, frozen=True):
@@ -66,7 +66,7 @@ def hours_to_ceiling(cluster: Cluster) -> float | None:
     power, now = cluster.power, site_w(cluster)
     if power is None or now is None or power.budget_w is None or power.trend_w_h is None:
         return None
-    if power.trend_w_h <= now * _FLAT:
+    if power.trend_w_h <= now * _NO_TREND:
         return None
     return max(0.0, (power.budget_w - now) / power.trend_w_h)
 
@@ -115,7 +115,7 @@ def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
 
 def _row(cluster: Cluster, names: Sequence[str]) -> str | None:
     node = cluster.nodes.get(names[0]) if names else None
-    return next((name for kind, name in of_node(node) if kind == "row"), None) if node is not None else None
+    return next((name for kind, name in places_of_node(node) if kind == "row"), None) if node is not None else None
 
 
 def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:

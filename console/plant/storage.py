@@ -63,7 +63,7 @@ class StoreNode(Struct, frozen=True, kw_only=True):
 
 
 @remembered("storage", "nodes", "jobs", "jobs_on", "known")
-def stores(cluster: Cluster) -> Mapping[str, StoreRow]:
+def store_rows(cluster: Cluster) -> Mapping[str, StoreRow]:
     """Every file system, by name; those that hang first."""
     rows = []
     for store in cluster.storage.values():
@@ -76,7 +76,7 @@ def stores(cluster: Cluster) -> Mapping[str, StoreRow]:
                 missing=missing,
                 jobs=jobs if "jobs" in cluster.known else None,
                 users=_users(jobs, cluster),
-                stuck=tuple(node for node in store.hung if stuck(cluster.nodes.get(node)) is not None),
+                stuck=tuple(node for node in store.hung if stuck_reason(cluster.nodes.get(node)) is not None),
             )
         )
     order = ("hangs", "missing", "ill", "unknown", "well")
@@ -93,12 +93,12 @@ def nodes_of(row: StoreRow, cluster: Cluster) -> dict[str, StoreNode]:
             jobs = cluster.jobs_on.get(name, ())
             found[name] = StoreNode(
                 name=name, mount=row.store.name, how=how, node=node, jobs=jobs, users=_users(jobs, cluster),
-                stuck=stuck(node),
+                stuck=stuck_reason(node),
             )  # fmt: skip
     return found
 
 
-def stuck(node: Node | None) -> str | None:
+def stuck_reason(node: Node | None) -> str | None:
     """Why a job cannot end on a node: Slurm's own words for it."""
     if node is None:
         return None
@@ -112,7 +112,7 @@ def _users(jobs: Iterable[str], cluster: Cluster) -> tuple[str, ...]:
 
 
 #: How a state looks: glyph and role.
-LOOKS: Mapping[str, tuple[str, str]] = {
+STATE_LOOKS: Mapping[str, tuple[str, str]] = {
     "hangs": ("✖", "bad"), "missing": ("▼", "warn"), "ill": ("▲", "warn"), "unknown": ("?", "text-dim"),
     "well": ("●", "good"),
 }  # fmt: skip
@@ -120,5 +120,5 @@ LOOKS: Mapping[str, tuple[str, str]] = {
 
 def state_span(word: str) -> Span:
     """Glyph and word."""
-    glyph, role = LOOKS[word]
+    glyph, role = STATE_LOOKS[word]
     return (f"{glyph} {word}", role)

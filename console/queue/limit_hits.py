@@ -55,7 +55,7 @@ class LimitHit(Struct, frozen=True):
         return not self.name.endswith(("PJ", "PN"))
 
 
-def hit(reason: str) -> LimitHit | None:
+def limit_hit(reason: str) -> LimitHit | None:
     """The limit that this reason is about, None where it is about none."""
     if reason in _JOBS:
         return LimitHit(*_JOBS[reason])
@@ -74,7 +74,7 @@ def hit(reason: str) -> LimitHit | None:
     return LimitHit(scope, name, _TRES[word]) if word in _TRES else None
 
 
-def asked(job: Job, limit: Limit) -> int | None:
+def requested_amount(job: Job, limit: Limit) -> int | None:
     """How much of it this job asks for; None where that is not known."""
     if limit.tres == "gres/gpu":
         return job.gpus
@@ -86,7 +86,7 @@ def asked(job: Job, limit: Limit) -> int | None:
 def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]:
     """Those that count for this job: of its QOS and of its partition's (`qos`), of its account, of those above and of
     its user in it."""
-    accounts = (job.account, *above(job.account, limits)) if job.account else ()
+    accounts = (job.account, *accounts_above(job.account, limits)) if job.account else ()
     own = {name for name in (job.qos, *qos) if name}
     found = []
     for one in limits.limits:
@@ -100,7 +100,7 @@ def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]
     return found
 
 
-def of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
+def limit_of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
     """Of the limits that count for the job the one that it meets: what it asks for does not fit under it; else the one
     with least room. None where none of that kind is set, as far as is known."""
     fitting = [
@@ -110,7 +110,7 @@ def of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
     ]  # fmt: skip
 
     def room(one: Limit) -> float:
-        return one.most - (one.used or 0) - (asked(job, one) or 0)
+        return one.most - (one.used or 0) - (requested_amount(job, one) or 0)
 
     return min(fitting, key=lambda one: (room(one) >= 0, room(one) / max(1, one.most)), default=None)
 
@@ -137,7 +137,7 @@ def holders(job: Job, limit: Limit, cluster: Cluster, below: Sequence[str]) -> l
     return [(user, count) for user, count in held.most_common() if count]
 
 
-def below(account: str | None, limits: Limits) -> tuple[str, ...]:
+def accounts_below(account: str | None, limits: Limits) -> tuple[str, ...]:
     """An account and all under it."""
     if account is None:
         return ()
@@ -147,7 +147,7 @@ def below(account: str | None, limits: Limits) -> tuple[str, ...]:
     return tuple(found)
 
 
-def above(account: str, limits: Limits) -> tuple[str, ...]:
+def accounts_above(account: str, limits: Limits) -> tuple[str, ...]:
     """The accounts above one, the next one first."""
     found: list[str] = []
     at = account

@@ -8,7 +8,7 @@ from widgets.units import UNKNOWN, count, memory
 _ONE = {"gres/gpu": "GPU", "cpu": "CPU", "node": "node"}
 
 
-def unit(limit: Limit, amount: int | None) -> str:
+def amount_text(limit: Limit, amount: int | None) -> str:
     """So much of what the limit counts, with its unit."""
     if amount is None:
         return UNKNOWN
@@ -26,7 +26,7 @@ def unit(limit: Limit, amount: int | None) -> str:
 
 def most_text(limit: Limit) -> str:
     """`64 GPUs`."""
-    return unit(limit, limit.most)
+    return amount_text(limit, limit.most)
 
 
 def used_text(limit: Limit) -> str:
@@ -46,7 +46,7 @@ def figures_text(limit: Limit) -> str:
     return f"{figure(limit.used)} of {figure(limit.most)}{minutes}"
 
 
-def whose(limit: Limit) -> str:
+def limit_owner(limit: Limit) -> str:
     """Who sets it, and for whom it counts: `QOS normal`, `QOS normal, alice`, `account ml`, `alice in ml`."""
     if limit.qos is not None:
         who = limit.user or limit.account
@@ -56,4 +56,4 @@ def whose(limit: Limit) -> str:
 
 def limit_text(limit: Limit) -> str:
     """All of it on one line."""
-    return f"{whose(limit)}: {used_text(limit)}"
+    return f"{limit_owner(limit)}: {used_text(limit)}"

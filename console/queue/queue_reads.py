@@ -14,10 +14,10 @@ from collectors.model import Factors, Fault, Limits, Queueing, Share, SourceFaul
 
 T = TypeVar("T")
 #: Seconds for which an answer does, a fault too: each costs the controller a call that walks over all accounts.
-EVERY_S = 60.0
+CACHE_S = 60.0
 #: Of one job: whoever goes back and forth between jobs need not ask again.
-FACTORS_S = 15.0
-_FACTORS_KEPT = 64
+FACTORS_CACHE_S = 15.0
+_MAX_ENTRIES = 64
 
 
 class QueueAnswer(Struct, Generic[T], frozen=True):
@@ -37,7 +37,7 @@ class QueueAnswer(Struct, Generic[T], frozen=True):
         return self.value if isinstance(self.value, Fault) else None
 
 
-class Sparing:
+class QueueCache:
     """The same questions as a Queueing has, with answers that do for a while. Any thread may ask."""
 
     def __init__(self, asked: Queueing, clock: Clock) -> None:
@@ -48,15 +48,15 @@ class Sparing:
 
     def factors(self, job: str) -> QueueAnswer[Factors]:
         """Of one waiting job."""
-        return self._once(f"job {job}", FACTORS_S, lambda: self.asked.factors(job))
+        return self._once(f"job {job}", FACTORS_CACHE_S, lambda: self.asked.factors(job))
 
     def shares(self) -> QueueAnswer[Sequence[Share]]:
         """Of all accounts and users."""
-        return self._once("shares", EVERY_S, self.asked.shares)
+        return self._once("shares", CACHE_S, self.asked.shares)
 
     def limits(self) -> QueueAnswer[Limits]:
         """All that are set."""
-        return self._once("limits", EVERY_S, self.asked.limits)
+        return self._once("limits", CACHE_S, self.asked.limits)
 
     def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
         # Who asks while another does waits for that answer: two screens cost one call.
@@ -69,6 +69,6 @@ class Sparing:
                 except SourceFault as error:
                     known = QueueAnswer(error.fault, mono)
             self._kept[what] = known
-            while len(self._kept) > _FACTORS_KEPT:
+            while len(self._kept) > _MAX_ENTRIES:
                 del self._kept[next(iter(self._kept))]
             return known

@@ -14,9 +14,9 @@ from msgspec import Struct
 from collectors.jobstate import held
 from collectors.model import Cluster
 from collectors.nodeset import fold, natural_key
-from console.alerts.groups import groups
+from console.alerts.groups import alert_groups
 from console.health import drain_reasons
-from console.health.unknown_reasons import not_read
+from console.health.unknown_reasons import unread_sources
 from console.health.xid_policy import Policy
 from console.journal.entries import JournalEntry, named, words
 from console.journal.reader import JournalReader
@@ -168,7 +168,7 @@ def make(
     )  # fmt: skip
     if stale:
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
-    if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
+    if known and (missing := unread_sources(cluster, ("nodes", "jobs", "loads", "alerts"))):
         limits = [*limits, f"not read: {', '.join(missing)}"]
     entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return ShiftReport(
@@ -211,14 +211,14 @@ def _open_nodes(cluster: Cluster, now: float) -> tuple[OpenNodes, ...]:
         OpenNodes(nodes=fold(one.nodes), count=len(one.nodes), states=one.displays, kind=one.label, reason=one.reason,
                   by=one.by, who=one.who, ticket=one.ticket, since=one.since,
                   jobs=None if one.jobs is None else len(one.jobs))
-        for one in drain_reasons.inbox(cluster, now)
+        for one in drain_reasons.drain_groups(cluster, now)
     )  # fmt: skip
 
 
 def _open_alerts(cluster: Cluster, now: float, policy: Policy) -> tuple[OpenAlert, ...]:
     return tuple(
         OpenAlert(title=one.title, severity=one.severity, alerts=len(one.alerts), since=one.since)
-        for one in groups(cluster, now, policy)
+        for one in alert_groups(cluster, now, policy)
         if one.state == "active" and one.severity != "info"
     )
 

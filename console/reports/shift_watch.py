@@ -40,7 +40,7 @@ class Outage(Struct, frozen=True, kw_only=True):
     by: str | None
     kind: str
     """A key of `reasons.KINDS`."""
-    who: drain_reasons.Who
+    who: drain_reasons.Author
     since: float | None
     """None: before anybody watched, and Slurm does not say."""
     until: float | None = None
@@ -202,7 +202,7 @@ class ShiftWatch:
     def _nodes(self, before: Cluster, after: Cluster, names: Iterable[str], wall: float, gap: float | None) -> None:
         for name in names:
             node, one = after.nodes.get(name), self._open.get(name)
-            is_out = node is not None and drain_reasons.out(node)
+            is_out = node is not None and drain_reasons.is_unavailable(node)
             if one is not None and gap is not None and (node is None or not is_out or node.reason_at != one.reason_at):
                 self._count(one, gap)  # what came of it in the gap nobody saw, but a new reason says since when
                 said = node.reason_at if node is not None and is_out else None
@@ -227,7 +227,7 @@ class ShiftWatch:
         """A node that is out now. What was seen to go out went now; of another its reason may say when."""
         said = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
         since = wall if seen else said
-        told = drain_reasons.read(node.reason, node.reason_by)
+        told = drain_reasons.classify(node.reason, node.reason_by)
         first = Outage(node=node.name, rack=node.rack, display=node.display, reason=node.reason, by=node.reason_by,
                        kind=told.kind, who=told.who, since=since)  # fmt: skip
         return _Open(first, node.reason_at, wall if since is None else since, _gpus(node))
@@ -329,7 +329,7 @@ def _gpus(node: Node) -> int | None:
 
 def _worse(first: Outage, node: Node) -> Outage:
     """The outage as it is told now: its worst state, and the newest reason that somebody gave."""
-    told = drain_reasons.read(node.reason, node.reason_by)
+    told = drain_reasons.classify(node.reason, node.reason_by)
     named = bool(node.reason)
     return Outage(
         node=first.node, rack=node.rack, display=first.display if first.display in _DOWN else node.display,

@@ -37,7 +37,7 @@ class DomainsScreen(WachtScreen):
     """
     crumb = "domains"
     reads = frozenset({"domains", "trays"})
-    sums = (nvlink_domains.states,)
+    sums = (nvlink_domains.domain_states,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class DomainsScreen(WachtScreen):
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
-        found = nvlink_domains.states(cluster)
+        found = nvlink_domains.domain_states(cluster)
         if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
             ill = {name: one for name, one in found.items() if one.broken}
             self.table.empty_text = self._none()
@@ -92,7 +92,7 @@ class DomainsScreen(WachtScreen):
 
     def _say(self) -> None:
         """What is under the cursor, in words."""
-        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
         self.detail.set_lines([] if one is None else list(_lines(one)))
@@ -105,7 +105,7 @@ class DomainsScreen(WachtScreen):
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
-        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         return "scontrol show topology" if one is None else f"scontrol show node {fold_for_slurm(one.nodes)}"
 
     @on(TableKeys.Moved)
@@ -114,7 +114,7 @@ class DomainsScreen(WachtScreen):
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        one = nvlink_domains.states(self.cluster).get(event.key)
+        one = nvlink_domains.domain_states(self.cluster).get(event.key)
         if one is not None:
             self.app.open_list("nodes", fold(one.nodes))
 

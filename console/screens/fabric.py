@@ -66,7 +66,7 @@ class FabricScreen(TwoTables):
             spans.append((" —", "text-strong"))
         else:
             spans.append((f" {plural(one.ports, 'port')}, {count(one.up)} up", "text-strong"))
-            for word, (glyph, role) in fabric.WRONGS.items():
+            for word, (glyph, role) in fabric.PORT_PROBLEMS.items():
                 if number := sum(word in port.wrong for port in ports):
                     spans.append((f"   {glyph} {count(number)} {word}", role))
             if one.uncabled and self.size.width >= WIDE:

@@ -164,7 +164,7 @@ class PowerScreen(TwoTables):
         for one in found[:2]:
             if one.state != "ok":
                 glyph, role = look(one)
-                spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
+                spans.append((f" {glyph} {one.name} {cooling.short_text(one)} ", stale or role))
         old = self.old("prom.cooling")
         spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
         self.loops_line.set_lines([PaneLine(spans)])
@@ -209,6 +209,6 @@ def loop_line(one: cooling.LoopStatus, stale: str = "") -> PaneLine:
     spans: list[Span] = [
         (f"{glyph} ", role),
         (f"{pad(one.name, 10)} ", "text-strong"),
-        (f"{pad(cooling.short(one), 18)} ", role),
+        (f"{pad(cooling.short_text(one), 18)} ", role),
     ]
     return PaneLine([(text, stale or of) for text, of in (*spans, *water)])

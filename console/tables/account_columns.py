@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from collectors.model import Share
-from console.queue.accounts import Held, Holder
+from console.queue.accounts import HeldResources, Holder
 from console.queue.limit_text import figures_text
 from widgets.cells import Cell
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import dim
@@ -30,7 +30,7 @@ def _limit(one: Holder, _: Any) -> Cell:
     return (f"{percent(100 * share, 0):>5} {figures_text(limit)} {name}{said}", role)
 
 
-def _figure(read: Callable[[Held], int]) -> Callable[[Holder, Any], Cell]:
+def _figure(read: Callable[[HeldResources], int]) -> Callable[[Holder, Any], Cell]:
     def cell(one: Holder, ctx: Any) -> Cell:
         if "jobs" not in ctx.cluster.known:
             return (UNKNOWN, "text-dim")
@@ -64,7 +64,7 @@ def _sort(read: Callable[[Share], float | None]) -> Callable[[Holder], Any]:
     return lambda one: None if one.share is None else read(one.share)
 
 
-def _held(key: str, title: str, width: int, read: Callable[[Held], int], priority: int) -> Column:
+def _held(key: str, title: str, width: int, read: Callable[[HeldResources], int], priority: int) -> Column:
     return Column(
         key,
         title,
@@ -92,7 +92,14 @@ _FIGURES: tuple[Column, ...] = (
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
     Column(
-        "account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28, identity=always
+        "account",
+        "account",
+        12,
+        lambda one, _: one.account,
+        lambda one: one.account,
+        grow=1,
+        most=28,
+        identity=always_identity,
     ),
     *_FIGURES[:3],
     Column(
@@ -109,7 +116,7 @@ ACCOUNTS: tuple[Column, ...] = (
 )
 MEMBERS: tuple[Column, ...] = (
     Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24,
-           identity=always),
+           identity=always_identity),
     Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
            most=24),
     *_FIGURES,

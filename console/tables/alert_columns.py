@@ -11,7 +11,7 @@ from collectors.jobstate import job_word
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
-from console.alerts.groups import AlertGroup, order, safe
+from console.alerts.groups import AlertGroup, recommended_action, sort_key
 from console.health.unknown_reasons import why_unknown
 from themes.roles import state_look
 from widgets.cells import Cell, Span
@@ -91,7 +91,7 @@ def _length(names: Sequence[str] | None) -> int | None:
 
 
 GROUPS: tuple[Column, ...] = (
-    Column("state", "state", 11, _state, order),
+    Column("state", "state", 11, _state, sort_key),
     Column(
         "what",
         "what",
@@ -184,7 +184,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
         made.append(_field("nodes", _nodes(group, cluster)))
     if group.nodes:
         made.append(_field("jobs", _jobs(group, ctx)))
-        made.append(_field("safe", [(safe(group), "")]))
+        made.append(_field("safe", [(recommended_action(group), "")]))
     # One take makes several silences that say the same.
     over = Counter(tuple(_silence(cluster.silences[one], ctx)) for one in group.silences)
     told = [_field("silence", [*spans, (f"  ×{n:,}" if n > 1 else "", "text-dim")]) for spans, n in over.items()]

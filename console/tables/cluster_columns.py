@@ -8,12 +8,12 @@ from msgspec import Struct
 
 from collectors.model import Fault
 from console.clusters.cluster_summary import Standing
-from console.health.unknown_reasons import late, not_read
+from console.health.unknown_reasons import late_sources, unread_sources
 from console.plant.power import site_w
 from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, age, count, power
 
 from .overview_figures import RUNNING
@@ -56,7 +56,7 @@ def _none(row: ClusterRow) -> str:
     failed = next((one for one in cluster.sources.values() if one.fault is not None), None)
     if failed is not None:
         return f"unknown: {failed.name}: {failed.fault}"
-    return _NOTHING_READ if not_read(cluster) or late(cluster, row.standing.mono) else _NOTHING
+    return _NOTHING_READ if unread_sources(cluster) or late_sources(cluster, row.standing.mono) else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
@@ -160,7 +160,7 @@ def _age(row: ClusterRow, _: Ctx) -> Cell:
 
 
 CLUSTERS: tuple[Column, ...] = (
-    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always),
+    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always_identity),
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
            descending=True),
     Column("up", "nodes up", 16, _up, priority=3, align="right"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collectors.model import Coolant
 from collectors.nodeset import fold, natural_key
-from console.health.cooling_loops import is_wrong
+from console.health.cooling_loops import is_out_of_limits
 from console.plant.cooling import STATES, LoopStatus, State
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, power
 
 from .table_columns import Ctx
@@ -39,7 +39,7 @@ def figure(row: Coolant | None, digits: int = 1) -> Span:
         return (UNKNOWN, "text-dim")
     if row.value is None:
         return ("?", "warn")
-    return (f"{row.value:,.{digits}f}", "bad" if is_wrong(row) else "")
+    return (f"{row.value:,.{digits}f}", "bad" if is_out_of_limits(row) else "")
 
 
 def leak(loop: LoopStatus) -> Span:
@@ -67,7 +67,8 @@ def _nodes(loop: LoopStatus, ctx: Ctx) -> Cell:
 
 
 LOOPS: tuple[Column, ...] = (
-    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20, identity=always),
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20,
+           identity=always_identity),
     Column("state", "state", 10, _state, lambda r: STATES.index(r.state)),
     Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
            descending=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.nodeset import fold, natural_key
 from console.plant.nvlink_domains import DomainState, cliques_text
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count
 
 from .domain_lines import word
@@ -46,7 +46,7 @@ def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
 
 
 DOMAINS: tuple[Column, ...] = (
-    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always),
+    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always_identity),
     Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True),

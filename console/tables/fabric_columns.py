@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collectors.model import Port
 from collectors.nodeset import fold, natural_key
-from console.plant.fabric import WRONGS, SwitchRow, device, place_of, speed
+from console.plant.fabric import PORT_PROBLEMS, SwitchRow, device, place_of_port, speed
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count
 
 from .table_columns import Ctx, state_cell
@@ -17,24 +17,24 @@ def _name(row: SwitchRow, _: Ctx) -> Cell:
 
 
 def _state(row: SwitchRow, _: Ctx) -> Cell:
-    worst = next((word for word in WRONGS if row.count(word)), None)
+    worst = next((word for word in PORT_PROBLEMS if row.count(word)), None)
     if worst is None:
         return ("● well", "good")
-    glyph, role = WRONGS[worst]
+    glyph, role = PORT_PROBLEMS[worst]
     return (f"{glyph} {worst}", role)
 
 
 def _number(word: str) -> Column:
     def cell(row: SwitchRow, _: Ctx) -> Cell:
         number = row.count(word)
-        return (count(number), WRONGS[word][1] if number else "text-dim")
+        return (count(number), PORT_PROBLEMS[word][1] if number else "text-dim")
 
     return Column(word, word, max(4, len(word)), cell, lambda row: row.count(word), align="right", descending=True,
                   priority=("down", "slow", "flapping", "errors").index(word))  # fmt: skip
 
 
 SWITCHES: tuple[Column, ...] = (
-    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always),
+    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always_identity),
     Column("state", "state", 10, _state, lambda row: -len(row.unwell)),
     Column("ports", "ports", 6, lambda row, _: count(row.ports), lambda row: row.ports, align="right", priority=6,
            descending=True),
@@ -56,7 +56,7 @@ def wrong_spans(port: Port) -> list[Span]:
         return [("● well", "good")] if port.up else [("? unknown", "text-dim")]
     spans: list[Span] = []
     for word in port.wrong:
-        glyph, role = WRONGS.get(word, ("▲", "warn"))
+        glyph, role = PORT_PROBLEMS.get(word, ("▲", "warn"))
         spans += [("  ", "")] if spans else []
         spans.append((f"{glyph} {word}", role))
     return spans
@@ -74,15 +74,15 @@ def _jobs(port: Port, ctx: Ctx) -> Cell:
 
 
 def _where(port: Port, ctx: Ctx) -> Cell:
-    name = place_of(port, ctx.cluster)[1]
+    name = place_of_port(port, ctx.cluster)[1]
     return f"{name} {port.switch_port}" if port.switch_port else name or UNKNOWN
 
 
 PORTS: tuple[Column, ...] = (
     Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, most=24,
-           identity=always),
+           identity=always_identity),
     Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1, most=18,
-           identity=always),
+           identity=always_identity),
     Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, most=32),
     Column("speed", "speed", 9, lambda port, _: speed(port.speed_gbps), lambda port: port.speed_gbps, align="right",
            priority=2),

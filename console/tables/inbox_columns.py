@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
 from console.health.drain_reasons import DrainGroup
-from console.health.inconsistencies import KINDS, Contradiction
+from console.health.inconsistencies import KINDS, Inconsistency
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.table_column import Column
@@ -60,7 +60,7 @@ INBOX: tuple[Column, ...] = (
 )
 
 
-def _text(one: Contradiction, _: Ctx | None) -> list[Span]:
+def _text(one: Inconsistency, _: Ctx | None) -> list[Span]:
     glyph, role = _SEVERITY[one.severity]
     return [(f"{glyph} ", role), (one.text, "")]
 
@@ -100,9 +100,9 @@ CONTRADICTIONS: tuple[Column, ...] = (
 )
 
 
-def in_words(one: DrainGroup | Contradiction, now: float) -> list[Span]:
+def in_words(one: DrainGroup | Inconsistency, now: float) -> list[Span]:
     """All that a line says, for a screen that is too narrow for its columns."""
-    if isinstance(one, Contradiction):
+    if isinstance(one, Inconsistency):
         since = f", for {duration(now - one.since)}" if one.since is not None else ""
         jobs = f"; held by {', '.join(one.jobs)}" if one.jobs else ""
         return [(f" {fold(one.nodes or (one.node,))}  ", "text-strong"), *_text(one, None), (since + jobs, "text-dim")]

@@ -15,7 +15,7 @@ from collectors.clean import clean
 from collectors.nodestate import parse_state
 from console.journal.entries import STATES, JournalEntry, had, named, number, text, whole, words
 from widgets.cells import Cell, Span, spans_width
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.table_column import Column
 from widgets.units import UNKNOWN, duration, stamp
 
@@ -120,7 +120,7 @@ def detail(
     for target, why in list(entry.dropped.items())[:_EACH]:
         if target not in entry.outcome:
             lines += _hang("not sent", f"{target}: {why}", room)
-    lines += [line("")]
+    lines += [pane_line("")]
     lines += _hang("plan", entry.plan or UNKNOWN, room)
     lines += _hang("hash", [(entry.sum or UNKNOWN, "text-dim")], room)
     return lines
@@ -167,12 +167,12 @@ def _targets(entry: JournalEntry, room: int) -> list[PaneLine]:
         before = _before(entry, entry.seen.get(target, {})) + _given(entry, target)
         state, why = (told.state, told.why) if told is not None else ("no result", "")
         alike.setdefault((rank.get(state, -1), state, why, before), []).append(target)
-    lines = [line("")] if alike else []
+    lines = [pane_line("")] if alike else []
     for (_, state, why, before), targets in sorted(alike.items(), key=lambda item: item[0][0])[:_EACH]:
         head = [(f"{_several(entry, targets)}  ", "text-strong"), (state, ROLES.get(state, "bad"))]
         lines += _hang(head, "   ".join(part for part in (why, before) if part), room)
     if len(alike) > _EACH:
-        lines.append(line((f"and {len(alike) - _EACH:,} more", "text-dim")))
+        lines.append(pane_line((f"and {len(alike) - _EACH:,} more", "text-dim")))
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from collectors.model import Reservation
 from console.plant.totals import PartitionUse
 from widgets.cells import Cell
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
 
 from .table_columns import Ctx
@@ -32,7 +32,7 @@ PARTITIONS: tuple[Column, ...] = (
         lambda u: u.partition.name,
         grow=1,
         most=20,
-        identity=always,
+        identity=always_identity,
     ),
     Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
     Column(
@@ -143,7 +143,7 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always),
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always_identity),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
     # On 80 columns both its moments are seen.

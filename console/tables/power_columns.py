@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.nodeset import natural_key
 from console.plant.power import JobPower, RackPower
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, duration, power
 
 from .table_columns import Ctx, dim
@@ -27,7 +27,7 @@ RACKS: tuple[Column, ...] = (
         lambda r: natural_key(r.rack),
         grow=1,
         most=16,
-        identity=always,
+        identity=always_identity,
     ),
     Column("row", "row", 4, lambda r, _: dim(r.row), lambda r: r.row, priority=6),
     Column("power", "power", 9, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", descending=True),
@@ -73,7 +73,16 @@ def _job_power(one: JobPower, _: Ctx) -> Cell:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 8, lambda j, _: j.job.id, lambda j: natural_key(j.job.id), grow=1, most=12, identity=always),
+    Column(
+        "id",
+        "job",
+        8,
+        lambda j, _: j.job.id,
+        lambda j: natural_key(j.job.id),
+        grow=1,
+        most=12,
+        identity=always_identity,
+    ),
     Column("power", "power", 9, _job_power, lambda j: j.power_w, align="right", descending=True),
     Column("user", "user", 8, lambda j, _: j.job.user, lambda j: j.job.user, grow=1, most=14),
     Column("name", "name", 10, lambda j, _: j.job.name, lambda j: j.job.name, priority=2, grow=2, most=24),

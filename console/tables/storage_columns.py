@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.nodeset import fold, natural_key
 from console.plant.storage import StoreNode, StoreRow, state_span
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import Ctx, state_cell
@@ -49,7 +49,7 @@ def _where(row: StoreRow, _: Ctx) -> Cell:
 
 STORES: tuple[Column, ...] = (
     Column("name", "file system", 11, lambda row, _: row.store.name, lambda row: natural_key(row.store.name), grow=1,
-           most=30, identity=always),
+           most=30, identity=always_identity),
     Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4),
     Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state)),
     Column("used", "used", 12, _used, lambda row: row.store.used_pct, priority=3, descending=True),
@@ -75,7 +75,7 @@ def _node_state(one: StoreNode, _: Ctx) -> Cell:
 
 STORE_NODES: tuple[Column, ...] = (
     Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, most=24,
-           identity=always),
+           identity=always_identity),
     Column("how", "there it", 9, lambda one, _: state_span(one.how), lambda one: one.how),
     Column("state", "node is", 13, _node_state, lambda one: one.node.display if one.node is not None else ""),
     Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1),

@@ -12,7 +12,7 @@ from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
 
@@ -87,7 +87,9 @@ def _reason_age(node: Node, ctx: Ctx) -> Cell:
 
 
 NODES: tuple[Column, ...] = (
-    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always),
+    Column(
+        "name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always_identity
+    ),
     Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name))),
     Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True),
     Column("rack", "rack", 5, lambda n, _: dim(n.rack), lambda n: n.rack and natural_key(n.rack), priority=5),
@@ -174,7 +176,7 @@ def _job_key(job: Job) -> int:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always),
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always_identity),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
     Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
     Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),

@@ -13,36 +13,36 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Node
 from console.actions.incident import incidents
-from console.alerts.folds import CRITICAL, QUIET
+from console.alerts.folds import CRITICAL_SEVERITIES, QUIET_SEVERITIES
 from console.health import cooling_loops, drain_reasons
-from console.health.drain_reasons import FORGOTTEN_S, robot
-from console.health.failure_domains import Failed
-from console.health.inconsistencies import Contradiction, contradictions, fresh, suspects
+from console.health.drain_reasons import FORGOTTEN_S
+from console.health.failure_domains import FailedNode
+from console.health.inconsistencies import Inconsistency, fresh_facts, inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
 from console.health.xid_policy import Policy, default_policy
 from console.journal.leftovers import Left, reminders
 from console.plant import cooling, nvlink_domains
 from console.plant.fabric import by_switch
-from console.plant.storage import stores
+from console.plant.storage import store_rows
 from console.runtime.memo import Sum, remembered
 from widgets.units import duration
 
 from . import attention_attached, attention_control, attention_cooling, attention_domains
-from .attention_list import DAY_S, OUT, AttentionLine, NeedList, opens_of
+from .attention_list import DAY_S, UNAVAILABLE, AttentionLine, AttentionList, opens_of
 
-__all__ = ["FORGOTTEN_S", "AttentionLine", "needs", "robot"]
+__all__ = ["FORGOTTEN_S", "AttentionLine", "attention_lines"]
 
 
-class _Out(Struct, frozen=True):
+class _UnavailableNodes(Struct, frozen=True):
     """The nodes that are out and in nobody's hands."""
 
-    failed: list[Failed]
-    drained: list[Failed]
+    failed: list[FailedNode]
+    drained: list[FailedNode]
     """By a robot, in the last day."""
     forgotten: list[Node]
 
 
-def needs(
+def attention_lines(
     cluster: Cluster,
     now: float,
     policy: Policy | None = None,
@@ -53,32 +53,32 @@ def needs(
 ) -> list[AttentionLine]:
     """The list. Empty means that nothing is known to need anybody, not that all is known.
 
-    `mono` and `resumed` as in `console.health.inconsistencies.contradictions`; `left` is what was shut from here.
+    `mono` and `resumed` as in `console.health.inconsistencies.inconsistencies`; `left` is what was shut from here.
     """
-    found = NeedList(cluster, now, policy or default_policy())
-    out = _out(cluster, now)
-    for loop in attention_cooling.needs(cluster, now, mono, (*out.failed, *out.drained)):
+    found = AttentionList(cluster, now, policy or default_policy())
+    out = _unavailable(cluster, now)
+    for loop in attention_cooling.loop_items(cluster, now, mono, (*out.failed, *out.drained)):
         found.loop(loop)
     found.events((*out.failed, *out.drained))
-    disagree, as_read = _disagree(cluster, now, found.policy, mono, resumed)
+    disagree, as_read = _inconsistencies(cluster, now, found.policy, mono, resumed)
     found.not_drained([one for one in disagree if one.severity == "bad"], as_read)
-    for one in attention_control.troubles(cluster, now, mono):
+    for one in attention_control.control_items(cluster, now, mono):
         found.also(one.text, one.bad, one.nodes, one.since)
-    for one in attention_domains.troubles(cluster, fresh(cluster, now, mono)):
+    for one in attention_domains.domain_items(cluster, fresh_facts(cluster, now, mono)):
         found.also(one.text, one.bad, one.nodes)
-    for one in attention_attached.storage(cluster, fresh(cluster, now, mono)):
+    for one in attention_attached.storage_items(cluster, fresh_facts(cluster, now, mono)):
         found.also(one.text, one.bad, one.nodes, event=True)
-    for one in attention_attached.ports(cluster, fresh(cluster, now, mono)):
+    for one in attention_attached.port_items(cluster, fresh_facts(cluster, now, mono)):
         # Where a line tells already of most of a switch's nodes (they were drained for it), it is no news.
         if not found.tells_of(one.nodes):
             found.also(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)
     found.down(out.failed)
     found.storms()
-    found.alerts(lambda severity: severity in CRITICAL)
+    found.alerts(lambda severity: severity in CRITICAL_SEVERITIES)
     found.disagreeing([one for one in disagree if one.kind == "xid"], as_read)
-    found.alerts(lambda severity: severity not in CRITICAL and severity not in QUIET)
+    found.alerts(lambda severity: severity not in CRITICAL_SEVERITIES and severity not in QUIET_SEVERITIES)
     found.disagreeing([one for one in disagree if one.kind in {"count", "stray"} and one.severity == "warn"], as_read)
-    found.silent([one for one in disagree if one.kind == "silent"], fresh(cluster, now, mono).loads)
+    found.silent([one for one in disagree if one.kind == "silent"], fresh_facts(cluster, now, mono).loads)
     found.drained(out.drained)
     found.forgotten(out.forgotten)
     for reminder in reminders(cluster, left or Left(), now, mono):
@@ -93,48 +93,49 @@ def needs(
     return [*declared, *(one.need for one in ranked)]
 
 
-def _disagree(
+def _inconsistencies(
     cluster: Cluster, now: float, policy: Policy, mono: float | None, resumed: Mapping[str, float]
-) -> tuple[list[Contradiction], bool]:
+) -> tuple[list[Inconsistency], bool]:
     """What disagrees; where the facts are too old to accuse, the XIDs as they were last read, and False."""
-    good = fresh(cluster, now, mono)
-    found = contradictions(cluster, now, policy, mono=mono, resumed=resumed)
+    good = fresh_facts(cluster, now, mono)
+    found = inconsistencies(cluster, now, policy, mono=mono, resumed=resumed)
     told = "xids" in cluster.known or "loads" in cluster.known
     if good.nodes and (good.xids or "xids" not in cluster.known) and (good.loads or "loads" not in cluster.known):
         return found, True
     if not told:
         return found, True
     # A GPU does not come back on the bus because Prometheus stopped answering: the line stays, and says so.
-    last = contradictions(msgspec.structs.replace(cluster, sources={}), now, policy, resumed=resumed)
+    last = inconsistencies(msgspec.structs.replace(cluster, sources={}), now, policy, resumed=resumed)
     return [*(one for one in last if one.kind == "xid"), *(one for one in found if one.kind != "xid")], False
 
 
-def _out(cluster: Cluster, now: float) -> _Out:
+def _unavailable(cluster: Cluster, now: float) -> _UnavailableNodes:
     """Every node that is out, by who has to do something: those in a person's hands are left away."""
-    out = _Out([], [], [])
-    for node in _gone(cluster):
+    out = _UnavailableNodes([], [], [])
+    for node in _unavailable_nodes(cluster):
         if drain_reasons.is_forgotten(node, now) and not _leftover(node):
             out.forgotten.append(node)
         elif node.display == "down" and "REBOOT_ISSUED" in node.flags:  # its reboot is overdue, whoever asked for it
-            out.failed.append(Failed(node, node.reason_at))
-        elif drain_reasons.read(node.reason, node.reason_by).who == "human" and not _leftover(node):
+            out.failed.append(FailedNode(node, node.reason_at))
+        elif drain_reasons.classify(node.reason, node.reason_by).who == "human" and not _leftover(node):
             continue
         elif node.display in {"down", "invalid", "unknown"} and (
             "DRAIN" not in node.flags or node.display == "invalid"
         ):
-            out.failed.append(Failed(node, None if _leftover(node) else node.reason_at))
+            out.failed.append(FailedNode(node, None if _leftover(node) else node.reason_at))
         elif node.reason_at is None or now - node.reason_at <= DAY_S:
-            out.drained.append(Failed(node, node.reason_at))
+            out.drained.append(FailedNode(node, node.reason_at))
     return out
 
 
 @remembered("nodes")
-def _gone(cluster: Cluster) -> Sequence[Node]:
-    return [node for node in cluster.nodes.values() if node.display in OUT]
+def _unavailable_nodes(cluster: Cluster) -> Sequence[Node]:
+    return [node for node in cluster.nodes.values() if node.display in UNAVAILABLE]
 
 
 SUMS: tuple[Sum, ...] = (
-    suspects, drifts, nvlink_domains.states, cooling.worst_first, cooling_loops.ill, stores, by_switch, _gone,
+    suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first,
+    cooling_loops.faulty_loops, store_rows, by_switch, _unavailable_nodes,
 )  # fmt: skip
 """What `needs` looks up."""
 

@@ -6,42 +6,42 @@ from collections.abc import Callable, Sequence
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.health.inconsistencies import Fresh
+from console.health.inconsistencies import FreshFacts
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import plural
 
-from .attention_control import ControllerTrouble
+from .attention_control import AttentionItem
 
 #: From so many domains on one line tells of all that have the same trouble.
-TOGETHER = 3
+MIN_MERGED = 3
 
 
-def troubles(cluster: Cluster, good: Fresh) -> list[ControllerTrouble]:
+def domain_items(cluster: Cluster, good: FreshFacts) -> list[AttentionItem]:
     """Domains that fell apart, ill fabrics, IMEX that is not up, worst first; a domain is told of once, by what
     is worst. Trays that are out of service already are in somebody's hands and not told of."""
     if not (good.trays and good.nodes):
         return []
-    every = list(nvlink_domains.states(cluster).values())
+    every = list(nvlink_domains.domain_states(cluster).values())
     split = [one for one in every if one.split]
     unwell = [one for one in every if one.fabric == "unhealthy" and not one.split]
     silent = [one for one in every if one.imex not in {None, "up"} and one not in split and one not in unwell]
     return [
-        *_told(split, "NVLink domains fell apart", _split, True),
-        *_told(unwell, "NVLink fabrics are unhealthy", _unwell, True),
-        *_told(silent, "NVLink domains whose IMEX is not up", _imex, False),
+        *_items(split, "NVLink domains fell apart", _split, True),
+        *_items(unwell, "NVLink fabrics are unhealthy", _unwell, True),
+        *_items(silent, "NVLink domains whose IMEX is not up", _imex, False),
     ]
 
 
-def _told(
+def _items(
     those: Sequence[DomainState], what: str, text: Callable[[DomainState], tuple[str, Sequence[str]]], bad: bool
-) -> list[ControllerTrouble]:
+) -> list[AttentionItem]:
     """A line each, or one for all."""
-    if len(those) < TOGETHER:
-        return [ControllerTrouble(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
+    if len(those) < MIN_MERGED:
+        return [AttentionItem(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
     nodes = tuple(node for one in those for node in text(one)[1])
     names = ", ".join(one.name for one in those[:6]) + (", …" if len(those) > 6 else "")
-    return [ControllerTrouble(text=f"{len(those)} {what}: {names}", bad=bad, nodes=nodes)]
+    return [AttentionItem(text=f"{len(those)} {what}: {names}", bad=bad, nodes=nodes)]
 
 
 def _split(one: DomainState) -> tuple[str, Sequence[str]]:
@@ -62,8 +62,10 @@ def _imex(one: DomainState) -> tuple[str, Sequence[str]]:
     return f"{one.name} IMEX {one.imex}{where}: memory is not shared between its trays", one.imex_ill or one.usable
 
 
-def racks(cluster: Cluster, good: Fresh) -> frozenset[str]:
+def racks_of_broken_domains(cluster: Cluster, good: FreshFacts) -> frozenset[str]:
     """The racks whose domain needs somebody, for the map."""
     if not (good.trays and good.nodes):
         return frozenset()
-    return frozenset(one.rack for one in nvlink_domains.states(cluster).values() if one.broken and one.rack is not None)
+    return frozenset(
+        one.rack for one in nvlink_domains.domain_states(cluster).values() if one.broken and one.rack is not None
+    )

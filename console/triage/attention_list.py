@@ -14,14 +14,14 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node, Severity
 from collectors.nodeset import fold
-from console.alerts.folds import CRITICAL, QUIET
+from console.alerts.folds import CRITICAL_SEVERITIES, QUIET_SEVERITIES
 from console.health import drain_reasons, failure_domains, tickets
-from console.health.failure_domains import Failed, Place, SharedFailure
-from console.health.inconsistencies import SAMPLE_S, Contradiction
+from console.health.failure_domains import FailedNode, Place, SharedFailure
+from console.health.inconsistencies import SAMPLE_S, Inconsistency
 from console.health.xid_policy import Policy
 from console.health.xid_storms import storms
 
-from .attention_cooling import LoopNeed
+from .attention_cooling import LoopItem
 
 #: An event older than this is no news; a robot's drain younger than this has to be looked at.
 DAY_S = 86400
@@ -36,8 +36,8 @@ _MOST_SILENT = 0.2
 _LEAK = -1
 _EVENT, _DRAIN_NOW, _STORM, _DOWN, _LOOK, _DRAINED, _FORGOTTEN, _IDLE = range(8)
 #: Words for nodes that are out and that somebody has to bring back.
-OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing"})
-_LOOKS = {True: ("✖", "bad"), False: ("▲", "warn")}
+UNAVAILABLE = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing"})
+_LOOK_BY_BAD = {True: ("✖", "bad"), False: ("▲", "warn")}
 _DOWN_LOOK = {"invalid": ("⊘", "bad", "registered wrongly"), "unknown": ("?", "warn", "does not answer")}
 
 
@@ -53,7 +53,7 @@ class AttentionLine(Struct, frozen=True):
     """Several things of one place failed together."""
 
 
-class _DraftLine(Struct, frozen=True):
+class _RankedLine(Struct, frozen=True):
     """A need on its way into the list."""
 
     rank: int
@@ -74,14 +74,14 @@ def opens_of(names: Sequence[str], wide: str = "") -> str:
     return text if len(text) <= _OPENS_CAP else wide
 
 
-class NeedList:
+class AttentionList:
     """The list while it is made: whatever comes first has the node."""
 
     def __init__(self, cluster: Cluster, now: float, policy: Policy) -> None:
         self.cluster = cluster
         self.now = now
         self.policy = policy
-        self.lines: list[_DraftLine] = []
+        self.lines: list[_RankedLine] = []
         self._told: set[str] = set()
         self._ill: set[str] = set()
         """Nodes of places that alerts call ill: a silent exporter there is no news."""
@@ -89,11 +89,13 @@ class NeedList:
         self._of_place: dict[Place, list[Alert]] = {}
         self._spent: set[str] = set()
         for alert in self._alerts:
-            place = None if (alert.severity or "") in QUIET else failure_domains.of_alert(alert, cluster)
+            place = (
+                None if (alert.severity or "") in QUIET_SEVERITIES else failure_domains.place_of_alert(alert, cluster)
+            )
             if place is not None:
                 self._of_place.setdefault(place, []).append(alert)
         for place in self._of_place:
-            self._ill.update(failure_domains.nodes_of(place, cluster))
+            self._ill.update(failure_domains.nodes_of_place(place, cluster))
 
     def _add(
         self,
@@ -113,7 +115,7 @@ class NeedList:
         # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
         need = AttentionLine(glyph, role, text, since, opens, event)
-        self.lines.append(_DraftLine(rank, (since or 0) if at is None else at, need))
+        self.lines.append(_RankedLine(rank, (since or 0) if at is None else at, need))
 
     def _new(self, names: Iterable[str]) -> list[str]:
         """Those that no line has told of yet."""
@@ -125,20 +127,20 @@ class NeedList:
 
     # -- what failed together ------------------------------------------------------------------------------------------
 
-    def events(self, failed: Sequence[Failed]) -> None:
+    def events(self, failed: Sequence[FailedNode]) -> None:
         """Nodes of one place that went together, and the alerts about places."""
         failed = [one for one in failed if one.node.name not in self._told]
-        found, _ = failure_domains.together(failed, self.cluster, self.now, self._of_place)
+        found, _ = failure_domains.shared_failures(failed, self.cluster, self.now, self._of_place)
         for event in found:
             self._event(event)
         for place, alerts in self._of_place.items():
             for alert in alerts:
                 if alert.id not in self._spent:
-                    bad = (alert.severity or "") in CRITICAL
-                    names = failure_domains.nodes_of(place, self.cluster)
-                    need = AttentionLine(*_LOOKS[bad], _said(alert), alert.starts, opens_of(names), True)
+                    bad = (alert.severity or "") in CRITICAL_SEVERITIES
+                    names = failure_domains.nodes_of_place(place, self.cluster)
+                    need = AttentionLine(*_LOOK_BY_BAD[bad], _said(alert), alert.starts, opens_of(names), True)
                     # It tells of the place: its nodes are well so far, and may still get a line of their own.
-                    self.lines.append(_DraftLine(_EVENT if bad else _LOOK, alert.starts or 0, need))
+                    self.lines.append(_RankedLine(_EVENT if bad else _LOOK, alert.starts or 0, need))
                     self._spent.add(alert.id)
 
     def _event(self, event: SharedFailure) -> None:
@@ -168,18 +170,18 @@ class NeedList:
 
     # -- nodes that take work and should not ---------------------------------------------------------------------------
 
-    def not_drained(self, found: Sequence[Contradiction], as_read: bool) -> None:
+    def not_drained(self, found: Sequence[Inconsistency], as_read: bool) -> None:
         """XIDs after which the policy takes a node out, on nodes that are not out."""
         self._by_code(found, _DRAIN_NOW, "▼", "bad", "not drained" if as_read else "not drained when last read")
 
-    def disagreeing(self, found: Sequence[Contradiction], as_read: bool) -> None:
+    def disagreeing(self, found: Sequence[Inconsistency], as_read: bool) -> None:
         """XIDs that ask for less, and counts and GPUs that Slurm and the telemetry do not agree on."""
         self._by_code(
             [one for one in found if one.kind == "xid"], _LOOK, "?", "warn", "" if as_read else "as last read"
         )
         for kind in ("count", "stray"):
             mine = [one for one in found if one.kind == kind and one.node not in self._told]
-            if len(mine) < failure_domains.TOGETHER:
+            if len(mine) < failure_domains.MIN_TOGETHER:
                 for one in mine:
                     self._add(_LOOK, "?", "warn", f"{one.node} {_lower(one.text)}", (one.node,), since=one.since)
                 continue
@@ -187,15 +189,15 @@ class NeedList:
             what = "other GPUs in telemetry than in Slurm" if kind == "count" else "GPUs busy that no job holds"
             self._add(_LOOK, "?", "warn", f"{len(names)} nodes: {what}: {_folded(tuple(names))}", names)
 
-    def _by_code(self, found: Sequence[Contradiction], rank: int, glyph: str, role: str, note: str) -> None:
+    def _by_code(self, found: Sequence[Inconsistency], rank: int, glyph: str, role: str, note: str) -> None:
         """A line a node, or one for all that have the same XID."""
-        codes: dict[tuple[int, Severity | None], list[Contradiction]] = {}
+        codes: dict[tuple[int, Severity | None], list[Inconsistency]] = {}
         for one in found:
             if one.code is not None and one.node not in self._told:
                 codes.setdefault((one.code, one.xid_severity), []).append(one)
         for (code, severity), alike in codes.items():
             step = f"{f', {note}' if note else ''}: {self.policy.say(code, severity)}"
-            if len(alike) < failure_domains.TOGETHER:
+            if len(alike) < failure_domains.MIN_TOGETHER:
                 for one in alike:
                     gpu = "" if one.gpu is None else f" GPU {one.gpu}"
                     text = f"{one.node} XID {code}{gpu}{step}"
@@ -207,20 +209,20 @@ class NeedList:
             self._add(rank, glyph, role, text, names, since=min(since, default=None), at=max(since, default=self.now),
                       wide=f"xid={code}")  # fmt: skip
 
-    def silent(self, found: Sequence[Contradiction], known: bool) -> None:
+    def silent(self, found: Sequence[Inconsistency], known: bool) -> None:
         """Exporters that say nothing of nodes that work."""
         loads, nodes = self.cluster.loads, self.cluster.nodes
         newest = max((load.sampled_at for load in loads.values() if load.sampled_at is not None), default=None)
         if known and newest is not None and self.now - newest > SAMPLE_S:
             self._add(_LOOK, "?", "warn", "no exporter was sampled since then, or the clocks differ", since=newest)
         since = min((one.since for one in found if one.since is not None), default=None)
-        if len(found) > _MOST_SILENT * len(nodes) and len(found) > failure_domains.TOGETHER:
+        if len(found) > _MOST_SILENT * len(nodes) and len(found) > failure_domains.MIN_TOGETHER:
             text = f"no telemetry of {len(found):,} of {len(nodes):,} nodes that work"
             self._add(_LOOK, "?", "warn", text, since=since)
             return
-        mine = [Failed(nodes[one.node], one.since) for one in found
+        mine = [FailedNode(nodes[one.node], one.since) for one in found
                 if one.node not in self._told and one.node not in self._ill]  # fmt: skip
-        events, alone = failure_domains.together(mine, self.cluster, self.now)
+        events, alone = failure_domains.shared_failures(mine, self.cluster, self.now)
         for event in events:
             names = [one.node.name for one in event.failed]
             where = _place_text(event, [one.node for one in event.failed])
@@ -239,7 +241,7 @@ class NeedList:
         """XIDs of somebody's code on many nodes at once."""
         for storm in storms(self.cluster, self.now, self.policy):
             names = self._new(storm.nodes)
-            if len(names) < failure_domains.TOGETHER:
+            if len(names) < failure_domains.MIN_TOGETHER:
                 continue
             codes = ", ".join(map(str, storm.codes))
             # What follows something else says nothing: the advice is that of the first code which is not ignored.
@@ -248,7 +250,7 @@ class NeedList:
             text = f"XID {codes} on {len(names)} nodes{storm.whose}: {step}"
             self._add(_STORM, "▲", "warn", text, names, since=storm.since, event=True)
 
-    def idle(self, found: Sequence[Contradiction]) -> None:
+    def idle(self, found: Sequence[Inconsistency]) -> None:
         """GPUs that idle inside jobs, whole nodes of them, by who holds them."""
         mine = [one for one in found if one.node not in self._told]
         if not mine:
@@ -267,29 +269,31 @@ class NeedList:
         """A line of a subject that has a module of its own; an event stands with what failed together."""
         rank = (_EVENT if event else _DOWN) if bad else _LOOK
         at = self.now if event and since is None else None
-        self._add(rank, *_LOOKS[bad], text, names, since=since, at=at, event=event)
+        self._add(rank, *_LOOK_BY_BAD[bad], text, names, since=since, at=at, event=event)
 
-    def loop(self, one: LoopNeed) -> None:
+    def loop(self, one: LoopItem) -> None:
         """A cooling loop: water comes before all else."""
         self._told.update(one.down)
         self._spent.update(one.spent)
         opens = one.opens if len(one.opens) <= _OPENS_CAP else ""
         rank = _LEAK if one.leak else _EVENT if one.bad else _LOOK
         at = self.now if one.since is None else one.since
-        self.lines.append(_DraftLine(rank, at, AttentionLine(*_LOOKS[one.bad], one.text, one.since, opens, True)))
+        self.lines.append(
+            _RankedLine(rank, at, AttentionLine(*_LOOK_BY_BAD[one.bad], one.text, one.since, opens, True))
+        )
 
     # -- nodes that are out --------------------------------------------------------------------------------------------
 
-    def down(self, failed: Sequence[Failed]) -> None:
+    def down(self, failed: Sequence[FailedNode]) -> None:
         """Nodes that went by themselves, one by one; many for one reason in one line."""
-        groups: dict[tuple[str, str], list[Failed]] = {}
+        groups: dict[tuple[str, str], list[FailedNode]] = {}
         for one in failed:
             if one.node.name not in self._told:
                 groups.setdefault((one.node.display, one.node.reason or ""), []).append(one)
         for (display, reason), alike in groups.items():
             glyph, role, word = _DOWN_LOOK.get(display, ("✖", "bad", display))
             said = f": {reason}" if reason else ": no reason given" if display == "invalid" else ""
-            if len(alike) < failure_domains.TOGETHER:
+            if len(alike) < failure_domains.MIN_TOGETHER:
                 for one in alike:
                     self._add(_DOWN, glyph, role, f"{one.node.name} {word}{said}", (one.node.name,), since=one.since,
                               at=self.now if one.since is None else one.since)  # fmt: skip
@@ -300,13 +304,13 @@ class NeedList:
             self._add(_DOWN, glyph, role, text, names, since=newest, at=self.now if newest is None else newest,
                       wide=f"state={display}")  # fmt: skip
 
-    def drained(self, drained: Sequence[Failed]) -> None:
+    def drained(self, drained: Sequence[FailedNode]) -> None:
         """What robots drained in the last day: somebody has to look at it."""
         mine = sorted((one for one in drained if one.node.name not in self._told), key=lambda one: -(one.since or 0))
         if not mine:
             return
         node, since = mine[0].node, mine[0].since
-        told = drain_reasons.read(node.reason, node.reason_by)
+        told = drain_reasons.classify(node.reason, node.reason_by)
         by = f" by {node.reason_by}" if node.reason_by else ""
         step = "" if told.xid is None or self.policy.of(told.xid) is None else f"; {self.policy.say(told.xid)}"
         last = f"{node.name} {node.display}{by}: {node.reason or 'no reason given'}{step.replace('; drain, ', '; ')}"
@@ -321,7 +325,7 @@ class NeedList:
         if not names:
             return
         mine = [self.cluster.nodes[name] for name in names]
-        bare = sum(1 for node in mine if tickets.of(node) is None)
+        bare = sum(1 for node in mine if tickets.ticket_of(node) is None)
         told = "no ticket" if bare == len(mine) else f"{bare} without a ticket" if bare else "all with a ticket"
         since = min(node.reason_at for node in mine if node.reason_at is not None)
         word = "drained" if all("DRAIN" in node.flags for node in mine) else "out"
@@ -341,7 +345,7 @@ class NeedList:
                 continue
             folded.setdefault(alert.name, []).append((alert, name))
         for name, alike in folded.items():
-            bad = (alike[0][0].severity or "") in CRITICAL
+            bad = (alike[0][0].severity or "") in CRITICAL_SEVERITIES
             about = self._new(node for _, node in alike if node)
             first = alike[0][0]
             text = _said(first) if len(alike) == 1 else f"{name} ×{len(alike)}"
@@ -358,14 +362,16 @@ class NeedList:
             ):
                 text += f" ({first.node}, which Slurm does not know)"
             starts = [alert.starts for alert, _ in alike if alert.starts is not None]
-            self._add(_DOWN if bad else _LOOK, *_LOOKS[bad], text, about,
+            self._add(_DOWN if bad else _LOOK, *_LOOK_BY_BAD[bad], text, about,
                       since=min(starts, default=None), at=max(starts, default=0))  # fmt: skip
 
     def _news(self, alert: Alert, node: Node) -> bool:
         """Whether it tells something of its node that its being out does not: a drain answers what came before it."""
-        if node.display not in OUT or node.reason_at is None:
+        if node.display not in UNAVAILABLE or node.reason_at is None:
             return True
-        return (alert.severity or "") in CRITICAL and (alert.starts or 0) > node.reason_at + failure_domains.GAP_S
+        return (alert.severity or "") in CRITICAL_SEVERITIES and (
+            alert.starts or 0
+        ) > node.reason_at + failure_domains.GAP_S
 
 
 def _said(alert: Alert) -> str:
@@ -386,7 +392,7 @@ def _common(nodes: Sequence[Node]) -> str:
     text, number = texts.most_common(1)[0]
     if number * 2 > len(nodes):
         return str(text)
-    kind, _ = Counter(drain_reasons.read(node.reason, node.reason_by).kind for node in nodes).most_common(1)[0]
+    kind, _ = Counter(drain_reasons.classify(node.reason, node.reason_by).kind for node in nodes).most_common(1)[0]
     return drain_reasons.KINDS[kind]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .attention_list import AttentionLine
 
 
-class JudgedBy(NamedTuple):
+class AttentionInputs(NamedTuple):
     """What a cluster is judged by, beside its facts."""
 
     clock: Clock
@@ -25,27 +25,27 @@ class JudgedBy(NamedTuple):
     left: Left
 
 
-class Judged(NamedTuple):
+class AttentionResult(NamedTuple):
     """What needs a person, and all that it was made of."""
 
     cluster: ref[Cluster]
     """Nothing more is asked of it than whether it is the one that is shown."""
-    by: JudgedBy
+    by: AttentionInputs
     now: float
     needs: Sequence[AttentionLine]
 
-    def stands(self, cluster: Cluster, by: JudgedBy, now: float) -> bool:
+    def stands(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
         """Whether it was made of just that."""
         return self.cluster() is cluster and self.now == now and all(map(is_, self.by, by))
 
 
-def judge(cluster: Cluster, by: JudgedBy, now: float, policy: Policy) -> Callable[[], Judged]:
+def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Policy) -> Callable[[], AttentionResult]:
     """What judges it, on any thread."""
 
-    def judged() -> Judged:
-        from .attention import needs  # with what it imports it would hold up the first frame
+    def judged() -> AttentionResult:
+        from .attention import attention_lines  # with what it imports it would hold up the first frame
 
-        found = needs(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, left=by.left)
-        return Judged(ref(cluster), by, now, found)
+        found = attention_lines(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, left=by.left)
+        return AttentionResult(ref(cluster), by, now, found)
 
     return judged

@@ -21,13 +21,13 @@ from .quiet_app import QuietScreen
 
 Result = TypeVar("Result")
 
-PATIENCE_S = 0.5
+TIMEOUT_S = 0.5
 """What was typed next goes on its way then: a widget that was taken away keeps what it had not read."""
-AT_ONCE = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
+BYPASS_KEYS = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
 """Keys of somebody who wants out, whatever is on its way."""
 
 
-class _Behind(Message):
+class _Marker(Message):
     """Goes the way that a key went, behind it and what it sent: back at the app, all of that is done."""
 
     def __init__(self, left: int) -> None:
@@ -35,11 +35,11 @@ class _Behind(Message):
         self.left = left
 
 
-class InOrder(App[Result]):
+class InputQueueApp(App[Result]):
     """The part of an app that keys, pastes and clicks come to first."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        self._behind: _Behind | None = None
+        self._behind: _Marker | None = None
         self._typed_on: deque[Event] = deque()
         self._patience: asyncio.TimerHandle | None = None
         super().__init__(*given, **named)
@@ -56,7 +56,7 @@ class InOrder(App[Result]):
             not isinstance(event, InputEvent | Paste | AppFocus | AppBlur)
             or event.is_forwarded
             or (move and not waiting)
-            or (isinstance(event, Key) and event.key in AT_ONCE)
+            or (isinstance(event, Key) and event.key in BYPASS_KEYS)
         ):
             await super().on_event(event)
             return
@@ -84,21 +84,21 @@ class InOrder(App[Result]):
             if not isinstance(event, MouseMove):
                 # Twice: what it does may be a message to a widget, which tells others.
                 self._follow(1)
-                self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._go_on)
+                self._patience = asyncio.get_running_loop().call_later(TIMEOUT_S, self._go_on)
 
     def _follow(self, left: int) -> None:
-        self._behind = behind = _Behind(left)
+        self._behind = behind = _Marker(left)
         to: MessagePump = (self.focused or self.screen) if self.screen_stack else self
         if not to.post_message(behind):
             self.post_message(behind)
 
     def _go_on(self) -> None:
         """It takes too long, or is lost."""
-        self._behind = _Behind(0)
+        self._behind = _Marker(0)
         self.post_message(self._behind)
 
-    @on(_Behind)
-    async def _done(self, behind: _Behind) -> None:
+    @on(_Marker)
+    async def _done(self, behind: _Marker) -> None:
         if behind is not self._behind:
             return
         if behind.left:

@@ -23,13 +23,13 @@ from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input
 
-from widgets.toast import Word
+from widgets.toast import Toast
 
-from .flow_control import Flow
-from .screen_diff import Glass, GlassUpdate
-from .strip_cache import free_strips
+from .flow_control import LinePace
+from .screen_diff import ScreenUpdate, TerminalScreen
+from .strip_cache import patch_strips
 from .stylesheet_cache import CachedStylesheet
-from .terminal_driver import LineDriver
+from .terminal_driver import TerminalDriver
 from .tty_writer import TtyWriter
 
 Result = TypeVar("Result")
@@ -94,8 +94,8 @@ class QuietApp(App[Result]):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.glass = Glass()
-        self._flow = Flow()
+        self.glass = TerminalScreen()
+        self._flow = LinePace()
         self._owed = False
         self._framed = self._touched = float("-inf")
         """When the last frame was sent, and when the last key or click came (monotonic)."""
@@ -107,7 +107,7 @@ class QuietApp(App[Result]):
         self._worn: tuple[Theme, dict[str, str]] | None = None
         """The theme that is on, and what styles call its colours."""
         super().__init__(**options)
-        free_strips()
+        patch_strips()
         self.stylesheet = CachedStylesheet(self.theme_variables)
 
     def get_css_variables(self) -> dict[str, str]:
@@ -119,7 +119,7 @@ class QuietApp(App[Result]):
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal."""
-        return LineDriver
+        return TerminalDriver
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen."""
@@ -166,7 +166,7 @@ class QuietApp(App[Result]):
     ) -> None:  # fmt: skip
         """Say a word in the corner; one that comes late holds nothing up."""
         lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
-        self.post_message(Notify(Word(message, title, severity, lasts_s, markup)))
+        self.post_message(Notify(Toast(message, title, severity, lasts_s, markup)))
 
     # What the line to the terminal says.
 
@@ -205,24 +205,24 @@ class QuietApp(App[Result]):
 
     def thread_died(self, thread: threading.ExceptHookArgs) -> None:
         """For threading.excepthook: what a thread does not catch must neither be lost nor painted on the screen."""
-        if isinstance(self._driver, LineDriver) and thread.exc_value is not None:
+        if isinstance(self._driver, TerminalDriver) and thread.exc_value is not None:
             self._driver.broke(thread.exc_value)
 
     def give_back(self) -> None:
         """Give the terminal back if it was not: the last thing that a program does, however it ended."""
-        if isinstance(self._driver, LineDriver):
+        if isinstance(self._driver, TerminalDriver):
             self._driver.rescue()
 
     def action_suspend_process(self) -> None:
         """Ctrl+Z, where there is somebody to go on from it."""
-        if isinstance(self._driver, LineDriver) and not self._driver.has_shell:
+        if isinstance(self._driver, TerminalDriver) and not self._driver.has_shell:
             self.notify("no shell started this console: there is nothing to go back to", severity="warning")
         else:
             super().action_suspend_process()
 
     @property
     def _line(self) -> TtyWriter | None:
-        return self._driver.line if isinstance(self._driver, LineDriver) else None
+        return self._driver.line if isinstance(self._driver, TerminalDriver) else None
 
     def _look(self) -> None:
         """Call what waited for something to be shown and is."""
@@ -268,7 +268,7 @@ class QuietApp(App[Result]):
         driver = self._driver
         if driver is None or driver.is_headless or self._closed or not self._running:
             return
-        if isinstance(driver, LineDriver):
+        if isinstance(driver, TerminalDriver):
             if self._held(driver):
                 self._owed = True
                 return
@@ -276,7 +276,7 @@ class QuietApp(App[Result]):
                 update = self._newest() or update
             self._owed = False
         try:
-            text = GlassUpdate(update, self.glass, self.size.width).render_segments(self.console)
+            text = ScreenUpdate(update, self.glass, self.size.width).render_segments(self.console)
         except Exception as error:
             self._handle_exception(error)
             return
@@ -286,7 +286,7 @@ class QuietApp(App[Result]):
             return
         self._previous_cursor_position = place
         begin, end = (SYNC_START, SYNC_END) if self._sync_available else ("", "")
-        write = driver.frame if isinstance(driver, LineDriver) else driver.write
+        write = driver.frame if isinstance(driver, TerminalDriver) else driver.write
         write(f"{begin}{text}{Control.move_to(*place)}{end}")
 
     def _newest(self) -> LayoutUpdate | None:
@@ -294,7 +294,7 @@ class QuietApp(App[Result]):
         update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
         return update if isinstance(update, LayoutUpdate) else None
 
-    def _held(self, driver: LineDriver) -> bool:
+    def _held(self, driver: TerminalDriver) -> bool:
         """Whether a frame has to wait. It will be asked for when it need not."""
         if (line := driver.line) is None:
             return True

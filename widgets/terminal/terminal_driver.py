@@ -24,19 +24,19 @@ from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from widgets.keys import Keys
+from widgets.keys import KeyParser
 
-from .tty_writer import TtyWriter, own
+from .tty_writer import TtyWriter, open_nonblocking
 
 if TYPE_CHECKING:
     from textual.app import App
 
-    from .screen_diff import Glass
+    from .screen_diff import TerminalScreen
 
     class _Owner(Protocol):
         """What the driver tells the app, on its event loop."""
 
-        glass: Glass
+        glass: TerminalScreen
 
         def line_moved(self) -> None: ...
         def line_ended(self, code: int) -> None: ...
@@ -50,18 +50,18 @@ MODES_OFF = (
     "\x1b[?2004l\x1b[?1004l\x1b[?2048l"  # pasting, focus, sizes
 )
 """Everything that Textual, or a program that had the terminal meanwhile, may have left on. What is off stays off."""
-LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
+MODES_LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
 """Kitty's keys (each screen has its own), the alternate screen, colours, the cursor."""
 _LINK_END = "\x1b]8;;\x1b\\"
 """A link may have been cut too; but not every terminal knows them, so only where they are sent."""
 _ABORT = "\x18\x1b\\"
-_LOOK_MS = 100
+_POLL_MS = 100
 _SETTLE_S = 0.05
-_SAME_WISH_S = 1.0
+_REPEAT_SIGNAL_S = 1.0
 """A hang-up comes twice, from the system and from the shell: what comes so soon after a signal is no second wish."""
 
 
-class LineDriver(LinuxDriver):
+class TerminalDriver(LinuxDriver):
     """Ends the app when the terminal has gone, or a signal asks for it."""
 
     def __init__(
@@ -120,7 +120,7 @@ class LineDriver(LinuxDriver):
         finally:
             self.exit_event.set()  # the thread that reads would keep the process alive
             self._set_back()
-            self.write(MODES_OFF + (_LINK_END if self._owner.glass.links else "") + LEAVE)
+            self.write(MODES_OFF + (_LINK_END if self._owner.glass.links else "") + MODES_LEAVE)
 
     def disable_input(self) -> None:
         """Read no more of what is typed."""
@@ -132,7 +132,7 @@ class LineDriver(LinuxDriver):
         self.stop_application_mode()  # which has failed to start, perhaps
         if self.line is not None:
             if not self.line.stop():
-                self._write_past(_ABORT + MODES_OFF + LEAVE)  # its thread has died
+                self._write_past(_ABORT + MODES_OFF + MODES_LEAVE)  # its thread has died
             self.line = None
 
     def rescue(self) -> None:
@@ -141,7 +141,7 @@ class LineDriver(LinuxDriver):
             self._taken = False
             self.exit_event.set()
             self.line.give_up()
-            self._write_past(_ABORT + MODES_OFF + LEAVE)
+            self._write_past(_ABORT + MODES_OFF + MODES_LEAVE)
             self._set_back()
 
     def suspend_application_mode(self) -> None:
@@ -155,7 +155,7 @@ class LineDriver(LinuxDriver):
         """Take the terminal again from somebody who may have been killed, and left it as it was in the middle."""
         front = self._in_front()
         self._set_back()
-        self._write_past(MODES_OFF if front else MODES_OFF + LEAVE)
+        self._write_past(MODES_OFF if front else MODES_OFF + MODES_LEAVE)
         self.start_application_mode()
 
     def _set_back(self) -> None:
@@ -168,7 +168,7 @@ class LineDriver(LinuxDriver):
         """Write without the Line, and without waiting for a terminal that stands still."""
         assert self._file is not None
         with contextlib.suppress(OSError, termios.error):
-            fd = own(self._file.fileno())
+            fd = open_nonblocking(self._file.fileno())
             try:
                 if not select.select([], [fd], [], 0)[1]:
                     termios.tcflush(fd, termios.TCOFLUSH)
@@ -259,7 +259,7 @@ class LineDriver(LinuxDriver):
         """Read what is typed until the end, or until the terminal has gone."""
         # Whoever is stopped between being told that there is something and reading it comes back when the shell has
         # read that: with a descriptor that blocks, it would wait there for the next key, and whoever waits for it too.
-        fd = own(self.fileno, os.O_RDONLY)
+        fd = open_nonblocking(self.fileno, os.O_RDONLY)
         try:
             self._read(fd)
         finally:
@@ -268,14 +268,14 @@ class LineDriver(LinuxDriver):
     def _read(self, fd: int) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        parser = Keys(self._debug)
+        parser = KeyParser(self._debug)
         # A byte that is no UTF-8 is no reason to crash.
         decode = getincrementaldecoder("utf-8")("replace").decode
         ending = False
         while not ending:
             ending = self.exit_event.is_set()
             try:
-                data = os.read(fd, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
+                data = os.read(fd, 4096) if poll.poll(0 if ending else _POLL_MS) else None
             except BlockingIOError:
                 continue
             except OSError:
@@ -332,7 +332,7 @@ class LineDriver(LinuxDriver):
         now = time.monotonic()
         if self._asked is None:
             self._asked = now
-        elif now - self._asked < _SAME_WISH_S:
+        elif now - self._asked < _REPEAT_SIGNAL_S:
             return
         else:
             self._end_now(number)

@@ -19,20 +19,20 @@ from itertools import cycle
 
 from .flow_control import FlowState
 
-WORDS = 65_536
+MAX_MESSAGE_BYTES = 65_536
 """Bytes of words (bell, notification, clipboard) that may wait: later ones are dropped, for they would be old."""
-ASK_EVERY = 4_096
+QUERY_EVERY = 4_096
 """Bytes after which the terminal is asked whether they have come."""
-PATIENCE_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
 """A question that is not answered for so long holds no frame up any more: an answer may have been lost."""
 STOP_S = 0.4
 """How long the end of the program waits for the terminal, three times at most."""
 _RECENT_S = 5.0
-_PIECE = 4_096
-_LOOK_MS = 100
+_WRITE_BYTES = 4_096
+_POLL_MS = 100
 _ABORT = b"\x18\x1b\\"
 """CAN and ST end whatever sequence the terminal was in the middle of; elsewhere they do nothing."""
-_ROW = 2
+_QUERY_ROW = 2
 """Questions are asked from this row. Row 1 would not do: a terminal says F3 with a modifier as a place in it."""
 
 
@@ -46,7 +46,7 @@ class TtyWriter:
         """`moved` is called from a thread, once after `wanted` was set; `lost` when the terminal has gone."""
         self.wanted = False
         """Set before looking at `seen`, to be told when it has changed for the better."""
-        self._fd = own(fd)
+        self._fd = open_nonblocking(fd)
         self._moved, self._lost = moved, lost
         self._more = threading.Condition()
         self._chunks: deque[tuple[bytes, float, bool]] = deque()
@@ -68,14 +68,14 @@ class TtyWriter:
     def word(self, text: str) -> None:
         """Write something that is no frame."""
         with self._more:
-            if self._words <= WORDS:
+            if self._words <= MAX_MESSAGE_BYTES:
                 self._hand(text.encode("utf-8", "replace"), word=True)
 
     def frame(self, text: str) -> None:
         """Write a frame, and ask now and then whether it has come."""
         with self._more:
             data = text.encode("utf-8", "replace")
-            due = self._handed + len(data) - self._asked >= ASK_EVERY and (self._answers or not self._asks)
+            due = self._handed + len(data) - self._asked >= QUERY_EVERY and (self._answers or not self._asks)
             self._hand(data + (self._question(len(data)) if due else b""))
 
     def ask(self) -> int:
@@ -93,14 +93,14 @@ class TtyWriter:
     def answer(self, row: int, column: int) -> bool:
         """The terminal has said where its cursor is, counted from 1; False when that is no answer to a question."""
         with self._more:
-            if row != _ROW or all(column != asked for asked, _, _ in self._asks):
+            if row != _QUERY_ROW or all(column != asked for asked, _, _ in self._asks):
                 return False
             while self._asks:
                 asked, self._answered, _ = self._asks.popleft()
                 if asked == column:
                     break
             self._answers = True
-            if not self._asks and self._handed - self._asked >= ASK_EVERY:
+            if not self._asks and self._handed - self._asked >= QUERY_EVERY:
                 self._hand(self._question(0))  # nobody asked for what followed, and it may hold the next frame up
             self._more.notify_all()
         self._tell()
@@ -112,7 +112,7 @@ class TtyWriter:
         with self._more:
             oldest = [self._chunks[0][1]] if self._chunks else []
             on_way = None
-            if self._answers and not (self._asks and now - self._asks[0][2] > PATIENCE_S):
+            if self._answers and not (self._asks and now - self._asks[0][2] > ANSWER_TIMEOUT_S):
                 on_way = self._handed - self._answered
                 oldest += [self._asks[0][2]] if self._asks else []
             while self._stuck and now - self._stuck[0][0] > _RECENT_S:
@@ -142,7 +142,7 @@ class TtyWriter:
         with self._more:
             if self._answers or not self._asks:
                 self._hand(self._question(0))
-            if self._asks and time.monotonic() - self._asks[-1][2] < PATIENCE_S:
+            if self._asks and time.monotonic() - self._asks[-1][2] < ANSWER_TIMEOUT_S:
                 self._more.wait_for(lambda: self._gone or not self._asks, STOP_S)
 
     def stop(self) -> bool:
@@ -189,7 +189,7 @@ class TtyWriter:
     def _question(self, before: int) -> bytes:
         """Where is the cursor? From a place that tells this question from the others; then back."""
         column = next(self._columns)
-        text = f"\x1b7\x1b[{_ROW};{column}H\x1b[6n\x1b8".encode()
+        text = f"\x1b7\x1b[{_QUERY_ROW};{column}H\x1b[6n\x1b8".encode()
         self._asked = self._handed + before + len(text)
         self._asks.append((column, self._asked, time.monotonic()))
         return text
@@ -215,12 +215,12 @@ class TtyWriter:
                 if not self._chunks:
                     break
                 first = self._chunks[0][0]
-                piece = first[self._begun : self._begun + _PIECE]
+                piece = first[self._begun : self._begun + _WRITE_BYTES]
             try:
                 size = os.write(self._fd, piece)
             except BlockingIOError:
                 waiting_since = time.monotonic() if waiting_since is None else waiting_since
-                poll.poll(_LOOK_MS)
+                poll.poll(_POLL_MS)
                 continue
             except OSError as error:
                 if error.errno == errno.EINTR:
@@ -250,7 +250,7 @@ class TtyWriter:
             self._words -= len(data) if word else 0
 
 
-def own(fd: int, way: int = os.O_WRONLY) -> int:
+def open_nonblocking(fd: int, way: int = os.O_WRONLY) -> int:
     """A descriptor of the terminal that does not block, to write or (os.O_RDONLY) to read.
 
     O_NONBLOCK on the given one would also be our shell's. After su the terminal is another user's and may not be

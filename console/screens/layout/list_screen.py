@@ -20,7 +20,7 @@ from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.table_keys import TableKeys
-from widgets.table_view import AT_ONCE, SortKey, View, arrange
+from widgets.table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 
 from .filtered_screen import FilteredScreen
 from .side_pane import WIDE, SidePane
@@ -36,7 +36,7 @@ class PreparedView(NamedTuple):
     cluster: ref[Cluster]
     """Rows may stand still for long, and must not keep all other facts of then."""
     filter: Filter | None
-    view: View[Any]
+    view: TableView[Any]
     strange: Sequence[str] = ()
     """What the filter asks for that no row has, with what there is."""
 
@@ -114,7 +114,7 @@ class ListScreen(FilteredScreen):
         """Show the rows of the Cluster as they are now, at once where that takes no time."""
         if self._fits(self.cluster):
             self._filled()
-        elif len(self.rows()) <= AT_ONCE:
+        elif len(self.rows()) <= MAX_SYNC_ROWS:
             self._make(self.cluster, self.filter, self.table.by, self.ctx().now)
             self._filled()
         else:

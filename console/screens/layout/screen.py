@@ -17,7 +17,7 @@ from collectors.model import Cluster, Diff, Fault, SourceFault
 from console.actions.action import Kind, rows_of
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
 from console.gate import rights
-from console.health.unknown_reasons import why, why_unknown
+from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
@@ -332,7 +332,7 @@ class WachtScreen(QuietScreen[None]):
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        return why(self.cluster, kind, source, self.app.clock.mono()) or none
+        return unknown_reason(self.cluster, kind, source, self.app.clock.mono()) or none
 
     def why_unknown(self, *kinds: str) -> str:
         """Why one of these kinds is not known now; "" where all are."""
