@@ -59,7 +59,7 @@ LIMITS = Limits(
 def test_what_somebody_holds_is_counted_from_jobs():
     held = holdings(cluster(jobs=JOBS))
     assert held["ml", "alice"] == HeldResources(running=2, gpus=12, nodes=2)
-    assert held["ml", "bob"] == HeldResources(pending=1, asked=16)
+    assert held["ml", "bob"] == HeldResources(pending=1, gpus_requested=16)
 
 
 def test_accounts_hold_what_those_under_them_hold():

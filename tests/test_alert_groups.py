@@ -56,7 +56,7 @@ def test_a_pdu_that_dies_is_one_group_with_its_nodes_and_its_own_alert():
     assert one.nodes == tuple(f"gpu{n:04d}" for n in range(9, 17))
     assert one.names == (("NodeDown", 8), ("PduPowerLost", 1))
     assert len(one.alerts) == 9
-    assert (one.severity, one.state, one.racks, one.gpus, one.of) == ("critical", "active", ("R07",), 64, 8)
+    assert (one.severity, one.state, one.racks, one.gpus, one.place_size) == ("critical", "active", ("R07",), 64, 8)
 
 
 def test_without_an_alert_about_the_place_the_nodes_tell_of_it():
@@ -169,15 +169,15 @@ def test_taken_and_silenced_and_inhibited_are_told_apart():
     assert {one.title[0]: one.state for one in alert_groups(cluster, NOW)} == {
         "A": "taken", "B": "silenced", "C": "inhibited", "D": "silenced"
     }  # fmt: skip
-    assert folded(cluster)["name=A"].taken_by == ("jdv",)
-    assert folded(cluster)["name=B"].taken_by == ()
+    assert folded(cluster)["name=A"].acked_by == ("jdv",)
+    assert folded(cluster)["name=B"].acked_by == ()
 
 
 def test_one_that_still_rings_keeps_its_group_active_and_says_how_much_is_taken():
     some = half(numbers=range(9, 13))
     alerts = [kept(some[0], "s1"), kept(some[1], "s1"), *some[2:]]
     (one,) = alert_groups(with_silences(site(*rack(), alerts=alerts), silence("s1", comment=f"{TAKEN}x")), NOW)
-    assert (one.state, one.quiet, one.taken_by, one.silences) == ("active", 2, ("jdv",), ("s1",))
+    assert (one.state, one.suppressed, one.acked_by, one.silences) == ("active", 2, ("jdv",), ("s1",))
     assert set(one.alerts[:2]) == {each.id for each in some[2:]}, "what rings stands first"
 
 

@@ -134,7 +134,7 @@ async def test_taking_it_is_seen_with_the_name_and_lifting_it_lets_it_ring_again
         await op.press("a")
         await op.confirm(answer="y")
         await op.until(lambda: alerts(op).table.row_of(key).state == "taken", "the group is taken")
-        assert alerts(op).table.row_of(key).taken_by
+        assert alerts(op).table.row_of(key).acked_by
         op.sees("◐ taken", "I'm on it")
         assert alerts(op).table.cursor_key == key
         assert set(alerts(op).targets("silence")) == set(alerts(op).table.row_of(key).silences)

@@ -75,7 +75,7 @@ def test_ports_fold_by_switch_and_by_rack_where_none_is_known():
         64, 1, 1, ("gpu0001", "gpu0002"), 1,
     )  # fmt: skip
     assert (rack.ports, rack.count("errors"), rack.jobs) == (None, 1, 1)
-    assert (well.unwell, well.nodes, well.jobs) == ((), (), 0)
+    assert (well.unhealthy, well.nodes, well.jobs) == ((), (), 0)
 
 
 def test_a_switch_may_stand_in_extra_but_not_for_ethernet():

@@ -136,9 +136,9 @@ def test_a_site_adds_its_own(tmp_path):
     site.write_text('[automation]\npatterns = ["site robot: .*"]\n')
     own = load(str(config), {}, site).automation
     assert own.logins == ("gpu-janitor",) and own.patterns == ("site robot: .*", "janitor: .*", "vendor tool v\\d+")
-    assert drain_reasons.classify("janitor: too hot", "root").who == "human"
+    assert drain_reasons.classify("janitor: too hot", "root").author == "human"
     automation.configure(own)
-    assert drain_reasons.classify("janitor: too hot", "root").who == "robot", "what was read before counts no more"
+    assert drain_reasons.classify("janitor: too hot", "root").author == "robot", "what was read before counts no more"
     assert (
         drain_reasons.author_of("root", "Vendor tool v3") == "robot"
         and drain_reasons.author_of("root", "vendor tool v3 looks odd") == "human"
@@ -187,7 +187,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
     for said, by_program in ((text, True), ("bad DIMM, ask Jan", False)):
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
         (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
-        assert (entry.who == "robot") is by_program
+        assert (entry.author == "robot") is by_program
         assert verification.rewritten(drain, before, now) is not by_program
         assert ("(robot)" in preflight._signed(now, _At())) is by_program
     assert automation.is_automation_reason(text)

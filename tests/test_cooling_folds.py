@@ -79,16 +79,16 @@ def test_what_folds_into_a_loop_and_what_does_not(case):
 def test_the_line_tells_what_the_water_is_and_how_many_are_hot():
     (found,) = alert_groups(room(own(), *hot(*range(1, 13)), supply=38.1), NOW)
     assert (found.key, found.title) == ("cdu=cdu-2", "cdu-2: supply 38.1 °C, 12 nodes hot")
-    assert (len(found.nodes), found.of) == (16, 16)
+    assert (len(found.nodes), found.place_size) == (16, 16)
     (bare,) = alert_groups(room(*hot(*ALL), supply=38.1), NOW)
     assert bare.title == "cdu-2: supply 38.1 °C, 16 nodes hot" and bare.key == found.key
 
 
 def test_the_size_of_a_loop_is_that_of_all_its_racks():
     (found,) = alert_groups(room(own(), *hot(1, 2, 3)), NOW)
-    assert found.of == 16
+    assert found.place_size == 16
     (few,) = [one for one in alert_groups(room(*hot(1, 2, 5, 6, 9, 10)), NOW) if one.place == ("cdu", "cdu-2")]
-    assert (few.of, len(few.nodes)) == (16, 6)
+    assert (few.place_size, len(few.nodes)) == (16, 6)
 
 
 def test_without_loops_nothing_of_it_is_there():

@@ -66,9 +66,9 @@ def checks(cluster, name):
 
 def test_a_domain_that_is_well():
     one = nvlink_domains.domain_states(site())["R07"]
-    assert (len(one.usable), len(one.free), one.fits, one.fits_now) == (18, 18, 18, 18)
+    assert (len(one.usable), len(one.free), one.largest_job, one.largest_job_now) == (18, 18, 18, 18)
     assert (one.gpus, one.gpus_ready, one.fabric, one.imex, one.rack) == (72, 72, "healthy", "up", "R07")
-    assert [part.clique for part in one.parts] == ["3"] and not one.split and not one.broken
+    assert [part.id for part in one.cliques] == ["3"] and not one.split and not one.broken
 
 
 def test_usable_is_in_service_and_free_is_idle_for_anybody():
@@ -76,7 +76,7 @@ def test_usable_is_in_service_and_free_is_idle_for_anybody():
               "gpu0005": "IDLE+PLANNED", "gpu0006": "IDLE+RESERVED", "gpu0007": "IDLE*"}  # fmt: skip
     one = nvlink_domains.domain_states(site(states))["R07"]
     assert one.usable == tuple(names(15, 4)) and one.free == tuple(names(11, 8))
-    assert (one.fits, one.fits_now) == (15, 11)
+    assert (one.largest_job, one.largest_job_now) == (15, 11)
     assert (one.gpus, one.gpus_ready) == (72, 60), "those that are out are not ready, whatever their fabric says"
 
 
@@ -95,36 +95,39 @@ def test_two_cliques_are_told_loudly():
     apart = {name: tray(name, "4") for name in names(4, 15)}
     cluster = site(trays=apart)
     one = nvlink_domains.domain_states(cluster)["R07"]
-    assert one.split and one.broken and (one.fits, one.fits_now, one.gpus_ready) == (14, 14, 56)
+    assert one.split and one.broken and (one.largest_job, one.largest_job_now, one.gpus_ready) == (14, 14, 56)
     assert nvlink_domains.cliques_text(one) == "14 in 3, 4 in 4"
     (line,) = told(cluster)
     assert line == "R07 fell apart: 14 trays in clique 3, 4 trays in clique 4; no 15-tray job fits"
     # The four taken out: nothing needs anybody for it any more, and the domain is what it can be.
     calm = site(dict.fromkeys(apart, "IDLE+DRAIN"), apart)
-    assert not nvlink_domains.domain_states(calm)["R07"].split and nvlink_domains.domain_states(calm)["R07"].fits == 14
+    assert (
+        not nvlink_domains.domain_states(calm)["R07"].split
+        and nvlink_domains.domain_states(calm)["R07"].largest_job == 14
+    )
     assert not any("fell apart" in text for text in told(calm))
 
 
 def test_another_domains_id_is_another_clique_though_its_number_is_the_same():
     one = nvlink_domains.domain_states(site(trays={"gpu0018": tray("gpu0018", "3", domain=OTHER)}))["R07"]
-    assert [(part.clique, len(part.nodes)) for part in one.parts] == [("3", 17), ("11111111/3", 1)] and one.split
+    assert [(part.id, len(part.nodes)) for part in one.cliques] == [("3", 17), ("11111111/3", 1)] and one.split
 
 
 def test_what_nobody_tells_is_no_trouble_and_no_health():
     silent = site(trays=dict.fromkeys(names(18)))
     one = nvlink_domains.domain_states(silent)["R07"]
-    assert one.gpus_ready is one.fabric is one.imex is None and one.parts == () and not one.broken
-    assert (one.fits, len(one.usable)) == (18, 18) and told(silent) == []
+    assert one.gpus_ready is one.fabric is one.imex is None and one.cliques == () and not one.broken
+    assert (one.largest_job, len(one.usable)) == (18, 18) and told(silent) == []
     bare = {name: tray(name, ready=None, fabric=None, imex=None, imex_domain=None) for name in names(18)}
     one = nvlink_domains.domain_states(site(trays=bare))["R07"]
-    assert one.gpus_ready is one.fabric is one.imex is None and [part.clique for part in one.parts] == ["3"]
+    assert one.gpus_ready is one.fabric is one.imex is None and [part.id for part in one.cliques] == ["3"]
 
 
 def test_a_tray_that_tells_no_clique_may_be_in_any():
     """Nothing is said not to fit that might."""
     apart = {name: tray(name, "4") for name in names(4, 15)} | dict.fromkeys(names(2))
     one = nvlink_domains.domain_states(site(trays=apart))["R07"]
-    assert [len(part.nodes) for part in one.parts] == [12, 4] and one.fits == 14
+    assert [len(part.nodes) for part in one.cliques] == [12, 4] and one.largest_job == 14
 
 
 def test_who_says_what_a_domain_is():
@@ -166,7 +169,7 @@ def test_what_fits_is_a_bound_that_holds(cliques, gone):
     one = nvlink_domains.domain_states(site(out, told_by, count=len(every)))["R07"]
     usable = [clique for name, clique in zip(every, cliques, strict=True) if name not in out]
     largest = max((usable.count(clique) for clique in ("3", "4", "5")), default=0)
-    assert one.fits == largest + usable.count(None) <= len(one.usable)
+    assert one.largest_job == largest + usable.count(None) <= len(one.usable)
 
 
 # -- the preview of what takes nodes out -------------------------------------------------------------------------------

@@ -71,9 +71,9 @@ async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read
                 table.select(key)
                 await op.pilot.pause()
                 row = table.row_of(key)
-                words = " ".join("".join(_text(screen.words.lines)).split())
+                words = " ".join("".join(_text(screen.values.lines)).split())
                 assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in words
-                assert len(screen.words.lines) <= 3 and "…" not in words
+                assert len(screen.values.lines) <= 3 and "…" not in words
             await op.press("tab")
         # What, where, since when: of every line.
         heads = [line for line in op.screen().split("\n") if "nodes  " in line or "node  " in line]

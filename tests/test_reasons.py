@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.health.drain_reasons import FORGOTTEN_S, KINDS, author_of, classify, drain_groups, is_automation, ticket
+from console.health.drain_reasons import FORGOTTEN_S, KINDS, author_of, classify, drain_groups, is_automation
+from console.health.tickets import find_ticket
 from tests import make
 
 NOW = 1_795_000_000.0
@@ -51,7 +52,7 @@ SORTED = [
 @pytest.mark.parametrize(("text", "by", "kind", "signed"), SORTED)
 def test_a_reason_is_sorted(text, by, kind, signed):
     found = classify(text, by)
-    assert (found.kind, found.who) == (kind, signed)
+    assert (found.kind, found.author) == (kind, signed)
     assert found.label == KINDS[kind]
 
 
@@ -84,7 +85,7 @@ def test_an_xid_in_the_text_is_found():
     ],
 )
 def test_a_ticket_is_recognised(text, found):
-    assert ticket(text) == found
+    assert find_ticket(text) == found
 
 
 def test_root_is_a_person_when_the_text_is():
@@ -105,7 +106,7 @@ def test_root_is_a_person_when_the_text_is():
 @given(st.text(max_size=80), st.none() | st.text(max_size=12))
 def test_any_text_has_a_kind_and_nothing_breaks(text, by):
     found = classify(text, by)
-    assert found.kind in KINDS and found.who in {"human", "robot", "unknown"}
+    assert found.kind in KINDS and found.author in {"human", "robot", "unknown"}
     assert found.ticket is None or found.ticket
 
 
@@ -137,7 +138,7 @@ def test_what_went_for_one_reason_in_one_rack_is_one_entry():
     jobs = [make.job("7", nodes="gpu[0001-0002]")]
     first, second = drain_groups(make.cluster(nodes=nodes, jobs=jobs), NOW)
     assert (first.nodes, first.rack, first.reasons, first.since) == (("gpu0001", "gpu0002"), "R07", 2, NOW - 2 * HOUR)
-    assert (first.kind, first.who, first.jobs) == ("network", "robot", ("7",))
+    assert (first.kind, first.author, first.jobs) == ("network", "robot", ("7",))
     assert (second.nodes, second.jobs) == (("gpu0009",), ())
 
 

@@ -50,9 +50,9 @@ def test_what_was_there_at_the_start_rings_nobody():
 def test_the_first_reading_is_the_start_however_late_it_comes():
     blind = make.cluster(nodes=rack())
     ring, new = BellState().next(blind, [], NOW)
-    assert (ring.loud, new) == (None, [])
+    assert (ring.active, new) == (None, [])
     ring, new = ring.next(site(*rack()), [], NOW)
-    assert (ring.loud, new) == (frozenset(), [])
+    assert (ring.active, new) == (frozenset(), [])
 
 
 def test_each_group_rings_once_and_a_storm_once():
@@ -129,7 +129,7 @@ def test_a_hostile_name_cannot_end_the_sequence_or_begin_another(notify):
 async def test_the_console_says_it_and_the_next_reading_does_not_say_it_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with console((120, 40), incident="pdu") as op:
-        assert op.app.here.ring.loud is not None
+        assert op.app.here.ring.active is not None
         op.app.clock.advance(60)
         await op.look_again()
         await op.comes("critical: R")

@@ -63,7 +63,7 @@ def test_the_incident_splits_one_domain_and_it_is_mended():
     (one,) = [one for one in found.values() if one.split]
     hit = made.incidents.hit
     assert len(hit) == 4 and set(hit) < set(one.nodes) and one.imex in {"degraded", "down"}
-    assert one.fabric == "unhealthy" and one.fits < len(one.usable)
+    assert one.fabric == "unhealthy" and one.largest_job < len(one.usable)
     assert made.nodes()[hit[-1]].display in {"drained", "draining"}
     clock.advance(6 * 3600)
     made.advance()

@@ -46,18 +46,18 @@ def test_what_a_text_says(text, found):
 
 def test_the_comment_counts_before_extra_and_reason():
     one = make.node(comment="ticket=A-1", extra="ticket=B-2", reason="[CX-3]")
-    assert tickets.ticket_of(one) == Ticket("A-1", where="comment")
-    assert tickets.ticket_of(make.node(extra="ticket=B-2", reason="[CX-3]")) == Ticket("B-2", where="extra")
-    assert tickets.ticket_of(make.node(reason="[CX-3]")) == Ticket("CX-3", where="reason")
+    assert tickets.ticket_of(one) == Ticket("A-1", found_in="comment")
+    assert tickets.ticket_of(make.node(extra="ticket=B-2", reason="[CX-3]")) == Ticket("B-2", found_in="extra")
+    assert tickets.ticket_of(make.node(reason="[CX-3]")) == Ticket("CX-3", found_in="reason")
     assert tickets.ticket_of(make.node(comment="gpu rack")) is None
 
 
 def test_its_age_is_told_or_said_to_be_unknown():
     now = DAY_20 + 5 * DAY
-    assert Ticket("A-1", "4471", DAY_20).said(now) == "A-1, RMA 4471, 5 d old"
-    assert Ticket("A-1").said(now) == "A-1, age unknown: no date stands with it"
-    assert Ticket("A-1").said(now, DAY_20 + 2 * DAY) == "A-1, there for 3 d at least"
-    assert Ticket("A-1", None, DAY_20).said(now, DAY_20 + 2 * DAY) == "A-1, 5 d old", "its own date counts"
+    assert Ticket("A-1", "4471", DAY_20).text_at(now) == "A-1, RMA 4471, 5 d old"
+    assert Ticket("A-1").text_at(now) == "A-1, age unknown: no date stands with it"
+    assert Ticket("A-1").text_at(now, DAY_20 + 2 * DAY) == "A-1, there for 3 d at least"
+    assert Ticket("A-1", None, DAY_20).text_at(now, DAY_20 + 2 * DAY) == "A-1, 5 d old", "its own date counts"
 
 
 def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():

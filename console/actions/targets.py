@@ -158,13 +158,13 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
         raise ValueError(f"which {found.kind}s there are is not known: they were not read")
     if unread := unread_fields(found, cluster):
         raise ValueError(unread[0])
-    if found.stray:
+    if found.stray_comma:
         # A comma too many would mean the jobs that Slurm names no account of.
-        raise ValueError(f"{found.stray} names nothing next to a comma")
+        raise ValueError(f"{found.stray_comma} names nothing next to a comma")
     strange = unknown_values(found, cluster)
     if strange:
         raise ValueError("; ".join(strange))
-    if found.places and (found.either or found.fields.isdisjoint(_WHOSE)):
+    if found.places and (found.has_or or found.fields.isdisjoint(_WHOSE)):
         near = [
             name for name, node in cluster.nodes.items()
             if any(place(node, cluster, cluster.at) for place in found.places)

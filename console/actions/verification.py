@@ -435,7 +435,7 @@ def rewritten(action: Action, before: Node, now: Node) -> bool:
     from .waves import RETURNS
 
     told = drain_reasons.classify(now.reason, now.reason_by)
-    return told.who != "robot" or (action.id in RETURNS and told.kind != "slurmd")
+    return told.author != "robot" or (action.id in RETURNS and told.kind != "slurmd")
 
 
 def _more_work(

@@ -27,9 +27,9 @@ _TEXT_CAP = 160
 class BellState(Struct, frozen=True):
     """What has rung already. `seen` is None until alerts were read for the first time."""
 
-    loud: frozenset[str] | None = None
+    active: frozenset[str] | None = None
     """Critical alerts that were active at the last reading; None until alerts were read for the first time."""
-    gone: Mapping[str, float] = {}
+    ended: Mapping[str, float] = {}
     """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
 
     def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[BellState, list[AlertGroup]]:
@@ -42,14 +42,14 @@ class BellState(Struct, frozen=True):
             one
             for group in groups
             if group.critical
-            for one in group.alerts[: len(group.alerts) - group.quiet]
+            for one in group.alerts[: len(group.alerts) - group.suppressed]
             if severity_of(cluster.alerts[one]) == "critical"
         )
-        if self.loud is None:
+        if self.active is None:
             return BellState(loud), []
-        kept = {one: at for one, at in self.gone.items() if now - at <= GAP_S}
-        old = self.loud.union(kept)
-        gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.loud - loud, now)
+        kept = {one: at for one, at in self.ended.items() if now - at <= GAP_S}
+        old = self.active.union(kept)
+        gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.active - loud, now)
         return BellState(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
 
 

@@ -41,13 +41,13 @@ class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
     alert: Alert
     node: str
     """As Slurm calls it, "" where Slurm does not know it or the alert is about no node."""
-    thing: str
+    host: str
     """The node, or a host that Slurm does not know; "" where it is about neither."""
     place: Place | None
     """The place that it is about, where it is about no node."""
     name: Name
     at: float
-    quiet: bool
+    informational: bool
     """Nobody has to do anything about it."""
 
 
@@ -56,25 +56,25 @@ class Fold(Struct, frozen=True, kw_only=True):
 
     key: str
     place: Place | None = None
-    of: int | None = None
+    place_size: int | None = None
     """How many nodes the place has, as far as the racks of these nodes tell."""
-    told: tuple[AlertFacts, ...]
+    members: tuple[AlertFacts, ...]
 
 
 class _Burst(Struct, frozen=True):
     """Alerts of one place that began within GAP_S of each other."""
 
     place: Place
-    told: Sequence[AlertFacts]
-    things: int
+    members: Sequence[AlertFacts]
+    host_count: int
     share: float
     hinted: bool
-    fits: tuple[bool, int]
+    tie_break: tuple[bool, int]
 
     @property
     def weight(self) -> tuple[bool, bool, int, float, tuple[bool, int]]:
         """As in `places.together`: what lost nearly all it has explains more than what lost a part."""
-        return self.share >= CAUSE_SHARE, self.hinted, self.things, self.share, self.fits
+        return self.share >= CAUSE_SHARE, self.hinted, self.host_count, self.share, self.tie_break
 
 
 class _AlertTimes:
@@ -98,12 +98,12 @@ def folds(cluster: Cluster, now: float, policy: Policy) -> list[Fold]:
     told = [_alert_facts(alert, cluster, now, policy) for alert in cluster.alerts.values()]
     rates = _AlertTimes(told)
     found = _by_place(told, rates, cluster)
-    spent = {id(one) for fold in found for one in fold.told}
+    spent = {id(one) for fold in found for one in fold.members}
     by_name: dict[Name, list[AlertFacts]] = {}
     for one in told:
         if id(one) not in spent:
             by_name.setdefault(one.name, []).append(one)
-    return [*found, *(Fold(key=_key(name), told=tuple(alike)) for name, alike in by_name.items())]
+    return [*found, *(Fold(key=_key(name), members=tuple(alike)) for name, alike in by_name.items())]
 
 
 def _key(name: Name) -> str:
@@ -120,16 +120,16 @@ def code_of(alert: Alert) -> int | None:
 def _alert_facts(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> AlertFacts:
     node, place = failure_domains.node_of_alert(alert, cluster), failure_domains.place_of_alert(alert, cluster)
     code = code_of(alert)
-    if code is not None and (advice := policy.of(code)) is not None and not advice.acts:
+    if code is not None and (advice := policy.advice_for(code)) is not None and not advice.acts:
         code = JOB_XIDS
     return AlertFacts(
         alert=alert,
         node=node,
-        thing="" if place is not None else node or alert.node or "",
+        host="" if place is not None else node or alert.node or "",
         place=place,
         name=(alert.name, code),
         at=now if alert.starts is None else alert.starts,
-        quiet=(alert.severity or "") in QUIET_SEVERITIES,
+        informational=(alert.severity or "") in QUIET_SEVERITIES,
     )
 
 
@@ -146,12 +146,12 @@ def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) 
         if one.place is not None:
             # Forty PDUs that lose power in one moment are no forty events; eight hot racks of one loop are one.
             here = max((of_loop[one.name, loop] for loop in _loops_of_rack(one, fed)), default=1)
-            if not one.quiet and rates.local(one.name, here, one.at, one.at):
+            if not one.informational and rates.local(one.name, here, one.at, one.at):
                 hints.setdefault(one.place, []).append(one)
-        elif one.thing and one.name[1] != JOB_XIDS:
-            if one.thing not in known:
-                known[one.thing] = _places_of_alerting_node(one, cluster)
-            for place in known[one.thing]:
+        elif one.host and one.name[1] != JOB_XIDS:
+            if one.host not in known:
+                known[one.host] = _places_of_alerting_node(one, cluster)
+            for place in known[one.host]:
                 if place[0] != failure_domains.LOOP or loop_folds.may_follow_heat(one.alert.name):
                     at.setdefault(place, []).append(one)
     spent: set[int] = set()
@@ -159,7 +159,7 @@ def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) 
     bursts = _place_bursts(at, hints, rates, cluster)
     bursts.sort(key=lambda burst: burst.weight, reverse=True)
     for burst in bursts:
-        left = [one for one in burst.told if id(one) not in spent]
+        left = [one for one in burst.members if id(one) not in spent]
         if (_count_hosts(left) >= MIN_TOGETHER and burst.share >= MIN_SHARE) or (left and burst.hinted):
             spent.update(map(id, left))
             found.setdefault(burst.place, []).extend(left)
@@ -167,7 +167,7 @@ def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) 
     loop_folds.fold_racks(found, hints, racks_by_loop(cluster))
     sizes = _nodes_per_place(found, found, cluster)
     return [
-        Fold(key=f"{place[0]}={place[1]}", place=place, of=sizes[place] or None, told=tuple(members))
+        Fold(key=f"{place[0]}={place[1]}", place=place, place_size=sizes[place] or None, members=tuple(members))
         for place, members in found.items()
     ]
 
@@ -233,12 +233,12 @@ def _without_outliers(told: list[AlertFacts]) -> list[AlertFacts]:
     """Without the nodes that have none of what many have: one XID in a rack is no part of its power failure."""
     things: dict[Name, set[str]] = {}
     for one in told:
-        things.setdefault(one.name, set()).add(one.thing)
+        things.setdefault(one.name, set()).add(one.host)
     many = [named for named in things.values() if len(named) >= MIN_TOGETHER]
     if not many or len(many) == len(things):
         return told
     hit = set().union(*many)
-    return [one for one in told if one.thing in hit]
+    return [one for one in told if one.host in hit]
 
 
 def _split_by_time(members: list[AlertFacts], begins: float | None) -> Iterable[list[AlertFacts]]:
@@ -259,7 +259,7 @@ def _began_with(begins: float | None, at: float) -> bool:
 
 
 def _count_hosts(told: Iterable[AlertFacts]) -> int:
-    return len({one.thing for one in told if not one.quiet})
+    return len({one.host for one in told if not one.informational})
 
 
 def _tie_break(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
@@ -288,4 +288,4 @@ def _nodes_per_place(
 
 
 def _count_all_hosts(told: Iterable[AlertFacts]) -> int:
-    return len({one.thing for one in told if one.thing})
+    return len({one.host for one in told if one.host})

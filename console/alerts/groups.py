@@ -45,13 +45,13 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
     name: str
     """Of the alert that says most: `NodePowerLost`, or its XID."""
     place: Place | None = None
-    of: int | None = None
+    place_size: int | None = None
     """How many nodes the place has."""
     names: tuple[tuple[str, int], ...] = ()
     """Every name of an alert in it with how often, the most frequent first."""
     alerts: tuple[str, ...] = ()
     """Ids, those that nothing keeps quiet first."""
-    quiet: int = 0
+    suppressed: int = 0
     """How many of them a silence or another alert keeps quiet."""
     nodes: tuple[str, ...] = ()
     """Nodes that Slurm knows: that alert, or that hang on the place where an alert is about the place itself."""
@@ -73,7 +73,7 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
     example: bool = False
     """The summary is that of one alert, others say something else."""
     runbook: str = ""
-    taken_by: tuple[str, ...] = ()
+    acked_by: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
     """Ids of the silences over it, the one that ends first first."""
     advice: str = ""
@@ -167,7 +167,7 @@ def suppressed_counts(cluster: Cluster) -> Mapping[str, int]:
 
 def _nodes_by_place(found: Sequence[Fold], cluster: Cluster) -> Mapping[Place, tuple[str, ...]]:
     """The nodes of every place that an alert is about: all places in one walk over the nodes."""
-    wanted = {one.place for fold in found for one in fold.told if one.place is not None}
+    wanted = {one.place for fold in found for one in fold.members if one.place is not None}
     made: dict[Place, list[str]] = {place: [] for place in wanted}
     if any(kind != "rack" or name not in cluster.racks for kind, name in wanted):
         fed = loops_by_rack(cluster)
@@ -185,7 +185,7 @@ def _group(
     about: Mapping[Place, tuple[str, ...]],
     loops: Mapping[str, cooling.LoopStatus],
 ) -> AlertGroup:
-    told = fold.told
+    told = fold.members
     active = [one for one in told if one.alert.state != "suppressed"]
     loud = active or list(told)
     severity = min((severity_of(one.alert) for one in loud), key=_SEVERITIES.index)
@@ -198,7 +198,7 @@ def _group(
     gpus = [node.gpus for node in rows]
     name = _name(lead, told)
     starts = [one.alert.starts for one in told if one.alert.starts is not None]
-    unknown = sorted({one.thing for one in told if one.thing and not one.node}, key=natural_key)
+    unknown = sorted({one.host for one in told if one.host and not one.node}, key=natural_key)
     racks = tuple(sorted({node.rack for node in rows if node.rack is not None}, key=natural_key))
     taken = tuple(dict.fromkeys(one.by or "somebody" for one in standing if one.taken))
     return AlertGroup(
@@ -208,11 +208,11 @@ def _group(
         title=_loop_title(fold, loops) or _title(fold, lead, name, (*nodes, *unknown), racks),
         name=name,
         place=fold.place,
-        of=fold.of,
+        place_size=fold.place_size,
         names=tuple(names.most_common()),
         alerts=(*(one.alert.id for one in active),
                 *(one.alert.id for one in told if one.alert.state == "suppressed")),
-        quiet=len(told) - len(active),
+        suppressed=len(told) - len(active),
         nodes=nodes,
         unknown=tuple(unknown),
         racks=racks,
@@ -225,7 +225,7 @@ def _group(
         summary=lead.alert.summary or "",
         example=lead.place is None and any(one.alert.summary != lead.alert.summary for one in told),
         runbook=lead.alert.annotations.get("runbook_url") or lead.alert.annotations.get("runbook") or "",
-        taken_by=taken,
+        acked_by=taken,
         silences=tuple(one.id for one in standing),
         advice=_advice(told, policy),
     )  # fmt: skip
@@ -279,9 +279,9 @@ def _name(lead: AlertFacts, told: Iterable[AlertFacts]) -> str:
 def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
     """`cdu-2: supply 38.1 °C, 64 nodes hot`: of a cooling loop that is measured to be ill."""
     loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == failure_domains.LOOP else None
-    if loop is None or not loop.ill:
+    if loop is None or not loop.faulty:
         return ""
-    hot = len({one.node for one in fold.told if one.node and is_about_heat(one.alert.name)})
+    hot = len({one.node for one in fold.members if one.node and is_about_heat(one.alert.name)})
     said = f", {hot:,} node{'' if hot == 1 else 's'} hot" if hot else ""
     return f"{loop.name}: {cooling.short_text(loop)}{said}"
 
@@ -290,19 +290,19 @@ def _title(fold: Fold, lead: AlertFacts, name: str, things: Sequence[str], racks
     if fold.place is not None:
         return f"{place_text(fold.place)}: {name}"
     if lead.place is not None:
-        return f"{name} at {len({one.place for one in fold.told}):,} places"
+        return f"{name} at {len({one.place for one in fold.members}):,} places"
     if len(things) == 1:
         return f"{name} on {things[0]}"
     if things:
         where = f" of {racks[0]}" if len(racks) == 1 and len(things) > failure_domains.MIN_TOGETHER else ""
         return f"{name} on {plural(len(things), 'node')}{where}"
-    return name if len(fold.told) == 1 else f"{name} ×{len(fold.told):,}"
+    return name if len(fold.members) == 1 else f"{name} ×{len(fold.members):,}"
 
 
 def _advice(told: Iterable[AlertFacts], policy: Policy) -> str:
     code = policy.worst({code for one in told if (code := code_of(one.alert)) is not None})
     if code is None:
         return ""
-    advice = policy.of(code)
+    advice = policy.advice_for(code)
     # What the source says in full stands on the node's own screen.
-    return f"policy: {policy.say(code)}" + ("" if advice is None else f" ({advice.source.partition(' (')[0]})")
+    return f"policy: {policy.step(code)}" + ("" if advice is None else f" ({advice.source.partition(' (')[0]})")

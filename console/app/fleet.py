@@ -117,7 +117,7 @@ class Fleet(Looking):
         shown, over = at is here and not self.looks_back, here.looked_at
         if over is not None and (shown or over.shows_all):
             over.prepare(cluster, at, self.policy, shown=shown)
-        if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
+        if at.ring.active is None or not diff.kinds.isdisjoint(RINGING):
             alert_groups(cluster, at.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
@@ -145,7 +145,7 @@ class Fleet(Looking):
         else:
             self.fleet[at.name] = event.cluster
         at.taken.set()  # not before: the sums of what is shown are kept
-        if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
+        if at.ring.active is None or not event.diff.kinds.isdisjoint(RINGING):
             self._ring(at, event.cluster)
         if looks_back:
             return

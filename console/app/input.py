@@ -206,7 +206,7 @@ class Typed(replay_mode.Looking):
 
     def offer(self) -> None:
         """Make ready what the lines offer on this screen: the values of fields take a walk over all rows."""
-        self.offers.here = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
+        self.offers.screen = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
         cluster = self.cluster
         for kind, rows in (("node", cluster.nodes), ("job", cluster.jobs)):
             if self._valued.get(kind) is not rows:
@@ -214,7 +214,7 @@ class Typed(replay_mode.Looking):
                 self._aside.do(partial(self._read_values, cluster, kind))
 
     def _read_values(self, cluster: Cluster, kind: str) -> None:
-        self.offers.words.update({kind: completion.field_values(cluster, kind)})
+        self.offers.values.update({kind: completion.field_values(cluster, kind)})
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Of a line that was sent; the prompt has it in its history already."""

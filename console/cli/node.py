@@ -330,14 +330,14 @@ def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
     for xid in look.xids or ():
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
         times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
-        advice = policy.of(xid.code, xid.severity)
+        advice = policy.advice_for(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
         said = f"  {xid.severity}" if xid.severity is not None else ""
-        step = policy.say(xid.code, xid.severity)
+        step = policy.step(xid.code, xid.severity)
         yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
         before = preceding_xid(xid, look.xids or ())
         if before is not None:
-            yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
+            yield f"      before it XID {before.code}: {policy.step(before.code, before.severity)}"
 
 
 def _process_lines(look: NodeReport) -> Iterator[str]:
@@ -392,7 +392,7 @@ def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
         "xids": None if look.xids is None else [
-            {**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)} for xid in look.xids
+            {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in look.xids
         ],
         "troubles": None if look.gpus is None else [
             {"gpu": index, "text": text} for index, text in verdicts.troubles(look.gpus, look.extras)

@@ -132,11 +132,11 @@ def completer(
         rows: Iterable[str] = ()
         screen = next((screen for screen, words in SCREENS.items() if head.lower() in words), "")
         if screen or head == "filter":
-            return [f"{head} {one}" for one in offers.filters(screen or offers.here, rest)]
+            return [f"{head} {one}" for one in offers.filters(screen or offers.screen, rest)]
         if head == "theme":
             rows = names
         elif head == "forget":
-            rows = offers.every_saved()
+            rows = offers.saved_names()
         elif head in {"cluster", "close"}:
             rows = offers.clusters
         elif head in {"export", "export!"}:

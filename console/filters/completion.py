@@ -126,31 +126,31 @@ class LineCompletions:
 
     def __init__(self, cluster: Callable[[], Cluster]) -> None:
         self._cluster = cluster
-        self.words: dict[str, FieldValues] = {}
+        self.values: dict[str, FieldValues] = {}
         """Kind of rows to the values of its fields, as soon as they are known."""
         self.saved: Mapping[str, Sequence[str]] = {}
         """Screen to the names of the filters saved for it."""
-        self.here = ""
+        self.screen = ""
         """The screen that is shown."""
         self.clusters: Sequence[str] = ()
         """The clusters that can be shown."""
 
-    def here_filters(self, text: str) -> Sequence[str]:
+    def screen_filters(self, text: str) -> Sequence[str]:
         """For the `/` line."""
-        return self.filters(self.here, text)
+        return self.filters(self.screen, text)
 
     def filters(self, screen: str, text: str) -> Sequence[str]:
         """A filter of the screen's list."""
         now, kind = self._cluster(), KINDS.get(screen, "")
         rows = now.nodes if kind == "node" else ()
-        return filter_candidates(text, kind, self.words.get(kind, {}), rows, self.saved.get(screen, ()))
+        return filter_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(screen, ()))
 
     def targets(self, kind: str, text: str) -> Sequence[str]:
         """The targets of an action on nodes or jobs."""
         now = self._cluster()
         rows = now.nodes if kind == "node" else now.jobs
-        return target_candidates(text, kind, self.words.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))
+        return target_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))
 
-    def every_saved(self) -> Sequence[str]:
+    def saved_names(self) -> Sequence[str]:
         """The names of all saved filters."""
         return sorted({name for those in self.saved.values() for name in those})

@@ -22,14 +22,14 @@ def look(node: Node, cluster: Cluster, now: float, found: list[Check]) -> None:
                     (loop.name,),
                 )
             )
-        elif loop.ill:
+        elif loop.faulty:
             found.append(
                 Check(
                     node.name,
                     "bad",
                     f"its cooling is not well: {loop.name} {loop.state}, {loop.text}",
                     "cooling",
-                    (loop.name, loop.state, *loop.where_wet),
+                    (loop.name, loop.state, *loop.wet_places),
                 )
             )
         elif loop.state == "silent":

@@ -15,7 +15,7 @@ from .fitness import Level
 def look(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> None:
     """Add what is known of a node's fabric; nothing for one that is in none."""
     tray, one = cluster.trays.get(node.name), nvlink_domains.state_of_node(node.name, cluster)
-    if "trays" not in cluster.known or (tray is None and (one is None or not one.parts)):
+    if "trays" not in cluster.known or (tray is None and (one is None or not one.cliques)):
         return
 
     def say(level: Level, text: str, code: Code, *about: object) -> None:
@@ -44,11 +44,11 @@ def look(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> 
     if tray.imex not in {None, "up"}:
         say("warn", f"its IMEX service is not up: {tray.imex}", "imex", tray.imex)
     company = {} if one is None else _others(node.name, one)
-    part = None if one is None else one.part_of(node.name)
-    mine, most = company.get(part.clique, 0) if part is not None else 0, max(company.values(), default=0)
+    part = None if one is None else one.clique_of(node.name)
+    mine, most = company.get(part.id, 0) if part is not None else 0, max(company.values(), default=0)
     if one is not None and mine < most:
         main = next(clique for clique, count in company.items() if count == most)
-        own = tray.clique if part is None else part.clique
+        own = tray.clique if part is None else part.id
         say(
             "bad",
             f"it is in NVLink clique {own}, {most} trays of {one.name} are in {main}: no job runs over both",
@@ -66,4 +66,4 @@ def look(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> 
 def _others(name: str, one: DomainState) -> dict[str, int]:
     """How many of the other trays in service are in each clique of a domain."""
     beside = frozenset(one.usable) - {name}
-    return {part.clique: len(beside.intersection(part.nodes)) for part in one.parts}
+    return {part.id: len(beside.intersection(part.nodes)) for part in one.cliques}

@@ -171,7 +171,7 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Prefligh
     )
     quiet = []
     for code, severity in codes:
-        advice = one.policy.of(code, severity)
+        advice = one.policy.advice_for(code, severity)
         if advice is not None and not advice.acts:
             quiet.append(str(code))
             continue
@@ -183,7 +183,7 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Prefligh
         on = f" on GPU {gpus}" if gpus else ""
         one.say(
             level,
-            f"XID {code}{on}{since} ({at}): {one.policy.say(code, severity)}",
+            f"XID {code}{on}{since} ({at}): {one.policy.step(code, severity)}",
             "xid",
             code,
             *sorted({xid.gpu for xid in those if xid.gpu is not None}),
@@ -195,7 +195,7 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Prefligh
 
 
 def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
-    advice = policy.of(code, severity)
+    advice = policy.advice_for(code, severity)
     return 0 if advice is None else advice.rank
 
 

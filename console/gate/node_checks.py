@@ -30,7 +30,7 @@ def look(node: Node, cluster: Cluster, now: float, good: FreshFacts, found: list
                 "warn" if differs.what == "driver" else "note",
                 differs.text,
                 "version",
-                (differs.what, differs.has),
+                (differs.what, differs.version),
             )
         )
 

@@ -32,21 +32,25 @@ class Trait(Struct, frozen=True, kw_only=True):
     kind: str
     """switch, pdu, rack, driver, last job …"""
     value: str
-    have: int
+    named_count: int
     """Named nodes that have it, of `of`."""
-    of: int
-    others: int
+    named_total: int
+    other_count: int
     """Other nodes of the machine that have it too, of `rest`."""
-    rest: int
+    other_total: int
 
     @property
     def lift(self) -> float:
         """How many times as frequent it is among the named nodes as among the others."""
-        return (self.have / self.of) / ((self.others + 0.5) / (self.rest + 0.5))
+        return (self.named_count / self.named_total) / ((self.other_count + 0.5) / (self.other_total + 0.5))
 
     def __str__(self) -> str:
-        rest = f"; so have {self.others:,} of the {self.rest:,} others" if self.others else "; no other node has"
-        return f"{self.kind} {self.value}: {self.have:,} of {self.of:,}{rest}"
+        rest = (
+            f"; so have {self.other_count:,} of the {self.other_total:,} others"
+            if self.other_count
+            else "; no other node has"
+        )
+        return f"{self.kind} {self.value}: {self.named_count:,} of {self.named_total:,}{rest}"
 
 
 def traits(
@@ -72,12 +76,19 @@ def traits(
             rest += 1
             theirs.update(candidates.intersection(extra.of(node)))
     found = [
-        Trait(kind=kind, value=value, have=ours[kind, value], of=len(chosen), others=theirs[kind, value], rest=rest)
+        Trait(
+            kind=kind,
+            value=value,
+            named_count=ours[kind, value],
+            named_total=len(chosen),
+            other_count=theirs[kind, value],
+            other_total=rest,
+        )
         for kind, value in candidates
     ]
     found += _time_traits(chosen, [node for node in cluster.nodes.values() if node.name not in mine])
     told = [one for one in found if one.lift >= MIN_LIFT]
-    told.sort(key=lambda one: (-one.have, -one.lift, one.kind, natural_key(one.value)))
+    told.sort(key=lambda one: (-one.named_count, -one.lift, one.kind, natural_key(one.value)))
     return tuple(told[:_MAX_TRAITS])
 
 
@@ -132,7 +143,16 @@ def _time_traits(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
             continue
         also = sum((one := at(node)) is not None and best[0] <= one <= best[-1] for node in others)
         value = f"within {max(1, round((best[-1] - best[0]) / 60))} min"
-        found.append(Trait(kind=kind, value=value, have=len(best), of=len(chosen), others=also, rest=len(others)))
+        found.append(
+            Trait(
+                kind=kind,
+                value=value,
+                named_count=len(best),
+                named_total=len(chosen),
+                other_count=also,
+                other_total=len(others),
+            )
+        )
     return found
 
 

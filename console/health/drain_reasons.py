@@ -93,7 +93,7 @@ class Reason(Struct, frozen=True):
 
     kind: str
     """A key of KINDS."""
-    who: Author
+    author: Author
     ticket: str | None = None
     xid: int | None = None
 
@@ -153,7 +153,7 @@ class DrainGroup(Struct, frozen=True, kw_only=True):
     """One line of the drain inbox: nodes of one rack that are out for one reason."""
 
     kind: str
-    who: Author
+    author: Author
     by: str | None
     reason: str | None
     """The text; of several that differ in numbers only, that of the first node."""
@@ -219,7 +219,7 @@ def _drain_group(cluster: Cluster, members: list[tuple[Node, Reason]], now: floa
     held = {job for one in nodes for job in cluster.jobs_on.get(one.name, ())}
     return DrainGroup(
         kind=told.kind,
-        who=told.who,
+        author=told.author,
         by=node.reason_by,
         reason=node.reason,
         reasons=len({one.reason for one in nodes}),

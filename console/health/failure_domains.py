@@ -55,9 +55,9 @@ class SharedFailure(Struct, frozen=True, kw_only=True):
 
     place: Place | None
     failed: tuple[FailedNode, ...]
-    of: int | None = None
+    place_size: int | None = None
     """How many nodes the place has."""
-    places: int = 1
+    place_count: int = 1
     """How many places are told as this one."""
 
     @property
@@ -180,7 +180,7 @@ def shared_failures(
         left = tuple(one for one in burst if one.node.name not in gone)
         if (len(left) >= MIN_TOGETHER and share >= MIN_SHARE) or (left and place in hints):
             gone.update(one.node.name for one in left)
-            events.append(SharedFailure(place=place, failed=left, of=sizes[place]))
+            events.append(SharedFailure(place=place, failed=left, place_size=sizes[place]))
     return _merged(events), [one for one in failed if one.node.name not in gone]
 
 
@@ -238,5 +238,5 @@ def _merged(events: list[SharedFailure]) -> list[SharedFailure]:
             merged += alike
             continue
         every = tuple(one for event in alike for one in event.failed)
-        merged.append(SharedFailure(place=alike[0].place, failed=every, places=len(alike)))
+        merged.append(SharedFailure(place=alike[0].place, failed=every, place_count=len(alike)))
     return merged

@@ -125,7 +125,7 @@ class _CheckContext(Struct, frozen=True):
     cluster: Cluster
     policy: Policy
     now: float
-    good: FreshFacts
+    fresh: FreshFacts
     newest: float | None
     """When the newest sample of any node was taken: ages are counted from there, the clocks may differ."""
     xids: Mapping[str, list[Xid]]
@@ -229,7 +229,7 @@ def live_xids(
 def _check_node(node: Node, facts: _CheckContext, found: list[Inconsistency]) -> None:
     """The checks, cheapest first: this runs for 12,000 nodes while somebody waits."""
     display = node.display
-    load = facts.cluster.loads.get(node.name) if facts.good.loads else None
+    load = facts.cluster.loads.get(node.name) if facts.fresh.loads else None
     if load is not None and _is_old(load, facts):
         load = None
     works = display in IN_SERVICE_STATES
@@ -242,7 +242,7 @@ def _check_node(node: Node, facts: _CheckContext, found: list[Inconsistency]) ->
                 Inconsistency(node=node.name, kind="left", severity="note", since=node.reason_at,
                               text=f"{display} again, its old reason is still there: {node.reason}")
             )  # fmt: skip
-    if not facts.good.loads:
+    if not facts.fresh.loads:
         return
     if load is None:
         if works and node.gpus and facts.newest is not None:
@@ -293,12 +293,12 @@ def _count(node: Node, load: Load, severity: Severity) -> Iterator[Inconsistency
 
 def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _CheckContext) -> Iterator[Inconsistency]:
     policy = facts.policy
-    live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.good.xids)
+    live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.fresh.xids)
     first = policy.worst_of(live)
     if first is None:
         return
     code = first.code
-    advice = policy.of(code, first.severity)
+    advice = policy.advice_for(code, first.severity)
     if advice is not None and not advice.acts:
         return
     worst = [xid for xid in live if (xid.code, xid.severity) == (code, first.severity)]
@@ -308,7 +308,7 @@ def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _CheckContex
         node=node.name,
         kind="xid",
         severity="bad" if advice is not None and advice.drains else "warn",
-        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code, first.severity)}",
+        text=f"{node.display} in Slurm, XID {code}{where}: {policy.step(code, first.severity)}",
         since=min((at for xid in worst if (at := xid.first_at or xid.last_at) is not None), default=None),
         code=code,
         xid_severity=first.severity,
@@ -344,7 +344,7 @@ def busy_gpus(node: Node, load: Load) -> int | None:
 
 def _stray(node: Node, load: Load, facts: _CheckContext, severity: Severity) -> Iterator[Inconsistency]:
     busy = busy_gpus(node, load)
-    if not busy or "COMPLETING" in node.flags or not facts.good.jobs:
+    if not busy or "COMPLETING" in node.flags or not facts.fresh.jobs:
         return
     if load.sampled_at is not None and node.busy_at is not None and load.sampled_at < node.busy_at + SETTLE_S:
         return
@@ -370,7 +370,7 @@ def _idle(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistenc
         return  # the mean says nothing of the others
     elif load.gpu_util_pct is None or load.gpu_util_pct >= IDLE_PCT:
         return
-    if not facts.good.jobs or "COMPLETING" in node.flags:
+    if not facts.fresh.jobs or "COMPLETING" in node.flags:
         return
     cluster = facts.cluster
     jobs = [job for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref)) is not None]

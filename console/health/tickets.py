@@ -46,15 +46,15 @@ class Ticket(Struct, frozen=True):
     rma: str | None = None
     since: int | None = None
     """The day it began (UTC); None where no text holds a date."""
-    where: str = ""
+    found_in: str = ""
     """comment, extra or reason."""
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """The ticket in one word, or its RMA."""
         return self.id or f"RMA {self.rma}"
 
-    def said(self, now: float, seen: float | None = None) -> str:
+    def text_at(self, now: float, seen: float | None = None) -> str:
         """`KubeGPU-1182, RMA 4471, 5 d old`. Where no text holds a date: for how long it has been there at least, by
         `seen` (epoch; see `known_since`), else that its age is not known."""
         age = "age unknown: no date stands with it" if seen is None else f"there for {duration(now - seen)} at least"
@@ -87,13 +87,13 @@ def ticket_of(node: Node) -> Ticket | None:
 def ticket_label(node: Node) -> str | None:
     """The ticket of a node in one word, or its RMA; None where no text names one."""
     found = ticket_of(node)
-    return None if found is None else found.word
+    return None if found is None else found.label
 
 
 def known_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
     """Since when this ticket is known to stand there (epoch): since its reason was set, or since the journal first
     tells of it (`console.journal.past_actions.ticketed`)."""
-    told = [(ticketed or {}).get((node.name, found.word)), node.reason_at if found.where == "reason" else None]
+    told = [(ticketed or {}).get((node.name, found.label)), node.reason_at if found.found_in == "reason" else None]
     return min((at for at in told if at is not None), default=None)
 
 

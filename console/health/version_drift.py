@@ -26,20 +26,21 @@ class Drift(Struct, frozen=True, kw_only=True):
     what: str
     """driver, vbios, bios, bmc, kernel, slurmd."""
     nodes: tuple[str, ...]
-    has: str
-    most: str
+    version: str
+    majority: str
     """What most run."""
-    count: int
+    majority_count: int
     """How many run that."""
-    of: int
+    total: int
     """Of how many that tell."""
-    where: str
+    place: str
     """rack R07, all h100 nodes."""
 
     @property
     def text(self) -> str:
         """Without the nodes: `driver 570.86 where 30 of 32 of rack R07 run 570.133`."""
-        return f"{self.what} {self.has} where {self.count} of {self.of} of {self.where} run {self.most}"
+        counts = f"{self.majority_count} of {self.total} of {self.place}"
+        return f"{self.what} {self.version} where {counts} run {self.majority}"
 
     def __str__(self) -> str:
         return f"{fold(self.nodes)}: {self.text}"
@@ -71,7 +72,7 @@ def drifts(cluster: Cluster) -> Sequence[Drift]:
         every = [node for (_, other), those in racks.items() if other == kind for node in those]
         own = {node.name for node in nodes}
         found += _drift_among(cluster, every, f"all {kind} nodes" if kind else "all nodes", own)
-    return sorted(found, key=lambda one: (natural_key(one.where), one.what, natural_key(one.nodes[0])))
+    return sorted(found, key=lambda one: (natural_key(one.place), one.what, natural_key(one.nodes[0])))
 
 
 @remembered("nodes", "checkups")
@@ -111,5 +112,5 @@ def _drift_among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[s
         for value, names in by_value.items():
             mine = names if own is None else [name for name in names if name in own]
             if value != most and mine:
-                yield Drift(what=what, nodes=tuple(sorted(mine, key=natural_key)), has=value, most=most, count=count,
-                            of=total, where=where)  # fmt: skip
+                yield Drift(what=what, nodes=tuple(sorted(mine, key=natural_key)), version=value, majority=most,
+                            majority_count=count, total=total, place=where)  # fmt: skip

@@ -109,25 +109,25 @@ class Policy(Struct, frozen=True, kw_only=True):
     advice: Mapping[int, Advice] = {}
     files: tuple[str, ...] = ()
 
-    def of(self, code: int, severity: Severity | None = None) -> Advice | None:
+    def advice_for(self, code: int, severity: Severity | None = None) -> Advice | None:
         """What it says of a code; None where it says nothing. `severity` is what the kernel's line says, if known."""
         advice = self.advice.get(code)
         if advice is None or severity is None or severity not in advice.by_severity:
             return advice
         return replace(advice, followed=advice.by_severity[severity])
 
-    def say(self, code: int, severity: Severity | None = None) -> str:
+    def step(self, code: int, severity: Severity | None = None) -> str:
         """The first step in words: `drain, reboot the node`, or that there is no advice."""
-        advice = self.of(code, severity)
+        advice = self.advice_for(code, severity)
         return f"no advice for XID {code}" if advice is None else advice.first_step
 
     def worst(self, codes: Iterable[int]) -> int | None:
         """The code that asks for most; one without advice counts for more than those that leave the node alone."""
-        return max(codes, key=lambda code: (self._rank(self.of(code)), code), default=None)
+        return max(codes, key=lambda code: (self._rank(self.advice_for(code)), code), default=None)
 
     def worst_of(self, xids: Iterable[Xid]) -> Xid | None:
         """The XID that asks for most, by its code and its severity."""
-        return max(xids, key=lambda one: (self._rank(self.of(one.code, one.severity)), one.code), default=None)
+        return max(xids, key=lambda one: (self._rank(self.advice_for(one.code, one.severity)), one.code), default=None)
 
     def _rank(self, advice: Advice | None) -> float:
         return _RANK["job"] + 0.5 if advice is None else advice.rank

@@ -30,7 +30,7 @@ class Storm(Struct, frozen=True, kw_only=True):
     job: str | None = None
 
     @property
-    def whose(self) -> str:
+    def owner_text(self) -> str:
         """` of alice's job 88121`, to stand behind the count of the nodes."""
         if self.user is None:
             return " whose jobs have ended"
@@ -42,7 +42,7 @@ def storms(cluster: Cluster, now: float, policy: Policy) -> list[Storm]:
     seen: dict[str, dict[int, float]] = {}
     latest: dict[str, float] = {}
     for node, code, at, last in _recent(cluster, now):
-        advice = policy.of(code)
+        advice = policy.advice_for(code)
         if advice is None or not advice.acts:
             codes = seen.setdefault(node, {})
             codes[code] = min(at, codes.get(code, at))

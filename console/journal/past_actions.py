@@ -121,10 +121,10 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
             seen = entry.seen.get(node, {})
             stood = [text(seen.get("value")), text(seen.get("reason"))]
             told = [entry.reason if entry.took_place(node) else None, given, *stood]
-            words = {one.word for said in told if said and (one := tickets.parse_ticket(said)) is not None}
+            words = {one.label for said in told if said and (one := tickets.parse_ticket(said)) is not None}
             if given is not None:
-                gone = {one.word for said in stood[:1] if said and (one := tickets.parse_ticket(said)) is not None}
-                mine = {one.word for one in (tickets.parse_ticket(given),) if one is not None}
+                gone = {one.label for said in stood[:1] if said and (one := tickets.parse_ticket(said)) is not None}
+                mine = {one.label for one in (tickets.parse_ticket(given),) if one is not None}
                 for word in gone - mine:
                     found.pop((node, word), None)
                     words.discard(word)

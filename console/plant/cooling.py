@@ -41,13 +41,13 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
     text: str
     """What is wrong, or how far the nearest limit is: `return 48.2 °C, 1.2 below its limit`."""
     supply: Coolant | None = None
-    back: Coolant | None = None
+    return_point: Coolant | None = None
     """The return."""
     flow: Coolant | None = None
     pressure: Coolant | None = None
     wet: int | None = None
     """Leak detectors that are wet; None where none of them says anything, or there are none."""
-    where_wet: tuple[str, ...] = ()
+    wet_places: tuple[str, ...] = ()
     detectors: int | None = None
     unknown: int = 0
     """Detectors that say neither dry nor wet."""
@@ -62,14 +62,14 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
     """What its racks draw; None while one of them is not known."""
 
     @property
-    def ill(self) -> bool:
+    def faulty(self) -> bool:
         """Something is measured there that is wrong."""
         return self.state in FAULTY_STATES
 
     @property
     def delta_c(self) -> float | None:
         """By how much the coolant comes back warmer."""
-        back, supply = _value(self.back), _value(self.supply)
+        back, supply = _value(self.return_point), _value(self.supply)
         return None if back is None or supply is None else back - supply
 
 
@@ -147,7 +147,7 @@ def _value(row: Coolant | None) -> float | None:
 
 
 def _points(loop: LoopStatus) -> Iterable[Coolant]:
-    return (one for one in (loop.flow, loop.supply, loop.back, loop.pressure) if one is not None)
+    return (one for one in (loop.flow, loop.supply, loop.return_point, loop.pressure) if one is not None)
 
 
 def _loops_of(row: Coolant, cluster: Cluster, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -179,11 +179,11 @@ def _loop_status(
         state=state,
         text=text,
         supply=points["supply"],
-        back=points["return"],
+        return_point=points["return"],
         flow=points["flow"],
         pressure=points["pressure"],
         wet=int(sum(told)) if told else None,
-        where_wet=_wet_places(leaks),
+        wet_places=_wet_places(leaks),
         detectors=sum(row.detectors or 0 for row in leaks) if leaks else None,
         unknown=sum(row.unknown for row in leaks),
         silent=silent,

@@ -31,7 +31,7 @@ class SwitchRow(Struct, frozen=True, kw_only=True):
     """switch or rack."""
     ports: int | None
     """All that lead to nodes; None where no series tells."""
-    unwell: tuple[Port, ...] = ()
+    unhealthy: tuple[Port, ...] = ()
     nodes: tuple[str, ...] = ()
     """Those with a port that is not well."""
     jobs: int | None = None
@@ -44,7 +44,7 @@ class SwitchRow(Struct, frozen=True, kw_only=True):
 
     def count(self, word: str) -> int:
         """Ports of which this is wrong."""
-        return sum(word in port.wrong for port in self.unwell)
+        return sum(word in port.wrong for port in self.unhealthy)
 
 
 def place_of_port(port: Port, cluster: Cluster) -> tuple[str, str]:
@@ -77,12 +77,12 @@ def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
                 name=name,
                 kind=kind,
                 ports=counts.get(name) if kind == "switch" else None,
-                unwell=ports,
+                unhealthy=ports,
                 nodes=nodes,
                 jobs=len(jobs) if "jobs" in cluster.known else None,
             )
         )
-    rows.sort(key=lambda row: (-len(row.unwell), natural_key(row.name)))
+    rows.sort(key=lambda row: (-len(row.unhealthy), natural_key(row.name)))
     return {row.key: row for row in rows}
 
 

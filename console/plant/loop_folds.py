@@ -35,7 +35,7 @@ class FoldableAlert(Protocol):
     @property
     def alert(self) -> Alert: ...
     @property
-    def thing(self) -> str: ...
+    def host(self) -> str: ...
     @property
     def at(self) -> float: ...
 
@@ -62,8 +62,8 @@ def may_follow_heat(name: str) -> bool:
 
 def on_hot_hosts(told: Sequence[T]) -> list[T]:
     """Those about things that are hot; none where too few are."""
-    hot = {one.thing for one in told if is_about_heat(one.alert.name)}
-    return [one for one in told if one.thing in hot] if len(hot) >= MIN_TOGETHER else []
+    hot = {one.host for one in told if is_about_heat(one.alert.name)}
+    return [one for one in told if one.host in hot] if len(hot) >= MIN_TOGETHER else []
 
 
 def fold_racks(

@@ -29,7 +29,7 @@ BY_FABRIC = "the fabric"
 class Clique(Struct, frozen=True):
     """Trays of a domain whose GPUs are in one clique."""
 
-    clique: str
+    id: str
     nodes: tuple[str, ...]
 
 
@@ -45,38 +45,38 @@ class DomainState(Struct, frozen=True, kw_only=True):
     """Trays that are in service by Slurm."""
     free: tuple[str, ...]
     """Of these, those on which nothing runs and that nobody has reserved."""
-    parts: tuple[Clique, ...]
+    cliques: tuple[Clique, ...]
     """The cliques of the trays that tell one, the largest first; a tray whose GPUs are in two is a part of its own."""
     gpus: int | None
     gpus_ready: int | None
     """GPUs of usable trays of the largest clique whose fabric is healthy; None where none tells."""
     fabric: str | None
     """The worst that a usable tray says: healthy, degraded, unhealthy."""
-    ill: tuple[str, ...]
+    unhealthy: tuple[str, ...]
     """Usable trays whose fabric is not healthy."""
-    wrong: tuple[str, ...]
+    problems: tuple[str, ...]
     imex: str | None
     """The worst word of IMEX: of the domain, or of the daemon of a usable tray."""
-    imex_ill: tuple[str, ...]
+    imex_down: tuple[str, ...]
     """Usable trays whose own daemon is not up."""
-    fits: int
+    largest_job: int
     """No job of more trays fits while nothing changes: the usable ones of one clique."""
-    fits_now: int
+    largest_job_now: int
     """The same of those that are free."""
 
     @property
     def split(self) -> bool:
         """Whether trays in service are in several cliques: a job over it would not run."""
-        return len(_clique_counts(self.parts, frozenset(self.usable))) > 1
+        return len(_clique_counts(self.cliques, frozenset(self.usable))) > 1
 
     @property
     def broken(self) -> bool:
         """Whether it needs somebody."""
         return self.split or self.fabric == "unhealthy" or self.imex not in {None, "up"}
 
-    def part_of(self, node: str) -> Clique | None:
+    def clique_of(self, node: str) -> Clique | None:
         """The clique that a tray is in; None where it tells none."""
-        return next((part for part in self.parts if node in part.nodes), None)
+        return next((part for part in self.cliques if node in part.nodes), None)
 
 
 @remembered("domains", "trays", "nodes")
@@ -144,16 +144,16 @@ def _domain_state(domain: Domain, cluster: Cluster) -> DomainState:
         rack=_rack(domain.nodes, nodes),
         usable=usable,
         free=free,
-        parts=parts,
+        cliques=parts,
         gpus=None if None in sizes else sum(size or 0 for size in sizes),
         gpus_ready=sum(ready) if ready else None,
         fabric=_worst([tray.fabric for tray in told], _FABRIC),
-        ill=tuple(tray.node for tray in told if tray.fabric not in {None, "healthy"}),
-        wrong=tuple(dict.fromkeys(word for tray in told for word in tray.wrong)),
+        unhealthy=tuple(tray.node for tray in told if tray.fabric not in {None, "healthy"}),
+        problems=tuple(dict.fromkeys(word for tray in told for word in tray.wrong)),
         imex=_worst(words, _IMEX),
-        imex_ill=tuple(tray.node for tray in daemons),
-        fits=largest_in_one_clique(usable, parts),
-        fits_now=largest_in_one_clique(free, parts),
+        imex_down=tuple(tray.node for tray in daemons),
+        largest_job=largest_in_one_clique(usable, parts),
+        largest_job_now=largest_in_one_clique(free, parts),
     )
 
 
@@ -199,9 +199,9 @@ def _worst(words: Iterable[str | None], order: Sequence[str]) -> str | None:
 
 def cliques_text(one: DomainState) -> str:
     """`3`, or `14 in 3, 4 in 4`; "" where no tray tells."""
-    if len(one.parts) == 1:
-        return one.parts[0].clique
-    return ", ".join(f"{len(part.nodes)} in {part.clique}" for part in one.parts)
+    if len(one.cliques) == 1:
+        return one.cliques[0].id
+    return ", ".join(f"{len(part.nodes)} in {part.id}" for part in one.cliques)
 
 
 def capacity_loss_texts(cluster: Cluster, names: Iterable[str]) -> list[str]:
@@ -216,13 +216,13 @@ def capacity_loss_texts(cluster: Cluster, names: Iterable[str]) -> list[str]:
     for domain, out in going.items():
         one = domain_states(cluster)[domain]
         left = [name for name in one.usable if name not in out]
-        fits = largest_in_one_clique(left, one.parts)
+        fits = largest_in_one_clique(left, one.cliques)
         head = f"{domain} {len(left)} of {plural(len(one.nodes), 'tray')} usable (now {len(one.usable)})"
         if not left:
             text = f"{head}: none is left"
-        elif fits < one.fits:
+        elif fits < one.largest_job:
             text = f"{head}: no {fits + 1}-tray job fits"
         else:
             text = f"{head}: a job of {fits} trays is the largest, as it is now"
-        told.append((one.fits - fits, text))
+        told.append((one.largest_job - fits, text))
     return [text for _, text in sorted(told, key=lambda row: -row[0])]

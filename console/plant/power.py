@@ -34,7 +34,7 @@ class RackPower(Struct, frozen=True):
     """None where the jobs were never read."""
     out: int
     """Nodes of it out of service."""
-    gives_back_w: float | None
+    freed_w: float | None
     """What it would draw less if it were drained and its jobs had ended."""
     row: str | None = None
     """The row it stands in, where the nodes' Extra tells it (`{"row": "A"}`)."""

@@ -26,7 +26,7 @@ class HeldResources(Struct, frozen=True):
     gpus: int = 0
     nodes: int = 0
     pending: int = 0
-    asked: int = 0
+    gpus_requested: int = 0
     """GPUs that the pending ones ask for."""
 
     def __add__(self, other: HeldResources) -> HeldResources:
@@ -35,7 +35,7 @@ class HeldResources(Struct, frozen=True):
             self.gpus + other.gpus,
             self.nodes + other.nodes,
             self.pending + other.pending,
-            self.asked + other.asked,
+            self.gpus_requested + other.gpus_requested,
         )
 
 
@@ -96,7 +96,9 @@ def account_holders(cluster: Cluster, shares: Sequence[Share], limits: Limits | 
             users |= members.get(account, set())
         found.append(Holder(name, None, whole, len(users), by_share.get(name), fullest_limit(name, None, limits)))
     # An account stands before those under it, where they alone hold what it holds.
-    found.sort(key=lambda one: (-one.held.gpus, -one.held.asked, len(accounts_above(one.account, tree)), one.account))
+    found.sort(
+        key=lambda one: (-one.held.gpus, -one.held.gpus_requested, len(accounts_above(one.account, tree)), one.account)
+    )
     return {one.key: one for one in found}
 
 
@@ -128,7 +130,7 @@ def account_users(account: str, cluster: Cluster, shares: Sequence[Share], limit
         )
         for name, user in {*held, *by_share}
     ]
-    found.sort(key=lambda one: (-one.held.gpus, -one.held.asked, one.user or "", one.account))
+    found.sort(key=lambda one: (-one.held.gpus, -one.held.gpus_requested, one.user or "", one.account))
     return {one.key: one for one in found}
 
 

@@ -50,7 +50,7 @@ class LimitHit(Struct, frozen=True):
     """What the TRES's name begins with; None where it is no limit of a TRES, "" where the reason does not tell."""
 
     @property
-    def together(self) -> bool:
+    def shared(self) -> bool:
         """A limit of what several jobs hold together, so that it passes as they end; others a job can never meet."""
         return not self.name.endswith(("PJ", "PN"))
 

@@ -102,11 +102,11 @@ def _resources(job: Job, cluster: Cluster, now: float, line: JobsAhead | None, s
         wants += f" with {counted(job.gpus, 'GPU')}" + (" in all" if (job.node_count or 1) > 1 else "")
     said = f"{first} in {_partition_text(job)} and waits until {wants} {'is' if job.node_count == 1 else 'are'} free"
     if space is not None:
-        if space.fit is not None:
+        if space.fitting_nodes is not None:
             each = counted(gpus_per_node(job), "GPU")
-            said += f": {count(space.fit)} of {counted(space.serving, 'node')} in service have {each} free"
+            said += f": {count(space.fitting_nodes)} of {counted(space.in_service, 'node')} in service have {each} free"
         else:
-            said += f": {count(space.idle)} of {counted(space.serving, 'node')} in service are idle"
+            said += f": {count(space.idle)} of {counted(space.in_service, 'node')} in service are idle"
     return said + _expected_start(job, now)
 
 
@@ -144,7 +144,7 @@ def _limit_sentence(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | 
     whose = f"QOS {job.qos}" if meets.scope == "QOS" and job.qos else "its QOS" if meets.scope == "QOS" else (
         f"account {job.account}" if job.account else "its account")  # fmt: skip
     if not isinstance(told, Limits):
-        kind = "more than is allowed to hold together" if meets.together else "more than one job may have"
+        kind = "more than is allowed to hold together" if meets.shared else "more than one job may have"
         why_not = f": {told.what}" if isinstance(told, Fault) else ""
         return (
             f"It would take {kind} under {whose} (Slurm says {job.reason}); how much is in use is not known{why_not}."
@@ -228,7 +228,7 @@ def _figures(
         found.append(("ahead", f"{counted(line.jobs, 'job')} that wait for their turn, {count(line.gpus)} GPUs{more}"))
     if space is not None:
         kept = f" and {count(space.planned)} kept for planned jobs" if space.planned else ""
-        serving = f"{count(space.serving)} of {counted(space.nodes, 'node')} in service"
+        serving = f"{count(space.in_service)} of {counted(space.nodes, 'node')} in service"
         free = f"{count(space.idle)} idle{kept}, {counted(space.gpus_free, 'GPU')} free"
         found.append(("partition", f"{', '.join(partitions_of(job))}: {serving}, {free}"))
     found += _higher_tiers(job, cluster)

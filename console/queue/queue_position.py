@@ -34,13 +34,13 @@ class PartitionCapacity(Struct, frozen=True):
     """What the partitions of a job have."""
 
     nodes: int
-    serving: int
+    in_service: int
     """Nodes on which new work can start."""
     idle: int
     planned: int
     """Nodes that stand idle because Slurm keeps them for a job that it has planned."""
     gpus_free: int
-    fit: int | None
+    fitting_nodes: int | None
     """Nodes in service with as many free GPUs as the job asks for on each; None where it asks for none, or unevenly."""
 
 
@@ -119,11 +119,11 @@ def partition_capacity(job: Job, cluster: Cluster) -> PartitionCapacity | None:
     free = [max(0, (node.gpus or 0) - (node.gpus_alloc or 0)) for node in serving]
     return PartitionCapacity(
         nodes=len(nodes),
-        serving=len(serving),
+        in_service=len(serving),
         idle=sum(node.display == "idle" for node in serving),
         planned=sum(node.display == "planned" for node in serving),
         gpus_free=sum(free),
-        fit=None if each is None else sum(one >= each for one in free),
+        fitting_nodes=None if each is None else sum(one >= each for one in free),
     )
 
 

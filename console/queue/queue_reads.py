@@ -41,24 +41,24 @@ class QueueCache:
     """The same questions as a Queueing has, with answers that do for a while. Any thread may ask."""
 
     def __init__(self, asked: Queueing, clock: Clock) -> None:
-        self.asked = asked
+        self.source = asked
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[str, QueueAnswer[Any]] = {}
 
     def factors(self, job: str) -> QueueAnswer[Factors]:
         """Of one waiting job."""
-        return self._once(f"job {job}", FACTORS_CACHE_S, lambda: self.asked.factors(job))
+        return self._cached(f"job {job}", FACTORS_CACHE_S, lambda: self.source.factors(job))
 
     def shares(self) -> QueueAnswer[Sequence[Share]]:
         """Of all accounts and users."""
-        return self._once("shares", CACHE_S, self.asked.shares)
+        return self._cached("shares", CACHE_S, self.source.shares)
 
     def limits(self) -> QueueAnswer[Limits]:
         """All that are set."""
-        return self._once("limits", CACHE_S, self.asked.limits)
+        return self._cached("limits", CACHE_S, self.source.limits)
 
-    def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
+    def _cached(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
         # Who asks while another does waits for that answer: two screens cost one call.
         with self._lock:
             known = self._kept.pop(what, None)

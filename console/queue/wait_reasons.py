@@ -41,7 +41,7 @@ class ReasonContext(NamedTuple):
         names = partitions_of(self.job)
         return f"partition {names[0]}" if len(names) == 1 else f"partitions {', '.join(names)}" if names else "it"
 
-    def more(self, field: str) -> str | None:
+    def detail_field(self, field: str) -> str | None:
         """A field of the details, None where they are not known or it is empty."""
         return self.detail.fields.get(field) or None if self.detail is not None else None
 
@@ -128,12 +128,12 @@ def _not_available(of: ReasonContext) -> str:
     reason = of.job.reason or ""
     named = _UNAVAILABLE.search(reason)
     # Nodes that it insists on say more than those that Slurm lists: of these any may be any node of the partition.
-    names = node_names(of.more("required_nodes")) or (node_names(named[1]) if named else frozenset())
+    names = node_names(of.detail_field("required_nodes")) or (node_names(named[1]) if named else frozenset())
     bad = [
         node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not accepts_work(node)
     ]
     if bad:
-        which = "It insists on" if of.more("required_nodes") else "Slurm keeps it waiting for"
+        which = "It insists on" if of.detail_field("required_nodes") else "Slurm keeps it waiting for"
         return f"{which} {_states(of, bad)}."
     kept = _reserved(of, names)
     if kept:
@@ -173,7 +173,7 @@ def _reserved(of: ReasonContext, names: frozenset[str]) -> str:
 
 
 def _node_down(of: ReasonContext) -> str:
-    names = node_names(of.more("required_nodes"))
+    names = node_names(of.detail_field("required_nodes"))
     bad = [
         node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not accepts_work(node)
     ]
@@ -181,7 +181,7 @@ def _node_down(of: ReasonContext) -> str:
 
 
 def _reservation(of: ReasonContext) -> str:
-    name = of.more("resv_name")
+    name = of.detail_field("resv_name")
     one = of.cluster.reservations.get(name) if name else None
     if one is None:
         said = f"reservation {name}" if name else "its reservation"
@@ -228,7 +228,7 @@ def _partition_time(of: ReasonContext) -> str:
 
 
 def _licences(of: ReasonContext) -> str:
-    asks = of.more("licenses")
+    asks = of.detail_field("licenses")
     return f"It waits for licences that others hold{f': it asks for {asks}' if asks else ''}."
 
 

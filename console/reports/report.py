@@ -209,7 +209,7 @@ def make(
 def _open_nodes(cluster: Cluster, now: float) -> tuple[OpenNodes, ...]:
     return tuple(
         OpenNodes(nodes=fold(one.nodes), count=len(one.nodes), states=one.displays, kind=one.label, reason=one.reason,
-                  by=one.by, who=one.who, ticket=one.ticket, since=one.since,
+                  by=one.by, who=one.author, ticket=one.ticket, since=one.since,
                   jobs=None if one.jobs is None else len(one.jobs))
         for one in drain_reasons.drain_groups(cluster, now)
     )  # fmt: skip
@@ -293,6 +293,6 @@ def _xids(past: ShiftFacts, policy: Policy) -> tuple[tuple[int, str, int, str], 
     for node, codes in past.xids.items():
         for code, gpus in codes.items():
             by_code.setdefault(code, {})[node] = gpus
-    found = [(code, fold(nodes), sum(nodes.values()), policy.say(code) if policy.of(code) is not None else "")
+    found = [(code, fold(nodes), sum(nodes.values()), policy.step(code) if policy.advice_for(code) else "")
              for code, nodes in by_code.items()]  # fmt: skip
     return tuple(sorted(found, key=lambda one: (-one[2], one[0])))

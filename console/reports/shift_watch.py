@@ -229,7 +229,7 @@ class ShiftWatch:
         since = wall if seen else said
         told = drain_reasons.classify(node.reason, node.reason_by)
         first = Outage(node=node.name, rack=node.rack, display=node.display, reason=node.reason, by=node.reason_by,
-                       kind=told.kind, who=told.who, since=since)  # fmt: skip
+                       kind=told.kind, who=told.author, since=since)  # fmt: skip
         return _Open(first, node.reason_at, wall if since is None else since, _gpus(node))
 
     def _count(self, one: _Open, wall: float) -> None:
@@ -334,7 +334,7 @@ def _worse(first: Outage, node: Node) -> Outage:
     return Outage(
         node=first.node, rack=node.rack, display=first.display if first.display in _DOWN else node.display,
         reason=node.reason if named else first.reason, by=node.reason_by if named else first.by,
-        kind=told.kind if named else first.kind, who=told.who if named else first.who, since=first.since,
+        kind=told.kind if named else first.kind, who=told.author if named else first.who, since=first.since,
     )  # fmt: skip
 
 

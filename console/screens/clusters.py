@@ -76,7 +76,7 @@ class ClustersScreen(WachtScreen):
                 continue
             by, made = self.app.by_now(at), self._judged.get(one.name)
             now = stepped(by.clock.now())
-            if not isinstance(made, AttentionResult) or not made.stands(one.cluster, by, now):
+            if not isinstance(made, AttentionResult) or not made.is_current(one.cluster, by, now):
                 yield one.name, attention_task(one.cluster, by, now, self.app.policy)
 
     def _judged_now(self, found: dict[str, AttentionResult | Fault] | Fault) -> None:
@@ -107,7 +107,7 @@ class ClustersScreen(WachtScreen):
         clock = self.app.by_now(at).clock
         # A recording that is played at a speed is judged moment by moment.
         lately = at.site.recorded or abs(clock.now() - made.now) < _LATELY_S
-        return made.needs if made.by.clock is clock and lately else None
+        return made.lines if made.by.clock is clock and lately else None
 
     def keys(self) -> Sequence[KeyHint]:
         """What Enter does here."""

@@ -118,19 +118,19 @@ class CoolingScreen(WachtScreen):
 def _lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
     """How it is, what hangs on it, its leak detectors, what says nothing."""
     glyph, role = look(one)
-    yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.ill else "")])
+    yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.faulty else "")])
     yield PaneLine([("on it   ", "text-dim"), (cooling.impact_text(one), "")])
     limits = ", ".join(
         f"{row.what} {word} {limit:,g}"
-        for row in (one.supply, one.back, one.flow, one.pressure)
+        for row in (one.supply, one.return_point, one.flow, one.pressure)
         if row is not None
         for word, limit in (("at least", row.low), ("at most", row.high))
         if limit is not None
     )
     if limits:
         yield PaneLine([("limits  ", "text-dim"), (limits, "")])
-    if one.where_wet:
-        yield PaneLine([("wet     ", "text-dim"), (", ".join(one.where_wet), "bad")])
+    if one.wet_places:
+        yield PaneLine([("wet     ", "text-dim"), (", ".join(one.wet_places), "bad")])
     elif one.unknown:
         said = f"{one.unknown:,} of {one.detectors or 0:,} detectors say neither dry nor wet"
         yield PaneLine([("leaks   ", "text-dim"), (said, "warn")])

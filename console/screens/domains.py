@@ -122,21 +122,21 @@ class DomainsScreen(WachtScreen):
 def _lines(one: DomainState) -> Iterable[PaneLine]:
     """How large a job may be, the cliques with their trays, what is ill."""
     yield PaneLine([
-        ("largest job ", "text-dim"), (f"{one.fits} trays", "text-strong"), (", now ", "text-dim"),
-        (f"{one.fits_now}", "text-strong"),
-        *([(f"; no {one.fits + 1}-tray job fits", "warn")] if one.fits < len(one.nodes) else []),
+        ("largest job ", "text-dim"), (f"{one.largest_job} trays", "text-strong"), (", now ", "text-dim"),
+        (f"{one.largest_job_now}", "text-strong"),
+        *([(f"; no {one.largest_job + 1}-tray job fits", "warn")] if one.largest_job < len(one.nodes) else []),
     ])  # fmt: skip
-    if len(one.parts) > 1:
-        for part in one.parts[:3]:
-            yield PaneLine([(f"clique {part.clique}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
+    if len(one.cliques) > 1:
+        for part in one.cliques[:3]:
+            yield PaneLine([(f"clique {part.id}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
                         (fold(part.nodes), "text-dim")])  # fmt: skip
-    if one.ill:
-        why = f": {', '.join(one.wrong)}" if one.wrong else ""
+    if one.unhealthy:
+        why = f": {', '.join(one.problems)}" if one.problems else ""
         yield PaneLine(
-            [(f"fabric {one.fabric} on {fold(one.ill)}{why}", "bad" if one.fabric == "unhealthy" else "warn")]
+            [(f"fabric {one.fabric} on {fold(one.unhealthy)}{why}", "bad" if one.fabric == "unhealthy" else "warn")]
         )
     if one.imex not in {None, "up"}:
-        where = f" on {fold(one.imex_ill)}" if one.imex_ill else ", as its trays say"
+        where = f" on {fold(one.imex_down)}" if one.imex_down else ", as its trays say"
         yield PaneLine([(f"IMEX {one.imex}{where}", "warn")])
     gone = [node for node in one.nodes if node not in one.usable]
     if gone:

@@ -84,7 +84,7 @@ class FabricScreen(TwoTables):
     def follow(self) -> None:
         """The ports of the switch under the cursor."""
         row = fabric.by_switch(self.cluster).get(self.switches.cursor_key or "")
-        unwell = {} if row is None else {port.key: port for port in row.unwell}
+        unwell = {} if row is None else {port.key: port for port in row.unhealthy}
         self.ports.set_rows(unwell, ctx=self.ctx())
         if row is None:
             self.head(1, (("Ports ", "title"),))
@@ -109,7 +109,7 @@ class FabricScreen(TwoTables):
             return None
         if self.active is self.ports:
             return fabric.port_text(row)
-        return f"{row.name}: {plural(len(row.unwell), 'port')} not well" if row.unwell else None
+        return f"{row.name}: {plural(len(row.unhealthy), 'port')} not well" if row.unhealthy else None
 
     @on(TableKeys.Opened, "#main")
     def _switch(self, event: TableKeys.Opened) -> None:

@@ -141,11 +141,11 @@ class OverviewScreen(WachtScreen):
         made = next((one for one in self._made if one.cluster() is cluster and one.by.clock is by.clock), None)
         if made is None:
             self._keep(made := judging())
-        elif not made.stands(cluster, by, now):
+        elif not made.is_current(cluster, by, now):
             self._asked += 1
             asked = self._asked
             self.ask(judging, lambda made: self._judged_later(asked, made), "needs")
-        return made.needs
+        return made.lines
 
     def _judged_later(self, asked: int, made: AttentionResult | Fault) -> None:
         if asked != self._asked:
@@ -154,7 +154,7 @@ class OverviewScreen(WachtScreen):
             self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
         elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
             self._keep(made)
-            self._say_needs(made.needs, made.now)
+            self._say_needs(made.lines, made.now)
 
     def _fit(self) -> None:
         """The map has all the room where it needs it; where it leaves much, the trends have that."""

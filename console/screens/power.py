@@ -205,7 +205,7 @@ class PowerScreen(TwoTables):
 def loop_line(one: cooling.LoopStatus, stale: str = "") -> PaneLine:
     """`✖ cdu-03  flow 54 l/min  41.0→50.4 °C`."""
     glyph, role = look(one)
-    water = [figure(one.supply), ("→", "text-dim"), figure(one.back), (" °C", "text-dim")]
+    water = [figure(one.supply), ("→", "text-dim"), figure(one.return_point), (" °C", "text-dim")]
     spans: list[Span] = [
         (f"{glyph} ", role),
         (f"{pad(one.name, 10)} ", "text-strong"),

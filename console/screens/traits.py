@@ -75,9 +75,13 @@ class CommonScreen(WachtScreen):
 
 
 def _line(one: Trait) -> PaneLine:
-    role = "" if one.have < one.of else "warn" if one.others else "bad"
-    spans = [(f"{one.kind:<16} ", "text-dim"), (f"{one.value}  ", "text-strong"), (f"{one.have:,} of {one.of:,}", role)]
-    others = f"  and {one.others:,} of the {one.rest:,} others" if one.others else "  and no other"
+    role = "" if one.named_count < one.named_total else "warn" if one.other_count else "bad"
+    spans = [
+        (f"{one.kind:<16} ", "text-dim"),
+        (f"{one.value}  ", "text-strong"),
+        (f"{one.named_count:,} of {one.named_total:,}", role),
+    ]
+    others = f"  and {one.other_count:,} of the {one.other_total:,} others" if one.other_count else "  and no other"
     return pane_line([*spans, (others, "text-dim")])
 
 

@@ -82,7 +82,7 @@ _FIGURES: tuple[Column, ...] = (
     _held("running", "running", 7, lambda held: held.running, 1),
     _held("nodes", "nodes", 6, lambda held: held.nodes, 7),
     _held("pending", "pending", 7, lambda held: held.pending, 2),
-    _held("asked", "GPUs asked", 10, lambda held: held.asked, 6),
+    _held("asked", "GPUs asked", 10, lambda held: held.gpus_requested, 6),
     Column("shares", "shares", 12, _shares, _sort(lambda share: share.shares_norm), align="right", priority=4),
     Column("used", "use", 6, _part, _sort(lambda share: share.usage_part), align="right", priority=3,
            descending=True),

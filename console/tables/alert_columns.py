@@ -52,8 +52,8 @@ def folded(names: Sequence[str]) -> str:
 
 def who(group: AlertGroup) -> str:
     """Who has it, and how much of it where something in it still rings."""
-    names = ", ".join(group.taken_by)
-    return f"{names} ({group.quiet} of {len(group.alerts)})" if names and group.state == "active" else names
+    names = ", ".join(group.acked_by)
+    return f"{names} ({group.suppressed} of {len(group.alerts)})" if names and group.state == "active" else names
 
 
 def _state(group: AlertGroup, _: Ctx) -> Cell:
@@ -134,7 +134,7 @@ GROUPS: tuple[Column, ...] = (
     ),
     Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, most=16),
     Column("since", "since", 7, _since, lambda g: g.since, align="right", volatile=True),
-    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.taken_by, grow=1, most=24),
+    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.acked_by, grow=1, most=24),
     Column(
         "alerts",
         "alerts",
@@ -194,7 +194,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
                group.runbook if links and group.runbook else None)
     )  # fmt: skip
     names = ", ".join(f"{name} ×{number:,}" if number > 1 else name for name, number in group.names)
-    quiet = f"; {group.quiet:,} of {len(group.alerts):,} kept quiet" if group.quiet else ""
+    quiet = f"; {group.suppressed:,} of {len(group.alerts):,} kept quiet" if group.suppressed else ""
     made.append(_field("alerts", [(names, ""), (quiet, "text-dim")]))
     room = lines - len(made)
     if room > 2:
@@ -257,7 +257,7 @@ def _nodes(group: AlertGroup, cluster: Cluster) -> list[Span]:
     states = ", ".join(f"{number:,} {word}" for word, number in sorted(displays.items(), key=lambda one: -one[1]))
     spans: list[Span] = []
     if group.nodes:
-        of = f" of {group.of:,}" if group.of is not None and group.of > len(group.nodes) else ""
+        of = f" of {group.place_size:,}" if group.place_size is not None and group.place_size > len(group.nodes) else ""
         ill = any(word in OUT for word in displays)
         spans = [(f"{len(group.nodes):,}{of}  ", "text-strong"), (states, "warn" if ill else "")]
         spans.append((f"  {folded(group.nodes)}", "accent"))

@@ -14,7 +14,7 @@ def node_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine]:
     lines: list[PaneLine] = []
     told = "" if cooling.is_fresh(cluster, now) else " when last read"
     for loop in cooling.loops_of_node(name, cluster):
-        if loop.ill or loop.state == "silent":
+        if loop.faulty or loop.state == "silent":
             _, role = look(loop)
             said = f"{loop.name} {loop.state}{told}: "
             lines.append(PaneLine([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))

@@ -31,10 +31,10 @@ def _ready(one: DomainState, _: Ctx) -> Cell:
 
 def _clique(one: DomainState, _: Ctx) -> Cell:
     """`3`, or `split 14+4`: which trays are where stands below the table."""
-    if len(one.parts) < 2:
-        return (cliques_text(one) or UNKNOWN, "" if one.parts else "text-dim")
-    sizes = "+".join(str(len(part.nodes)) for part in one.parts)
-    return (f"split {sizes}", "bad") if one.split else (f"{one.parts[0].clique} ({sizes})", "warn")
+    if len(one.cliques) < 2:
+        return (cliques_text(one) or UNKNOWN, "" if one.cliques else "text-dim")
+    sizes = "+".join(str(len(part.nodes)) for part in one.cliques)
+    return (f"split {sizes}", "bad") if one.split else (f"{one.cliques[0].id} ({sizes})", "warn")
 
 
 def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
@@ -50,10 +50,10 @@ DOMAINS: tuple[Column, ...] = (
     Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True),
-    Column("fits", "fits", 4, lambda d, _: count(d.fits), lambda d: d.fits, align="right", priority=3,
+    Column("fits", "fits", 4, lambda d, _: count(d.largest_job), lambda d: d.largest_job, align="right", priority=3,
            descending=True),
     Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4),
-    Column("clique", "clique", 10, _clique, lambda d: -len(d.parts), priority=1, grow=1, most=20),
+    Column("clique", "clique", 10, _clique, lambda d: -len(d.cliques), priority=1, grow=1, most=20),
     Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1),
     Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2),
     Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True),

@@ -35,7 +35,7 @@ def _number(word: str) -> Column:
 
 SWITCHES: tuple[Column, ...] = (
     Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always_identity),
-    Column("state", "state", 10, _state, lambda row: -len(row.unwell)),
+    Column("state", "state", 10, _state, lambda row: -len(row.unhealthy)),
     Column("ports", "ports", 6, lambda row, _: count(row.ports), lambda row: row.ports, align="right", priority=6,
            descending=True),
     _number("down"),

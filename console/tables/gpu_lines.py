@@ -30,7 +30,7 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
     by_node = xids_by_node(cluster)
     for xid in found:
         node = cluster.nodes.get(xid.node)
-        advice = policy.of(xid.code, xid.severity)
+        advice = policy.advice_for(xid.code, xid.severity)
         glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
         word = advice.action if advice is not None else "no advice"
         before = preceding_xid(xid, by_node.get(xid.node, ()))

@@ -21,7 +21,7 @@ def _state(one: DrainGroup, _: Ctx) -> Cell:
 
 
 def _who(one: DrainGroup, _: Ctx) -> Cell:
-    return f"{one.by} ({one.who})" if one.by else ("unknown", "text-dim")
+    return f"{one.by} ({one.author})" if one.by else ("unknown", "text-dim")
 
 
 def _age(one: DrainGroup, ctx: Ctx) -> Cell:
@@ -108,7 +108,7 @@ def in_words(one: DrainGroup | Inconsistency, now: float) -> list[Span]:
         return [(f" {fold(one.nodes or (one.node,))}  ", "text-strong"), *_text(one, None), (since + jobs, "text-dim")]
     glyph, role = state_look(one.displays[0])
     since = "unknown since when" if one.since is None else f"for {duration(now - one.since)}"
-    by = f" by {one.by} ({one.who})" if one.by else ""
+    by = f" by {one.by} ({one.author})" if one.by else ""
     more = [f"rack {one.rack}" if one.rack else "", f"ticket {one.ticket}" if one.ticket else "",
             f"{count(len(one.jobs))} job{'' if len(one.jobs) == 1 else 's'} left" if one.jobs else ""]  # fmt: skip
     return [

@@ -118,7 +118,7 @@ def trouble_lines(
     if unknown := why_unknown(cluster, "xids"):
         lines.append(pane_line((f"XIDs {unknown}", "text-dim")))
     for xid in sorted(known, key=lambda one: -(one.last_at or 0)):
-        advice = policy.of(xid.code, xid.severity)
+        advice = policy.advice_for(xid.code, xid.severity)
         before = preceding_xid(xid, known)
         often = f" ×{count(xid.count)}" if xid.count is not None else ""
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
@@ -152,7 +152,10 @@ def trouble_lines(
             seen = when(before.last_at, None, now)
             lines.append(
                 pane_line(
-                    (f"  before it XID {before.code} ({seen}): {policy.say(before.code, before.severity)}", "warn")
+                    (
+                        f"  before it XID {before.code} ({seen}): {policy.step(before.code, before.severity)}",
+                        "warn",
+                    )
                 )
             )
         if advice is not None:

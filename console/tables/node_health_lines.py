@@ -34,8 +34,8 @@ def lines(
     ticket = tickets.ticket_of(node)
     known: list[Span] = []
     if ticket is not None:
-        told = ticket.said(now, tickets.known_since(node, ticket, ticketed))
-        known += [(told, "text-strong"), (f" ({ticket.where})  ", "text-dim")]
+        told = ticket.text_at(now, tickets.known_since(node, ticket, ticketed))
+        known += [(told, "text-strong"), (f" ({ticket.found_in})  ", "text-dim")]
     if one is not None and one.serial:
         known += [("serial ", "text-dim"), (one.serial, "")]
     if known:
@@ -69,7 +69,7 @@ def _versions(cluster: Cluster, node: Node) -> list[Span]:
         other = differs.get(what)
         said = f"{what} {versions[what]}"
         if other is not None:
-            spans.append((f"{said} (most of {other.where}: {other.most})  ", "warn"))
+            spans.append((f"{said} (most of {other.place}: {other.majority})  ", "warn"))
         else:
             spans.append((f"{said}  ", ""))
     return spans

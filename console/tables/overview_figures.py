@@ -221,13 +221,13 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     head = head if wide else f"{'partition':<10} {'run':>6} {'pend':>6} {'asked':>7} {'wait':>7}"
     lines = [pane_line([(head + "  why they wait", "header")])]
     for use in sorted(uses, key=lambda one: (-(one.pending or 0), -(one.running or 0), one.partition.name)):
-        wait = "" if use.oldest is None else duration(now - use.oldest)
+        wait = "" if use.oldest_submit is None else duration(now - use.oldest_submit)
         # The sign comes first: behind a long name the word is cut off.
         name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
-            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_asked):>11} {wait:>13}  "
+            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_requested):>11} {wait:>13}  "
             if wide
-            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_asked):>7} {wait:>7}  "
+            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_requested):>7} {wait:>7}  "
         )
         role = "text-strong" if use.partition.state == "UP" else "bad"
         lines.append(

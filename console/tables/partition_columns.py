@@ -20,7 +20,9 @@ def _partition_state(use: PartitionUse, _: Any) -> Cell:
 
 def why_text(use: PartitionUse) -> str:
     """`Priority 61 %  Resources 30 %`."""
-    return "  ".join(f"{reason} {percent(100 * n / use.pending, 0)}" for reason, n in use.why) if use.pending else ""
+    return (
+        "  ".join(f"{reason} {percent(100 * n / use.pending, 0)}" for reason, n in use.reasons) if use.pending else ""
+    )
 
 
 PARTITIONS: tuple[Column, ...] = (
@@ -89,8 +91,8 @@ PARTITIONS: tuple[Column, ...] = (
         "asked",
         "GPUs asked",
         10,
-        lambda u, _: count(u.gpus_asked),
-        lambda u: u.gpus_asked,
+        lambda u, _: count(u.gpus_requested),
+        lambda u: u.gpus_requested,
         align="right",
         priority=7,
         descending=True,
@@ -99,8 +101,8 @@ PARTITIONS: tuple[Column, ...] = (
         "wait",
         "longest wait",
         12,
-        lambda u, c: "" if u.oldest is None else duration(c.now - u.oldest),
-        lambda u: None if u.oldest is None else -u.oldest,
+        lambda u, c: "" if u.oldest_submit is None else duration(c.now - u.oldest_submit),
+        lambda u: None if u.oldest_submit is None else -u.oldest_submit,
         align="right",
         priority=3,
         volatile=True,

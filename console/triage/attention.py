@@ -58,39 +58,41 @@ def attention_lines(
     found = AttentionList(cluster, now, policy or default_policy())
     out = _unavailable(cluster, now)
     for loop in attention_cooling.loop_items(cluster, now, mono, (*out.failed, *out.drained)):
-        found.loop(loop)
-    found.events((*out.failed, *out.drained))
+        found.add_loop(loop)
+    found.add_failures((*out.failed, *out.drained))
     disagree, as_read = _inconsistencies(cluster, now, found.policy, mono, resumed)
-    found.not_drained([one for one in disagree if one.severity == "bad"], as_read)
+    found.add_not_drained([one for one in disagree if one.severity == "bad"], as_read)
     for one in attention_control.control_items(cluster, now, mono):
-        found.also(one.text, one.bad, one.nodes, one.since)
+        found.add(one.text, one.bad, one.nodes, one.since)
     for one in attention_domains.domain_items(cluster, fresh_facts(cluster, now, mono)):
-        found.also(one.text, one.bad, one.nodes)
+        found.add(one.text, one.bad, one.nodes)
     for one in attention_attached.storage_items(cluster, fresh_facts(cluster, now, mono)):
-        found.also(one.text, one.bad, one.nodes, event=True)
+        found.add(one.text, one.bad, one.nodes, event=True)
     for one in attention_attached.port_items(cluster, fresh_facts(cluster, now, mono)):
         # Where a line tells already of most of a switch's nodes (they were drained for it), it is no news.
-        if not found.tells_of(one.nodes):
-            found.also(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)
-    found.down(out.failed)
-    found.storms()
-    found.alerts(lambda severity: severity in CRITICAL_SEVERITIES)
-    found.disagreeing([one for one in disagree if one.kind == "xid"], as_read)
-    found.alerts(lambda severity: severity not in CRITICAL_SEVERITIES and severity not in QUIET_SEVERITIES)
-    found.disagreeing([one for one in disagree if one.kind in {"count", "stray"} and one.severity == "warn"], as_read)
-    found.silent([one for one in disagree if one.kind == "silent"], fresh_facts(cluster, now, mono).loads)
-    found.drained(out.drained)
-    found.forgotten(out.forgotten)
+        if not found.covers(one.nodes):
+            found.add(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)
+    found.add_down(out.failed)
+    found.add_storms()
+    found.add_alerts(lambda severity: severity in CRITICAL_SEVERITIES)
+    found.add_inconsistencies([one for one in disagree if one.kind == "xid"], as_read)
+    found.add_alerts(lambda severity: severity not in CRITICAL_SEVERITIES and severity not in QUIET_SEVERITIES)
+    found.add_inconsistencies(
+        [one for one in disagree if one.kind in {"count", "stray"} and one.severity == "warn"], as_read
+    )
+    found.add_silent([one for one in disagree if one.kind == "silent"], fresh_facts(cluster, now, mono).loads)
+    found.add_drained(out.drained)
+    found.add_forgotten(out.forgotten)
     for reminder in reminders(cluster, left or Left(), now, mono):
-        found.also(reminder, False)
-    found.idle([one for one in disagree if one.kind == "idle"])
+        found.add(reminder, False)
+    found.add_idle([one for one in disagree if one.kind == "idle"])
     declared = [
         AttentionLine("!", "bad", f"incident {one.name}: {one.title}, by {one.by or 'somebody'}, ends in "
              f"{duration(one.ends - now)}", one.starts, opens_of(one.nodes), True)
         for one in incidents(cluster, now)
     ]  # fmt: skip
-    ranked = sorted(found.lines, key=lambda one: (one.rank, not one.need.event, -one.at))
-    return [*declared, *(one.need for one in ranked)]
+    ranked = sorted(found.lines, key=lambda one: (one.rank, not one.line.event, -one.at))
+    return [*declared, *(one.line for one in ranked)]
 
 
 def _inconsistencies(
@@ -117,7 +119,7 @@ def _unavailable(cluster: Cluster, now: float) -> _UnavailableNodes:
             out.forgotten.append(node)
         elif node.display == "down" and "REBOOT_ISSUED" in node.flags:  # its reboot is overdue, whoever asked for it
             out.failed.append(FailedNode(node, node.reason_at))
-        elif drain_reasons.classify(node.reason, node.reason_by).who == "human" and not _leftover(node):
+        elif drain_reasons.classify(node.reason, node.reason_by).author == "human" and not _leftover(node):
             continue
         elif node.display in {"down", "invalid", "unknown"} and (
             "DRAIN" not in node.flags or node.display == "invalid"

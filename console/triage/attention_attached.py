@@ -53,12 +53,12 @@ def _store(row: StoreRow) -> AttentionItem | None:
 
 
 def _fabric(cluster: Cluster) -> list[AttentionItem]:
-    rows = [row for row in fabric.by_switch(cluster).values() if row.unwell]
-    many = [row for row in rows if len(row.unwell) >= TOGETHER]
+    rows = [row for row in fabric.by_switch(cluster).values() if row.unhealthy]
+    many = [row for row in rows if len(row.unhealthy) >= TOGETHER]
     found = [_switch(row) for row in many]
     if len(many) > MOST:
         nodes = tuple(dict.fromkeys(node for row in many for node in row.nodes))
-        count = sum(len(row.unwell) for row in many)
+        count = sum(len(row.unhealthy) for row in many)
         names = ", ".join(row.name for row in many[:MOST])
         found = [
             AttentionItem(
@@ -71,8 +71,8 @@ def _fabric(cluster: Cluster) -> list[AttentionItem]:
     alone = [
         port
         for row in rows
-        if len(row.unwell) < TOGETHER
-        for port in row.unwell
+        if len(row.unhealthy) < TOGETHER
+        for port in row.unhealthy
         if (node := cluster.nodes.get(port.node)) is not None and node.display not in OUT
     ]
     bad = [port for port in alone if "down" in port.wrong]

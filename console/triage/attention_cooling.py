@@ -39,9 +39,9 @@ class LoopItem(Struct, frozen=True, kw_only=True):
     opens: str
     """The filter of the node list that shows what hangs on it."""
     since: int | None
-    down: tuple[str, ...]
+    down_nodes: tuple[str, ...]
     """Nodes that went down there: told of by this line."""
-    spent: frozenset[str]
+    alerts: frozenset[str]
     """Alerts that say the same."""
 
 
@@ -54,7 +54,7 @@ def loop_items(cluster: Cluster, now: float, mono: float | None, failed: Sequenc
     if not those:
         return []
     said = _alerts_by_loop(those, cluster)
-    down = {one.name: _down(one, failed, said.get(one.name, ()), now) for one in those if one.ill}
+    down = {one.name: _down(one, failed, said.get(one.name, ()), now) for one in those if one.faulty}
     made: list[LoopItem] = []
     for state in _STEPS:
         alike = [one for one in those if one.state == state]
@@ -84,11 +84,11 @@ def _loop_item(
     return LoopItem(
         text=text,
         leak=first.state == "leak",
-        bad=first.ill,
+        bad=first.faulty,
         opens=" | ".join(f'loop="{one.name}"' for one in sorted(loops, key=lambda one: natural_key(one.name))),
         since=min((*own, *silent), default=None),
-        down=lost,
-        spent=frozenset(alert.id for alert in alerts),
+        down_nodes=lost,
+        alerts=frozenset(alert.id for alert in alerts),
     )
 
 
@@ -123,7 +123,7 @@ def _began(said: Iterable[LoopAlert]) -> int | None:
 
 def _alerts_by_loop(loops: Iterable[LoopStatus], cluster: Cluster) -> Mapping[str, Sequence[LoopAlert]]:
     """Loop to the alerts about it, and, where it is ill, those that call its racks and nodes hot."""
-    ill = frozenset(one.name for one in loops if one.ill)
+    ill = frozenset(one.name for one in loops if one.faulty)
     fed = loops_by_rack(cluster)
     found: dict[str, list[LoopAlert]] = {}
     for alert in cluster.alerts.values():
@@ -143,4 +143,4 @@ def racks_of_faulty_loops(cluster: Cluster, now: float, mono: float | None = Non
     """The racks whose loop is ill, for the map."""
     if not cluster.cooling or not cooling.is_fresh(cluster, now, mono):
         return frozenset()
-    return frozenset(rack for one in cooling.loops(cluster).values() if one.ill for rack in one.racks)
+    return frozenset(rack for one in cooling.loops(cluster).values() if one.faulty for rack in one.racks)

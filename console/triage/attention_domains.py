@@ -46,20 +46,20 @@ def _items(
 
 def _split(one: DomainState) -> tuple[str, Sequence[str]]:
     usable = frozenset(one.usable)
-    parts = [(part.clique, [node for node in part.nodes if node in usable]) for part in one.parts]
+    parts = [(part.id, [node for node in part.nodes if node in usable]) for part in one.cliques]
     apart = [node for _, nodes in parts[1:] for node in nodes]
     said = ", ".join(f"{plural(len(nodes), 'tray')} in clique {clique}" for clique, nodes in parts if nodes)
-    return f"{one.name} fell apart: {said}; no {one.fits + 1}-tray job fits", apart
+    return f"{one.name} fell apart: {said}; no {one.largest_job + 1}-tray job fits", apart
 
 
 def _unwell(one: DomainState) -> tuple[str, Sequence[str]]:
-    why = f": {', '.join(one.wrong)}" if one.wrong else ""
-    return f"{one.name} NVLink fabric unhealthy on {fold(one.ill)}{why}", one.ill
+    why = f": {', '.join(one.problems)}" if one.problems else ""
+    return f"{one.name} NVLink fabric unhealthy on {fold(one.unhealthy)}{why}", one.unhealthy
 
 
 def _imex(one: DomainState) -> tuple[str, Sequence[str]]:
-    where = f" on {fold(one.imex_ill)}" if one.imex_ill else ""
-    return f"{one.name} IMEX {one.imex}{where}: memory is not shared between its trays", one.imex_ill or one.usable
+    where = f" on {fold(one.imex_down)}" if one.imex_down else ""
+    return f"{one.name} IMEX {one.imex}{where}: memory is not shared between its trays", one.imex_down or one.usable
 
 
 def racks_of_broken_domains(cluster: Cluster, good: FreshFacts) -> frozenset[str]:

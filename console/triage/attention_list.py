@@ -59,7 +59,7 @@ class _RankedLine(Struct, frozen=True):
     rank: int
     at: float
     """When it last got worse: the newest first."""
-    need: AttentionLine
+    line: AttentionLine
 
 
 @lru_cache(maxsize=256)
@@ -82,12 +82,12 @@ class AttentionList:
         self.now = now
         self.policy = policy
         self.lines: list[_RankedLine] = []
-        self._told: set[str] = set()
-        self._ill: set[str] = set()
+        self._covered: set[str] = set()
+        self._alerting_nodes: set[str] = set()
         """Nodes of places that alerts call ill: a silent exporter there is no news."""
         self._alerts = [one for one in cluster.alerts.values() if one.state == "active"]
         self._of_place: dict[Place, list[Alert]] = {}
-        self._spent: set[str] = set()
+        self._covered_alerts: set[str] = set()
         for alert in self._alerts:
             place = (
                 None if (alert.severity or "") in QUIET_SEVERITIES else failure_domains.place_of_alert(alert, cluster)
@@ -95,9 +95,9 @@ class AttentionList:
             if place is not None:
                 self._of_place.setdefault(place, []).append(alert)
         for place in self._of_place:
-            self._ill.update(failure_domains.nodes_of_place(place, cluster))
+            self._alerting_nodes.update(failure_domains.nodes_of_place(place, cluster))
 
-    def _add(
+    def _append(
         self,
         rank: int,
         glyph: str,
@@ -111,51 +111,55 @@ class AttentionList:
         wide: str = "",
     ) -> None:
         """One more line. `wide` is the filter that stands for the nodes where they are too many to write out."""
-        self._told.update(names)
+        self._covered.update(names)
         # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
         need = AttentionLine(glyph, role, text, since, opens, event)
         self.lines.append(_RankedLine(rank, (since or 0) if at is None else at, need))
 
-    def _new(self, names: Iterable[str]) -> list[str]:
+    def _uncovered(self, names: Iterable[str]) -> list[str]:
         """Those that no line has told of yet."""
-        return [name for name in dict.fromkeys(names) if name not in self._told]
+        return [name for name in dict.fromkeys(names) if name not in self._covered]
 
-    def tells_of(self, names: Sequence[str]) -> bool:
+    def covers(self, names: Sequence[str]) -> bool:
         """Whether lines tell of most of these nodes already."""
-        return 2 * len(self._new(names)) < len(names)
+        return 2 * len(self._uncovered(names)) < len(names)
 
     # -- what failed together ------------------------------------------------------------------------------------------
 
-    def events(self, failed: Sequence[FailedNode]) -> None:
+    def add_failures(self, failed: Sequence[FailedNode]) -> None:
         """Nodes of one place that went together, and the alerts about places."""
-        failed = [one for one in failed if one.node.name not in self._told]
+        failed = [one for one in failed if one.node.name not in self._covered]
         found, _ = failure_domains.shared_failures(failed, self.cluster, self.now, self._of_place)
         for event in found:
-            self._event(event)
+            self._add_failure(event)
         for place, alerts in self._of_place.items():
             for alert in alerts:
-                if alert.id not in self._spent:
+                if alert.id not in self._covered_alerts:
                     bad = (alert.severity or "") in CRITICAL_SEVERITIES
                     names = failure_domains.nodes_of_place(place, self.cluster)
                     need = AttentionLine(*_LOOK_BY_BAD[bad], _said(alert), alert.starts, opens_of(names), True)
                     # It tells of the place: its nodes are well so far, and may still get a line of their own.
                     self.lines.append(_RankedLine(_EVENT if bad else _LOOK, alert.starts or 0, need))
-                    self._spent.add(alert.id)
+                    self._covered_alerts.add(alert.id)
 
-    def _event(self, event: SharedFailure) -> None:
+    def _add_failure(self, event: SharedFailure) -> None:
         nodes = [one.node for one in event.failed]
         told = self._of_place.get(event.place, []) if event.place is not None else []
-        self._spent.update(alert.id for alert in told)
+        self._covered_alerts.update(alert.id for alert in told)
         words = Counter(node.display for node in nodes)
-        count = f"{len(nodes)} of {event.of}" if event.of is not None and len(nodes) < event.of else f"{len(nodes)}"
+        count = (
+            f"{len(nodes)} of {event.place_size}"
+            if event.place_size is not None and len(nodes) < event.place_size
+            else f"{len(nodes)}"
+        )
         why = told[0].summary or told[0].name if told else _common(nodes)
         if event.place is not None and why.startswith(event.place[1]):
             why = why[len(event.place[1]) :].lstrip(" :,")
         starts = [alert.starts for alert in told if alert.starts is not None]
         since = min((at for at in (event.first, *starts) if at is not None), default=None)
         last = max((at for at in (event.last, *starts) if at is not None), default=self.now)
-        self._add(
+        self._append(
             _EVENT if self.now - last <= DAY_S else _DOWN,
             "✖" if "down" in words else "▼",
             "bad",
@@ -170,89 +174,91 @@ class AttentionList:
 
     # -- nodes that take work and should not ---------------------------------------------------------------------------
 
-    def not_drained(self, found: Sequence[Inconsistency], as_read: bool) -> None:
+    def add_not_drained(self, found: Sequence[Inconsistency], as_read: bool) -> None:
         """XIDs after which the policy takes a node out, on nodes that are not out."""
         self._by_code(found, _DRAIN_NOW, "▼", "bad", "not drained" if as_read else "not drained when last read")
 
-    def disagreeing(self, found: Sequence[Inconsistency], as_read: bool) -> None:
+    def add_inconsistencies(self, found: Sequence[Inconsistency], as_read: bool) -> None:
         """XIDs that ask for less, and counts and GPUs that Slurm and the telemetry do not agree on."""
         self._by_code(
             [one for one in found if one.kind == "xid"], _LOOK, "?", "warn", "" if as_read else "as last read"
         )
         for kind in ("count", "stray"):
-            mine = [one for one in found if one.kind == kind and one.node not in self._told]
+            mine = [one for one in found if one.kind == kind and one.node not in self._covered]
             if len(mine) < failure_domains.MIN_TOGETHER:
                 for one in mine:
-                    self._add(_LOOK, "?", "warn", f"{one.node} {_lower(one.text)}", (one.node,), since=one.since)
+                    self._append(_LOOK, "?", "warn", f"{one.node} {_lower(one.text)}", (one.node,), since=one.since)
                 continue
             names = [one.node for one in mine]
             what = "other GPUs in telemetry than in Slurm" if kind == "count" else "GPUs busy that no job holds"
-            self._add(_LOOK, "?", "warn", f"{len(names)} nodes: {what}: {_folded(tuple(names))}", names)
+            self._append(_LOOK, "?", "warn", f"{len(names)} nodes: {what}: {_folded(tuple(names))}", names)
 
     def _by_code(self, found: Sequence[Inconsistency], rank: int, glyph: str, role: str, note: str) -> None:
         """A line a node, or one for all that have the same XID."""
         codes: dict[tuple[int, Severity | None], list[Inconsistency]] = {}
         for one in found:
-            if one.code is not None and one.node not in self._told:
+            if one.code is not None and one.node not in self._covered:
                 codes.setdefault((one.code, one.xid_severity), []).append(one)
         for (code, severity), alike in codes.items():
-            step = f"{f', {note}' if note else ''}: {self.policy.say(code, severity)}"
+            step = f"{f', {note}' if note else ''}: {self.policy.step(code, severity)}"
             if len(alike) < failure_domains.MIN_TOGETHER:
                 for one in alike:
                     gpu = "" if one.gpu is None else f" GPU {one.gpu}"
                     text = f"{one.node} XID {code}{gpu}{step}"
-                    self._add(rank, glyph, role, text, (one.node,), since=one.since, at=one.since or self.now)
+                    self._append(rank, glyph, role, text, (one.node,), since=one.since, at=one.since or self.now)
                 continue
             names = [one.node for one in alike]
             since = [one.since for one in alike if one.since is not None]
             text = f"XID {code} on {len(names)} nodes{step}: {_folded(tuple(names))}"
-            self._add(rank, glyph, role, text, names, since=min(since, default=None), at=max(since, default=self.now),
-                      wide=f"xid={code}")  # fmt: skip
+            self._append(rank, glyph, role, text, names, since=min(since, default=None), 
+                         at=max(since, default=self.now), wide=f"xid={code}")  # fmt: skip
 
-    def silent(self, found: Sequence[Inconsistency], known: bool) -> None:
+    def add_silent(self, found: Sequence[Inconsistency], known: bool) -> None:
         """Exporters that say nothing of nodes that work."""
         loads, nodes = self.cluster.loads, self.cluster.nodes
         newest = max((load.sampled_at for load in loads.values() if load.sampled_at is not None), default=None)
         if known and newest is not None and self.now - newest > SAMPLE_S:
-            self._add(_LOOK, "?", "warn", "no exporter was sampled since then, or the clocks differ", since=newest)
+            self._append(_LOOK, "?", "warn", "no exporter was sampled since then, or the clocks differ", since=newest)
         since = min((one.since for one in found if one.since is not None), default=None)
         if len(found) > _MOST_SILENT * len(nodes) and len(found) > failure_domains.MIN_TOGETHER:
             text = f"no telemetry of {len(found):,} of {len(nodes):,} nodes that work"
-            self._add(_LOOK, "?", "warn", text, since=since)
+            self._append(_LOOK, "?", "warn", text, since=since)
             return
         mine = [FailedNode(nodes[one.node], one.since) for one in found
-                if one.node not in self._told and one.node not in self._ill]  # fmt: skip
+                if one.node not in self._covered and one.node not in self._alerting_nodes]  # fmt: skip
         events, alone = failure_domains.shared_failures(mine, self.cluster, self.now)
         for event in events:
             names = [one.node.name for one in event.failed]
             where = _place_text(event, [one.node for one in event.failed])
-            self._add(_LOOK, "?", "warn", f"{where}: {len(names)} nodes work, their exporters are silent", names,
+            self._append(_LOOK, "?", "warn", f"{where}: {len(names)} nodes work, their exporters are silent", names,
                       since=event.first, event=True)  # fmt: skip
         names = [one.node.name for one in alone]
         since = min((one.since for one in alone if one.since is not None), default=None)
         if len(names) == 1:
             text = f"{names[0]} {alone[0].node.display} in Slurm, its exporter is silent"
-            self._add(_LOOK, "?", "warn", text, names, since=since)
+            self._append(_LOOK, "?", "warn", text, names, since=since)
         elif names:
             text = f"{len(names)} nodes work, their exporters are silent: {_folded(tuple(names))}"
-            self._add(_LOOK, "?", "warn", text, names, since=since)
+            self._append(_LOOK, "?", "warn", text, names, since=since)
 
-    def storms(self) -> None:
+    def add_storms(self) -> None:
         """XIDs of somebody's code on many nodes at once."""
         for storm in storms(self.cluster, self.now, self.policy):
-            names = self._new(storm.nodes)
+            names = self._uncovered(storm.nodes)
             if len(names) < failure_domains.MIN_TOGETHER:
                 continue
             codes = ", ".join(map(str, storm.codes))
             # What follows something else says nothing: the advice is that of the first code which is not ignored.
-            told = [code for code in storm.codes if (one := self.policy.of(code)) is None or one.action != "ignore"]
-            step = self.policy.say((told or storm.codes)[0])
-            text = f"XID {codes} on {len(names)} nodes{storm.whose}: {step}"
-            self._add(_STORM, "▲", "warn", text, names, since=storm.since, event=True)
+            told = [
+                code for code in storm.codes if (one := self.policy.advice_for(code)) is None or one.action != "ignore"
+            ]
+            step = self.policy.step((told or storm.codes)[0])
+            text = f"XID {codes} on {len(names)} nodes{storm.owner_text}: {step}"
+            self._append(_STORM, "▲", "warn", text, names, since=storm.since, event=True)
 
-    def idle(self, found: Sequence[Inconsistency]) -> None:
+    def add_idle(self, found: Sequence[Inconsistency]) -> None:
         """GPUs that idle inside jobs, whole nodes of them, by who holds them."""
-        mine = [one for one in found if one.node not in self._told]
+        mine = [one for one in found if one.node not in self._covered]
         if not mine:
             return
         jobs = self.cluster.jobs
@@ -261,20 +267,20 @@ class AttentionList:
         text = (
             f"{len(mine)} nodes held with all GPUs idle: {who}" if len(mine) > 1 else f"{mine[0].node} {mine[0].text}"
         )
-        self._add(_IDLE, "○", "text-dim", text, [one.node for one in mine], wide="state=allocated util<5")
+        self._append(_IDLE, "○", "text-dim", text, [one.node for one in mine], wide="state=allocated util<5")
 
-    def also(
+    def add(
         self, text: str, bad: bool, names: Sequence[str] = (), since: int | None = None, event: bool = False
     ) -> None:
         """A line of a subject that has a module of its own; an event stands with what failed together."""
         rank = (_EVENT if event else _DOWN) if bad else _LOOK
         at = self.now if event and since is None else None
-        self._add(rank, *_LOOK_BY_BAD[bad], text, names, since=since, at=at, event=event)
+        self._append(rank, *_LOOK_BY_BAD[bad], text, names, since=since, at=at, event=event)
 
-    def loop(self, one: LoopItem) -> None:
+    def add_loop(self, one: LoopItem) -> None:
         """A cooling loop: water comes before all else."""
-        self._told.update(one.down)
-        self._spent.update(one.spent)
+        self._covered.update(one.down_nodes)
+        self._covered_alerts.update(one.alerts)
         opens = one.opens if len(one.opens) <= _OPENS_CAP else ""
         rank = _LEAK if one.leak else _EVENT if one.bad else _LOOK
         at = self.now if one.since is None else one.since
@@ -284,44 +290,44 @@ class AttentionList:
 
     # -- nodes that are out --------------------------------------------------------------------------------------------
 
-    def down(self, failed: Sequence[FailedNode]) -> None:
+    def add_down(self, failed: Sequence[FailedNode]) -> None:
         """Nodes that went by themselves, one by one; many for one reason in one line."""
         groups: dict[tuple[str, str], list[FailedNode]] = {}
         for one in failed:
-            if one.node.name not in self._told:
+            if one.node.name not in self._covered:
                 groups.setdefault((one.node.display, one.node.reason or ""), []).append(one)
         for (display, reason), alike in groups.items():
             glyph, role, word = _DOWN_LOOK.get(display, ("✖", "bad", display))
             said = f": {reason}" if reason else ": no reason given" if display == "invalid" else ""
             if len(alike) < failure_domains.MIN_TOGETHER:
                 for one in alike:
-                    self._add(_DOWN, glyph, role, f"{one.node.name} {word}{said}", (one.node.name,), since=one.since,
+                    self._append(_DOWN, glyph, role, f"{one.node.name} {word}{said}", (one.node.name,), since=one.since,
                               at=self.now if one.since is None else one.since)  # fmt: skip
                 continue
             names = [one.node.name for one in alike]
             newest = max((one.since for one in alike if one.since is not None), default=None)
             text = f"{len(names)} nodes {word}, each by itself{said}: {_folded(tuple(names))}"
-            self._add(_DOWN, glyph, role, text, names, since=newest, at=self.now if newest is None else newest,
+            self._append(_DOWN, glyph, role, text, names, since=newest, at=self.now if newest is None else newest,
                       wide=f"state={display}")  # fmt: skip
 
-    def drained(self, drained: Sequence[FailedNode]) -> None:
+    def add_drained(self, drained: Sequence[FailedNode]) -> None:
         """What robots drained in the last day: somebody has to look at it."""
-        mine = sorted((one for one in drained if one.node.name not in self._told), key=lambda one: -(one.since or 0))
+        mine = sorted((one for one in drained if one.node.name not in self._covered), key=lambda one: -(one.since or 0))
         if not mine:
             return
         node, since = mine[0].node, mine[0].since
         told = drain_reasons.classify(node.reason, node.reason_by)
         by = f" by {node.reason_by}" if node.reason_by else ""
-        step = "" if told.xid is None or self.policy.of(told.xid) is None else f"; {self.policy.say(told.xid)}"
+        step = "" if told.xid is None or self.policy.advice_for(told.xid) is None else f"; {self.policy.step(told.xid)}"
         last = f"{node.name} {node.display}{by}: {node.reason or 'no reason given'}{step.replace('; drain, ', '; ')}"
         text = last if len(mine) == 1 else f"{len(mine)} drained by robots in 24 h, newest {last}"
         news = since is not None and self.now - since <= NEWS_S
-        self._add(_DOWN if news else _DRAINED, "▽", "state-draining", text, [one.node.name for one in mine],
+        self._append(_DOWN if news else _DRAINED, "▽", "state-draining", text, [one.node.name for one in mine],
                   since=since, wide="state=drain & age<24h")  # fmt: skip
 
-    def forgotten(self, old: Sequence[Node]) -> None:
+    def add_forgotten(self, old: Sequence[Node]) -> None:
         """Nodes that are out for longer than anybody should need."""
-        names = self._new(node.name for node in old)
+        names = self._uncovered(node.name for node in old)
         if not names:
             return
         mine = [self.cluster.nodes[name] for name in names]
@@ -330,23 +336,23 @@ class AttentionList:
         since = min(node.reason_at for node in mine if node.reason_at is not None)
         word = "drained" if all("DRAIN" in node.flags for node in mine) else "out"
         text = f"{len(mine)} {word} > 7 days, {told}: {_folded(tuple(names))}"
-        self._add(_FORGOTTEN, "▼", "warn", text, names, since=since, wide="(state=drain | state=down) & age>7d")
+        self._append(_FORGOTTEN, "▼", "warn", text, names, since=since, wide="(state=drain | state=down) & age>7d")
 
     # -- alerts --------------------------------------------------------------------------------------------------------
 
-    def alerts(self, wanted: Callable[[str], bool]) -> None:
+    def add_alerts(self, wanted: Callable[[str], bool]) -> None:
         """Alerts of a severity, those of one name in one line. What is told of a node already is not told again."""
         folded: dict[str, list[tuple[Alert, str]]] = {}
         for alert in self._alerts:
-            if not wanted(alert.severity or "") or alert.id in self._spent:
+            if not wanted(alert.severity or "") or alert.id in self._covered_alerts:
                 continue
             name = failure_domains.node_of_alert(alert, self.cluster)
-            if name in self._told or (name and not self._news(alert, self.cluster.nodes[name])):
+            if name in self._covered or (name and not self._is_news(alert, self.cluster.nodes[name])):
                 continue
             folded.setdefault(alert.name, []).append((alert, name))
         for name, alike in folded.items():
             bad = (alike[0][0].severity or "") in CRITICAL_SEVERITIES
-            about = self._new(node for _, node in alike if node)
+            about = self._uncovered(node for _, node in alike if node)
             first = alike[0][0]
             text = _said(first) if len(alike) == 1 else f"{name} ×{len(alike)}"
             if len(alike) > 1 and about:
@@ -362,10 +368,10 @@ class AttentionList:
             ):
                 text += f" ({first.node}, which Slurm does not know)"
             starts = [alert.starts for alert, _ in alike if alert.starts is not None]
-            self._add(_DOWN if bad else _LOOK, *_LOOK_BY_BAD[bad], text, about,
+            self._append(_DOWN if bad else _LOOK, *_LOOK_BY_BAD[bad], text, about,
                       since=min(starts, default=None), at=max(starts, default=0))  # fmt: skip
 
-    def _news(self, alert: Alert, node: Node) -> bool:
+    def _is_news(self, alert: Alert, node: Node) -> bool:
         """Whether it tells something of its node that its being out does not: a drain answers what came before it."""
         if node.display not in UNAVAILABLE or node.reason_at is None:
             return True
@@ -401,8 +407,8 @@ def _place_text(event: SharedFailure, nodes: Sequence[Node]) -> str:
     if event.place is None:
         return "at once"
     kind, name = event.place
-    if event.places > 1:
-        return f"{event.places} {'switche' if kind == 'switch' else kind}s"
+    if event.place_count > 1:
+        return f"{event.place_count} {'switche' if kind == 'switch' else kind}s"
     racks = {node.rack for node in nodes}
     rack = next(iter(racks)) if len(racks) == 1 else None
     if kind == "rack":

@@ -32,9 +32,9 @@ class AttentionResult(NamedTuple):
     """Nothing more is asked of it than whether it is the one that is shown."""
     by: AttentionInputs
     now: float
-    needs: Sequence[AttentionLine]
+    lines: Sequence[AttentionLine]
 
-    def stands(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
+    def is_current(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
         """Whether it was made of just that."""
         return self.cluster() is cluster and self.now == now and all(map(is_, self.by, by))
 

@@ -220,7 +220,9 @@ def test_faults_ring(night: Night) -> None:
     assert silent.severity == "warning" and silent.labels["job"] == "dcgm" and "silent" in silent.summary
     # XIDs as the policy has them.
     standing_xids = {name: load.xid for name, load in machine.loads().items() if load.xid is not None}
-    before = {name for name, code in standing_xids.items() if (advice := default_policy().of(code)) and advice.acts}
+    before = {
+        name for name, code in standing_xids.items() if (advice := default_policy().advice_for(code)) and advice.acts
+    }
     night.wait("GpuXid", *before)
     for name, code in ((lost, 79), (odd, 63), (ill, 31)):
         machine.faults.xid(machine.host(name), code, 2)

@@ -102,7 +102,7 @@ def test_a_cdu_that_trips_is_one_line(alertmanager_forky: Alertmanager, tmp_path
 
         wait_for(missing, 60)
         cluster = seen(monitor, am, machine)
-        (loop,) = [one for one in cooling.loops(cluster).values() if one.ill]
+        (loop,) = [one for one in cooling.loops(cluster).values() if one.faulty]
         hot = {one.node for one in cluster.alerts.values() if one.name == "GpuHot"} & set(loop.nodes)
         assert (loop.name, loop.state, loop.racks) == ("cdu-02", "low flow", ("R05", "R06", "R07", "R08"))
         assert len(hot) > 10

@@ -35,7 +35,7 @@ class FilteredScreen(WachtScreen):
         """Open the filter line with the filter that is on."""
         self._before = self.filter_text
         self.app.offer()
-        self.prompt.open("/", self._before, self.app.offers.here_filters)
+        self.prompt.open("/", self._before, self.app.offers.screen_filters)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""
