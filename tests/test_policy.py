@@ -73,14 +73,11 @@ def test_a_site_lays_its_own_over_it_code_by_code(site):
         '[xid."900-902,910"]\nmeaning = "ours"\naction = "drain"\nfirst_step = "out"\nsource = "us"\n'
     )
     policy = load_policy(path)
-    assert (
-        policy.step(79) == "we know"
+    assert policy.step(79) == "we know"
     assert policy.advice_for(79).meaning == default_policy().advice_for(79).meaning
-    )
     assert policy.advice_for(79).others == ()
-    assert [policy.advice_for(code).action for code in (900, 902, 910)] == ["drain"] * 3 and policy.advice_for(
-        903
-    ) is None
+    assert [policy.advice_for(code).action for code in (900, 902, 910)] == ["drain"] * 3
+    assert policy.advice_for(903) is None
     assert policy.advice_for(48) == default_policy().advice_for(48)
     assert policy.files == (str(SHIPPED_FILE), str(path))
 

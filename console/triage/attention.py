@@ -1,7 +1,7 @@
-"""What needs a person, worst first: the list on the overview. Pure; each line says what, to what, since when.
+"""The attention list: what an operator must look at, worst first. Pure.
 
-A node is told of once, by the line that says most. What failed together (a rack, a PDU, a switch) is one line. What a
-person drained is in somebody's hands and not told before it is forgotten; the drain inbox has everything.
+Each node has at most one line, the most informative. Nodes that failed together (a rack, a PDU, a switch) share one
+line. Nodes that a person drained are listed only once they are forgotten; the list of drained nodes has them all.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["FORGOTTEN_S", "AttentionLine", "attention_lines"]
 
 
 class _UnavailableNodes(Struct, frozen=True):
-    """The nodes that are out and in nobody's hands."""
+    """Unavailable nodes that no person has taken out of service, by what has to be done."""
 
     failed: list[FailedNode]
     drained: list[FailedNode]
-    """By a robot, in the last day."""
+    """Drained by automation within the last day."""
     forgotten: list[Node]
 
 
@@ -51,9 +51,10 @@ def attention_lines(
     resumed: Mapping[str, float] = {},
     left: Left | None = None,
 ) -> list[AttentionLine]:
-    """The list. Empty means that nothing is known to need anybody, not that all is known.
+    """The lines, worst first. An empty list means that no problem is known, not that every source was read.
 
-    `mono` and `resumed` as in `console.health.inconsistencies.inconsistencies`; `left` is what was shut from here.
+    `mono` and `resumed` are those of `console.health.inconsistencies.inconsistencies`. `left` holds the partitions and
+    reservations that were closed from this console.
     """
     found = AttentionList(cluster, now, policy or default_policy())
     out = _unavailable(cluster, now)
@@ -69,7 +70,7 @@ def attention_lines(
     for one in attention_attached.storage_items(cluster, fresh_facts(cluster, now, mono)):
         found.add(one.text, one.bad, one.nodes, event=True)
     for one in attention_attached.port_items(cluster, fresh_facts(cluster, now, mono)):
-        # Where a line tells already of most of a switch's nodes (they were drained for it), it is no news.
+        # Skip a switch when most of its nodes already have a line: they were drained because of it.
         if not found.covers(one.nodes):
             found.add(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)
     found.add_down(out.failed)
@@ -98,7 +99,7 @@ def attention_lines(
 def _inconsistencies(
     cluster: Cluster, now: float, policy: Policy, mono: float | None, resumed: Mapping[str, float]
 ) -> tuple[list[Inconsistency], bool]:
-    """What disagrees; where the facts are too old to accuse, the XIDs as they were last read, and False."""
+    """The inconsistencies, and True. Where facts are stale: the XIDs as last read with the rest, and False."""
     good = fresh_facts(cluster, now, mono)
     found = inconsistencies(cluster, now, policy, mono=mono, resumed=resumed)
     told = "xids" in cluster.known or "loads" in cluster.known
@@ -106,13 +107,13 @@ def _inconsistencies(
         return found, True
     if not told:
         return found, True
-    # A GPU does not come back on the bus because Prometheus stopped answering: the line stays, and says so.
+    # A GPU does not recover because Prometheus stopped answering: the line stays and says that it is old.
     last = inconsistencies(msgspec.structs.replace(cluster, sources={}), now, policy, resumed=resumed)
     return [*(one for one in last if one.kind == "xid"), *(one for one in found if one.kind != "xid")], False
 
 
 def _unavailable(cluster: Cluster, now: float) -> _UnavailableNodes:
-    """Every node that is out, by who has to do something: those in a person's hands are left away."""
+    """Unavailable nodes by what has to be done; those that a person drained and has not forgotten are left out."""
     out = _UnavailableNodes([], [], [])
     for node in _unavailable_nodes(cluster):
         if drain_reasons.is_forgotten(node, now) and not _leftover(node):
@@ -139,11 +140,11 @@ SUMS: tuple[Sum, ...] = (
     suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first,
     cooling_loops.faulty_loops, store_rows, by_switch, _unavailable_nodes,
 )  # fmt: skip
-"""What `needs` looks up."""
+"""The cached sums that `attention_lines` needs."""
 
 
 def _leftover(node: Node) -> bool:
-    """Whether the reason is of an earlier time: Slurm may keep it when a node is back and goes down again."""
+    """Whether the reason is older than the node's last boot or job: Slurm may keep it when a node goes down again."""
     if node.reason_at is None or "DRAIN" in node.flags or node.display in {"failed", "failing"}:
         return False
     return any(at is not None and at > node.reason_at for at in (node.boot_at, node.slurmd_at, node.busy_at))

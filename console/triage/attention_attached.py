@@ -1,4 +1,4 @@
-"""What of ports and file systems needs a person: for "Needs you". Pure, and never from facts that are old."""
+"""Attention items about ports and shared file systems. Pure; stale facts give none."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from widgets.units import plural
 
 from .attention_control import AttentionItem
 
-#: More nodes than this are counted, not named: nobody reads a thousand names, and the list is made every second.
+#: More nodes than this are counted, not named: the list is built every second.
 MAX_NAMED = 200
-#: So many ports of one place are its own line, and so many lines of places one line.
+#: This many ports behind one switch share a line; more switches than MOST share one line.
 TOGETHER, MOST = 3, 4
 
 
 def storage_items(cluster: Cluster, fresh: FreshFacts) -> list[AttentionItem]:
-    """File systems that hang, that nodes in service lack, or that are not well otherwise."""
+    """File systems that hang, that are not mounted on nodes in service, or that have another problem."""
     if not fresh.storage:
         return []
     return [one for row in stores.store_rows(cluster).values() if (one := _store(row)) is not None]
 
 
 def port_items(cluster: Cluster, fresh: FreshFacts) -> list[AttentionItem]:
-    """Switches behind which ports are not well, then ports one by one."""
+    """Switches with several unhealthy ports, then single unhealthy ports."""
     return _fabric(cluster) if fresh.fabric and fresh.nodes else []
 
 
@@ -67,7 +67,7 @@ def _fabric(cluster: Cluster) -> list[AttentionItem]:
                 nodes=nodes,
             )
         ]
-    # A port of a node that is out is in the hands of whoever has the node.
+    # Whoever repairs an unavailable node sees its ports.
     alone = [
         port
         for row in rows

@@ -1,4 +1,4 @@
-"""What of Slurm's own daemons needs a person: for the list "Needs you", and for the screen `:control`. Pure."""
+"""Attention items about Slurm's own daemons, for the attention list and the screen `:control`. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from console.health.inconsistencies import is_kind_fresh
 from console.ingest import controller_cost
 from widgets.units import count, duration, plural
 
-#: UnkillableStepTimeout where nobody tells it, as Slurm has it, and how long a job may end beyond it: the epilog too
-#: takes its time.
+#: Slurm's default of UnkillableStepTimeout, used where it is not known, and the time that the epilog may take after it.
 UNKILLABLE_S = 60
 EPILOG_S = 120
-#: What waits for slurmdbd: from here on it does not keep up, and from there on soon something is lost (MaxDBDMsgs is
-#: 10,000 at least).
+#: Messages queued for slurmdbd: from DBD_QUEUE on it does not keep up, from DBD_FULL on messages may soon be lost
+#: (MaxDBDMsgs is at least 10,000).
 DBD_QUEUE, DBD_FULL = 1_000, 8_000
-#: Of so many readings in a row each larger than the one before, up to so many messages: it grows.
+#: The queue grows when DBD_GROWS readings in a row each exceed the one before and the last has DBD_SOME messages.
 DBD_GROWS, DBD_SOME = 4, 100
 _MAX_NAMED = 3
 
@@ -34,7 +33,7 @@ class AttentionItem(Struct, frozen=True):
 
 
 def control_items(cluster: Cluster, now: float, mono: float | None = None) -> list[AttentionItem]:
-    """Everything that needs somebody, worst first. Nothing is told from facts that are old."""
+    """Items about controllers, slurmdbd, stuck and runaway jobs, worst first. Stale facts give none."""
     found: list[AttentionItem] = []
     clock = _newest_mono(cluster, now) if mono is None else mono
     control = cluster.control if is_kind_fresh(cluster, "control", "slurm", clock) else None
@@ -50,7 +49,7 @@ def control_items(cluster: Cluster, now: float, mono: float | None = None) -> li
 
 
 def _newest_mono(cluster: Cluster, now: float) -> float:
-    """The clock that ages are read by where nobody gives one: that of the newest reading."""
+    """The monotonic time of `now`, estimated from the newest reading."""
     newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
     return newest + max(0.0, now - cluster.at)
 
@@ -74,7 +73,7 @@ def _controllers(control: Control) -> Iterator[AttentionItem]:
 
 
 def overload_figures(diag: Diag) -> list[str]:
-    """Figures of slurmctld above what an unstrained one has, as words."""
+    """The figures of slurmctld that show overload, as text."""
     found = []
     if diag.server_threads is not None and diag.server_threads >= controller_cost.THREADS:
         found.append(f"{diag.server_threads} threads")
@@ -93,8 +92,7 @@ def _load(diag: Diag) -> Iterator[AttentionItem]:
 
 
 def growing_readings(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
-    """The readings, up to the newest, of which each is larger than the one before; empty where they are too few or the
-    queue is too short to be more than a moment's work."""
+    """The latest readings that each exceed the one before; empty where they are too few or the queue is short."""
     at = len(queues) - 1
     while at > 0 and queues[at][1] > queues[at - 1][1]:
         at -= 1
@@ -103,7 +101,7 @@ def growing_readings(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, 
 
 
 def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[AttentionItem]:
-    """What waits for slurmdbd: a queue that grows is told of long before it is large."""
+    """The queue for slurmdbd. A growing queue is reported long before it is large."""
     waits, grows = diag.dbd_queue, growing_readings(queues)
     if waits is None or (waits < DBD_QUEUE and not grows):
         return
@@ -116,13 +114,13 @@ def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[Attentio
 
 
 def is_stuck(one: Completing, control: Control, now: float) -> bool:
-    """Whether a job has been ending for longer than its processes may take to die, and the epilog beside them."""
+    """Whether a job has been completing for longer than UnkillableStepTimeout and the epilog allow."""
     limit = control.unkillable_s or UNKILLABLE_S
     return one.since is not None and now - one.since > limit + EPILOG_S
 
 
 def _stuck(control: Control, now: float) -> Iterator[AttentionItem]:
-    """A line a job; many in one."""
+    """One item a job; many stuck jobs share one."""
     mine = [one for one in control.completing or () if is_stuck(one, control, now)]
     known = control.unkillable_s
     past = "past UnkillableStepTimeout" + ("" if known is None else f" {known} s")

@@ -1,4 +1,4 @@
-"""What of the cooling needs a person: for "Needs you". Pure; a leak is told of from old facts too, as what it is."""
+"""Attention items about cooling loops. Pure; a leak is reported from stale facts too, and marked as such."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ LoopAlert = tuple[Alert, bool]
 
 
 class LoopItem(Struct, frozen=True, kw_only=True):
-    """One line, of one loop or of many in one state."""
+    """One item, about one loop or about several loops in the same state."""
 
     text: str
     leak: bool
     bad: bool
     opens: str
-    """The filter of the node list that shows what hangs on it."""
+    """The filter of the node list that selects the nodes on these loops."""
     since: int | None
     down_nodes: tuple[str, ...]
-    """Nodes that went down there: told of by this line."""
+    """Nodes on these loops that went down; this item covers them."""
     alerts: frozenset[str]
-    """Alerts that say the same."""
+    """Ids of the alerts that this item covers."""
 
 
 def loop_items(cluster: Cluster, now: float, mono: float | None, failed: Sequence[FailedNode]) -> list[LoopItem]:
-    """Loops that leak, stand still, are warm or fell silent, worst first. `failed` are the nodes that went down."""
+    """Loops that leak, have low flow, are warm or give no data, worst first. `failed` are the nodes that went down."""
     if not cluster.cooling:
         return []
     as_read = cooling.is_fresh(cluster, now, mono)
@@ -93,7 +93,7 @@ def _loop_item(
 
 
 def _down(loop: LoopStatus, failed: Iterable[FailedNode], said: Iterable[LoopAlert], now: float) -> tuple[str, ...]:
-    """The nodes on it that went down since it fell ill, or several at one time, by no reason of their own."""
+    """Its nodes that went down after its first alert, or several together, with a reason that cooling may explain."""
     nodes = frozenset(loop.nodes)
     kinds = failure_domains.COOLING_KINDS
     mine = [one for one in failed if one.node.name in nodes
@@ -109,7 +109,7 @@ def _down(loop: LoopStatus, failed: Iterable[FailedNode], said: Iterable[LoopAle
 
 
 def _step(loops: Sequence[LoopStatus]) -> str:
-    """What to do first; nobody can stop what does not run."""
+    """What to do first. Without jobs on the loop there is nothing to stop."""
     state = loops[0].state
     if state == "low flow" and all(one.jobs == () for one in loops):
         return "let no new work start there and call facilities"
@@ -122,7 +122,7 @@ def _began(said: Iterable[LoopAlert]) -> int | None:
 
 
 def _alerts_by_loop(loops: Iterable[LoopStatus], cluster: Cluster) -> Mapping[str, Sequence[LoopAlert]]:
-    """Loop to the alerts about it, and, where it is ill, those that call its racks and nodes hot."""
+    """Loop to the alerts about it; for a faulty loop also the heat alerts of its racks and nodes."""
     ill = frozenset(one.name for one in loops if one.faulty)
     fed = loops_by_rack(cluster)
     found: dict[str, list[LoopAlert]] = {}
@@ -140,7 +140,7 @@ def _alerts_by_loop(loops: Iterable[LoopStatus], cluster: Cluster) -> Mapping[st
 
 
 def racks_of_faulty_loops(cluster: Cluster, now: float, mono: float | None = None) -> frozenset[str]:
-    """The racks whose loop is ill, for the map."""
+    """The racks on a faulty loop, for the map."""
     if not cluster.cooling or not cooling.is_fresh(cluster, now, mono):
         return frozenset()
     return frozenset(rack for one in cooling.loops(cluster).values() if one.faulty for rack in one.racks)

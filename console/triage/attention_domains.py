@@ -1,4 +1,4 @@
-"""What of the NVLink domains needs a person: for "Needs you". Pure, and never from facts that are old."""
+"""Attention items about NVLink domains. Pure; stale facts give none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from widgets.units import plural
 
 from .attention_control import AttentionItem
 
-#: From so many domains on one line tells of all that have the same trouble.
+#: From this many domains on, those with the same problem share one item.
 MIN_MERGED = 3
 
 
 def domain_items(cluster: Cluster, good: FreshFacts) -> list[AttentionItem]:
-    """Domains that fell apart, ill fabrics, IMEX that is not up, worst first; a domain is told of once, by what
-    is worst. Trays that are out of service already are in somebody's hands and not told of."""
+    """Split domains, unhealthy fabrics, IMEX that is not up, worst first. A domain has at most one item, about its
+    worst problem. Trays that are already out of service are left out."""
     if not (good.trays and good.nodes):
         return []
     every = list(nvlink_domains.domain_states(cluster).values())
@@ -36,7 +36,7 @@ def domain_items(cluster: Cluster, good: FreshFacts) -> list[AttentionItem]:
 def _items(
     those: Sequence[DomainState], what: str, text: Callable[[DomainState], tuple[str, Sequence[str]]], bad: bool
 ) -> list[AttentionItem]:
-    """A line each, or one for all."""
+    """One item each, or one for all."""
     if len(those) < MIN_MERGED:
         return [AttentionItem(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
     nodes = tuple(node for one in those for node in text(one)[1])
@@ -63,7 +63,7 @@ def _imex(one: DomainState) -> tuple[str, Sequence[str]]:
 
 
 def racks_of_broken_domains(cluster: Cluster, good: FreshFacts) -> frozenset[str]:
-    """The racks whose domain needs somebody, for the map."""
+    """The racks of broken domains, for the map."""
     if not (good.trays and good.nodes):
         return frozenset()
     return frozenset(

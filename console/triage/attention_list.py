@@ -1,7 +1,6 @@
-"""The list "Needs you" while it is made: its lines and what they say. Pure; `console.triage.attention` decides what
-goes in when.
+"""Builds the lines of the attention list. Pure; `console.triage.attention` decides what is added in which order.
 
-Whatever comes first has the node: a node is told of once, by the line that says most.
+The first line that names a node covers it: later lines leave that node out.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from console.health.xid_storms import storms
 
 from .attention_cooling import LoopItem
 
-#: An event older than this is no news; a robot's drain younger than this has to be looked at.
+#: A failure older than this ranks lower; a drain by automation younger than this must be looked at.
 DAY_S = 86400
-#: A robot's drain younger than this stands with the nodes that are down: it is just happening.
+#: A drain by automation younger than this ranks with the nodes that are down.
 NEWS_S = 1800
-#: A filter may be so long (console.filters.language); a longer set of nodes is opened by what they have in common.
+#: Longest filter of a node set, below the cap of console.filters.language; more nodes are opened by a wider filter.
 _OPENS_CAP = 480
 _FOLD_CAP = 2000
-#: More silent exporters than this share, and it is the telemetry that is ill.
+#: With more silent exporters than this share of the nodes, the telemetry itself has failed.
 _MOST_SILENT = 0.2
 # Ranks, worst first.
 _LEAK = -1
 _EVENT, _DRAIN_NOW, _STORM, _DOWN, _LOOK, _DRAINED, _FORGOTTEN, _IDLE = range(8)
-#: Words for nodes that are out and that somebody has to bring back.
+#: Display words of unavailable nodes that must be brought back to service.
 UNAVAILABLE = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing"})
 _LOOK_BY_BAD = {True: ("✖", "bad"), False: ("▲", "warn")}
 _DOWN_LOOK = {"invalid": ("⊘", "bad", "registered wrongly"), "unknown": ("?", "warn", "does not answer")}
@@ -54,28 +53,28 @@ class AttentionLine(Struct, frozen=True):
 
 
 class _RankedLine(Struct, frozen=True):
-    """A need on its way into the list."""
+    """A line with its place in the order."""
 
     rank: int
     at: float
-    """When it last got worse: the newest first."""
+    """When it last got worse; within a rank the newest comes first."""
     line: AttentionLine
 
 
 @lru_cache(maxsize=256)
 def _folded(names: tuple[str, ...]) -> str:
-    """The list is made anew every second of nearly always the same nodes."""
+    """Cached: the list is built every second, nearly always of the same nodes."""
     return fold(names)
 
 
 def opens_of(names: Sequence[str], wide: str = "") -> str:
-    """A filter of these nodes; `wide` where it would be too long for one."""
+    """A filter that selects these nodes; `wide` where it would be too long."""
     text = _folded(tuple(names))
     return text if len(text) <= _OPENS_CAP else wide
 
 
 class AttentionList:
-    """The list while it is made: whatever comes first has the node."""
+    """Collects the lines. The first line that names a node covers it."""
 
     def __init__(self, cluster: Cluster, now: float, policy: Policy) -> None:
         self.cluster = cluster
@@ -84,7 +83,7 @@ class AttentionList:
         self.lines: list[_RankedLine] = []
         self._covered: set[str] = set()
         self._alerting_nodes: set[str] = set()
-        """Nodes of places that alerts call ill: a silent exporter there is no news."""
+        """Nodes of places that have an alert: a silent exporter there needs no line."""
         self._alerts = [one for one in cluster.alerts.values() if one.state == "active"]
         self._of_place: dict[Place, list[Alert]] = {}
         self._covered_alerts: set[str] = set()
@@ -110,25 +109,25 @@ class AttentionList:
         event: bool = False,
         wide: str = "",
     ) -> None:
-        """One more line. `wide` is the filter that stands for the nodes where they are too many to write out."""
+        """Add a line. `wide` is the filter to open where the nodes are too many to name."""
         self._covered.update(names)
-        # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
+        # Folding thousands of names takes 0.1 s.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
         need = AttentionLine(glyph, role, text, since, opens, event)
         self.lines.append(_RankedLine(rank, (since or 0) if at is None else at, need))
 
     def _uncovered(self, names: Iterable[str]) -> list[str]:
-        """Those that no line has told of yet."""
+        """The nodes that no line covers yet."""
         return [name for name in dict.fromkeys(names) if name not in self._covered]
 
     def covers(self, names: Sequence[str]) -> bool:
-        """Whether lines tell of most of these nodes already."""
+        """Whether lines already cover most of these nodes."""
         return 2 * len(self._uncovered(names)) < len(names)
 
     # -- what failed together ------------------------------------------------------------------------------------------
 
     def add_failures(self, failed: Sequence[FailedNode]) -> None:
-        """Nodes of one place that went together, and the alerts about places."""
+        """Nodes of one place that failed together, and the alerts about places."""
         failed = [one for one in failed if one.node.name not in self._covered]
         found, _ = failure_domains.shared_failures(failed, self.cluster, self.now, self._of_place)
         for event in found:
@@ -139,7 +138,7 @@ class AttentionList:
                     bad = (alert.severity or "") in CRITICAL_SEVERITIES
                     names = failure_domains.nodes_of_place(place, self.cluster)
                     need = AttentionLine(*_LOOK_BY_BAD[bad], _said(alert), alert.starts, opens_of(names), True)
-                    # It tells of the place: its nodes are well so far, and may still get a line of their own.
+                    # The line is about the place: its nodes still work and may get a line of their own.
                     self.lines.append(_RankedLine(_EVENT if bad else _LOOK, alert.starts or 0, need))
                     self._covered_alerts.add(alert.id)
 
@@ -175,11 +174,11 @@ class AttentionList:
     # -- nodes that take work and should not ---------------------------------------------------------------------------
 
     def add_not_drained(self, found: Sequence[Inconsistency], as_read: bool) -> None:
-        """XIDs after which the policy takes a node out, on nodes that are not out."""
+        """XIDs for which the policy drains a node, on nodes that are not drained."""
         self._by_code(found, _DRAIN_NOW, "▼", "bad", "not drained" if as_read else "not drained when last read")
 
     def add_inconsistencies(self, found: Sequence[Inconsistency], as_read: bool) -> None:
-        """XIDs that ask for less, and counts and GPUs that Slurm and the telemetry do not agree on."""
+        """XIDs with a milder policy, GPU counts that differ, and GPUs that are busy without a job."""
         self._by_code(
             [one for one in found if one.kind == "xid"], _LOOK, "?", "warn", "" if as_read else "as last read"
         )
@@ -194,7 +193,7 @@ class AttentionList:
             self._append(_LOOK, "?", "warn", f"{len(names)} nodes: {what}: {_folded(tuple(names))}", names)
 
     def _by_code(self, found: Sequence[Inconsistency], rank: int, glyph: str, role: str, note: str) -> None:
-        """A line a node, or one for all that have the same XID."""
+        """One line a node, or one for all nodes with the same XID."""
         codes: dict[tuple[int, Severity | None], list[Inconsistency]] = {}
         for one in found:
             if one.code is not None and one.node not in self._covered:
@@ -210,11 +209,11 @@ class AttentionList:
             names = [one.node for one in alike]
             since = [one.since for one in alike if one.since is not None]
             text = f"XID {code} on {len(names)} nodes{step}: {_folded(tuple(names))}"
-            self._append(rank, glyph, role, text, names, since=min(since, default=None), 
+            self._append(rank, glyph, role, text, names, since=min(since, default=None),
                          at=max(since, default=self.now), wide=f"xid={code}")  # fmt: skip
 
     def add_silent(self, found: Sequence[Inconsistency], known: bool) -> None:
-        """Exporters that say nothing of nodes that work."""
+        """Nodes in service whose exporter gives no data. `known`: the telemetry itself is fresh."""
         loads, nodes = self.cluster.loads, self.cluster.nodes
         newest = max((load.sampled_at for load in loads.values() if load.sampled_at is not None), default=None)
         if known and newest is not None and self.now - newest > SAMPLE_S:
@@ -242,13 +241,13 @@ class AttentionList:
             self._append(_LOOK, "?", "warn", text, names, since=since)
 
     def add_storms(self) -> None:
-        """XIDs of somebody's code on many nodes at once."""
+        """XIDs that one job or user causes on many nodes at once."""
         for storm in storms(self.cluster, self.now, self.policy):
             names = self._uncovered(storm.nodes)
             if len(names) < failure_domains.MIN_TOGETHER:
                 continue
             codes = ", ".join(map(str, storm.codes))
-            # What follows something else says nothing: the advice is that of the first code which is not ignored.
+            # A code that only follows another is ignored: the advice is that of the first other code.
             told = [
                 code for code in storm.codes if (one := self.policy.advice_for(code)) is None or one.action != "ignore"
             ]
@@ -257,7 +256,7 @@ class AttentionList:
             self._append(_STORM, "▲", "warn", text, names, since=storm.since, event=True)
 
     def add_idle(self, found: Sequence[Inconsistency]) -> None:
-        """GPUs that idle inside jobs, whole nodes of them, by who holds them."""
+        """Nodes whose GPUs are all allocated and all idle, with the users that hold them."""
         mine = [one for one in found if one.node not in self._covered]
         if not mine:
             return
@@ -272,13 +271,13 @@ class AttentionList:
     def add(
         self, text: str, bad: bool, names: Sequence[str] = (), since: int | None = None, event: bool = False
     ) -> None:
-        """A line of a subject that has a module of its own; an event stands with what failed together."""
+        """Add a line made elsewhere. `event` ranks it with what failed together."""
         rank = (_EVENT if event else _DOWN) if bad else _LOOK
         at = self.now if event and since is None else None
         self._append(rank, *_LOOK_BY_BAD[bad], text, names, since=since, at=at, event=event)
 
     def add_loop(self, one: LoopItem) -> None:
-        """A cooling loop: water comes before all else."""
+        """Add the line of a cooling loop. A leak ranks above everything else."""
         self._covered.update(one.down_nodes)
         self._covered_alerts.update(one.alerts)
         opens = one.opens if len(one.opens) <= _OPENS_CAP else ""
@@ -291,7 +290,7 @@ class AttentionList:
     # -- nodes that are out --------------------------------------------------------------------------------------------
 
     def add_down(self, failed: Sequence[FailedNode]) -> None:
-        """Nodes that went by themselves, one by one; many for one reason in one line."""
+        """Nodes that failed on their own; several with the same reason share a line."""
         groups: dict[tuple[str, str], list[FailedNode]] = {}
         for one in failed:
             if one.node.name not in self._covered:
@@ -311,7 +310,7 @@ class AttentionList:
                       wide=f"state={display}")  # fmt: skip
 
     def add_drained(self, drained: Sequence[FailedNode]) -> None:
-        """What robots drained in the last day: somebody has to look at it."""
+        """Nodes that automation drained within the last day."""
         mine = sorted((one for one in drained if one.node.name not in self._covered), key=lambda one: -(one.since or 0))
         if not mine:
             return
@@ -326,7 +325,7 @@ class AttentionList:
                   since=since, wide="state=drain & age<24h")  # fmt: skip
 
     def add_forgotten(self, old: Sequence[Node]) -> None:
-        """Nodes that are out for longer than anybody should need."""
+        """Nodes that have been unavailable for longer than FORGOTTEN_S."""
         names = self._uncovered(node.name for node in old)
         if not names:
             return
@@ -341,7 +340,7 @@ class AttentionList:
     # -- alerts --------------------------------------------------------------------------------------------------------
 
     def add_alerts(self, wanted: Callable[[str], bool]) -> None:
-        """Alerts of a severity, those of one name in one line. What is told of a node already is not told again."""
+        """Alerts of the wanted severities, one line a name. Alerts of covered nodes are left out."""
         folded: dict[str, list[tuple[Alert, str]]] = {}
         for alert in self._alerts:
             if not wanted(alert.severity or "") or alert.id in self._covered_alerts:
@@ -372,7 +371,7 @@ class AttentionList:
                       since=min(starts, default=None), at=max(starts, default=0))  # fmt: skip
 
     def _is_news(self, alert: Alert, node: Node) -> bool:
-        """Whether it tells something of its node that its being out does not: a drain answers what came before it."""
+        """Whether an alert adds to the fact that its node is unavailable: a drain answers alerts from before it."""
         if node.display not in UNAVAILABLE or node.reason_at is None:
             return True
         return (alert.severity or "") in CRITICAL_SEVERITIES and (
@@ -381,17 +380,17 @@ class AttentionList:
 
 
 def _said(alert: Alert) -> str:
-    """Its name, by which people know what to do, and what it says."""
+    """The name of an alert and its summary."""
     return f"{alert.name}: {alert.summary}" if alert.summary else alert.name
 
 
 def _lower(text: str) -> str:
-    """Slurm keeps its capital."""
+    """The text with a lower-case first letter; Slurm keeps its capital."""
     return text if text.startswith("Slurm") else text[:1].lower() + text[1:]
 
 
 def _common(nodes: Sequence[Node]) -> str:
-    """What their reasons have in common: the text, else the kind that most have."""
+    """What the reasons of these nodes share: the text that most have, else the most frequent kind."""
     texts = Counter(node.reason for node in nodes if node.reason)
     if not texts:
         return ""

@@ -1,4 +1,4 @@
-"""What needs a person, with all that it was made of: judged off the event loop, shown while it is still true."""
+"""The attention list with the inputs that it was computed from: computed in a thread, shown while they are current."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AttentionInputs(NamedTuple):
-    """What a cluster is judged by, beside its facts."""
+    """The inputs of the attention list besides the Cluster."""
 
     clock: Clock
     resumed: Mapping[str, float]
@@ -26,24 +26,24 @@ class AttentionInputs(NamedTuple):
 
 
 class AttentionResult(NamedTuple):
-    """What needs a person, and all that it was made of."""
+    """The attention list, and the inputs that it was computed from."""
 
     cluster: ref[Cluster]
-    """Nothing more is asked of it than whether it is the one that is shown."""
+    """Weak: used only to compare it with the Cluster that is shown."""
     by: AttentionInputs
     now: float
     lines: Sequence[AttentionLine]
 
     def is_current(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
-        """Whether it was made of just that."""
+        """Whether it was computed from exactly these inputs."""
         return self.cluster() is cluster and self.now == now and all(map(is_, self.by, by))
 
 
 def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Policy) -> Callable[[], AttentionResult]:
-    """What judges it, on any thread."""
+    """A function that computes the attention list, for any thread."""
 
     def judged() -> AttentionResult:
-        from .attention import attention_lines  # with what it imports it would hold up the first frame
+        from .attention import attention_lines  # slow to import: it would delay the first frame
 
         found = attention_lines(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, left=by.left)
         return AttentionResult(ref(cluster), by, now, found)
