@@ -38,17 +38,17 @@ def test_a_line_that_is_behind_is_slow_and_one_that_was_is_well_again_after_a_mi
     ],
 )
 def test_a_line_that_takes_little_while_it_is_waited_for_is_slow(stuck_s, taken, slow):
-    assert LinePace().next(FlowState(stuck_s=stuck_s, stuck_bytes=taken), 0.0).slow is slow
+    assert LinePace().next(FlowState(blocked_s=stuck_s, blocked_bytes=taken), 0.0).slow is slow
 
 
 def test_no_frame_goes_while_another_waits_or_too_much_is_on_the_way():
     for slow, most in ((False, MAX_IN_FLIGHT), (True, SLOW_MAX_IN_FLIGHT)):
         flow = LinePace(slow)
         for touched in (-99.0, 10.0):
-            assert flow.hold_s(FlowState(waiting=1), 10.0, -99.0, touched) is None
-            assert flow.hold_s(FlowState(on_way=most + 1), 10.0, -99.0, touched) is None
-            assert flow.hold_s(FlowState(on_way=most), 10.0, -99.0, touched) == 0.0
-            assert flow.hold_s(FlowState(on_way=None), 10.0, -99.0, touched) == 0.0
+            assert flow.hold_s(FlowState(unsent_bytes=1), 10.0, -99.0, touched) is None
+            assert flow.hold_s(FlowState(in_flight=most + 1), 10.0, -99.0, touched) is None
+            assert flow.hold_s(FlowState(in_flight=most), 10.0, -99.0, touched) == 0.0
+            assert flow.hold_s(FlowState(in_flight=None), 10.0, -99.0, touched) == 0.0
 
 
 def test_what_changes_by_itself_keeps_its_distance_and_the_answer_to_a_key_does_not():

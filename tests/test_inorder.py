@@ -116,7 +116,7 @@ def _keys(app: App[None], *keys: str) -> None:
 
 async def _done(pilot: Pilot[None]) -> None:
     await pilot.pause()
-    while not cast(_Typed, pilot.app).all_done:
+    while not cast(_Typed, pilot.app).input_settled:
         await pilot.pause()
 
 

@@ -9,7 +9,7 @@ from widgets.table_column import GAP, Column, place_columns
 
 
 def column(key: str, width: int, priority: int = 0, grow: int = 0, most: int | None = None) -> Column:
-    return Column(key, key, width, lambda row, ctx: "", priority=priority, grow=grow, most=most)
+    return Column(key, key, width, lambda row, ctx: "", priority=priority, grow=grow, max_width=most)
 
 
 COLUMNS = (

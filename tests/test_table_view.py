@@ -106,7 +106,7 @@ async def test_a_view_in_this_order_needs_no_sorting_and_one_in_another_gets_it(
     async with app.run_test(size=(80, 24)):
         rows = {name: Row(name, load=load) for name, load in (("a", 1), ("b", 3), ("c", 2))}
         app.table.sort_by("load")
-        ready = arrange(rows, app.table.by)
+        ready = arrange(rows, app.table.sort_key)
         app.table.set_rows(ready)
         assert app.table._view is ready
         app.table.set_rows(arrange(rows, SortKey()))

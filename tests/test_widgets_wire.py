@@ -242,7 +242,7 @@ async def test_the_top_line_says_that_the_line_is_slow_and_its_clock_goes_in_ste
         cluster = machine(random.Random(1))
         app.top.show(cluster, 1_003, 3.0)
         assert "SLOW LINE" not in app.top.render_line(0).text and ":43 " in app.top.render_line(0).text
-        app._flow = LinePace(slow=True)
+        app._pace = LinePace(slow=True)
         app.top.show(cluster, 1_003, 3.0, ["DEMO"])
         shown = app.top.render_line(0).text
         assert "DEMO" in shown and "SLOW LINE" in shown and ":40 " in shown

@@ -85,7 +85,7 @@ class Chart(Widget):
         super().__init__(id=id)
         self._zone = zone
         self._title = ""
-        self._say = ""
+        self._empty_text = ""
         self._now: float | None = None
         self._points: Sequence[Point] = ()
         self._write: Callable[[float | None], str] = str
@@ -108,7 +108,7 @@ class Chart(Widget):
         `now` is the present value where that is known by a newer reading than the last point.
         """
         self._title, self._points, self._write, self._top = title, tuple(points), write, top
-        self._role, self._say, self._now = role, say, now
+        self._role, self._empty_text, self._now = role, say, now
         self.refresh(Region(0, 0, self.size.width, self.size.height))
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -129,7 +129,7 @@ class Chart(Widget):
         lines = [paint.split_line(title, figures, cells)]
         rows, columns = height - 2, cells - _AXIS - 1
         if not known or rows < 1 or columns < 4:
-            said = wrap(self._say, max(1, cells - _AXIS - 1))[: max(0, height - 1)] if self._say else []
+            said = wrap(self._empty_text, max(1, cells - _AXIS - 1))[: max(0, height - 1)] if self._empty_text else []
             lines += [paint.line(((" " * _AXIS + one, "text-dim"),), cells) for one in said]
             lines += [paint.line((), cells)] * (height - len(lines))
             return lines[:height]

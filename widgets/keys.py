@@ -28,31 +28,31 @@ class KeyParser(XTermParser):
 
     def __init__(self, debug: bool = False) -> None:
         self._pasting = False
-        self._last = ""
+        self._tail = ""
         """The end of what came: a mark may be torn."""
         super().__init__(debug)
 
     def feed(self, data: str) -> Iterable[Message]:
         """What it means; a paste without the Esc in it."""
-        plain = self._plain(data) if data else data
+        plain = self._without_pasted_escapes(data) if data else data
         # Nothing at all would tell the parser that this is the end.
         return super().feed(plain) if plain or not data else ()
 
-    def _plain(self, data: str) -> str:
+    def _without_pasted_escapes(self, data: str) -> str:
         made = ""
         while data:
             if not self._pasting:
-                at = (self._last + data).find(BEGIN)
-                passed = data if at < 0 else data[: at + len(BEGIN) - len(self._last)]
+                at = (self._tail + data).find(BEGIN)
+                passed = data if at < 0 else data[: at + len(BEGIN) - len(self._tail)]
                 made, data = made + passed, data[len(passed) :]
                 self._pasting = at >= 0
-                self._last = "" if self._pasting else (self._last + passed)[1 - len(BEGIN) :]
+                self._tail = "" if self._pasting else (self._tail + passed)[1 - len(BEGIN) :]
                 continue
-            inside, end, data = (self._last + data).partition(END)
-            self._pasting, self._last = not end, ""
+            inside, end, data = (self._tail + data).partition(END)
+            self._pasting, self._tail = not end, ""
             if not end:
                 held = next((size for size in range(len(END) - 1, 0, -1) if inside.endswith(END[:size])), 0)
-                inside, self._last = inside[: len(inside) - held], inside[len(inside) - held :]
+                inside, self._tail = inside[: len(inside) - held], inside[len(inside) - held :]
             made += inside.replace(ESC, "") + end
         return made
 

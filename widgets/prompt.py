@@ -105,7 +105,7 @@ class Prompt(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    class Told(Message):
+    class PromptMessage(Message):
         """Something of a prompt: of which, which kind of line, and what stands there."""
 
         def __init__(self, prompt: Prompt, kind: str, value: str = "") -> None:
@@ -117,17 +117,17 @@ class Prompt(Vertical):
             """The prompt."""
             return self.prompt
 
-    class Submitted(Told):
+    class Submitted(PromptMessage):
         """Enter was pressed. The prompt stays open until somebody closes it, so that an error can be told."""
 
-    class Edited(Told):
+    class Edited(PromptMessage):
         """The text changed: filters work while they are typed."""
 
         def can_replace(self, message: Message) -> bool:
             """Only the last text counts."""
             return isinstance(message, Prompt.Edited) and message.prompt is self.prompt
 
-    class Cancelled(Told):
+    class Cancelled(PromptMessage):
         """Esc was pressed; the prompt has closed."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -170,7 +170,7 @@ class Prompt(Vertical):
         self._input.cursor_position = len(value)
         self._history.at = None
         self._tabs = []
-        self.say("")
+        self.show_message("")
         self.add_class("-open")
         # At once: what is typed in one go with the sign is close behind it.
         self.screen.set_focus(self._input, scroll_visible=False)
@@ -181,7 +181,7 @@ class Prompt(Vertical):
         before, self._before = self._before, None
         self.screen.set_focus(before if before is not None and before.is_attached else None, scroll_visible=False)
 
-    def say(self, text: str, role: str = "bad") -> None:
+    def show_message(self, text: str, role: str = "bad") -> None:
         """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""
         self._say.show(((" " * 3, ""), (text, role)))
         self.set_class(bool(text), "-say")
@@ -211,7 +211,7 @@ class Prompt(Vertical):
         may = list(self.complete(text))[:12] if self.complete is not None and text else []
         # What is offered begins with what is typed: only the word that is new need be read.
         kept = text.rfind(" ") + 1
-        self.say("  ".join(one[kept:] for one in may if one != text), "text-dim")
+        self.show_message("  ".join(one[kept:] for one in may if one != text), "text-dim")
         return any(one != text for one in may)
 
     def on_key(self, event: Key) -> None:

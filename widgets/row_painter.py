@@ -24,9 +24,9 @@ class PaintedRow(Struct):
     """A row as it was painted last, and what it was painted from."""
 
     row: Any
-    turn: int
+    ctx_version: int
     """Which context it was. Never the context itself: a row that scrolled away would keep a whole Cluster alive."""
-    word: str | None
+    pending_text: str | None
     cells: Cells
     strips: dict[tuple[bool, bool], Strip]
     """By (under the cursor, marked)."""

@@ -30,11 +30,11 @@ class Column(Struct, frozen=True):
     cell: Callable[[Any, Any], Cell]
     sort: Callable[[Any], Any] | None = None
     grow: int = 0
-    most: int | None = None
+    max_width: int | None = None
     align: Align = "left"
     priority: int = 0
     volatile: bool = False
-    least: int | None = None
+    min_width: int | None = None
     descending: bool = False
     """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
     identity: Callable[[Any], bool] | None = None
@@ -105,7 +105,7 @@ def place_columns(
 
 def _widths(shown: Sequence[Column], need: Mapping[str, int], *, least: bool = False) -> list[int]:
     return [
-        max(column.least if least and column.least is not None else column.width, need.get(column.key, 0))
+        max(column.min_width if least and column.min_width is not None else column.width, need.get(column.key, 0))
         for column in shown
     ]
 
@@ -117,13 +117,13 @@ def _fits(widths: Sequence[int], room: int) -> bool:
 def _grow(shown: Sequence[Column], widths: list[int], spare: int) -> None:
     """Deal what is left to the columns that grow, by weight, none beyond its most."""
     while spare > 0:
-        can = [at for at, c in enumerate(shown) if c.grow and (c.most is None or widths[at] < c.most)]
+        can = [at for at, c in enumerate(shown) if c.grow and (c.max_width is None or widths[at] < c.max_width)]
         if not can:
             return
         weight = sum(shown[at].grow for at in can)
         deal = spare
         for at in can:
-            most = shown[at].most
+            most = shown[at].max_width
             part = min(max(1, deal * shown[at].grow // weight), spare)
             if most is not None:
                 part = min(part, most - widths[at])

@@ -33,13 +33,13 @@ class TableView(Generic[Row]):
     """Rows by key, and their keys in order. Unknown (None) stands last either way; rows that sort alike stand in the
     order of the mapping."""
 
-    __slots__ = ("_known", "by", "keys", "rows", "values")
+    __slots__ = ("_known", "keys", "rows", "sort_key", "values")
 
     def __init__(
         self, rows: Mapping[str, Row], by: SortKey, values: Mapping[str, Any], keys: Sequence[str], known: int
     ) -> None:
         """Use `arrange`. `known` keys, the first ones, have a value."""
-        self.rows, self.by, self.values, self.keys = rows, by, values, keys
+        self.rows, self.sort_key, self.values, self.keys = rows, by, values, keys
         self._known = known
 
     def index(self, key: str) -> int | None:
@@ -49,7 +49,7 @@ class TableView(Generic[Row]):
         value = self.values.get(key)
         if value is None:
             return self.keys.index(key, self._known)
-        keys, values, reverse = self.keys, self.values, self.by.reverse
+        keys, values, reverse = self.keys, self.values, self.sort_key.reverse
         low, high = 0, self._known
         while low < high:
             middle = (low + high) // 2
@@ -78,7 +78,7 @@ def arrange(rows: Mapping[str, Row], by: SortKey = SortKey(), before: TableView[
     if by.sort is None:
         return TableView(rows, by, {}, list(rows), 0)
     sort = by.sort
-    if before is not None and before.by.sort is sort:
+    if before is not None and before.sort_key.sort is sort:
         old, had = before.rows, before.values
         values = {key: had[key] if old.get(key) is row else sort(row) for key, row in rows.items()}
     else:

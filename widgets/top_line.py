@@ -55,7 +55,7 @@ class TopLine(Widget):
         if self.is_mounted and self._compose_spans() != self._spans:
             self.refresh()
 
-    def keep_up(self, cluster: Cluster) -> None:
+    def update_hidden(self, cluster: Cluster) -> None:
         """Nobody looks, and a newer Cluster came: hold that, and paint nothing."""
         self._shown = (cluster, *self._shown[1:])
 

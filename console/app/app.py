@@ -90,7 +90,7 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
         if config.xid_policy is not None:
             self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
         self.open_fleet(site, others, clock)
-        self.glass.links = config.links
+        self.terminal_screen.links = config.links
         self._last_tick = 0.0
         self._first_node = node
         self._view_before: dict[str, View] = {}
@@ -280,7 +280,7 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
             command = parse(event.value, self.keymap.leaves)
             self._carry_out(command)
         except (CommandError, FilterError) as error:
-            event.prompt.say(str(error))
+            event.prompt.show_message(str(error))
         else:
             event.prompt.close()
 
@@ -366,7 +366,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
     except Exception as error:
         app.errors.append(error)
     finally:
-        app.give_back()
+        app.release_terminal()
         app.stop_reading()
     if app.errors:
         from console.session import crash

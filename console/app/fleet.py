@@ -162,7 +162,7 @@ class Fleet(Looking):
         of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
         for one in of_it:
             if isinstance(one, WachtScreen) and one.is_mounted and one.at is at and one not in shown:
-                one.keep_up(cluster)
+                one.update_hidden(cluster)
 
     def _ring(self, at: Opened, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""

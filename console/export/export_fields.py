@@ -139,7 +139,7 @@ _PARTITIONS: Mapping[str, Fields] = {
     "running": (_f("running"),),
     "pending": (_f("pending"),),
     "asked": (_f("gpus_asked", "gpus_requested"),),
-    "wait": (_at("oldest_submitted", "oldest"),),
+    "wait": (_at("oldest_submitted", "oldest_submit"),),
     "limit": (_f("time_limit_s", "partition.time_limit_s"),),
     "tier": (_f("priority_tier", "partition.priority_tier"),),
     "where": (_f("nodes", "partition.nodes"),),

@@ -1,8 +1,7 @@
-"""Which programs take nodes out of service: logins and reasons of known automations, and those a site adds.
+"""Which programs take nodes out of service: logins and reasons of known automations, and those that a site adds.
 
 The list is a data file that ships with wacht (automation.toml); `[automation]` in the configuration adds to it. One
-set holds for the process: every question "was this a person?" goes through `console.health.drain_reasons`, which asks
-here.
+set is in force per process. `console.health.drain_reasons` uses it to tell people and programs apart.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from msgspec import Struct
 from console.runtime.toml_file import TomlFile
 
 SHIPPED_FILE = Path(__file__).with_name("automation.toml")
-#: What people write: a pattern that matches one of these is too wide.
+#: Reasons that people write: a pattern that matches one of these is too wide.
 HUMAN_SAMPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
 
 
@@ -50,7 +49,7 @@ class KnownAutomation(Struct, frozen=True):
 
 
 class _Patterns(Struct, frozen=True):
-    """What counts now."""
+    """The compiled patterns."""
 
     logins: tuple[re.Pattern[str], ...]
     patterns: tuple[re.Pattern[str], ...]
@@ -67,7 +66,7 @@ def known_automations() -> tuple[KnownAutomation, ...]:
 
 
 def _compiled(texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-    """Each by itself: flags, names and numbers of groups in one may not change another."""
+    """Compiled one by one: flags and groups of one pattern must not affect another."""
     return tuple(re.compile(text, re.I | re.S) for text in texts)
 
 
@@ -80,27 +79,27 @@ def _patterns(own: Automation) -> _Patterns:
 
 
 class _SiteAutomation:
-    """A site's own, for the process."""
+    """The site's own entries, one set per process."""
 
     own = Automation()
 
 
 def configure(own: Automation) -> None:
-    """Let a site's own count too, from now on."""
+    """Add a site's own entries to the shipped ones; replaces those configured before."""
     _SiteAutomation.own = own
 
 
 def configured() -> Automation:
-    """The site's own that count now."""
+    """The site's own entries in force."""
     return _SiteAutomation.own
 
 
 def is_automation_login(login: str) -> bool:
-    """Whether a login is a program's."""
+    """Whether a login belongs to a program."""
     return any(one.fullmatch(login) for one in _patterns(_SiteAutomation.own).logins)
 
 
 def is_automation_reason(text: str) -> bool:
-    """Whether a reason is in the words of a known program."""
+    """Whether a known program writes this reason."""
     text = text.strip()
     return any(one.fullmatch(text) for one in _patterns(_SiteAutomation.own).patterns)

@@ -1,7 +1,7 @@
-"""What some nodes have in common that most others have not: where to look when several fail. Pure.
+"""Traits that the given nodes share and most other nodes lack: where to look when several nodes fail. Pure.
 
-It counts, and accuses nobody: what nearly every node has is no answer, and what only some of the named ones have is
-told with how many.
+It only counts. A trait that nearly every node has is left out; one that only some of the given nodes have is listed
+with their number.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from collectors.nodeset import natural_key
 from . import drain_reasons, failure_domains
 from .cooling_loops import loops_by_rack
 
-#: Less than this share of the named nodes is no common trait.
+#: A common trait is one of at least this share of the given nodes.
 MIN_SHARE = 0.6
-#: A trait is told where it is so many times as frequent among the named nodes as among the others.
+#: A trait is listed when it is this many times as frequent among the given nodes as among the others.
 MIN_LIFT = 2.0
-#: Nodes that went out, or booted, within so many seconds did so together.
+#: Nodes that went out of service, or booted, within this many seconds did so together.
 TOGETHER_S = 600
 _MAX_TRAITS = 20
 
 
 class Trait(Struct, frozen=True, kw_only=True):
-    """Something that several of the named nodes have."""
+    """A property that several of the given nodes share."""
 
     kind: str
     """switch, pdu, rack, driver, last job …"""
@@ -41,7 +41,7 @@ class Trait(Struct, frozen=True, kw_only=True):
 
     @property
     def lift(self) -> float:
-        """How many times as frequent it is among the named nodes as among the others."""
+        """How many times as frequent it is among the given nodes as among the others."""
         return (self.named_count / self.named_total) / ((self.other_count + 0.5) / (self.other_total + 0.5))
 
     def __str__(self) -> str:
@@ -56,8 +56,7 @@ class Trait(Struct, frozen=True, kw_only=True):
 def traits(
     names: Sequence[str], cluster: Cluster, last_jobs: Mapping[str, Iterable[str]] | None = None
 ) -> tuple[Trait, ...]:
-    """What these nodes share, the most telling first. `last_jobs` holds the jobs that were on a node lately, of those
-    that were asked for."""
+    """What these nodes share, the most frequent trait first. `last_jobs`: node to its recent jobs, where known."""
     chosen = [cluster.nodes[name] for name in dict.fromkeys(names) if name in cluster.nodes]
     if len(chosen) < 2:
         return ()
@@ -93,7 +92,7 @@ def traits(
 
 
 class _NodeTraits:
-    """The traits of a node; what is looked up once for all of them is made once."""
+    """Lists the traits of nodes, with lookup tables that are built once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -131,7 +130,7 @@ class _NodeTraits:
 
 
 def _time_traits(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
-    """Whether they went out, or booted, at about the same time."""
+    """Traits for nodes that went out of service, or booted, at about the same time."""
     found = []
     for kind, at in (("went out", _went_out), ("booted", _booted)):
         moments = sorted(one for node in chosen if (one := at(node)) is not None)

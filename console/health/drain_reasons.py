@@ -1,8 +1,8 @@
-"""What stands behind a drain: the kind of its reason, a person or a program, the ticket; and the inbox of all.
+"""Classifies drain reasons: kind, person or program, ticket; and groups the drained nodes.
 
-Reasons are free text. The tables below are what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
-and other health checks write, and the words that people use. The first kind that fits wins. Which programs there are
-`console.health.automation` knows.
+Reasons are free text. The tables below hold what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
+and other health checks write, and the words that people use. The first kind that matches wins.
+`console.health.automation` knows the programs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .tickets import find_ticket
 
 Author = Literal["human", "robot", "unknown"]
 
-#: Drained longer than this is forgotten work.
+#: A node that is unavailable for longer than this is forgotten.
 FORGOTTEN_S = 7 * 86400
-#: The kinds, in the order in which the inbox shows them, and what people call them.
+#: The kinds with their titles, in the order in which groups are shown.
 KINDS: Mapping[str, str] = {
     "gpu": "GPU, XID",
     "memory": "memory, ECC",
@@ -39,7 +39,7 @@ KINDS: Mapping[str, str] = {
     "human": "note by a person",
     "unknown": "unknown",
 }
-#: What Slurm itself writes, at the start of the text.
+#: What Slurm itself writes: patterns for the start of the text.
 SLURM: tuple[tuple[str, str], ...] = (
     ("jobs", r"kill task failed|(prolog|epilog|taskprolog|taskepilog)\b.{0,40}(error|fail)|batch job complete failure"
              r"|job step .{0,40}(fail|revoked)|unkillable"),
@@ -89,7 +89,7 @@ _WORDS = tuple((kind, _word_pattern(words)) for kind, words in WORDS)
 
 
 class Reason(Struct, frozen=True):
-    """What a reason says when it is read."""
+    """A classified reason."""
 
     kind: str
     """A key of KINDS."""
@@ -99,12 +99,12 @@ class Reason(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The kind as people call it."""
+        """The title of the kind."""
         return KINDS[self.kind]
 
 
 def classify(reason: str | None, by: str | None) -> Reason:
-    """Sort a reason. Never raises; what fits nothing is a person's note, or unknown."""
+    """Classify a reason. Never raises; a text that matches nothing is a person's note, or unknown."""
     return _classify(reason, by, automation.configured())
 
 
@@ -130,9 +130,9 @@ def _kind(text: str, code: int | None, signed: Author) -> str:
 
 
 def author_of(by: str | None, reason: str | None = None) -> Author:
-    """A person or a program, from the login and the form of the text.
+    """Whether a person or a program set a reason, from the login and the text.
 
-    root is both: health checks run as root, and so do people. Then the text decides; without a text it is a program.
+    Both health checks and people use root. There the text decides; root without a text is a program.
     """
     name = (by or "").partition("(")[0].strip().lower()
     if not name:
@@ -145,18 +145,18 @@ def author_of(by: str | None, reason: str | None = None) -> Author:
 
 
 def is_automation(by: str | None, reason: str | None = None) -> bool:
-    """True when that is a program rather than a person, as far as a name and a text can tell."""
+    """Whether a program set the reason, as far as login and text show."""
     return author_of(by, reason) == "robot"
 
 
 class DrainGroup(Struct, frozen=True, kw_only=True):
-    """One line of the drain inbox: nodes of one rack that are out for one reason."""
+    """Nodes of one rack that are unavailable for one reason."""
 
     kind: str
     author: Author
     by: str | None
     reason: str | None
-    """The text; of several that differ in numbers only, that of the first node."""
+    """The text; where texts differ only in numbers, that of the first node."""
     reasons: int
     """How many different texts there are."""
     ticket: str | None
@@ -164,26 +164,26 @@ class DrainGroup(Struct, frozen=True, kw_only=True):
     rack: str | None
     nodes: tuple[str, ...]
     displays: tuple[str, ...]
-    """The words for their states, each once."""
+    """The display words of their states, each once."""
     since: int | None
-    """When the oldest of them went out."""
+    """When the first of them went out of service."""
     forgotten: bool
     jobs: tuple[str, ...] | None
     """Jobs still there; None while jobs are not known."""
 
     @property
     def label(self) -> str:
-        """The kind as people call it."""
+        """The title of the kind."""
         return KINDS[self.kind]
 
 
 def is_unavailable(node: Node) -> bool:
-    """Whether a node is out of service and somebody has to bring it back."""
+    """Whether a node is out of service and must be brought back."""
     return node.display in OUT and node.display != "future"
 
 
 def drain_groups(cluster: Cluster, now: float) -> list[DrainGroup]:
-    """Every node that is out: the forgotten first, then by kind, rack and age. Empty when nodes are not known."""
+    """Unavailable nodes in groups: the forgotten first, then by kind, rack and age. Empty when nodes are unknown."""
     groups: dict[tuple[object, ...], list[tuple[Node, Reason]]] = {}
     for node in cluster.nodes.values():
         if is_unavailable(node):
@@ -209,7 +209,7 @@ def drain_groups(cluster: Cluster, now: float) -> list[DrainGroup]:
 
 
 def is_forgotten(node: Node, now: float) -> bool:
-    """Whether a node that is out has been so for longer than anybody should need."""
+    """Whether a node has had its reason for longer than FORGOTTEN_S."""
     return node.reason_at is not None and now - node.reason_at > FORGOTTEN_S
 
 

@@ -1,8 +1,8 @@
-"""What failed together: nodes of one rack, PDU, switch or row that went at about the same time. Pure.
+"""Failure domains: nodes of one rack, PDU, switch or row that failed at about the same time. Pure.
 
-Where a node hangs is told by its rack, and by `Extra` where the site keeps JSON there (`{"pdu": "R07-pdu-b", "switch":
-"leaf-R07"}`, as Slurm's own filters on Extra want it); an alert tells it by its labels. Which cooling loop a rack hangs
-on is told by the loops (`console.health.cooling_loops`); a loop that is well is nobody's cause.
+The places of a node are its rack and what its `Extra` names where the site keeps JSON there (`{"pdu": "R07-pdu-b",
+"switch": "leaf-R07"}`, the form that Slurm's filters on Extra use); the places of an alert are in its labels. Which
+cooling loop serves a rack comes from `console.health.cooling_loops`; only a faulty loop counts as a cause.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from .cooling_loops import NO_LOOPS, faulty_loops, loops_by_rack, loops_by_rack_
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
-#: So many nodes that went together are one event.
+#: At least this many nodes that failed together are one shared failure.
 MIN_TOGETHER = 3
-#: Two that went further apart in time did not go together.
+#: Failures further apart than this did not happen together.
 GAP_S = 600
-#: Fewer of a place than this share went by chance.
+#: A smaller share of a place than this failed by chance.
 MIN_SHARE = 0.1
-#: More of a place than this share, and the place itself is the likely cause.
+#: When at least this share of a place failed, the place itself is the likely cause.
 CAUSE_SHARE = 0.8
-#: More events of one kind than this are told as one.
+#: More shared failures of one kind than this are merged.
 MAX_EVENTS = 4
 #: A cooling loop, as a kind of place.
 LOOP = "cdu"
-#: Labels of an alert that are no names of what it is about.
+#: Labels that do not name what an alert is about.
 _IGNORED_LABELS = frozenset({"alertname", "severity", "cluster", "job"})
 COOLING_KINDS = frozenset({"power", "slurmd", "unknown"})
-"""Kinds of reasons that a cooling loop may be behind."""
+"""Kinds of drain reasons that a cooling loop may have caused."""
 _PORT = re.compile(r":[0-9]{1,5}$")
 
 Place = tuple[str, str]
@@ -44,30 +44,30 @@ Place = tuple[str, str]
 
 
 class FailedNode(Struct, frozen=True):
-    """One node that is out, and since when."""
+    """One node that failed, and when."""
 
     node: Node
     since: int | None
 
 
 class SharedFailure(Struct, frozen=True, kw_only=True):
-    """Several nodes that went together. `place` is None where they share nothing but the moment."""
+    """Several nodes that failed together. `place` is None where they share only the time."""
 
     place: Place | None
     failed: tuple[FailedNode, ...]
     place_size: int | None = None
     """How many nodes the place has."""
     place_count: int = 1
-    """How many places are told as this one."""
+    """How many places were merged into this one."""
 
     @property
     def first(self) -> int | None:
-        """When the first of them went."""
+        """When the first of them failed."""
         return min((one.since for one in self.failed if one.since is not None), default=None)
 
     @property
     def last(self) -> int | None:
-        """When the last of them went."""
+        """When the last of them failed."""
         return max((one.since for one in self.failed if one.since is not None), default=None)
 
 
@@ -81,12 +81,12 @@ def _places_in_extra(extra: str) -> tuple[Place, ...]:
 
 
 def places_in(table: Mapping[str, object]) -> tuple[Place, ...]:
-    """The places that labels, or the keys of `Extra`, name, narrowest first."""
+    """The places named by labels or by the keys of `Extra`, narrowest first."""
     return tuple((kind, name) for kind in KINDS if isinstance(name := table.get(kind), str) and 0 < len(name) <= 64)
 
 
 def places_of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
-    """The places that a node hangs on, its rack among them, and the loops that `fed` says of its rack."""
+    """The places of a node: those in its `Extra`, its rack, and the loops that `fed` gives for its rack."""
     told = _places_in_extra(node.extra) if node.extra and node.extra.startswith("{") else ()
     if node.rack is None:
         return told
@@ -99,7 +99,7 @@ def places_of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) ->
 def place_of_alert(alert: Alert, cluster: Cluster) -> Place | None:
     """The narrowest place that an alert is about, None where it is about a single node or about none."""
     if alert.node:
-        # A CDU has an address as a node has one.
+        # The host of a CDU's alert is the CDU itself.
         own = _PORT.sub("", alert.node)
         return (LOOP, own) if own in racks_by_loop(cluster) and not node_of_alert(alert, cluster) else None
     loop = _loop_of_alert(alert, cluster)
@@ -110,13 +110,13 @@ def place_of_alert(alert: Alert, cluster: Cluster) -> Place | None:
 
 
 def _loop_of_alert(alert: Alert, cluster: Cluster) -> str:
-    """The loop that one of its labels names, by whatever label: `instance="cdu-2:9100"`; "" where none does."""
+    """The loop that any label of the alert names (`instance="cdu-2:9100"`); "" where none does."""
     loops = racks_by_loop(cluster)
     if not loops:
         return ""
     named = (_PORT.sub("", value) if ":" in value else value
              for label, value in alert.labels.items() if label not in _IGNORED_LABELS)  # fmt: skip
-    # A number alone may be anybody's.
+    # A bare number may mean something else.
     return next((value for value in named if value in loops and not value.isdigit()), "")
 
 
@@ -125,7 +125,7 @@ def node_of_alert(alert: Alert, cluster: Cluster) -> str:
     named = alert.node or ""
     if named in cluster.nodes or not named:
         return named
-    # Whoever read it did not know Slurm's nodes yet, or does not look for them.
+    # The alert may have been read before Slurm's nodes were known.
     return (names_of(cluster).fit(named).node or "") if cluster.nodes else ""
 
 
@@ -146,13 +146,13 @@ def nodes_of_place(place: Place, cluster: Cluster) -> tuple[str, ...]:
 def shared_failures(
     failed: Sequence[FailedNode], cluster: Cluster, now: float, likely: Iterable[Place] = ()
 ) -> tuple[list[SharedFailure], list[FailedNode]]:
-    """The events among the nodes that failed, and those that failed alone. `likely` are places that alerts name."""
+    """The shared failures, and the nodes that failed alone. `likely` are places that alerts name."""
     from . import drain_reasons
 
     named = set(likely)
     fed = loops_by_rack_among(cluster, faulty_loops(cluster) | {name for kind, name in named if kind == LOOP})
-    # An alert says that the place itself is ill: whatever fails there belongs to it. But a loop feeds so many that what
-    # was out before, and one node alone, are not its own.
+    # An alert about a place claims every failure there. A loop serves so many nodes that earlier failures and single
+    # nodes are not counted as its own.
     hints = {place for place in named if place[0] != LOOP}
     at: dict[Place, list[FailedNode]] = {}
     for one in failed:
@@ -169,7 +169,7 @@ def shared_failures(
         for burst in ([members] if place in hints else bursts(members, now))
         if len(burst) >= MIN_TOGETHER or place in hints
     ]
-    # The place that lost nearly all it has explains more than one that lost a part; then the one that lost most.
+    # A place that lost nearly all its nodes explains more than one that lost a part; then the one that lost most.
     found.sort(
         key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _tie_break(one[0][0], one[1])),
         reverse=True,
@@ -187,7 +187,7 @@ def shared_failures(
 def _nodes_per_place(
     places: Iterable[Place], at: Mapping[Place, list[FailedNode]], cluster: Cluster
 ) -> dict[Place, int]:
-    """How many nodes each place has. Only the racks that its failed nodes stand in are looked through."""
+    """How many nodes each place has. Only the racks of its failed nodes are counted."""
     wanted = set(places)
     if not wanted:
         return {}
@@ -204,7 +204,7 @@ def _nodes_per_place(
 
 
 def bursts(members: Sequence[FailedNode], now: float) -> list[list[FailedNode]]:
-    """Those that went within GAP_S of the one before. Without a time they went just now."""
+    """Groups of nodes that each failed within GAP_S of the one before. Without a time, a node failed just now."""
     ordered = sorted(members, key=lambda one: now if one.since is None else one.since)
     found: list[list[FailedNode]] = []
     before: float | None = None
@@ -218,7 +218,7 @@ def bursts(members: Sequence[FailedNode], now: float) -> list[list[FailedNode]]:
 
 
 def _tie_break(kind: str, burst: Sequence[FailedNode]) -> tuple[bool, int]:
-    """Of places that explain as much: the switch where reasons speak of links, else the rack, which everybody knows."""
+    """Among equal places: the switch where most reasons are about the network, else the rack."""
     from . import drain_reasons
 
     links = sum(drain_reasons.classify(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
@@ -227,7 +227,7 @@ def _tie_break(kind: str, burst: Sequence[FailedNode]) -> tuple[bool, int]:
 
 
 def _merged(events: list[SharedFailure]) -> list[SharedFailure]:
-    """Many places of one kind at one time, told as one: a whole row, a cooling loop, a software that went bad."""
+    """Merge many places of one kind that failed at one time: a whole row, a cooling loop, a bad software release."""
     groups: dict[tuple[str, int], list[SharedFailure]] = {}
     for event in events:
         kind = event.place[0] if event.place is not None else ""

@@ -1,7 +1,7 @@
-"""Facts that disagree: what Slurm says of a node against what its GPUs say. Pure.
+"""Inconsistencies between what Slurm and telemetry say of a node. Pure.
 
-Nobody is accused on old facts: a source that failed or is late gives none, nor does a sample older than three minutes,
-nor a sample from before the job ended or the node came up.
+Stale facts give none: a source that failed or is late is ignored, and so is a sample older than three minutes, or from
+before the job ended or the node came up.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .xid_policy import Policy, default_policy
 
 Severity = Literal["bad", "warn", "note"]
 
-#: A sample older than this says nothing of now (Prometheus itself would show one for five minutes).
+#: A sample older than this is ignored (Prometheus itself returns it for five minutes).
 SAMPLE_S = 180
-#: Jobs may load and prepare for so long before idle GPUs are worth a word.
+#: Jobs may load for this long before idle GPUs are reported.
 WARM_UP_S = 600
 #: Between the end of a job and the sample that would show it: two samples of dcgm-exporter.
 SETTLE_S = 60
 #: A GPU is idle below this, in percent (as `Load.gpus_idle` counts).
 IDLE_PCT = 5.0
-#: MIG cuts a GPU into so many slices at most.
+#: MIG divides a GPU into at most this many slices.
 MAX_MIG_SLICES = 7
-#: A node that is off draws what its BMC does; above this somebody is at home.
+#: A powered-off node draws only what its BMC needs; above this it is on.
 POWERED_OFF_W = 200.0
 #: States in which a node takes work, or could at once.
 IN_SERVICE_STATES = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
@@ -52,7 +52,7 @@ _NO_XIDS: tuple[Xid, ...] = ()
 
 
 class Inconsistency(Struct, frozen=True, kw_only=True):
-    """Two facts of one node that cannot both be the whole truth. `text` does not name the node."""
+    """Two facts about one node that do not agree. `text` does not name the node."""
 
     node: str
     kind: str
@@ -69,11 +69,11 @@ class Inconsistency(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...] = ()
     """Who holds it."""
     nodes: tuple[str, ...] = ()
-    """All that the same is told of, where several are told of in one line; `node` is the first."""
+    """All nodes concerned where one entry is about several; `node` is the first."""
 
 
 class FreshFacts(Struct, frozen=True, kw_only=True):
-    """Which facts are good enough to accuse somebody."""
+    """Which kinds of facts are fresh."""
 
     nodes: bool
     jobs: bool
@@ -86,8 +86,8 @@ class FreshFacts(Struct, frozen=True, kw_only=True):
 
 
 def fresh_facts(cluster: Cluster, now: float, mono: float | None = None) -> FreshFacts:
-    """Which kinds were read, by a source that did not fail and is not late. `mono` is the clock that ages are read by;
-    without it the newest reading tells how late it is."""
+    """Which kinds were read by a source that works and is not late. `mono` is the monotonic time; without it the
+    newest reading gives an estimate."""
     if mono is None:
         newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
         mono = newest + max(0.0, now - cluster.at)
@@ -104,7 +104,7 @@ def fresh_facts(cluster: Cluster, now: float, mono: float | None = None) -> Fres
 
 
 def is_kind_fresh(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
-    """Whether a kind was read, by a source that did not fail and is not late."""
+    """Whether a kind was read by a source that works and is not late."""
     if kind not in cluster.known:
         return False
     named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
@@ -115,19 +115,19 @@ def is_kind_fresh(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
 
 
 def _stale(source: Source, mono: float) -> bool:
-    """The screens' rule: it failed, or it is late."""
+    """Whether a source failed or is late, the rule of the screens."""
     return not source.ok or source.late(mono)
 
 
 class _CheckContext(Struct, frozen=True):
-    """What the checks of one node need besides the node."""
+    """What the checks of a node need besides the node."""
 
     cluster: Cluster
     policy: Policy
     now: float
     fresh: FreshFacts
     newest: float | None
-    """When the newest sample of any node was taken: ages are counted from there, the clocks may differ."""
+    """When the newest sample of any node was taken; ages are counted from there, because clocks may differ."""
     xids: Mapping[str, list[Xid]]
     resumed: Mapping[str, float] = field(default_factory=dict)
 
@@ -141,9 +141,9 @@ def inconsistencies(
     resumed: Mapping[str, float] = {},
     node: str | None = None,
 ) -> list[Inconsistency]:
-    """Everything that disagrees, in the order of the nodes; of one node where one is named.
+    """All inconsistencies in the order of the nodes, or those of one node.
 
-    `resumed` is when a person put a node back (`console.journal.past_actions.resumed`): an XID from before that is
+    `resumed` is when a person resumed a node (`console.journal.past_actions.resumed`): an XID from before that is
     settled.
     """
     good = fresh_facts(cluster, now, mono)
@@ -162,7 +162,7 @@ def inconsistencies(
                               text="telemetry, but Slurm does not know it")
             )  # fmt: skip
     if good.checkups or "checkups" not in cluster.known:
-        # Of the whole machine in one line what differs in the same way.
+        # For the whole machine, one entry for all nodes that differ in the same way.
         differs = drifts(cluster) if node is None else drift_by_node(cluster).get(node, ())
         found += [
             Inconsistency(node=one.nodes[0] if node is None else node, kind="drift", text=one.text,
@@ -174,8 +174,8 @@ def inconsistencies(
 
 @remembered("nodes", "loads", "xids", "jobs", "jobs_on")
 def suspect_nodes(cluster: Cluster) -> Sequence[str]:
-    """The nodes of which something may be told, now or later, whatever is fresh: most agree with themselves, and are
-    not looked at again before something is read. Those that only telemetry knows come last."""
+    """The nodes that may have an inconsistency, now or later, whatever is fresh. Most nodes have none, and are checked
+    again only after a new reading. Nodes that only telemetry knows come last."""
     every = FreshFacts(nodes=True, jobs=True, loads=True, xids=True, trays=True, checkups=True)
     xids = xids_by_node(cluster)
     facts = _CheckContext(cluster, default_policy(), math.inf, every, _newest_sample(cluster), xids)
@@ -183,7 +183,7 @@ def suspect_nodes(cluster: Cluster) -> Sequence[str]:
     found: list[Inconsistency] = []
     for name, node in cluster.nodes.items():
         load = cluster.loads.get(name)
-        # What a policy says of an XID is the caller's; and without rows the gauge alone may count.
+        # The policy for XIDs is the caller's; without XID rows the gauge alone may count.
         if name in xids or (load is not None and load.xid is not None):
             names.append(name)
             continue
@@ -211,13 +211,13 @@ def _newest_sample(cluster: Cluster) -> float | None:
 def live_xids(
     node: Node, rows: Iterable[Xid], load: Load | None = None, resumed: float | None = None, rows_known: bool = True
 ) -> list[Xid]:
-    """The XIDs of a node that count: since it booted, and since it was drained or put back the last time.
+    """The XIDs of a node since it booted and since it was last drained or resumed.
 
-    Where no row tells of it, the last code that its telemetry holds counts, without a time: a gauge that does not clear
-    at a reset. Where rows are known it is older than they reach, and a drain since the boot has dealt with it.
+    Without XID rows, the last code in its telemetry counts, without a time: the gauge is not cleared by a reset. Where
+    rows are known, that code is older than the rows, and a drain since the boot has dealt with it.
     """
     boot = node.boot_at or 0
-    # A reason that is newer than the XID and a node that is back: the drain was for it (24.11 keeps the reason).
+    # A reason newer than the XID on a node in service: the drain was for that XID (24.11 keeps the reason).
     after = max(boot, resumed or 0, node.reason_at or 0)
     every = list(rows)
     found = [xid for xid in every if xid.last_at is None or xid.last_at > after]
@@ -227,7 +227,7 @@ def live_xids(
 
 
 def _check_node(node: Node, facts: _CheckContext, found: list[Inconsistency]) -> None:
-    """The checks, cheapest first: this runs for 12,000 nodes while somebody waits."""
+    """The checks, cheapest first: this runs for 12,000 nodes while an operator waits."""
     display = node.display
     load = facts.cluster.loads.get(node.name) if facts.fresh.loads else None
     if load is not None and _is_old(load, facts):
@@ -259,19 +259,19 @@ def _check_node(node: Node, facts: _CheckContext, found: list[Inconsistency]) ->
 
 
 def _is_old(load: Load, facts: _CheckContext) -> bool:
-    """Whether a sample is too old to say anything of now."""
+    """Whether a sample is older than SAMPLE_S."""
     if load.sampled_at is None or facts.newest is None:
         return False
     return facts.newest - load.sampled_at > SAMPLE_S
 
 
 def has_mig_slices(node: Node) -> bool:
-    """Slurm counts the slices of a GPU then, telemetry the GPUs."""
+    """Whether GPUs are divided by MIG: Slurm then counts slices, telemetry counts GPUs."""
     return bool(node.gpu_slices)
 
 
 def min_physical_gpus(node: Node) -> int | None:
-    """The least number of physical GPUs that give what Slurm counts; all of them where none is cut into slices."""
+    """The smallest number of physical GPUs that can provide what Slurm counts; exact without MIG slices."""
     if node.gpus is None or not node.gpu_slices:
         return node.gpus
     return node.gpus - node.gpu_slices + math.ceil(node.gpu_slices / MAX_MIG_SLICES)
@@ -332,13 +332,13 @@ def _silent(node: Node, facts: _CheckContext) -> Iterator[Inconsistency]:
 
 
 def busy_gpus(node: Node, load: Load) -> int | None:
-    """How many of its GPUs are known to work now; None where that is unknown of all of them."""
+    """How many of its GPUs are known to be busy; None where that is unknown."""
     if load.gpus_idle is not None and load.util_gpus is not None:
         return max(0, load.util_gpus - load.gpus_idle)
     over = load.util_gpus or min_physical_gpus(node)
     if load.gpu_util_pct is None or not over:
         return None
-    # Only the mean is known: one GPU at work shows as its share of it.
+    # Only the mean is known: one busy GPU raises it by its share.
     return 1 if load.gpu_util_pct * over > 4 * IDLE_PCT else 0
 
 
@@ -367,7 +367,7 @@ def _idle(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistenc
         if not seen or load.gpus_idle < seen:
             return
     elif load.util_gpus is not None and seen is not None and load.util_gpus < seen:
-        return  # the mean says nothing of the others
+        return  # the mean does not cover all GPUs
     elif load.gpu_util_pct is None or load.gpu_util_pct >= IDLE_PCT:
         return
     if not facts.fresh.jobs or "COMPLETING" in node.flags:
@@ -387,7 +387,7 @@ def _idle(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistenc
 
 
 def _alive(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistency]:
-    # What went down a moment ago was still at work when it was sampled.
+    # A node that just went down was still up when it was sampled.
     if node.reason_at is not None and (load.sampled_at or 0) < node.reason_at + SETTLE_S:
         return
     draws = load.power_w is not None and load.power_w > POWERED_OFF_W

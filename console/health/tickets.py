@@ -17,7 +17,7 @@ from msgspec import Struct
 from collectors.model import Node
 from widgets.units import duration
 
-#: What stands before a dash and a number without being a project of tickets.
+#: Words before a dash and a number that are not a ticket project.
 _NO_TICKET = frozenset({
     "XID", "GPU", "CPU", "DIMM", "PSU", "PDU", "FAN", "NVL", "NVLINK", "IB", "HCA", "PORT", "SLOT", "PCIE", "PCI",
     "ECC", "RACK", "NODE", "UTF", "ISO", "RFC", "SHA", "DDR", "CAT", "QSFP", "LID", "OST", "MDS", "ETH", "SM", "TPC",
@@ -39,10 +39,10 @@ _DATE = re.compile(r"(?<!\d)(20\d\d)-(\d\d)-(\d\d)(?!\d)")
 
 
 class Ticket(Struct, frozen=True):
-    """What is known of the work on a node."""
+    """The ticket or RMA of a node."""
 
     id: str | None
-    """As people write it: KubeGPU-1182, INC0012345; None where only an RMA is told."""
+    """As people write it: KubeGPU-1182, INC0012345; None where there is only an RMA."""
     rma: str | None = None
     since: int | None = None
     """The day it began (UTC); None where no text holds a date."""
@@ -51,7 +51,7 @@ class Ticket(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The ticket in one word, or its RMA."""
+        """The ticket id, or the RMA."""
         return self.id or f"RMA {self.rma}"
 
     def text_at(self, now: float, seen: float | None = None) -> str:
@@ -85,21 +85,21 @@ def ticket_of(node: Node) -> Ticket | None:
 
 
 def ticket_label(node: Node) -> str | None:
-    """The ticket of a node in one word, or its RMA; None where no text names one."""
+    """The ticket id of a node, or its RMA; None where no text names one."""
     found = ticket_of(node)
     return None if found is None else found.label
 
 
 def known_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
-    """Since when this ticket is known to stand there (epoch): since its reason was set, or since the journal first
-    tells of it (`console.journal.past_actions.ticketed`)."""
+    """Since when this ticket is known (epoch): since its reason was set, or since the journal first names it
+    (`console.journal.past_actions.ticketed`)."""
     told = [(ticketed or {}).get((node.name, found.label)), node.reason_at if found.found_in == "reason" else None]
     return min((at for at in told if at is not None), default=None)
 
 
 @lru_cache(maxsize=8192)
 def parse_ticket(text: str, where: str = "") -> Ticket | None:
-    """What one text says; None where it names neither ticket nor RMA. Never raises."""
+    """The ticket or RMA in a text; None where it names neither. Never raises."""
     text = _relevant_text(text)
     told = {match[1].lower(): match[2] for match in _SET.finditer(text)}
     rest = _SET.sub(" ", text)
@@ -115,7 +115,7 @@ def parse_ticket(text: str, where: str = "") -> Ticket | None:
 
 
 def _relevant_text(text: str) -> str:
-    """Of JSON, which Extra often is, what may be about a ticket: a serial number or a switch would look like one."""
+    """The text; of JSON only the values that may name a ticket, because a serial number or a switch looks like one."""
     if not text.lstrip().startswith("{"):
         return text
     try:

@@ -1,7 +1,7 @@
-"""Versions that differ from those of the neighbours: driver, VBIOS, BIOS, BMC, kernel, slurmd. Pure.
+"""Version drift: driver, VBIOS, BIOS, BMC, kernel or slurmd that differ from the neighbours. Pure.
 
-A node is held against the nodes of its kind in its rack; where fewer than four of them tell, against all of its kind.
-Something is only said to differ where more than half run the same: in the middle of a roll-out nobody is wrong.
+A node is compared with the nodes of its kind in its rack; where fewer than four report, with all of its kind. A version
+counts as drift only where more than half run another one: in the middle of a roll-out there is no drift.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _NONE: Mapping[str, str] = {}
 
 
 class Drift(Struct, frozen=True, kw_only=True):
-    """Nodes of one place that run the same other version of one thing."""
+    """Nodes of one place that run the same deviating version of one component."""
 
     what: str
     """driver, vbios, bios, bmc, kernel, slurmd."""
     nodes: tuple[str, ...]
     version: str
     majority: str
-    """What most run."""
+    """The version that most run."""
     majority_count: int
-    """How many run that."""
+    """How many run it."""
     total: int
-    """Of how many that tell."""
+    """How many nodes report a version."""
     place: str
     """rack R07, all h100 nodes."""
 
@@ -47,7 +47,7 @@ class Drift(Struct, frozen=True, kw_only=True):
 
 
 def versions(cluster: Cluster, node: Node) -> Mapping[str, str]:
-    """What a node is known to run."""
+    """Component to the version that a node runs, as far as known."""
     found = cluster.checkups.get(node.name)
     told = _NONE if found is None else found.versions
     return told if node.version is None else {**told, "slurmd": node.version}
@@ -68,7 +68,7 @@ def drifts(cluster: Cluster) -> Sequence[Drift]:
         else:
             kinds.setdefault(kind, []).extend(nodes)
     for kind, nodes in kinds.items():
-        # They are few, and are held against all of their kind.
+        # Too few in their rack: compare them with all of their kind.
         every = [node for (_, other), those in racks.items() if other == kind for node in those]
         own = {node.name for node in nodes}
         found += _drift_among(cluster, every, f"all {kind} nodes" if kind else "all nodes", own)
@@ -77,7 +77,7 @@ def drifts(cluster: Cluster) -> Sequence[Drift]:
 
 @remembered("nodes", "checkups")
 def drift_by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
-    """Of each node that differs, how."""
+    """Node to its drifts."""
     found: dict[str, tuple[Drift, ...]] = {}
     for one in drifts(cluster):
         for name in one.nodes:
@@ -86,8 +86,8 @@ def drift_by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
 
 
 def _drift_among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[str] | None = None) -> Iterator[Drift]:
-    """What differs among these; of `own` alone, where only some of them are asked about."""
-    # Most of a rack run the same, and share one mapping: they are counted together.
+    """The drifts among these nodes; only for the nodes in `own` where it is given."""
+    # Most nodes of a rack share one mapping of versions: they are counted together.
     alike: dict[tuple[int, str | None], list[str]] = {}
     told: dict[tuple[int, str | None], Mapping[str, str]] = {}
     for node in nodes:

@@ -107,7 +107,7 @@ class GpusScreen(WachtScreen):
         for name, title, kinds, none in _LISTS:
             spans = [(title, "title"), *([found[name]] if name in found else [])]
             self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
-            self.lists[name].set_empty(self.why_unknown(*kinds) or none)
+            self.lists[name].set_empty_text(self.why_unknown(*kinds) or none)
         self.lists["xids"].set_lines(
             xid_lines(gpus.newest_xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now)
         )

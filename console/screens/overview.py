@@ -191,7 +191,7 @@ class OverviewScreen(WachtScreen):
         self._say_needs(self._judged(ctx.now), ctx.now)
         self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
         self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
-        self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
+        self.users.set_empty_text(self.why_unknown("jobs") or "no job holds a GPU")
         old = self.old("slurm.jobs", "slurm.partitions")
         words = overview_figures.controller_words(cluster)
         gap = [("  ", "")] if old and words else []

@@ -88,7 +88,7 @@ _FIGURES: tuple[Column, ...] = (
            descending=True),
     Column("factor", "fair share", 10, _factor, _sort(lambda share: share.factor), align="right", priority=5),
     Column("limit", "nearest limit", 26, _limit, lambda one: one.nearest.share if one.nearest is not None else None,
-           priority=1, grow=3, most=60, descending=True),
+           priority=1, grow=3, max_width=60, descending=True),
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
     Column(
@@ -98,7 +98,7 @@ ACCOUNTS: tuple[Column, ...] = (
         lambda one, _: one.account,
         lambda one: one.account,
         grow=1,
-        most=28,
+        max_width=28,
         identity=always_identity,
     ),
     *_FIGURES[:3],
@@ -115,9 +115,9 @@ ACCOUNTS: tuple[Column, ...] = (
     *_FIGURES[3:],
 )
 MEMBERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24,
+    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, max_width=24,
            identity=always_identity),
     Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
-           most=24),
+           max_width=24),
     *_FIGURES,
 )  # fmt: skip

@@ -99,7 +99,7 @@ GROUPS: tuple[Column, ...] = (
         _title,
         lambda g: natural_key(g.title),
         grow=3,
-        most=46,
+        max_width=46,
         identity=lambda g: len(g.nodes) == 1,
     ),
     Column(
@@ -121,7 +121,7 @@ GROUPS: tuple[Column, ...] = (
         priority=1,
         descending=True,
     ),
-    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, most=22, descending=True),
+    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, max_width=22, descending=True),
     Column(
         "gpus",
         "GPUs",
@@ -132,9 +132,9 @@ GROUPS: tuple[Column, ...] = (
         priority=6,
         descending=True,
     ),
-    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, most=16),
+    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, max_width=16),
     Column("since", "since", 7, _since, lambda g: g.since, align="right", volatile=True),
-    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.acked_by, grow=1, most=24),
+    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.acked_by, grow=1, max_width=24),
     Column(
         "alerts",
         "alerts",
@@ -167,8 +167,8 @@ def _left(one: Quiet, ctx: Ctx) -> Cell:
 
 SILENCES: tuple[Column, ...] = (
     Column("state", "state", 9, lambda s, _: ("◐ taken" if s.silence.taken else f"‖ {s.silence.state}", "")),
-    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, most=24),
-    Column("by", "by", 8, lambda s, _: s.silence.by, lambda s: s.silence.by, grow=1, most=16),
+    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, max_width=24),
+    Column("by", "by", 8, lambda s, _: s.silence.by, lambda s: s.silence.by, grow=1, max_width=16),
     Column("alerts", "keeps quiet", 11, lambda s, _: count(s.alerts), lambda s: s.alerts, align="right", priority=2,
            descending=True),
     Column("comment", "comment", 14, lambda s, _: s.silence.comment, lambda s: s.silence.comment, grow=3),

@@ -160,16 +160,16 @@ def _age(row: ClusterRow, _: Ctx) -> Cell:
 
 
 CLUSTERS: tuple[Column, ...] = (
-    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always_identity),
+    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, max_width=24, identity=always_identity),
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
            descending=True),
     Column("up", "nodes up", 16, _up, priority=3, align="right"),
     Column("out", "out", 7, _out, priority=2, align="right"),
     Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right"),
-    Column("queue", "queue", 22, _queue, priority=5, grow=1, most=28),
+    Column("queue", "queue", 22, _queue, priority=5, grow=1, max_width=28),
     Column("power", "power", 8, _power, priority=7, align="right"),
     Column("age", "age", 5, _age, priority=3, align="right", volatile=True),
     Column("ill", "sources", 14, lambda r, _: (r.standing.ill or "answer", "warn" if r.standing.ill else "text-dim")
-           if r.standing.cluster is not None else "", priority=6, grow=1, most=30, volatile=True),
+           if r.standing.cluster is not None else "", priority=6, grow=1, max_width=30, volatile=True),
     Column("need", "worst need", 20, _need, priority=0, grow=4, volatile=True),
 )  # fmt: skip

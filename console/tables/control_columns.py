@@ -86,7 +86,7 @@ def duration_us(us: int | None) -> str:
 
 
 ASKERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, most=24, identity=always_identity),
+    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, max_width=24, identity=always_identity),
     Column("calls", "calls", 9, lambda a, _: count(a.calls), lambda a: a.calls, align="right", descending=True),
     Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True),
     Column("mean", "a call", 9, lambda a, _: duration_us(a.time_us // a.calls if a.time_us and a.calls else None),
@@ -97,11 +97,11 @@ ASKERS: tuple[Column, ...] = (
 )  # fmt: skip
 
 HUNG: tuple[Column, ...] = (
-    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, most=14,
+    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, max_width=14,
            identity=always_identity),
     Column("what", "what", 12, _what, lambda h: (h.what, not h.late)),
     Column("since", "for", 8, lambda h, ctx: duration(None if h.since is None else ctx.now - h.since),
            lambda h: h.since, align="right", volatile=True),
-    Column("user", "user", 8, lambda h, _: h.user, lambda h: h.user, priority=2, grow=1, most=16),
+    Column("user", "user", 8, lambda h, _: h.user, lambda h: h.user, priority=2, grow=1, max_width=16),
     Column("nodes", "nodes", 12, lambda h, _: dim(h.nodes), lambda h: natural_key(h.nodes or ""), grow=3),
 )  # fmt: skip

@@ -67,7 +67,7 @@ def _nodes(loop: LoopStatus, ctx: Ctx) -> Cell:
 
 
 LOOPS: tuple[Column, ...] = (
-    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20,
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, max_width=20,
            identity=always_identity),
     Column("state", "state", 10, _state, lambda r: STATES.index(r.state)),
     Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
@@ -80,7 +80,7 @@ LOOPS: tuple[Column, ...] = (
            priority=5),
     Column("leak", "leak", 10, lambda r, _: leak(r), lambda r: (r.wet or 0, r.unknown), priority=3, descending=True),
     Column("racks", "racks", 9, lambda r, _: fold(r.racks) if r.racks else UNKNOWN, lambda r: len(r.racks), priority=7,
-           grow=1, most=24),
+           grow=1, max_width=24),
     Column("nodes", "nodes", 5, _nodes, lambda r: len(r.nodes), align="right", priority=4,
            descending=True),
     Column("jobs", "jobs", 5, lambda r, _: count(None if r.jobs is None else len(r.jobs)),
@@ -88,5 +88,5 @@ LOOPS: tuple[Column, ...] = (
     Column("power", "power", 8, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", priority=8,
            descending=True),
     Column("text", "how it is", 24, lambda r, _: (r.text, look(r)[1] if r.state != "ok" else ""), priority=10, grow=3,
-           most=70),
+           max_width=70),
 )  # fmt: skip

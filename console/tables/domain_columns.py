@@ -46,18 +46,18 @@ def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
 
 
 DOMAINS: tuple[Column, ...] = (
-    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always_identity),
+    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, max_width=24, identity=always_identity),
     Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True),
     Column("fits", "fits", 4, lambda d, _: count(d.largest_job), lambda d: d.largest_job, align="right", priority=3,
            descending=True),
     Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4),
-    Column("clique", "clique", 10, _clique, lambda d: -len(d.cliques), priority=1, grow=1, most=20),
+    Column("clique", "clique", 10, _clique, lambda d: -len(d.cliques), priority=1, grow=1, max_width=20),
     Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1),
     Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2),
     Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True),
-    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, most=12, grow=1),
-    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, most=40),
+    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, max_width=12, grow=1),
+    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, max_width=40),
     Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9),
 )  # fmt: skip

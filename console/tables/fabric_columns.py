@@ -34,7 +34,8 @@ def _number(word: str) -> Column:
 
 
 SWITCHES: tuple[Column, ...] = (
-    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always_identity),
+    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, max_width=28,
+           identity=always_identity),
     Column("state", "state", 10, _state, lambda row: -len(row.unhealthy)),
     Column("ports", "ports", 6, lambda row, _: count(row.ports), lambda row: row.ports, align="right", priority=6,
            descending=True),
@@ -46,7 +47,7 @@ SWITCHES: tuple[Column, ...] = (
            priority=2, descending=True),
     Column("jobs", "jobs hit", 8, lambda row, _: count(row.jobs), lambda row: row.jobs, align="right", priority=3,
            descending=True),
-    Column("where", "nodes", 14, lambda row, _: fold(row.nodes), priority=5, grow=2, most=60),
+    Column("where", "nodes", 14, lambda row, _: fold(row.nodes), priority=5, grow=2, max_width=60),
 )  # fmt: skip
 
 
@@ -79,11 +80,12 @@ def _where(port: Port, ctx: Ctx) -> Cell:
 
 
 PORTS: tuple[Column, ...] = (
-    Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, most=24,
+    Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, max_width=24,
            identity=always_identity),
-    Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1, most=18,
+    Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1,
+           max_width=18,
            identity=always_identity),
-    Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, most=32),
+    Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, max_width=32),
     Column("speed", "speed", 9, lambda port, _: speed(port.speed_gbps), lambda port: port.speed_gbps, align="right",
            priority=2),
     Column("usual", "usual", 9, lambda port, _: speed(port.usual_gbps), lambda port: port.usual_gbps, align="right",
@@ -93,8 +95,8 @@ PORTS: tuple[Column, ...] = (
     Column("errors", "errors", 8, lambda port, _: count(port.errors), lambda port: port.errors, align="right",
            priority=7, descending=True),
     Column("word", "it says", 14, lambda port, _: port.state or "", lambda port: port.state, priority=6, grow=1,
-           most=24),
-    Column("switch", "switch", 10, _where, priority=8, grow=1, most=24),
+           max_width=24),
+    Column("switch", "switch", 10, _where, priority=8, grow=1, max_width=24),
     Column("slurm", "node is", 13, _node_state, priority=3),
-    Column("jobs", "jobs", 12, _jobs, priority=1, grow=2, most=40, volatile=True),
+    Column("jobs", "jobs", 12, _jobs, priority=1, grow=2, max_width=40, volatile=True),
 )  # fmt: skip

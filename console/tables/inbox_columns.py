@@ -37,14 +37,14 @@ INBOX: tuple[Column, ...] = (
         lambda e, _: fold(e.nodes),
         lambda e: natural_key(e.nodes[0]),
         grow=2,
-        most=40,
+        max_width=40,
         identity=lambda e: len(e.nodes) == 1,
     ),
-    Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, most=24),
-    Column("kind", "kind", 21, lambda e, _: e.label, lambda e: e.kind, priority=2, grow=1, most=24),
+    Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, max_width=24),
+    Column("kind", "kind", 21, lambda e, _: e.label, lambda e: e.kind, priority=2, grow=1, max_width=24),
     Column("age", "out for", 8, _age, lambda e: e.since, align="right", volatile=True),
-    Column("by", "by", 12, _who, lambda e: e.by, priority=3, grow=1, most=20),
-    Column("ticket", "ticket", 10, lambda e, _: dim(e.ticket), lambda e: e.ticket, priority=5, grow=1, most=18),
+    Column("by", "by", 12, _who, lambda e: e.by, priority=3, grow=1, max_width=20),
+    Column("ticket", "ticket", 10, lambda e, _: dim(e.ticket), lambda e: e.ticket, priority=5, grow=1, max_width=18),
     Column("rack", "rack", 5, lambda e, _: dim(e.rack), lambda e: e.rack and natural_key(e.rack), priority=6),
     Column(
         "jobs",
@@ -73,7 +73,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
         lambda c, _: fold(c.nodes or (c.node,)),
         lambda c: natural_key(c.node),
         grow=1,
-        most=24,
+        max_width=24,
         identity=lambda c: len(c.nodes) <= 1,
     ),
     Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4),
@@ -96,7 +96,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
         lambda c: ("bad", "warn", "note").index(c.severity),
         priority=4,
     ),
-    Column("jobs", "held by", 10, lambda c, _: ", ".join(c.jobs), priority=3, grow=1, most=24),
+    Column("jobs", "held by", 10, lambda c, _: ", ".join(c.jobs), priority=3, grow=1, max_width=24),
 )
 
 

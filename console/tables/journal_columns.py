@@ -74,13 +74,15 @@ def _reason(entry: JournalEntry, _: JournalCtx) -> Cell:
 
 JOURNAL: tuple[Column, ...] = (
     Column("at", "when", 11, lambda e, c: when(e.at, c.now), lambda e: e.at, volatile=True, descending=True),
-    Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, most=18, volatile=True),
-    Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, most=12),
-    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60, identity=lambda e: len(e.targets) == 1),
-    Column("outcome", "what came of it", 17, result, words, grow=1, most=34, volatile=True),
+    Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, max_width=18, volatile=True),
+    Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, max_width=12),
+    Column(
+        "targets", "on", 14, lambda e, _: named(e), named, grow=3, max_width=60, identity=lambda e: len(e.targets) == 1
+    ),
+    Column("outcome", "what came of it", 17, result, words, grow=1, max_width=34, volatile=True),
     Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4),
-    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20),
-    Column("cluster", "cluster", 9, lambda e, _: e.cluster, lambda e: e.cluster, priority=6, grow=1, most=14),
+    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, max_width=20),
+    Column("cluster", "cluster", 9, lambda e, _: e.cluster, lambda e: e.cluster, priority=6, grow=1, max_width=14),
 )
 
 

@@ -33,7 +33,7 @@ PARTITIONS: tuple[Column, ...] = (
         lambda u, _: u.partition.name + (" *" if u.partition.default else ""),
         lambda u: u.partition.name,
         grow=1,
-        most=20,
+        max_width=20,
         identity=always_identity,
     ),
     Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
@@ -126,7 +126,7 @@ PARTITIONS: tuple[Column, ...] = (
         priority=10,
     ),
     Column("why", "why they wait", 20, lambda u, _: why_text(u), priority=2, grow=3),
-    Column("where", "nodes", 12, lambda u, _: u.partition.nodes or "", priority=8, grow=1, most=40),
+    Column("where", "nodes", 12, lambda u, _: u.partition.nodes or "", priority=8, grow=1, max_width=40),
 )
 
 
@@ -145,7 +145,9 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always_identity),
+    Column(
+        "name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, max_width=24, identity=always_identity
+    ),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
     # On 80 columns both its moments are seen.
@@ -157,9 +159,9 @@ RESERVATIONS: tuple[Column, ...] = (
         lambda r: r.starts,
         priority=1,
         volatile=True,
-        least=16,
+        min_width=16,
         grow=1,
-        most=24,
+        max_width=24,
     ),
     Column(
         "ends",
@@ -169,11 +171,11 @@ RESERVATIONS: tuple[Column, ...] = (
         lambda r: r.ends,
         priority=2,
         volatile=True,
-        least=16,
+        min_width=16,
         grow=1,
-        most=24,
+        max_width=24,
     ),
-    Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
-    Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
+    Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, max_width=24),
+    Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, max_width=30),
     Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),
 )

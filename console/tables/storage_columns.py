@@ -49,7 +49,7 @@ def _where(row: StoreRow, _: Ctx) -> Cell:
 
 STORES: tuple[Column, ...] = (
     Column("name", "file system", 11, lambda row, _: row.store.name, lambda row: natural_key(row.store.name), grow=1,
-           most=30, identity=always_identity),
+           max_width=30, identity=always_identity),
     Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4),
     Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state)),
     Column("used", "used", 12, _used, lambda row: row.store.used_pct, priority=3, descending=True),
@@ -65,7 +65,7 @@ STORES: tuple[Column, ...] = (
            lambda row: None if row.jobs is None else len(row.jobs), align="right", descending=True),
     Column("where", "what is wrong", 20, _where, priority=2, grow=4),
     Column("device", "what is mounted", 20, lambda row, _: (row.store.device, "text-dim"),
-           lambda row: row.store.device, priority=8, grow=1, most=44),
+           lambda row: row.store.device, priority=8, grow=1, max_width=44),
 )  # fmt: skip
 
 
@@ -74,14 +74,15 @@ def _node_state(one: StoreNode, _: Ctx) -> Cell:
 
 
 STORE_NODES: tuple[Column, ...] = (
-    Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, most=24,
+    Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, max_width=24,
            identity=always_identity),
     Column("how", "there it", 9, lambda one, _: state_span(one.how), lambda one: one.how),
     Column("state", "node is", 13, _node_state, lambda one: one.node.display if one.node is not None else ""),
     Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1),
     Column("jobs", "jobs", 14, lambda one, _: ", ".join(one.jobs), lambda one: len(one.jobs), priority=3, grow=1,
-           most=30, descending=True),
-    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2, most=40),
+           max_width=30, descending=True),
+    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2,
+           max_width=40),
     Column("rack", "rack", 6, lambda one, _: (one.node.rack if one.node is not None else None) or UNKNOWN,
            lambda one: one.node.rack if one.node is not None else "", priority=4),
 )  # fmt: skip

@@ -88,7 +88,14 @@ def _reason_age(node: Node, ctx: Ctx) -> Cell:
 
 NODES: tuple[Column, ...] = (
     Column(
-        "name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always_identity
+        "name",
+        "node",
+        9,
+        lambda n, _: n.name,
+        lambda n: natural_key(n.name),
+        grow=1,
+        max_width=18,
+        identity=always_identity,
     ),
     Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name))),
     Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True),
@@ -125,7 +132,7 @@ NODES: tuple[Column, ...] = (
         align="right",
         priority=12,
     ),
-    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True),
+    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, max_width=16, volatile=True),
     Column(
         "partitions",
         "partitions",
@@ -134,9 +141,9 @@ NODES: tuple[Column, ...] = (
         lambda n: n.partitions,
         priority=13,
         grow=1,
-        most=20,
+        max_width=20,
     ),
-    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1),
+    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, max_width=10, grow=1),
     Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True),
     Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6),
 )
@@ -176,12 +183,16 @@ def _job_key(job: Job) -> int:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always_identity),
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, max_width=14, identity=always_identity),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
-    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
-    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),
-    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
-    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
+    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, max_width=14),
+    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, min_width=10, grow=3, max_width=32),
+    Column(
+        "account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, max_width=18
+    ),
+    Column(
+        "partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, max_width=12
+    ),
     Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
     Column(
         "nodes_n",
@@ -244,5 +255,5 @@ JOBS: tuple[Column, ...] = (
         priority=10,
         descending=True,
     ),
-    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4),
+    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, min_width=12, grow=4),
 )

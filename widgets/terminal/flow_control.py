@@ -33,28 +33,28 @@ CALM_S = 60.0
 class FlowState(Struct, frozen=True):
     """What is known of the line at a moment."""
 
-    waiting: int = 0
+    unsent_bytes: int = 0
     """Bytes that the system has not taken yet."""
-    on_way: int | None = None
+    in_flight: int | None = None
     """Bytes that the terminal has not answered for; None where it does not answer."""
     behind_s: float = 0.0
     """Seconds since the oldest of them was handed over."""
-    stuck_s: float = 0.0
+    blocked_s: float = 0.0
     """Seconds, of the last few, in which bytes were waited for to be taken."""
-    stuck_bytes: int = 0
+    blocked_bytes: int = 0
     """Bytes that were taken after such a wait."""
 
     @property
     def slow(self) -> bool:
         """Whether this alone says that the line is slow."""
         return self.behind_s > SLOW_BEHIND_S or (
-            self.stuck_s >= MIN_BLOCKED_S and self.stuck_bytes <= SLOW_RATE * 1.1 * self.stuck_s
+            self.blocked_s >= MIN_BLOCKED_S and self.blocked_bytes <= SLOW_RATE * 1.1 * self.blocked_s
         )
 
     @property
     def calm(self) -> bool:
         """Whether nothing speaks for a slow line."""
-        return self.behind_s < CALM_BEHIND_S and self.stuck_s < MIN_BLOCKED_S / 5
+        return self.behind_s < CALM_BEHIND_S and self.blocked_s < MIN_BLOCKED_S / 5
 
 
 class LinePace(Struct, frozen=True):
@@ -80,7 +80,7 @@ class LinePace(Struct, frozen=True):
 
         `framed` is when the last frame was sent, `touched` when a key or a click came, in monotonic seconds.
         """
-        if seen.waiting or (seen.on_way or 0) > (SLOW_MAX_IN_FLIGHT if self.slow else MAX_IN_FLIGHT):
+        if seen.unsent_bytes or (seen.in_flight or 0) > (SLOW_MAX_IN_FLIGHT if self.slow else MAX_IN_FLIGHT):
             return None
         if now - touched < ANSWER_S:
             return 0.0

@@ -112,12 +112,12 @@ class TerminalScreen:
         """Whether links are sent as such: not every terminal knows them, and not every site wants them."""
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
-        self.lost = False
+        self.needs_full_paint = False
         """Whether it has not been painted whole since somebody else may have written on it."""
 
     def forget(self) -> None:
         """Whatever comes next is sent in full."""
-        self.lost = True
+        self.needs_full_paint = True
         self._lines.clear()
 
     def send(self, pieces: Iterable[Piece], width: int, system: ColorSystem) -> str:

@@ -69,7 +69,7 @@ class FilteredScreen(WachtScreen):
         except FilterError as error:
             # Half a filter is no mistake yet: what it may become helps more.
             if not (typing and prompt.hint()):
-                prompt.say(str(error))
+                prompt.show_message(str(error))
             return False
         prompt.hint()
         return True

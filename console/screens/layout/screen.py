@@ -244,15 +244,15 @@ class WachtScreen(QuietScreen[None]):
             self.refresh_top()
             self.refresh_keys()
 
-    def keep_up(self, cluster: Cluster) -> None:
+    def update_hidden(self, cluster: Cluster) -> None:
         """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
         keep another alive, the one it showed last: after ten minutes on a live Slurm of 12,000 nodes and 100,000 jobs a
         console had 195 MB without this, and 182 with it."""
         self.cluster, self._shown = cluster, None
         ctx = self.ctx()
-        self.top.keep_up(cluster)
+        self.top.update_hidden(cluster)
         for one in self.walk_children(Scrolled):
-            one.keep_up(cluster, ctx)
+            one.update_hidden(cluster, ctx)
 
     def on_mount(self) -> None:
         """Show what is known already."""
