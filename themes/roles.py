@@ -1,4 +1,4 @@
-"""The names that colours go by: widgets ask for a role, a theme says how it looks.
+"""Colour roles: widgets ask for a role, a theme defines its style.
 
 A role never says a colour, and no widget says one either: a new theme is one new file. The tables below also give
 each state its glyph, because a state is always glyph + word + colour: nothing may be told by colour alone.

@@ -1,4 +1,4 @@
-"""Keys as they were typed, from what a terminal sends.
+"""KeyParser: turns what a terminal sends into keys.
 
 Esc and a key may come in one piece, from a slow line or a fast hand, and are then what Alt and that key send: no
 program can tell. Textual 8.2.8 takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it

@@ -43,7 +43,7 @@ class Scrolled(Widget, can_focus=True):
     # What a widget on top of this says and paints.
 
     def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
-        """Nobody looks, and newer facts came: hold these instead of older ones, and paint nothing."""
+        """Take newer data while hidden, so that older data is freed; paint nothing."""
 
     @property
     def body_lines(self) -> int:

@@ -1,4 +1,4 @@
-"""A word in the corner of the screen, which goes by itself."""
+"""A notification in the corner of the screen that expires by itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ MIN_TIMER_S = 0.01
 
 
 class Toast(Notification):
-    """A notification that may be shown in the very moment in which it ends.
+    """A notification whose timer is never negative.
 
-    Textual (8.2) asks whether it has ended, and a moment later makes a timer of what is left. A busy machine lies
-    between the two, and a timer of less than nothing never ends: it holds the event loop for ever, and with it every
-    key.
+    Textual 8.2 checks whether it has expired, and later sets a timer of the time left. On a busy machine that time may
+    be negative by then, and a negative timer blocks the event loop for ever.
     """
 
     @property

@@ -56,7 +56,7 @@ class TopLine(Widget):
             self.refresh()
 
     def update_hidden(self, cluster: Cluster) -> None:
-        """Nobody looks, and a newer Cluster came: hold that, and paint nothing."""
+        """Take a newer Cluster while hidden; paint nothing."""
         self._shown = (cluster, *self._shown[1:])
 
     def _compose_spans(self) -> list[Span]:

@@ -1,6 +1,6 @@
-"""When the bell rings: a critical group of alerts that is new, once, however many alerts it has. Pure.
+"""The bell: rings once for each new critical alert group, however many alerts it has. Pure.
 
-What was there at the start, what somebody took and what is silenced rings nobody.
+It does not ring for alerts that were active at the start, acked or silenced.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 Notify = Literal["off", "osc9", "osc777"]
 
 _BELL = "\x07"
-#: What a desktop shows of a notification, and more than a terminal need take.
+#: Longest notification text, in characters.
 _TEXT_CAP = 160
 
 
 class BellState(Struct, frozen=True):
-    """What has rung already. `seen` is None until alerts were read for the first time."""
+    """What the bell has rung for already."""
 
     active: frozenset[str] | None = None
     """Critical alerts that were active at the last reading; None until alerts were read for the first time."""
     ended: Mapping[str, float] = {}
-    """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
+    """Alerts that ended within GAP_S, and when (epoch): one that flaps does not ring each time."""
 
     def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[BellState, list[AlertGroup]]:
-        """After one reading of the alerts: what is loud now, and the groups to ring for."""
+        """The state after a reading of the alerts, and the groups to ring for."""
         from .groups import severity_of
 
         if "alerts" not in cluster.known:
@@ -54,7 +54,7 @@ class BellState(Struct, frozen=True):
 
 
 def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
-    """Whether something critical began in it that is no part of what rang for it before."""
+    """Whether a critical alert began in the group that is not part of what rang before."""
     mine = [one for one in group.alerts if one in loud]
     fresh = [cluster.alerts[one].starts for one in mine if one not in old]
     before = [cluster.alerts[one].starts or 0 for one in mine if one in old]
@@ -65,7 +65,7 @@ def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluste
 
 
 def bell_text(new: Sequence[AlertGroup]) -> str:
-    """What there is to say of them: the first, and how many more. It may be shown and sent."""
+    """The first group and the number of others, as text that may be shown and sent to the terminal."""
     first, more = new[0], len(new) - 1
     text = first.title + (f" ({len(first.nodes):,} nodes)" if len(first.nodes) > 1 else "")
     return clean(text) + (f" and {more:,} more" if more else "")

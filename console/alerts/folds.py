@@ -1,7 +1,7 @@
-"""Which alerts belong together: those of one place that began at about the same time, else those of one name. Pure.
+"""Folds alerts: those of one place that began at about the same time, else those of one name. Pure.
 
 A cooling loop feeds several racks: `console.plant.loop_folds` says what may be of one, and folds its racks into it.
-Silenced ones are folded like the others: a group must not fall apart because somebody takes it.
+Silenced alerts are folded like the others, so that a group does not fall apart when it is acked.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from console.health.failure_domains import CAUSE_SHARE, GAP_S, MAX_EVENTS, MIN_S
 from console.health.xid_policy import Policy
 from console.plant import loop_folds
 
-#: Labels that on an alert about a node mostly speak of Kubernetes and of disks, not of where the node hangs.
+#: Labels that on an alert about a node mostly mean Kubernetes or disks, not a place.
 _AMBIGUOUS_KINDS = frozenset({"pod", "block"})
 _LINKS = re.compile(r"link|switch|fabric|network|infiniband|\b[Ii][Bb]|IB[A-Z_]", re.IGNORECASE)
-#: In place of a code: all XIDs that the policy puts down to the job.
+#: Stands for all XIDs that the policy attributes to the job.
 JOB_XIDS = -1
 
 Name = tuple[str, int | None]
 """The name of an alert and its XID, where it has one."""
 
-#: Severities of alerts that count as critical, and those that ask for nobody.
+#: Severities that count as critical, and those that need no action.
 CRITICAL_SEVERITIES = frozenset({"critical", "page", "emergency", "error", "fatal"})
 QUIET_SEVERITIES = frozenset({"info", "none", "ok", "debug", "notice"})
 
 
 class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
-    """One alert, with what it takes to fold it."""
+    """One alert with what is needed to fold it."""
 
     alert: Alert
     node: str
-    """As Slurm calls it, "" where Slurm does not know it or the alert is about no node."""
+    """Slurm's name of the node; "" where Slurm does not know it or the alert is about no node."""
     host: str
     """The node, or a host that Slurm does not know; "" where it is about neither."""
     place: Place | None
@@ -48,7 +48,7 @@ class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
     name: Name
     at: float
     informational: bool
-    """Nobody has to do anything about it."""
+    """It needs no action."""
 
 
 class Fold(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Fold(Struct, frozen=True, kw_only=True):
     key: str
     place: Place | None = None
     place_size: int | None = None
-    """How many nodes the place has, as far as the racks of these nodes tell."""
+    """Nodes of the place in the racks of the alerting nodes."""
     members: tuple[AlertFacts, ...]
 
 
@@ -73,12 +73,12 @@ class _Burst(Struct, frozen=True):
 
     @property
     def weight(self) -> tuple[bool, bool, int, float, tuple[bool, int]]:
-        """As in `places.together`: what lost nearly all it has explains more than what lost a part."""
+        """Sort key as in `failure_domains.shared_failures`: a place that is nearly all hit explains more."""
         return self.share >= CAUSE_SHARE, self.hinted, self.host_count, self.share, self.tie_break
 
 
 class _AlertTimes:
-    """How many alerts of a name began in a time: a name that is everywhere tells of no place."""
+    """When the alerts of each name began: a name that fires everywhere does not point to a place."""
 
     def __init__(self, told: Iterable[AlertFacts]) -> None:
         self._at: dict[Name, list[float]] = {}
@@ -88,7 +88,7 @@ class _AlertTimes:
             times.sort()
 
     def local(self, name: Name, here: int, first: float, last: float) -> bool:
-        """Whether so many in one place are a good part of all that began at that time."""
+        """Whether `here` alerts in one place are a large part of all of that name at that time."""
         times = self._at[name]
         return here * MAX_EVENTS >= bisect_right(times, last + GAP_S) - bisect_left(times, first - GAP_S)
 
@@ -144,7 +144,7 @@ def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) 
     of_loop = Counter((one.name, loop) for one in told for loop in _loops_of_rack(one, fed))
     for one in told:
         if one.place is not None:
-            # Forty PDUs that lose power in one moment are no forty events; eight hot racks of one loop are one.
+            # Forty PDUs that lose power at once are not forty events; eight hot racks of one loop are one event.
             here = max((of_loop[one.name, loop] for loop in _loops_of_rack(one, fed)), default=1)
             if not one.informational and rates.local(one.name, here, one.at, one.at):
                 hints.setdefault(one.place, []).append(one)
@@ -173,16 +173,16 @@ def _by_place(told: Sequence[AlertFacts], rates: _AlertTimes, cluster: Cluster) 
 
 
 def _loops_of_rack(one: AlertFacts, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The loops of the rack that it calls hot."""
+    """The loops of the rack, for an alert that reports heat in a rack."""
     if one.place is None or one.place[0] != "rack" or not loop_folds.is_about_heat(one.alert.name):
         return ()
     return fed.get(one.place[1], ())
 
 
 def _merge_into_pdu(found: dict[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]]) -> None:
-    """A PDU that is ill explains what fails in its rack at that time, where no node is known to hang on the PDU.
+    """Merge the alerts of a rack into those of its one alerting PDU where they began together.
 
-    Few sites tell Slurm or the labels of node alerts which PDU a node hangs on; the PDU's own alert names its rack.
+    Few sites record which PDU feeds a node; but the PDU's own alert names its rack.
     """
     for wide in [place for place in found if place not in hints]:
         ill = [place for place, about in hints.items() if len(found[place]) == len(about)
@@ -192,7 +192,7 @@ def _merge_into_pdu(found: dict[Place, list[AlertFacts]], hints: Mapping[Place, 
 
 
 def _places_of_alerting_node(one: AlertFacts, cluster: Cluster) -> tuple[Place, ...]:
-    """Where a node hangs: Slurm's word first, the labels of the alert where Slurm says nothing but the rack."""
+    """The places of an alerting node: from Slurm, or from the labels where Slurm knows only the rack."""
     told = failure_domains.places_of_node(cluster.nodes[one.node], loops_by_rack(cluster)) if one.node else ()
     if any(kind not in {"rack", failure_domains.LOOP} for kind, _ in told):
         return told
@@ -206,7 +206,7 @@ def _place_bursts(
     rates: _AlertTimes,
     cluster: Cluster,
 ) -> list[_Burst]:
-    """What may be an event: enough nodes of a place at a time, by alerts that are not everywhere else too."""
+    """Candidates for one event: enough hosts of a place at one time, with alerts that do not fire everywhere."""
     made: list[tuple[Place, list[AlertFacts], int, bool]] = []
     for place, members in at.items():
         if len(members) < MIN_TOGETHER and place not in hints:
@@ -230,7 +230,7 @@ def _place_bursts(
 
 
 def _without_outliers(told: list[AlertFacts]) -> list[AlertFacts]:
-    """Without the nodes that have none of what many have: one XID in a rack is no part of its power failure."""
+    """Without hosts that lack the common alerts: one XID in a rack is not part of its power failure."""
     things: dict[Name, set[str]] = {}
     for one in told:
         things.setdefault(one.name, set()).add(one.host)
@@ -242,7 +242,7 @@ def _without_outliers(told: list[AlertFacts]) -> list[AlertFacts]:
 
 
 def _split_by_time(members: list[AlertFacts], begins: float | None) -> Iterable[list[AlertFacts]]:
-    """By time. What began when the place itself fell ill or after that belongs to it, however late it is."""
+    """Split by time. After the place's own alert began, everything stays in one burst."""
     burst: list[AlertFacts] = []
     for one in sorted(members, key=lambda one: one.at):
         if burst and one.at - burst[-1].at > GAP_S and not _began_with(begins, burst[-1].at):
@@ -254,7 +254,7 @@ def _split_by_time(members: list[AlertFacts], begins: float | None) -> Iterable[
 
 
 def _began_with(begins: float | None, at: float) -> bool:
-    """Whether something happened about when its place fell ill, or later."""
+    """Whether `at` is at most GAP_S before the place's own alert, or later."""
     return begins is not None and at >= begins - GAP_S
 
 
@@ -263,7 +263,7 @@ def _count_hosts(told: Iterable[AlertFacts]) -> int:
 
 
 def _tie_break(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
-    """Of places that explain as much: the switch where the alerts speak of links, else the rack."""
+    """Among equal places: the switch where most alerts are about links, else the rack."""
     names = Counter(one.name for one in told)
     links = sum(count for name, count in names.items() if _LINKS.search(name[0]) or name[1] in XIDS_BY_KIND["network"])
     wanted = {"switch", "leaf"} if links * 2 > len(told) else {"rack"}
@@ -273,7 +273,7 @@ def _tie_break(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
 def _nodes_per_place(
     wanted: Iterable[Place], at: Mapping[Place, Sequence[AlertFacts]], cluster: Cluster
 ) -> dict[Place, int]:
-    """How many nodes each place has. Only the racks that its alerting nodes stand in are looked through."""
+    """How many nodes each place has. Only the racks of its alerting nodes are counted."""
     sizes = dict.fromkeys(wanted, 0)
     nodes = cluster.nodes
     racks = {nodes[one.node].rack or "" for place in sizes for one in at[place] if one.node}

@@ -1,4 +1,4 @@
-"""Alerts folded by what failed together: one Group a line of the Alerts screen, with all that is known of it. Pure."""
+"""Alert groups: alerts of one cause, one AlertGroup a line of the Alerts screen. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ State = Literal["active", "taken", "silenced", "inhibited"]
 
 _SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "unset", "info")
 _STATES: tuple[State, ...] = ("active", "taken", "silenced", "inhibited")
-#: More codes or names than this are not told one by one.
+#: More codes than this are abbreviated.
 _MAX_CODES = 3
 
 
@@ -37,24 +37,24 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
     key: str
     """The same as long as it is about the same place or name."""
     state: State
-    """active as long as one of its alerts is: only then it needs somebody."""
+    """active as long as one of its alerts is."""
     severity: Severity
     """The worst of those that are active, else of all."""
     title: str
     """`R07-pdu-b: NodePowerLost`, `XID 79 on gpu0412`."""
     name: str
-    """Of the alert that says most: `NodePowerLost`, or its XID."""
+    """Of the most informative alert: `NodePowerLost`, or its XID."""
     place: Place | None = None
     place_size: int | None = None
     """How many nodes the place has."""
     names: tuple[tuple[str, int], ...] = ()
     """Every name of an alert in it with how often, the most frequent first."""
     alerts: tuple[str, ...] = ()
-    """Ids, those that nothing keeps quiet first."""
+    """Ids, those that are not suppressed first."""
     suppressed: int = 0
-    """How many of them a silence or another alert keeps quiet."""
+    """How many of them a silence or another alert suppresses."""
     nodes: tuple[str, ...] = ()
-    """Nodes that Slurm knows: that alert, or that hang on the place where an alert is about the place itself."""
+    """Nodes known to Slurm: those that alert, and all of a place that has an alert of its own."""
     unknown: tuple[str, ...] = ()
     """Hosts that alert and that Slurm does not know."""
     racks: tuple[str, ...] = ()
@@ -81,12 +81,12 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
 
     @property
     def critical(self) -> bool:
-        """It calls for somebody at once."""
+        """Whether it is active and critical."""
         return self.state == "active" and self.severity == "critical"
 
 
 def alert_groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[AlertGroup]:
-    """All alerts, each in one group: active critical ones first, then warnings, then what is taken, then silenced.
+    """All alerts, each in one group: active critical ones first, then warnings, then acked, then silenced.
 
     Within these the newest first. 10,000 alerts on 12,000 nodes take some 60 ms, once for each Cluster.
     """
@@ -103,14 +103,14 @@ def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[AlertGroup
 
 
 def sort_key(group: AlertGroup) -> tuple[int, int, float, tuple[object, ...]]:
-    """Sort key: what needs somebody first."""
+    """Sort key: active and worst first."""
     active = group.state == "active"
     rank = _SEVERITIES.index(group.severity) if active else 0
     return _STATES.index(group.state), rank, -(group.newest or 0), natural_key(group.title)
 
 
 def severity_of(alert: Alert) -> Severity:
-    """What people call it, of the words that sites use."""
+    """The severity of an alert, mapped from the words that sites use."""
     if alert.severity is None:
         return "unset"
     return (
@@ -131,7 +131,7 @@ def place_text(place: Place) -> str:
 
 
 def recommended_action(group: AlertGroup) -> str:
-    """What is safe to do, in one line: how many of its nodes are out already, and the advice of the policy."""
+    """The recommended action in one line: how many of its nodes are unavailable already, and the policy's advice."""
     number = len(group.nodes)
     if number == 0:
         done = ""
@@ -145,7 +145,7 @@ def recommended_action(group: AlertGroup) -> str:
 
 
 def drain_reason_text(group: AlertGroup, cells: int = 120) -> str:
-    """Why somebody drains its nodes, in at most so many characters: `NodePowerLost R07-pdu-b: lost its input`."""
+    """A drain reason for its nodes in at most `cells` characters: `NodePowerLost R07-pdu-b: lost its input`."""
     where = place_text(group.place) if group.place is not None else ""
     text = " ".join(part for part in (group.name, where) if part)
     said = "" if group.example else group.summary
@@ -158,7 +158,7 @@ def drain_reason_text(group: AlertGroup, cells: int = 120) -> str:
 
 
 def suppressed_counts(cluster: Cluster) -> Mapping[str, int]:
-    """Silence to how many alerts it keeps quiet now."""
+    """Silence to the number of alerts that it suppresses."""
     return Counter(one for alert in cluster.alerts.values() for one in alert.silenced_by)
 
 
@@ -232,7 +232,7 @@ def _group(
 
 
 def _lead_rank(one: AlertFacts, names: Mapping[str, int]) -> tuple[int, bool, int, float]:
-    """How much an alert says of its group: the worst, one about the place itself, the most frequent, the newest."""
+    """Sort key for the lead alert: the worst, one about the place itself, the most frequent, the newest."""
     return -_SEVERITIES.index(severity_of(one.alert)), one.place is not None, names[one.alert.name], one.at
 
 
@@ -264,7 +264,7 @@ def _state(active: Collection[AlertFacts], told: Sequence[AlertFacts], taken: Co
         return "active"
     if taken:
         return "taken"
-    # What is muted by the clock, Alertmanager calls suppressed by nothing: to a person it is silent all the same.
+    # Alertmanager names no cause for an alert in a mute time interval: shown as silenced.
     return "inhibited" if all(one.alert.inhibited_by and not one.alert.silenced_by for one in told) else "silenced"
 
 
@@ -277,7 +277,7 @@ def _name(lead: AlertFacts, told: Iterable[AlertFacts]) -> str:
 
 
 def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
-    """`cdu-2: supply 38.1 °C, 64 nodes hot`: of a cooling loop that is measured to be ill."""
+    """`cdu-2: supply 38.1 °C, 64 nodes hot`, for a cooling loop that is measured to be faulty."""
     loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == failure_domains.LOOP else None
     if loop is None or not loop.faulty:
         return ""

@@ -1,5 +1,5 @@
-"""What a half typed command or filter may become, best first. Bounded, and asked for at every key: what takes a walk
-over all rows, the values of the fields, is made off the event loop by `words` when the line is opened. Pure."""
+"""Completion of commands and filters, best candidates first. Pure, bounded, and called at every key: the field values,
+which take a walk over all rows, are collected off the event loop by `field_values` when the line is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 50
 #: The lists whose filters have fields, and the kind of their rows.
 KINDS: Mapping[str, str] = {"nodes": "node", "jobs": "job"}
-#: Fields of each kind whose values are offered. Of others there are too many, or nobody knows them by heart.
+#: Fields of each kind whose values are completed; others have too many values.
 _COMPLETED_FIELDS = {
     "node": ("state", "by", "rack", "partition", "type", "feature", "res", "version", "reason"),
     "job": ("user", "account", "partition", "qos", "state", "reason"),
@@ -58,7 +58,7 @@ def matching_names(rows: Iterable[str], begun: str) -> list[str]:
 def filter_candidates(
     text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
 ) -> list[str]:
-    """What a half typed filter may become: a field, a value, a name, a saved one."""
+    """Completions of a filter: fields, values, names, saved filters."""
     from .filter_fields import FIELDS, NUMERIC_SHAPES
     from .language import LENGTH_CAP
 
@@ -92,8 +92,8 @@ def filter_candidates(
 def target_candidates(
     text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
 ) -> list[str]:
-    """What the half typed targets of an action may become: names, a short form of a place, or a filter. Nothing once
-    they are over, and a reason or a value follows."""
+    """Completions of an action's targets: names, short forms of places, or a filter. Empty once the targets are
+    complete and a reason or a value follows."""
     from console.runtime.errors import FilterError
 
     from .language import PLACES, begins_with_filter, split_filter
@@ -122,7 +122,7 @@ def _quoted(value: str) -> str:
 
 
 class LineCompletions:
-    """What the lines offer on the screen that is shown. The app sets it when a line is opened."""
+    """Completions for the prompt of the screen that is shown. The app updates it when a prompt is opened."""
 
     def __init__(self, cluster: Callable[[], Cluster]) -> None:
         self._cluster = cluster

@@ -58,9 +58,9 @@ from .filter_match import (
 LENGTH_CAP = 500
 DEPTH_CAP = 30
 _NODES_CAP = 100_000
-#: So many values are named of those there are.
+#: At most this many values are listed in a message.
 _MAX_LISTED = 12
-#: Of more values than this none is looked for that is spelt alike.
+#: With more values than this no similar spelling is searched.
 _MAX_COMPARED = 2000
 
 _BLANK = re.compile(r"\s*")
@@ -515,7 +515,7 @@ def _is_column_title(name: str, field: FilterField) -> bool:
 
 
 def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
-    """The fields of a filter that no source told of: of such a field nothing is true, and nothing false."""
+    """The fields of a filter that no source has read: conditions on them are neither true nor false."""
     return [
         f"{field.name} is not known of any {found.kind}: it was not read"
         for field in FIELDS[found.kind]
@@ -525,7 +525,7 @@ def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
 
 
 def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
-    """What a filter asks for that no row has and that makes no sense either, each with the values there are."""
+    """Messages for values that no row has and that are not otherwise valid, each with the values that exist."""
     told = [_unknown_value(found.kind, one, cluster) for one in found.values]
     return list(dict.fromkeys(one for one in told if one))
 

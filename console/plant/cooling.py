@@ -1,7 +1,7 @@
-"""Cooling loops: how each fares against its limits, and what hangs on it: racks, nodes, jobs, watts. Pure.
+"""Cooling loops: the status of each against its limits, and what it serves: racks, nodes, jobs, watts. Pure.
 
-A leak is the worst. What a sensor does not say is unknown: a detector that says nothing is not dry, and a loop without
-limits is measured, not well.
+A leak is the worst state. Missing values are unknown: a silent detector is not dry, and a loop without limits is not
+"ok".
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ State = Literal["leak", "low flow", "warm", "pressure", "silent", "no limits", "
 STATES: tuple[State, ...] = ("leak", "low flow", "warm", "pressure", "silent", "no limits", "ok")
 """Worst first."""
 FAULTY_STATES: frozenset[State] = frozenset({"leak", "low flow", "warm", "pressure"})
-"""What is measured and wrong; a silent loop is unknown."""
+"""States in which a point is out of its limits; a silent loop is unknown."""
 UNITS: Mapping[str, str] = {"supply": "°C", "return": "°C", "flow": "l/min", "pressure": "bar"}
-#: Of whom no series and no configuration says on which loop they hang.
+#: The loop of points that neither a series nor the configuration assigns to one.
 UNNAMED_LOOP = "no loop named"
 _STATE_BY_POINT: Mapping[str, State] = {"flow": "low flow", "supply": "warm", "return": "warm", "pressure": "pressure"}
 #: Wet places that are told by name.
@@ -34,7 +34,7 @@ _POINT_ORDER = ("flow", "supply", "return", "pressure")
 
 
 class LoopStatus(Struct, frozen=True, kw_only=True):
-    """One loop. Of several points of a kind the worst stands for it; None is unknown, not measured or silent."""
+    """One loop. Of several points of a kind the worst is kept; None is unknown, not measured or silent."""
 
     name: str
     state: State
@@ -46,13 +46,13 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
     flow: Coolant | None = None
     pressure: Coolant | None = None
     wet: int | None = None
-    """Leak detectors that are wet; None where none of them says anything, or there are none."""
+    """Leak detectors that are wet; None where there are none or none reports."""
     wet_places: tuple[str, ...] = ()
     detectors: int | None = None
     unknown: int = 0
-    """Detectors that say neither dry nor wet."""
+    """Detectors that do not report."""
     silent: tuple[str, ...] = ()
-    """What is measured there and says nothing now."""
+    """Kinds of points that give no value now."""
     since: int | None = None
     """Of a silent one: when it was sampled last."""
     racks: tuple[str, ...] = ()
@@ -63,12 +63,12 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def faulty(self) -> bool:
-        """Something is measured there that is wrong."""
+        """Whether a point is out of its limits."""
         return self.state in FAULTY_STATES
 
     @property
     def delta_c(self) -> float | None:
-        """By how much the coolant comes back warmer."""
+        """Return minus supply temperature, in kelvin."""
         back, supply = _value(self.return_point), _value(self.supply)
         return None if back is None or supply is None else back - supply
 
@@ -107,12 +107,12 @@ def loops(cluster: Cluster) -> Mapping[str, LoopStatus]:
 
 @remembered("cooling", "nodes", "racks", "jobs_on", "jobs", "loads", "power", "known")
 def worst_first(cluster: Cluster) -> Sequence[LoopStatus]:
-    """The loops, those that need somebody first."""
+    """The loops, worst state first."""
     return sorted(loops(cluster).values(), key=lambda one: (STATES.index(one.state), natural_key(one.name)))
 
 
 def loops_of_node(node: str, cluster: Cluster) -> tuple[LoopStatus, ...]:
-    """The loops that a node hangs on."""
+    """The loops that serve a node."""
     row = cluster.nodes.get(node)
     if row is None or row.rack is None:
         return ()
@@ -121,7 +121,7 @@ def loops_of_node(node: str, cluster: Cluster) -> tuple[LoopStatus, ...]:
 
 
 def short_text(loop: LoopStatus) -> str:
-    """What ails it, in a word or a figure: `leak`, `supply 38.1 °C`, `flow 62 l/min`."""
+    """Its problem in a word or a figure: `leak`, `supply 38.1 °C`, `flow 62 l/min`."""
     if loop.state in {"low flow", "warm", "pressure"}:
         worst = next((one for one in _margins(_points(loop)) if one[0] < 0), None)
         if worst is not None:
@@ -151,7 +151,7 @@ def _points(loop: LoopStatus) -> Iterable[Coolant]:
 
 
 def _loops_of(row: Coolant, cluster: Cluster, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The loop that a point is of: its own word, else that of the rack, or of the node, that it names."""
+    """The loops of a point: the one it names, else those of the racks or of the node that it names."""
     if row.loop:
         return (row.loop,)
     racks = set(row.racks)
@@ -196,7 +196,7 @@ def _loop_status(
 
 
 def _state_and_text(points: Sequence[Coolant], leaks: Sequence[Coolant], silent: Sequence[str]) -> tuple[State, str]:
-    """The state, and why; without anything wrong how far the nearest limit is."""
+    """The state and its text; within the limits, the distance to the nearest one."""
     wet = sum(int(row.value) for row in leaks if row.value)
     if wet:
         where = ", ".join(_wet_places(leaks)[:_MAX_NAMED])
@@ -228,7 +228,7 @@ def _state_and_text(points: Sequence[Coolant], leaks: Sequence[Coolant], silent:
 
 
 def _wet_places(leaks: Iterable[Coolant]) -> tuple[str, ...]:
-    """Where it is wet, as far as the detectors have names."""
+    """The names of the wet detectors, where they have names."""
     return tuple(dict.fromkeys(place for row in leaks if row.value for place in (row.wet or (row.at,)) if place))
 
 
@@ -262,14 +262,14 @@ def _amount(away: float, what: str) -> str:
 
 
 def _trend_text(row: Coolant) -> str:
-    """That it still gets worse."""
+    """The trend of a point that is out of its limits: `, +4 °C/h`."""
     if row.trend_h is None or abs(row.trend_h) < 1:
         return ""
     return f", {row.trend_h:+.0f} °C/h"
 
 
 def _time_to_limit_text(row: Coolant) -> str:
-    """When a rising temperature meets its limit, where that is within an hour."""
+    """When a rising temperature reaches its limit, if within an hour."""
     if row.trend_h is None or row.trend_h <= 0 or row.high is None or row.value is None:
         return ""
     hours = (row.high - row.value) / row.trend_h
@@ -277,7 +277,7 @@ def _time_to_limit_text(row: Coolant) -> str:
 
 
 def impact_text(loop: LoopStatus) -> str:
-    """What hangs on it: `R09-R12, 64 nodes, 41 jobs`."""
+    """What it serves: `R09-R12, 64 nodes, 41 jobs`."""
     parts = [fold(loop.racks) if 0 < len(loop.racks) <= 64 else "", f"{len(loop.nodes):,} nodes" if loop.nodes else ""]
     if loop.jobs is not None and loop.nodes:
         parts.append(f"{len(loop.jobs):,} job{'' if len(loop.jobs) == 1 else 's'}")

@@ -1,4 +1,4 @@
-"""The fleet's GPUs, ranked: idle inside running jobs, hottest, hungriest, XIDs. Pure."""
+"""GPUs ranked: allocated but idle, hottest, highest power, newest XIDs. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from console.runtime.memo import remembered
 
 from .totals import running
 
-#: A job that started less than this ago is still loading; its idle GPUs are no waste yet.
+#: A job that started less than this ago is still loading; its idle GPUs are not reported.
 SETTLED_S = 600
 LISTED = 40
 
 
 class IdleJob(Struct, frozen=True):
-    """A running job with GPUs that do nothing now. Counted on nodes that it holds alone: a shared node's idle GPUs
-    cannot be told apart without asking for each GPU."""
+    """A running job with idle GPUs. Only nodes that it holds alone are counted: on a shared node the telemetry per
+    node does not show whose GPUs are idle."""
 
     job: Job
     idle: int

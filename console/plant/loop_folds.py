@@ -1,8 +1,7 @@
-"""Alerts of a cooling loop, and of the racks that hang on it, as one line. Pure.
+"""Folds the alerts of a cooling loop and of its racks into one. Pure.
 
-A loop feeds many racks, so much happens on it that it has nothing to do with: only alerts that speak of heat, or of
-what comes of it, may be its own. It takes the racks' alerts when it is ill itself, or when most of its racks are hot at
-one time.
+A loop serves many racks, so most alerts there have other causes: only alerts about heat or its effects may belong to
+it. It takes the alerts of its racks when it has an alert of its own, or when most of its racks are hot at one time.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from collectors.model import Alert
 from console.health.failure_domains import GAP_S, LOOP, MIN_TOGETHER, Place
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-#: Words in the names of alerts that speak of heat, or of the coolant; and of what comes of it.
+#: Words in alert names that mean heat or coolant, and words that mean effects of heat.
 _HEAT = frozenset({
     "hot", "heat", "heating", "overheat", "overheated", "overheating", "temp", "temperature", "thermal", "thermals",
     "inlet", "cooling", "coolant", "cdu", "leak", "leakage", "leaking", "chiller", "flow", "supply", "warm",
 })  # fmt: skip
 _HEAT_EFFECTS = frozenset({"down", "slowdown", "throttle", "throttled", "throttling", "unreachable", "shutdown", "off"})
-#: What makes another thing of it: a memory leak, the power supply.
+#: Words that give them another meaning: a memory leak, a power supply.
 _OTHER_SUBJECTS = frozenset({
     "memory", "mem", "power", "psu", "pdu", "ups", "voltage", "fan", "disk", "traffic", "network", "link", "links",
     "switch", "port", "ib", "infiniband",
@@ -55,13 +54,13 @@ def is_about_heat(name: str) -> bool:
 
 
 def may_follow_heat(name: str) -> bool:
-    """Whether it is that, or may come of it: `GpuHot`, `HwThermalSlowdown`, `NodeDown`."""
+    """Whether it is about heat or may be an effect of it: `GpuHot`, `HwThermalSlowdown`, `NodeDown`."""
     words = _name_words(name)
     return bool(words & (_HEAT | _HEAT_EFFECTS)) and not words & _OTHER_SUBJECTS
 
 
 def on_hot_hosts(told: Sequence[T]) -> list[T]:
-    """Those about things that are hot; none where too few are."""
+    """The alerts of hosts that are hot; none where fewer than MIN_TOGETHER are."""
     hot = {one.host for one in told if is_about_heat(one.alert.name)}
     return [one for one in told if one.host in hot] if len(hot) >= MIN_TOGETHER else []
 
@@ -69,7 +68,7 @@ def on_hot_hosts(told: Sequence[T]) -> list[T]:
 def fold_racks(
     found: dict[Place, list[T]], hints: Mapping[Place, Sequence[T]], racks: Mapping[str, Sequence[str]]
 ) -> None:
-    """Put into each loop's alerts those of its racks that come of it. `hints` are the alerts about places."""
+    """Move the alerts of racks that their loop explains to the loop. `hints` are the alerts about places."""
     for loop, fed in racks.items():
         own = found.get((LOOP, loop), [])
         hot = [place for rack in fed if (place := ("rack", rack)) in found and _mostly_heat(found[place])]
@@ -96,7 +95,7 @@ def _first_start(told: Sequence[FoldableAlert]) -> float:
 
 
 def _largest_burst(places: Sequence[Place], found: Mapping[Place, Sequence[T]]) -> list[Place]:
-    """The most of these that began within GAP_S of the one before."""
+    """The largest run of places that each began within GAP_S of the one before."""
     ordered = sorted(places, key=lambda place: _first_start(found[place]))
     bursts: list[list[Place]] = []
     for place in ordered:

@@ -1,9 +1,8 @@
-"""NVLink domains as they stand: which trays may take work, what the fabric says of them, how large a job may be. Pure.
+"""NVLink domains: which trays are usable, the state of the fabric, and the largest job that fits. Pure.
 
-Who says what a domain is: the configuration where it calls the racks domains, else the blocks of Slurm's topology, else
-the fabric's own id. What a person laid out wins: only against that can it be seen that a tray has left. Which trays are
-usable is asked of the nodes, so it is right at once when one is drained; a job's size is told only where the counts
-alone prove it.
+Domains come from the configuration (racks as domains), else from the blocks of Slurm's topology, else from the fabric's
+own ids. A planned layout wins, because only it shows that a tray has left. Usable trays are read from the nodes, so a
+drain counts at once; a job size is ruled out only where the counts prove that it does not fit.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from collectors.nodestate import OUT
 from console.runtime.memo import remembered
 from widgets.units import plural
 
-#: How bad a word of the fabric or of IMEX is; a word that is not in here is as bad as it can be.
+#: States of the fabric and of IMEX, best first; an unknown word is the worst.
 _FABRIC = ("healthy", "degraded", "unhealthy")
 _IMEX = ("up", "degraded", "down")
-#: What a source says of domains that the fabric alone tells.
+#: `said_by` of domains that only the fabric defines.
 BY_FABRIC = "the fabric"
 
 
 class Clique(Struct, frozen=True):
-    """Trays of a domain whose GPUs are in one clique."""
+    """A clique: the trays of a domain whose GPUs can use NVLink together."""
 
     id: str
     nodes: tuple[str, ...]
@@ -44,14 +43,14 @@ class DomainState(Struct, frozen=True, kw_only=True):
     usable: tuple[str, ...]
     """Trays that are in service by Slurm."""
     free: tuple[str, ...]
-    """Of these, those on which nothing runs and that nobody has reserved."""
+    """The usable trays that are idle and not reserved."""
     cliques: tuple[Clique, ...]
     """The cliques of the trays that tell one, the largest first; a tray whose GPUs are in two is a part of its own."""
     gpus: int | None
     gpus_ready: int | None
     """GPUs of usable trays of the largest clique whose fabric is healthy; None where none tells."""
     fabric: str | None
-    """The worst that a usable tray says: healthy, degraded, unhealthy."""
+    """The worst state of a usable tray: healthy, degraded, unhealthy."""
     unhealthy: tuple[str, ...]
     """Usable trays whose fabric is not healthy."""
     problems: tuple[str, ...]
@@ -60,9 +59,9 @@ class DomainState(Struct, frozen=True, kw_only=True):
     imex_down: tuple[str, ...]
     """Usable trays whose own daemon is not up."""
     largest_job: int
-    """No job of more trays fits while nothing changes: the usable ones of one clique."""
+    """The largest job in trays: the usable ones of one clique."""
     largest_job_now: int
-    """The same of those that are free."""
+    """The same for free trays."""
 
     @property
     def split(self) -> bool:
@@ -71,11 +70,11 @@ class DomainState(Struct, frozen=True, kw_only=True):
 
     @property
     def broken(self) -> bool:
-        """Whether it needs somebody."""
+        """Whether it is split, unhealthy, or its IMEX is not up."""
         return self.split or self.fabric == "unhealthy" or self.imex not in {None, "up"}
 
     def clique_of(self, node: str) -> Clique | None:
-        """The clique that a tray is in; None where it tells none."""
+        """The clique of a tray; None where it reports none."""
         return next((part for part in self.cliques if node in part.nodes), None)
 
 
@@ -158,7 +157,7 @@ def _domain_state(domain: Domain, cluster: Cluster) -> DomainState:
 
 
 def is_free(node: Node) -> bool:
-    """Whether a job may start there this moment: idle, and kept for nobody."""
+    """Whether a job can start there now: idle and not reserved or planned."""
     return node.display == "idle"
 
 
@@ -182,8 +181,8 @@ def _clique_counts(parts: Sequence[Clique], names: frozenset[str]) -> list[int]:
 
 
 def largest_in_one_clique(names: Iterable[str], parts: Sequence[Clique]) -> int:
-    """The most of these trays that may be in one clique: one that tells no clique may be in any, so that no job is
-    said not to fit that might."""
+    """The largest number of these trays that may be in one clique. A tray without a known clique may be in any, so that
+    no job is ruled out that might fit."""
     wanted = frozenset(names)
     counts = _clique_counts(parts, wanted)
     return max(counts, default=0) + len(wanted) - sum(counts)

@@ -1,4 +1,4 @@
-"""Power, summed: by rack and by job, against the budget, and what a drained rack gives back. Pure.
+"""Power by rack, row and job, against the budget, and the power that draining a rack would free. Pure.
 
 A figure that is not measured is None. A rack is measured by its PDU where the site has such a source, else it is the
 sum of its nodes, and then it is only known while every node of it that is up reports.
@@ -35,7 +35,7 @@ class RackPower(Struct, frozen=True):
     out: int
     """Nodes of it out of service."""
     freed_w: float | None
-    """What it would draw less if it were drained and its jobs had ended."""
+    """The power freed if it were drained and its jobs had ended, in watts."""
     row: str | None = None
     """The row it stands in, where the nodes' Extra tells it (`{"row": "A"}`)."""
 
@@ -73,7 +73,7 @@ def hours_to_ceiling(cluster: Cluster) -> float | None:
 
 @remembered("loads", "jobs_on", "nodes")
 def idle_node_w(cluster: Cluster) -> float | None:
-    """What a node draws that runs nothing: the median of those that do, None where there are none."""
+    """The power of an idle node in watts: the median over nodes without jobs, None where there are none."""
     from statistics import median
 
     drawn = [
@@ -130,7 +130,7 @@ def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
 
 @remembered("jobs", "loads", "jobs_on", "nodes")
 def by_job(cluster: Cluster) -> Sequence[JobPower]:
-    """The running jobs, hungriest first."""
+    """The running jobs, highest power first."""
     drawn: list[JobPower] = []
     for job in running(cluster):
         try:

@@ -1,4 +1,4 @@
-"""Shared file systems, with what hangs when one hangs: nodes, their jobs and users, and what cannot end there. Pure."""
+"""Shared file systems, and the nodes, jobs and users affected when one hangs or is not mounted. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KILL_FAILED = "kill task failed"
 
 
 class StoreRow(Struct, frozen=True, kw_only=True):
-    """One file system, and who it keeps from working."""
+    """One file system, with the nodes, jobs and users affected."""
 
     store: FileSystem
     missing: tuple[str, ...]
-    """Nodes in service that lack it."""
+    """Nodes in service where it is not mounted."""
     jobs: tuple[str, ...] | None
     """Jobs on nodes where it hangs or is missing; None where the jobs are not known."""
     users: tuple[str, ...]
@@ -33,7 +33,7 @@ class StoreRow(Struct, frozen=True, kw_only=True):
 
     @property
     def bad(self) -> bool:
-        """It hangs somewhere: who works there stands still."""
+        """Whether it hangs on a node."""
         return bool(self.store.hung)
 
     @property
@@ -99,7 +99,7 @@ def nodes_of(row: StoreRow, cluster: Cluster) -> dict[str, StoreNode]:
 
 
 def stuck_reason(node: Node | None) -> str | None:
-    """Why a job cannot end on a node: Slurm's own words for it."""
+    """Slurm's word for why a job cannot end on a node; None where it can."""
     if node is None:
         return None
     if node.reason is not None and KILL_FAILED in node.reason.lower():

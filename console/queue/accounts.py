@@ -1,7 +1,7 @@
-"""Who holds what: accounts and their users, with their shares, use and limits. Pure.
+"""Accounts and their users: resources held, fair shares, usage and limits. Pure.
 
-What is held comes from the jobs of the cluster and is always there; shares and limits come from Slurm's accounts where
-it keeps some.
+Resources held come from the jobs of the cluster and are always known; shares and limits come from Slurm's accounting
+where it is configured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_ACCOUNT = "no account"
 
 
 class HeldResources(Struct, frozen=True):
-    """What somebody's jobs hold now, and ask for."""
+    """What the jobs of an account or user hold now, and request."""
 
     running: int = 0
     gpus: int = 0
@@ -153,7 +153,7 @@ def limits_of(account: str, user: str | None, limits: Limits | None) -> list[Lim
 
 
 def applicable_limits(account: str, limits: Limits | None) -> list[Limit]:
-    """The limits that an account feels: its own, those above it, then those of each QOS as a whole; fullest first."""
+    """The limits that apply to an account: its own and those above it, then those of each QOS; fullest first."""
     if limits is None:
         return []
     names = (account, *accounts_above(account, limits))

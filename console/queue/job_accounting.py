@@ -1,4 +1,4 @@
-"""What the accounts of a job mean, in words: why it ended, and what it made of what it held. Pure."""
+"""Job accounting as text: why a job ended, and how well it used its CPUs, memory and GPUs. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from collectors.model import JobAccount, NodeEvent, PastJob, Series, Step
 from widgets.units import UNKNOWN, clock_span, duration, memory, percent, plural, when
 
-#: States in which a job is not over.
+#: States of a job that has not ended.
 UNFINISHED_STATES = frozenset({
     "PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "RESIZING", "STOPPED", "STAGE_OUT", "SIGNALING",
     "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT",
 })  # fmt: skip
-#: States of which nobody need ask why.
+#: States that need no explanation.
 SUCCESS_STATES = frozenset({"COMPLETED"})
 #: A node's failure ends its jobs some time after it began: slurmctld waits SlurmdTimeout, five minutes by default.
 _FAILED_WITHIN_S = 600

@@ -51,7 +51,7 @@ class LimitHit(Struct, frozen=True):
 
     @property
     def shared(self) -> bool:
-        """A limit of what several jobs hold together, so that it passes as they end; others a job can never meet."""
+        """Whether it limits several jobs together and so clears as they end; a limit per job or node never does."""
         return not self.name.endswith(("PJ", "PN"))
 
 

@@ -1,5 +1,5 @@
-"""Where a waiting job stands: who is ahead of it, what its partition has, which reservation is in its way. Pure, and a
-walk over all jobs and nodes: called off the event loop."""
+"""The position of a pending job: jobs ahead, capacity of its partitions, reservations in conflict. Pure; it walks over
+all jobs and nodes, so it is called off the event loop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collectors.model import Cluster, Job, JobDetail, Node, Reservation
 from collectors.nodeset import names_in
 from collectors.nodestate import OUT
 
-#: Reasons of jobs that wait for nothing but their turn: they alone are ahead of one another.
+#: Reasons of jobs that wait only for their turn.
 QUEUE_REASONS = frozenset({"Priority", "Resources"})
-#: Nodes that a reservation keeps just now: they serve again when it ends.
+#: Display words of nodes that a reservation holds now.
 _RESERVED = frozenset({"maintenance", "reserved"})
-#: Nodes that take no work of everybody's although they are well.
+#: Display words of healthy nodes that accept no general work.
 _NOT_ACCEPTING = _RESERVED | {"powered off", "blocked"}
 
 

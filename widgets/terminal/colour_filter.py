@@ -1,4 +1,4 @@
-"""Sieve: lets no colour through that a theme may not use, also where a widget of Textual's brings one of its own."""
+"""Filters out colours that a theme may not use, also those that Textual's own widgets bring."""
 
 from __future__ import annotations
 

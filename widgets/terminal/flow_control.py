@@ -1,4 +1,4 @@
-"""Flow: whether the line to the terminal is slow, and when the next frame may be sent. Pure; told the time.
+"""LinePace: whether the line to the terminal is slow, and when the next frame may be sent. Pure; the time is given.
 
 A line that stops taking bytes says so by how long it has not taken them. Most lines do not say even that: sshd and the
 kernel keep hundreds of KB before anything backs up. So the terminal is asked now and then (see

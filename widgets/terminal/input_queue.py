@@ -1,4 +1,4 @@
-"""InOrder: one key after the other. What was typed next waits until the one before has done all that it does.
+"""InputQueueApp: handles one key after the other. Later input waits until the key before it has had its full effect.
 
 Textual 8.2.8 hands every key on at once to what has the focus by then. A key that opens a line or another screen does
 so only when it has come back to the app: what comes close behind it, from a slow line or a fast hand, then reaches what
@@ -22,13 +22,13 @@ from .quiet_app import QuietScreen
 Result = TypeVar("Result")
 
 TIMEOUT_S = 0.5
-"""What was typed next goes on its way then: a widget that was taken away keeps what it had not read."""
+"""Input waits at most this long: a removed widget never returns the marker."""
 BYPASS_KEYS = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
-"""Keys of somebody who wants out, whatever is on its way."""
+"""Keys to quit or suspend, which do not wait."""
 
 
 class _Marker(Message):
-    """Goes the way that a key went, behind it and what it sent: back at the app, all of that is done."""
+    """A marker that follows a key through the message queues: when it is back at the app, the key is done."""
 
     def __init__(self, left: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Marker(Message):
 
 
 class InputQueueApp(App[Result]):
-    """The part of an app that keys, pastes and clicks come to first."""
+    """An app that queues keys, pastes and clicks."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         self._marker: _Marker | None = None
@@ -46,11 +46,11 @@ class InputQueueApp(App[Result]):
 
     @property
     def input_settled(self) -> bool:
-        """Whether all that was typed has done what it does."""
+        """Whether all input has been handled."""
         return self._marker is None and not self._waiting
 
     async def on_event(self, event: Event) -> None:
-        """Let one through, the others wait."""
+        """Queue input; pass everything else on."""
         move, waiting = isinstance(event, MouseMove), self._waiting
         if (
             not isinstance(event, InputEvent | Paste | AppFocus | AppBlur)

@@ -1,4 +1,4 @@
-"""QuietApp and QuietScreen: Textual's, but what they send over the wire is only what changed, when it can go."""
+"""QuietApp and QuietScreen: Textual's App and Screen that send only changed cells, and only when the line is ready."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from .tty_writer import TtyWriter
 Result = TypeVar("Result")
 
 _LOOK_S = 1.0
-"""A line that has to move says when it has; but it is not believed when it says nothing at all."""
+"""Longest wait for the line to report that it has moved."""
 _ASK_AGAIN_S = 2.0
-"""An answer of the terminal may be lost, in a paste for one."""
+"""An answer of the terminal may be lost, for example in a paste: ask again after this long."""
 
 
 class QuietScreen(Screen[Result]):
@@ -87,10 +87,10 @@ class QuietModal(QuietScreen[Result], ModalScreen[Result]):
 
 
 class QuietApp(App[Result]):
-    """An App that keeps in mind what the terminal shows, and what the line to it can bear.
+    """An App that tracks what the terminal shows and how fast the line takes data.
 
-    A frame that cannot go is not made. What it would have shown is owed, and paid by one frame of the newest when the
-    line has moved. Its screens should be Quiet, but any screen may be shown.
+    A frame that cannot be sent is not rendered; when the line is ready, one frame with the newest content is sent. Its
+    screens should be QuietScreens, but any screen may be shown.
     """
 
     def __init__(self, **options: Any) -> None:

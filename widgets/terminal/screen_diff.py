@@ -1,4 +1,4 @@
-"""Glass: what the operator's terminal shows, cell by cell, so that only what differs is sent over the wire.
+"""TerminalScreen: what the terminal shows, cell by cell, so that only changed cells are sent.
 
 Textual 8.2.8 does not compare: it sends a changed line from the left edge of its widget on ("TODO: crop to x extents"
 in _compositor.py), says both colours and a reset for every run of text, and paints a screen two or three times while
@@ -105,7 +105,7 @@ def _cells(strip: Strip) -> list[Cell]:
 
 
 class TerminalScreen:
-    """Remembers what was sent. `forget` when somebody else may have written on the terminal."""
+    """Remembers what was sent. Call `forget` when another program may have written to the terminal."""
 
     def __init__(self) -> None:
         self.links = False
@@ -113,7 +113,7 @@ class TerminalScreen:
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
         self.needs_full_paint = False
-        """Whether it has not been painted whole since somebody else may have written on it."""
+        """True until it is painted in full after `forget`."""
 
     def forget(self) -> None:
         """Whatever comes next is sent in full."""
@@ -190,7 +190,7 @@ def _is_first_cell(cell: Cell | None) -> bool:
 
 
 class ScreenUpdate(CompositorUpdate):
-    """An update of Textual's compositor, sent through a Glass."""
+    """An update of Textual's compositor, sent through a TerminalScreen."""
 
     def __init__(self, update: ChopsUpdate | LayoutUpdate, glass: TerminalScreen, width: int) -> None:
         self._update, self._glass, self._width = update, glass, width

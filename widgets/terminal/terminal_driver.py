@@ -1,4 +1,4 @@
-"""LineDriver: Textual's driver on a Line. It takes the terminal, and gives it back whatever ends or stops the program.
+"""TerminalDriver: Textual's driver on a TtyWriter. It restores the terminal however the program ends or stops.
 
 Textual 8.2.8 spins when the terminal has gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
 operator's own when it is continued after SIGSTOP or after a program that was killed, and stops where there is no shell

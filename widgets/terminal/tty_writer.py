@@ -1,7 +1,6 @@
-"""Line: the way to the terminal, which may be slow, stand still, or end; widgets.terminal.terminal_driver puts Textual
-on it.
+"""TtyWriter: writes to a terminal that may be slow, stall or disappear; used by widgets.terminal.terminal_driver.
 
-Textual 8.2.8 writes in a thread behind a queue of 30, and blocks the event loop when that is full.
+Textual 8.2.8 writes in a thread behind a queue of 30 entries, and blocks the event loop when it is full.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from itertools import cycle
 from .flow_control import FlowState
 
 MAX_MESSAGE_BYTES = 65_536
-"""Bytes of words (bell, notification, clipboard) that may wait: later ones are dropped, for they would be old."""
+"""Bytes of messages (bell, notification, clipboard) that may be queued; later ones are dropped."""
 QUERY_EVERY = 4_096
 """Bytes after which the terminal is asked whether they have come."""
 ANSWER_TIMEOUT_S = 5.0
-"""A question that is not answered for so long holds no frame up any more: an answer may have been lost."""
+"""A query without an answer for this long no longer delays frames: the answer may be lost."""
 STOP_S = 0.4
 """How long the end of the program waits for the terminal, three times at most."""
 _RECENT_S = 5.0
