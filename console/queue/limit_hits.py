@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from collectors.model import Cluster, Job, Limit, Limits
+from widgets.units import UNKNOWN, count, memory
 
 _GRP = re.compile(r"(QOS|Assoc)Grp(\w+?)(Minutes|RunMinutes)?(?:Limit)?")
 _MAX = re.compile(r"(QOS|Assoc)Max(\w+?)(Minutes)?Per(Job|Node|User|Account)(?:Limit)?")
@@ -155,3 +156,59 @@ def accounts_above(account: str, limits: Limits) -> tuple[str, ...]:
         found.append(parent)
         at = parent
     return tuple(found)
+
+
+# -- limits as text ---------------------------------------------------------------------------------------------------
+
+_UNIT_NAMES = {"gres/gpu": "GPU", "cpu": "CPU", "node": "node"}
+
+
+def amount_text(limit: Limit, amount: int | None) -> str:
+    """An amount of what the limit counts, with its unit."""
+    if amount is None:
+        return UNKNOWN
+    if limit.name in {"GrpWall", "MaxWallPJ"}:
+        return f"{amount:,} min"
+    if not limit.tres:
+        return f"{amount:,} job{'' if amount == 1 else 's'}" + (" waiting or running" if "Submit" in limit.name else "")
+    if "Mins" in limit.name:
+        return f"{amount:,} {_UNIT_NAMES.get(limit.tres, limit.tres)}-minutes"
+    if limit.tres == "mem":
+        return f"{memory(amount)} of memory"
+    one = _UNIT_NAMES.get(limit.tres)
+    return f"{amount:,} {limit.tres}" if one is None else f"{amount:,} {one}{'' if amount == 1 else 's'}"
+
+
+def most_text(limit: Limit) -> str:
+    """`64 GPUs`."""
+    return amount_text(limit, limit.most)
+
+
+def used_text(limit: Limit) -> str:
+    """`GrpTRES gres/gpu 60 of 64`: Slurm's own words, as sacctmgr takes them."""
+    return f"{limit.name} {limit.tres}".rstrip() + f" {figures_text(limit)}"
+
+
+def figures_text(limit: Limit) -> str:
+    """`60 of 64`, or the limit alone where the amount in use is unknown."""
+
+    def figure(value: int | None) -> str:
+        return memory(value) if limit.tres == "mem" and "Mins" not in limit.name else count(value)
+
+    minutes = " min" if "Mins" in limit.name or "Wall" in limit.name else ""
+    if limit.used is None:
+        return f"{figure(limit.most)}{minutes}"
+    return f"{figure(limit.used)} of {figure(limit.most)}{minutes}"
+
+
+def limit_owner(limit: Limit) -> str:
+    """Who sets it, and for whom it counts: `QOS normal`, `QOS normal, alice`, `account ml`, `alice in ml`."""
+    if limit.qos is not None:
+        who = limit.user or limit.account
+        return f"QOS {limit.qos}, {who}" if who else f"QOS {limit.qos}"
+    return f"{limit.user} in {limit.account}" if limit.user is not None else f"account {limit.account}"
+
+
+def limit_text(limit: Limit) -> str:
+    """The limit, its owner and its use on one line."""
+    return f"{limit_owner(limit)}: {used_text(limit)}"

@@ -15,8 +15,18 @@ from collectors.model import Cluster, Factors, Fault, Job, JobDetail, Limit, Lim
 from widgets.units import clock_span, count, duration, percent, when
 
 from . import wait_reasons
-from .limit_hits import LimitHit, accounts_below, holders, limit_hit, limit_of_hit, limits_for, requested_amount
-from .limit_text import amount_text, limit_text, most_text
+from .limit_hits import (
+    LimitHit,
+    accounts_below,
+    amount_text,
+    holders,
+    limit_hit,
+    limit_of_hit,
+    limit_text,
+    limits_for,
+    most_text,
+    requested_amount,
+)
 from .queue_position import (
     JobsAhead,
     PartitionCapacity,

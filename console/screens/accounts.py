@@ -24,7 +24,7 @@ from console.queue.accounts import (
     holdings,
     matching_accounts,
 )
-from console.queue.limit_text import limit_text
+from console.queue.limit_hits import limit_text
 from console.queue.queue_reads import CACHE_S, QueueAnswer
 from console.tables.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
 from console.tables.table_columns import Ctx

@@ -7,7 +7,7 @@ from typing import Any
 
 from collectors.model import Share
 from console.queue.accounts import HeldResources, Holder
-from console.queue.limit_text import figures_text
+from console.queue.limit_hits import figures_text
 from widgets.cells import Cell
 from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, percent
