@@ -85,7 +85,7 @@ class Operator:
             key = "enter" if char == "\n" else _character_to_key(char)
             self.app.post_message(events.Key(key, None if key == "enter" else char))
         await self.pilot.pause()
-        await self.until(lambda: self.app.all_done, "all that was typed is done")
+        await self.until(lambda: self.app.input_settled, "all that was typed is done")
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:

@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from collectors.model import Alert, Load, Xid
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 
 NOW = 1_795_000_000.0
@@ -56,7 +56,7 @@ def xid(number, code=79, ago=4 * MINUTE, gpu=3):
 
 def texts(cluster, **more):
     """The list, as its texts."""
-    return [one.text for one in needs(cluster, NOW, **more)]
+    return [one.text for one in attention_lines(cluster, NOW, **more)]
 
 
 def well(number, **more):

@@ -10,5 +10,5 @@ from widgets.table import VirtualTable
 
 def put(table: VirtualTable[Any], change: Mapping[str, Any], **more: Any) -> None:
     """Put in the rows that are new or changed; None takes a row out."""
-    rows = {**table._given[0], **change}
+    rows = {**table._source_rows[0], **change}
     table.set_rows({key: row for key, row in rows.items() if row is not None}, **more)

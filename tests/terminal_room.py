@@ -235,25 +235,25 @@ def _goes_on() -> None:
 
 def _frame() -> None:
     """From the third frame on."""
-    from widgets.terminal.terminal_driver import LineDriver
+    from widgets.terminal.terminal_driver import TerminalDriver
 
-    own, count = LineDriver.frame, iter(range(1_000_000))
-    LineDriver.frame = lambda driver, data: own(driver, data) if next(count) < 2 else _breaks()
+    own, count = TerminalDriver.write_frame, iter(range(1_000_000))
+    TerminalDriver.write_frame = lambda driver, data: own(driver, data) if next(count) < 2 else _breaks()
 
 
 def _line() -> None:
     """The thread that writes, from its 21st piece on, which is in the first frames."""
     from widgets.terminal.tty_writer import TtyWriter
 
-    own, count = TtyWriter._took, iter(range(1_000_000))
-    TtyWriter._took = lambda line, size: own(line, size) if next(count) < 20 else _breaks()
+    own, count = TtyWriter._count_written, iter(range(1_000_000))
+    TtyWriter._count_written = lambda line, size: own(line, size) if next(count) < 20 else _breaks()
 
 
 def _input() -> None:
-    from widgets.terminal.terminal_driver import LineDriver
+    from widgets.terminal.terminal_driver import TerminalDriver
 
-    own = LineDriver.process_message
-    LineDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
+    own = TerminalDriver.process_message
+    TerminalDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
 
 
 def _taken() -> None:
@@ -283,7 +283,7 @@ def _start() -> None:
 
 def _written(driver: Any) -> None:
     """Wait until the terminal has been told that it is taken: what waits in the line when it is given up is dropped."""
-    while driver.line is None or driver.line.seen().waiting:
+    while driver.line is None or driver.line.state().unsent_bytes:
         time.sleep(0.001)
 
 

@@ -14,7 +14,7 @@ from collectors.slurm.commands.accounting import JOB_FIELDS, OPTIONAL_FIELDS, ST
 from collectors.slurm.commands.events import EVENT, event_rows, events_of
 from console.cli.node import NodeReport, as_json_text, render
 from console.cli.node_slurm import ended_on
-from console.queue.job_accounting import cpu_text, gpu_mean, gpu_text, memory_text, why
+from console.queue.job_accounting import cpu_text, end_reason, gpu_mean, gpu_text, memory_text
 from console.tables.accounting_lines import account_lines, beside_lines, ended_job, last_job_lines
 from tests.make import Commands
 from widgets.units import when
@@ -293,7 +293,7 @@ SRUN = Step(id="0", name="train.py", state="FAILED", exit_code=3, signal=0, node
     ],
 )  # fmt: skip
 def test_why_it_ended_in_one_sentence(given, said):
-    assert why(given, NOW) == said
+    assert end_reason(given, NOW) == said
 
 
 def test_a_failed_node_is_named_with_who_says_so():
@@ -301,14 +301,14 @@ def test_a_failed_node_is_named_with_who_says_so():
     other = NodeEvent(node="gpu0001", state="DRAIN", began=NOW - 305)
     old = NodeEvent(node="gpu0001", state="DOWN", began=NOW - 5000)
     failed = account("NODE_FAIL")
-    assert why(failed, NOW).startswith("killed by the failure of one of its nodes at ")
-    said = why(replace(failed, events=(other, down, old)), NOW)
+    assert end_reason(failed, NOW).startswith("killed by the failure of one of its nodes at ")
+    said = end_reason(replace(failed, events=(other, down, old)), NOW)
     assert said.startswith("killed by the failure of gpu0002 at ")
     assert said.endswith('(set DOWN by slurm: "Not responding")')
     named = account("NODE_FAIL", failed_node="gpu0001")
-    assert "gpu0001" in why(replace(named, events=(down, old)), NOW), "Slurm names it: no other is accused"
+    assert "gpu0001" in end_reason(replace(named, events=(down, old)), NOW), "Slurm names it: no other is accused"
     early = replace(down, began=NOW - 800)
-    assert why(replace(named, events=(early,)), NOW) == (
+    assert end_reason(replace(named, events=(early,)), NOW) == (
         f"killed by the failure of gpu0001 at {when(NOW - 300, None, NOW)}"
     ), "nor is its time another's"
 

@@ -6,9 +6,19 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.model import Factors, Job, Limit, Limits, Share, SourceFault
-from console.queue.accounts import NO_ACCOUNT, Held, accounts, holdings, matching, nearest, told, under, users
-from console.queue.pending import PendingFacts, why
-from console.queue.queue_reads import EVERY_S, Sparing
+from console.queue.accounts import (
+    NO_ACCOUNT,
+    HeldResources,
+    account_holders,
+    account_subtree,
+    account_users,
+    applicable_limits,
+    fullest_limit,
+    holdings,
+    matching_accounts,
+)
+from console.queue.pending import PendingFacts, pending_reason
+from console.queue.queue_reads import CACHE_S, QueueCache
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
 from console.session.site import Site
@@ -48,44 +58,44 @@ LIMITS = Limits(
 
 def test_what_somebody_holds_is_counted_from_jobs():
     held = holdings(cluster(jobs=JOBS))
-    assert held["ml", "alice"] == Held(running=2, gpus=12, nodes=2)
-    assert held["ml", "bob"] == Held(pending=1, asked=16)
+    assert held["ml", "alice"] == HeldResources(running=2, gpus=12, nodes=2)
+    assert held["ml", "bob"] == HeldResources(pending=1, gpus_requested=16)
 
 
 def test_accounts_hold_what_those_under_them_hold():
-    rows = accounts(cluster(jobs=JOBS), SHARES, LIMITS)
+    rows = account_holders(cluster(jobs=JOBS), SHARES, LIMITS)
     assert {name: row.held.gpus for name, row in rows.items()} == {"root": 44, "ml": 44, "small": 32, "other": 1}
     assert rows["ml"].users == 4 and rows["ml"].held.pending == 1
     assert list(rows) == ["root", "ml", "small", "other"]
-    assert under("ml", SHARES, None) == ("ml", "small")
+    assert account_subtree("ml", SHARES, None) == ("ml", "small")
 
 
 def test_without_slurmdbd_it_is_jobs_alone():
-    rows = accounts(cluster(jobs=[*JOBS, job("9", "eve", None, 2)]), (), None)
+    rows = account_holders(cluster(jobs=[*JOBS, job("9", "eve", None, 2)]), (), None)
     assert {name: row.held.gpus for name, row in rows.items()} == {"small": 32, "ml": 12, NO_ACCOUNT: 2, "other": 1}
     assert all(row.share is row.nearest is None for row in rows.values())
 
 
 def test_users_of_an_account_with_those_who_have_a_share_alone():
-    found = users("ml", cluster(jobs=JOBS), SHARES, LIMITS)
+    found = account_users("ml", cluster(jobs=JOBS), SHARES, LIMITS)
     assert list(found) == ["small/carol", "ml/alice", "ml/bob", "ml/dave"]
-    assert list(users("small", cluster(jobs=JOBS), SHARES, LIMITS)) == ["small/carol"]
+    assert list(account_users("small", cluster(jobs=JOBS), SHARES, LIMITS)) == ["small/carol"]
     alice = found["ml/alice"]
     assert alice.share is not None and alice.share.factor == 0.25
     assert alice.nearest is not None and alice.nearest.qos == "normal"
-    assert found["ml/bob"].share is None and found["ml/dave"].held == Held()
+    assert found["ml/bob"].share is None and found["ml/dave"].held == HeldResources()
 
 
 def test_the_nearest_limit_is_that_of_which_most_is_in_use():
-    found = nearest("ml", None, LIMITS)
+    found = fullest_limit("ml", None, LIMITS)
     assert found is not None and (found.tres, found.used) == ("gres/gpu", 60)
-    assert nearest("other", None, LIMITS) is None
-    assert [one.account or one.qos for one in told("small", LIMITS)] == ["ml", "ml", "large"]
+    assert fullest_limit("other", None, LIMITS) is None
+    assert [one.account or one.qos for one in applicable_limits("small", LIMITS)] == ["ml", "ml", "large"]
 
 
 def test_a_filter_finds_accounts_by_their_users():
-    rows = accounts(cluster(jobs=JOBS), SHARES, LIMITS)
-    assert list(matching(rows, "CAR", {"small": {"carol"}})) == ["small"]
+    rows = account_holders(cluster(jobs=JOBS), SHARES, LIMITS)
+    assert list(matching_accounts(rows, "CAR", {"small": {"carol"}})) == ["small"]
 
 
 # -- asked sparingly ------------------------------------------------------------------------------------------------
@@ -113,15 +123,15 @@ class Counted:
 
 def test_once_a_minute_at_most_faults_too():
     clock, asked = ManualClock(), Counted()
-    sparing = Sparing(asked, clock)
+    sparing = QueueCache(asked, clock)
     first = sparing.shares()
-    clock.advance(EVERY_S - 1)
+    clock.advance(CACHE_S - 1)
     assert sparing.shares() is first and asked.calls == ["shares"]
     clock.advance(2)
     asked.fault = True
     fault = sparing.shares()
     assert fault.known is None and fault.fault is not None and fault.mono == clock.mono()
-    clock.advance(EVERY_S - 1)
+    clock.advance(CACHE_S - 1)
     assert sparing.shares() is fault and asked.calls == ["shares", "shares"]
     sparing.factors("1"), sparing.factors("2"), sparing.factors("1")
     assert asked.calls[2:] == ["factors 1", "factors 2"]
@@ -179,7 +189,7 @@ async def test_ctrl_r_asks_again_no_sooner_than_in_a_minute():
         await op.press("ctrl+r")
         await op.comes("shares and limits are asked for once")
         assert screen._limits is first
-        clock.advance(EVERY_S)
+        clock.advance(CACHE_S)
         await op.press("ctrl+r")
         await op.until(lambda: screen._limits is not first, "they were asked again")
 
@@ -194,7 +204,7 @@ async def test_the_embedded_machine_weighs_as_it_schedules():
         capped = next(one for one in waiting if one.reason == "QOSMaxGRESPerUser")
         limits, shares = asked.limits().known, asked.shares().known
         assert limits is not None and shares is not None
-        text = why(capped, op.cluster, op.app.clock.now(), PendingFacts(limits=limits)).sentence
+        text = pending_reason(capped, op.cluster, op.app.clock.now(), PendingFacts(limits=limits)).sentence
         held = sum(one.gpus_held or 0 for one in jobs.values() if one.user == capped.user and one.qos == "normal")
         cap = op.machine.queue.gpu_cap
         assert text.startswith(
@@ -208,7 +218,7 @@ async def test_without_accounts_jobs_alone_and_why():
     async with console((100, 30)) as op:
         asked = Counted()
         asked.fault = True
-        op.app.queueing = Sparing(asked, op.app.clock)
+        op.app.queueing = QueueCache(asked, op.app.clock)
         await op.press("A")
         await op.comes("no priority/multifactor")
         op.sees("shares unknown", "rug-nlp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.alerts.folds import QUIET, Fold, folds
+from console.alerts.folds import QUIET_SEVERITIES, Fold, folds
 from console.health.xid_policy import default_policy
 from tests.room import HOUR, MINUTE, NOW, alert, node, rack, site
 
@@ -21,7 +21,7 @@ def keys(nodes, alerts) -> list[str]:
     return list(made(nodes, alerts))
 
 
-@pytest.mark.parametrize("severity", sorted(QUIET))
+@pytest.mark.parametrize("severity", sorted(QUIET_SEVERITIES))
 def test_quiet_alerts_alone_make_no_fold(severity):
     """What asks nothing of anybody is no event of a place, however many of them there are."""
     quiet = about(range(9, 17), "FirmwareOld", severity=severity)
@@ -33,7 +33,7 @@ def test_quiet_alerts_alone_make_no_fold(severity):
 def test_quiet_alerts_do_not_make_up_the_number(loud, key):
     alerts = [*about(range(9, 9 + loud)), *about(range(9 + loud, 17), severity="info")]
     found = made(rack(), alerts)
-    assert (key in found) is (key is not None) and sum(len(one.told) for one in found.values()) == 8
+    assert (key in found) is (key is not None) and sum(len(one.members) for one in found.values()) == 8
     assert key is not None or list(found) == ["name=NodeDown"]
 
 
@@ -45,10 +45,10 @@ def test_a_few_nodes_of_a_large_place_make_no_fold(count, places):
     assert sum(one.place is not None for one in found.values()) == places
     if not places:
         assert list(found) == ["name=NodeDown"]
-    assert sum(len(one.told) for one in found.values()) == count
+    assert sum(len(one.members) for one in found.values()) == count
 
 
-@pytest.mark.parametrize("severity", sorted(QUIET))
+@pytest.mark.parametrize("severity", sorted(QUIET_SEVERITIES))
 def test_a_quiet_alert_about_a_place_hints_at_nothing(severity):
     """Two nodes beside it stay two nodes; a loud one makes all three one event."""
     pdu = {"pdu": "R07-pdu-b", "rack": "R07"}
@@ -80,11 +80,11 @@ def test_what_went_hours_apart_did_not_go_together():
 def test_every_alert_is_in_exactly_one_fold():
     alerts = [*about(range(9, 17)), alert("RackHot", severity="warning", ago=6 * MINUTE, rack="R07"),
               *about(range(1, 3), "GpuXid", xid="31"), *about(range(3, 5), severity="info")]  # fmt: skip
-    told = [id(one.alert) for fold in made(rack(), alerts).values() for one in fold.told]
+    told = [id(one.alert) for fold in made(rack(), alerts).values() for one in fold.members]
     assert sorted(told) == sorted(map(id, alerts))
 
 
 def test_what_a_narrower_place_explains_makes_no_wider_one_out_of_the_rest():
     """Eight nodes of pdu-b, and two beside them on pdu-a: the two alone are no event of the rack."""
     found = made(rack(), about([*range(9, 17), 1, 2]))
-    assert {key: len(one.told) for key, one in found.items()} == {"pdu=R07-pdu-b": 8, "name=NodeDown": 2}
+    assert {key: len(one.members) for key, one in found.items()} == {"pdu=R07-pdu-b": 8, "name=NodeDown": 2}

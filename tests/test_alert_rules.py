@@ -12,7 +12,7 @@ from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSettings
 from collectors.prometheus.recording_rules import DEFAULT
 from console.alerts import alert_rules
-from console.alerts.alert_rules import RuleLimits, rules, text
+from console.alerts.alert_rules import RuleLimits, rule_file_text, rules
 from console.health.xid_policy import default_policy
 
 
@@ -33,7 +33,7 @@ def xids(**settings):
 
 
 def test_the_rule_file_is_true():
-    assert alert_rules.FILE.read_text() == text()
+    assert alert_rules.SHIPPED_FILE.read_text() == rule_file_text()
 
 
 def test_the_policy_decides_what_an_xid_means():
@@ -76,7 +76,7 @@ def test_every_rule_says_what_it_is_and_where_to_read_on():
     }  # fmt: skip
     assert {rule.severity for rule in found} == {"critical", "warning", "info"}
     assert len({(rule.alert, rule.severity, rule.expr) for rule in found}) == len(found)
-    shown = text()
+    shown = rule_file_text()
     assert shown.count("severity: ") == shown.count("summary: ") == shown.count("runbook_url: ") == len(found)
     for rule in found:
         assert rule.expr.count("(") == rule.expr.count(")") and rule.expr.count("{") == rule.expr.count("}")
@@ -88,14 +88,14 @@ def test_rules_can_be_written_for_a_site():
         exporters='job="gpus"', rack_w=40_000, hot_c=80, runbooks="https://wiki.example/r/", waits=False
     )
     power = PowerSettings(rack_series="apc_watts", rack_label="cabinet")
-    made = text(replace(own, power=power), limits=limits)
+    made = rule_file_text(replace(own, power=power), limits=limits)
     assert 'up{job="gpus"}' in made and "> 80" in made and "https://wiki.example/r/NodeDown" in made
     assert "sum by (cabinet, rack) (apc_watts) > 0.95 * 40000" in made
     assert 'DCGM_FI_DEV_XID_ERRORS{cluster="g"}[1h]' in made and "(.*)-dcgm" in made
     assert "for:" not in made and "keep_firing_for" not in made
-    assert "RackPowerHigh" not in text(own)
+    assert "RackPowerHigh" not in rule_file_text(own)
     summed = replace(DEFAULT, power=PowerSettings(rack_series="sum by (rack) (x)"))
-    assert "PduPowerLost" not in text(summed) and "RackPowerHigh" in text(summed)
+    assert "PduPowerLost" not in rule_file_text(summed) and "RackPowerHigh" in rule_file_text(summed)
 
 
 def test_cooling_rings_under_the_label_by_which_it_is_folded():

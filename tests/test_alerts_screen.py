@@ -19,7 +19,7 @@ from console.screens.alerts import AlertsScreen
 from console.session.site import Site
 from tests.faults import fault
 from tests.operator import console
-from widgets.terminal.screen_diff import Glass
+from widgets.terminal.screen_diff import TerminalScreen
 
 SMALL, LARGE = (80, 24), (200, 50)
 
@@ -134,7 +134,7 @@ async def test_taking_it_is_seen_with_the_name_and_lifting_it_lets_it_ring_again
         await op.press("a")
         await op.confirm(answer="y")
         await op.until(lambda: alerts(op).table.row_of(key).state == "taken", "the group is taken")
-        assert alerts(op).table.row_of(key).taken_by
+        assert alerts(op).table.row_of(key).acked_by
         op.sees("◐ taken", "I'm on it")
         assert alerts(op).table.cursor_key == key
         assert set(alerts(op).targets("silence")) == set(alerts(op).table.row_of(key).silences)
@@ -277,7 +277,7 @@ async def test_a_runbook_is_plain_text_and_a_link_only_where_that_is_configured(
         op.app.config = msgspec.structs.replace(op.app.config, links=links)
         await arrive(op)
         op.sees("https://runbooks.example.org/")
-        glass = Glass()
+        glass = TerminalScreen()
         glass.links = links
         found = links_in(glass, op.app.screen._compositor.render_strips(op.app.size))
         assert not links or re.fullmatch(r"https://runbooks\.example\.org/\w+", found[0])
@@ -292,13 +292,13 @@ async def test_a_runbook_is_plain_text_and_a_link_only_where_that_is_configured(
     ],
 )  # fmt: skip
 def test_no_other_url_is_sent_as_a_link(url):
-    glass = Glass()
+    glass = TerminalScreen()
     glass.links = True
     assert links_in(glass, [Strip([Segment("runbook", Style(link=url))])]) == []
 
 
 def test_a_link_begins_and_ends_with_its_text():
-    glass = Glass()
+    glass = TerminalScreen()
     glass.links = True
     parts = [Segment("see "), Segment("this", Style(link="https://site/a?b=1;c")), Segment(" or that")]
     sent = glass.send([(0, 0, Strip(parts))], 120, ColorSystem.TRUECOLOR)

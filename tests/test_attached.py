@@ -10,11 +10,11 @@ import pytest
 from collectors.model import Attached, Cluster, Fabric, Fault, FileSystem, Port, Source
 from console.actions.plan import Check
 from console.gate import node_checks
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.plant import fabric, storage
 from console.tables import attached_lines
 from console.triage import attention_attached
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from widgets.chips import storage_chip, top_spans
 
@@ -49,8 +49,11 @@ def site(
 
 
 def said(cluster: Cluster) -> list[str]:
-    good = fresh(cluster, NOW, MONO)
-    return [one.text for one in (*attention_attached.storage(cluster, good), *attention_attached.ports(cluster, good))]
+    good = fresh_facts(cluster, NOW, MONO)
+    return [
+        one.text
+        for one in (*attention_attached.storage_items(cluster, good), *attention_attached.port_items(cluster, good))
+    ]
 
 
 def stale(name: str) -> Source:
@@ -72,7 +75,7 @@ def test_ports_fold_by_switch_and_by_rack_where_none_is_known():
         64, 1, 1, ("gpu0001", "gpu0002"), 1,
     )  # fmt: skip
     assert (rack.ports, rack.count("errors"), rack.jobs) == (None, 1, 1)
-    assert (well.unwell, well.nodes, well.jobs) == ((), (), 0)
+    assert (well.unhealthy, well.nodes, well.jobs) == ((), (), 0)
 
 
 def test_a_switch_may_stand_in_extra_but_not_for_ethernet():
@@ -92,7 +95,7 @@ def test_a_switch_that_loses_links_is_one_line():
     ports.append(port("gpu0013", "slow", switch="leaf-03"))
     cluster = site(ports, jobs=[make.job("7", nodes="gpu[0001-0008]")])
     assert said(cluster) == ["leaf-03: 12 ports down, 1 slow on 13 nodes, 1 job there"]
-    assert [one.text for one in needs(cluster, NOW, mono=MONO)] == said(cluster)
+    assert [one.text for one in attention_lines(cluster, NOW, mono=MONO)] == said(cluster)
 
 
 def test_a_switch_whose_nodes_were_drained_for_it_is_told_of_once():
@@ -105,7 +108,7 @@ def test_a_switch_whose_nodes_were_drained_for_it_is_told_of_once():
         fabric=cluster.fabric,
     )  # fmt: skip
     assert said(cluster) == ["leaf-03: 12 ports down on 12 nodes"]
-    (line,) = [one.text for one in needs(cluster, NOW, mono=MONO)]
+    (line,) = [one.text for one in attention_lines(cluster, NOW, mono=MONO)]
     assert line.startswith("R01: 12 of 15 nodes drained")
 
 
@@ -130,7 +133,7 @@ def test_nobody_is_accused_on_old_facts():
     old = site(ports, hangs, a=stale("prom.fabric"), b=stale("prom.storage"))
     assert said(old) == []
     found: list[Check] = []
-    node_checks.check_ports_and_storage(old.nodes["gpu0001"], old, fresh(old, NOW, MONO), found)
+    node_checks.check_ports_and_storage(old.nodes["gpu0001"], old, fresh_facts(old, NOW, MONO), found)
     assert [one.level for one in found] == ["unknown", "unknown"]
 
 
@@ -150,7 +153,7 @@ def test_what_hangs_when_a_file_system_hangs():
         sources=cluster.sources.values(), jobs=jobs, storage=cluster.storage,
         nodes=[*cluster.nodes.values(), stuck, ends],
     )  # fmt: skip
-    row = storage.stores(cluster)["/scratch"]
+    row = storage.store_rows(cluster)["/scratch"]
     assert (row.state, row.jobs, row.users, row.stuck) == (
         "hangs",
         ("7", "8"),
@@ -167,9 +170,9 @@ def test_what_hangs_when_a_file_system_hangs():
 
 def test_missing_counts_on_nodes_in_service_only():
     store = FileSystem(name="/home", mounted=37, missing=("gpu0001", "login1"))
-    assert storage.stores(site([], [store]))["/home"].missing == ("gpu0001",)
+    assert storage.store_rows(site([], [store]))["/home"].missing == ("gpu0001",)
     out = site([], [store], state="DOWN")
-    assert storage.stores(out)["/home"].state == "well" and said(out) == []
+    assert storage.store_rows(out)["/home"].state == "well" and said(out) == []
     assert said(site([], [store])) == ["/home is not mounted on gpu0001"]
 
 
@@ -213,13 +216,13 @@ def test_a_node_that_is_to_come_back_is_looked_at():
         ports, [FileSystem(name="/scratch", hung=("gpu0001",)), FileSystem(name="/home", missing=("gpu0001",))]
     )
     found: list[Check] = []
-    node_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh(cluster, NOW, MONO), found)
+    node_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh_facts(cluster, NOW, MONO), found)
     assert [(one.level, one.text) for one in found] == [
         ("bad", "mlx5_0 down (Down, Polling)"), ("warn", "mlx5_1 slow: 200 Gb/s of 400 Gb/s"),
         ("bad", "/scratch hangs there: jobs would stand still"), ("bad", "/home is not mounted there"),
     ]  # fmt: skip
     well: list[Check] = []
-    node_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh(cluster, NOW, MONO), well)
+    node_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh_facts(cluster, NOW, MONO), well)
     assert well == [], "nothing is called fine: of a silent node nothing is known"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from console.config.settings import ConfigError, load
 from console.health import automation, drain_reasons
-from console.health.automation import Automation, shipped
+from console.health.automation import Automation, known_automations
 from tests import make
 
 #: As the sources of these programs write them (console/automation.toml names the files), all as root.
@@ -94,37 +94,37 @@ PEOPLE = [
 
 @pytest.fixture(autouse=True)
 def as_shipped():
-    automation.use(Automation())
+    automation.configure(Automation())
     yield
-    automation.use(Automation())
+    automation.configure(Automation())
 
 
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_what_a_program_writes_as_root_is_automation(text):
-    assert drain_reasons.who("root", text) == "robot" and drain_reasons.robot("root(0)", text)
-    assert drain_reasons.who(None, text) == "robot" and drain_reasons.who("slurm", text) == "robot"
-    assert drain_reasons.who("jdv", text) == "human", "what a person signs is a person's"
+    assert drain_reasons.author_of("root", text) == "robot" and drain_reasons.is_automation("root(0)", text)
+    assert drain_reasons.author_of(None, text) == "robot" and drain_reasons.author_of("slurm", text) == "robot"
+    assert drain_reasons.author_of("jdv", text) == "human", "what a person signs is a person's"
 
 
 @pytest.mark.parametrize("text", PEOPLE)
 def test_what_a_person_writes_as_root_is_a_persons(text):
-    assert drain_reasons.who("root", text) == "human"
-    assert drain_reasons.who(None, text) == "unknown"
+    assert drain_reasons.author_of("root", text) == "human"
+    assert drain_reasons.author_of(None, text) == "unknown"
 
 
 @given(st.sampled_from(PROGRAMS), st.sampled_from(["ask Jan first: ", "see INC0012 - ", "me: "]))
 def test_a_persons_words_in_front_make_it_a_persons(text, words):
-    assert drain_reasons.who("root", words + text) == "human"
+    assert drain_reasons.author_of("root", words + text) == "human"
 
 
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz ,.'", min_size=3, max_size=40))
 def test_plain_words_are_never_automation_by_chance(text):
     exact = {one.lower() for one in PROGRAMS}
-    assert drain_reasons.who("root", text) == "human" or text.strip() in exact or not text.strip()
+    assert drain_reasons.author_of("root", text) == "human" or text.strip() in exact or not text.strip()
 
 
 def test_every_automation_says_where_it_was_read_and_its_patterns_are_not_too_wide():
-    for one in shipped():
+    for one in known_automations():
         assert one.source and (one.logins or one.patterns)
         Automation(logins=one.logins, patterns=one.patterns)  # what a site may not write, wacht does not ship
 
@@ -136,25 +136,25 @@ def test_a_site_adds_its_own(tmp_path):
     site.write_text('[automation]\npatterns = ["site robot: .*"]\n')
     own = load(str(config), {}, site).automation
     assert own.logins == ("gpu-janitor",) and own.patterns == ("site robot: .*", "janitor: .*", "vendor tool v\\d+")
-    assert drain_reasons.read("janitor: too hot", "root").who == "human"
-    automation.use(own)
-    assert drain_reasons.read("janitor: too hot", "root").who == "robot", "what was read before counts no more"
+    assert drain_reasons.classify("janitor: too hot", "root").author == "human"
+    automation.configure(own)
+    assert drain_reasons.classify("janitor: too hot", "root").author == "robot", "what was read before counts no more"
     assert (
-        drain_reasons.who("root", "Vendor tool v3") == "robot"
-        and drain_reasons.who("root", "vendor tool v3 looks odd") == "human"
+        drain_reasons.author_of("root", "Vendor tool v3") == "robot"
+        and drain_reasons.author_of("root", "vendor tool v3 looks odd") == "human"
     )
     assert (
-        drain_reasons.who("gpu-janitor", "anything") == "robot"
-        and drain_reasons.who("root", "site robot: x") == "robot"
+        drain_reasons.author_of("gpu-janitor", "anything") == "robot"
+        and drain_reasons.author_of("root", "site robot: x") == "robot"
     )
-    assert drain_reasons.who("root", "Scheduler health check failed") == "robot"
+    assert drain_reasons.author_of("root", "Scheduler health check failed") == "robot"
 
 
 def test_each_pattern_counts_by_itself(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text("[automation]\npatterns = ['(?i)site check .*', '(?P<a>ab) x', '(?P<a>cd)c\\1 y']\n")
-    automation.use(load(str(config), {}, tmp_path / "none.toml").automation)
-    assert [drain_reasons.who("root", text) for text in ("Site check 3", "ab x", "cdccd y")] == ["robot"] * 3
+    automation.configure(load(str(config), {}, tmp_path / "none.toml").automation)
+    assert [drain_reasons.author_of("root", text) for text in ("Site check 3", "ab x", "cdccd y")] == ["robot"] * 3
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
     before = make.node("gpu0001", "IDLE")
     for said, by_program in ((text, True), ("bad DIMM, ask Jan", False)):
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
-        (entry,) = drain_reasons.inbox(make.cluster(nodes=[now]), 100.0)
-        assert (entry.who == "robot") is by_program
+        (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
+        assert (entry.author == "robot") is by_program
         assert verification.reason_replaced(drain, before, now) is not by_program
         assert ("(robot)" in preflight._drained_by(now, _At())) is by_program
-    assert automation.is_reason(text)
+    assert automation.is_automation_reason(text)
 
 
 class _At:

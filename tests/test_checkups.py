@@ -13,7 +13,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant.checkups import Checks
 from console.gate.node_checks import check_health as look
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.tables import node_health_lines
 from tests import make
 from tests.prom import StandIn, node, refusing
@@ -128,7 +128,7 @@ def looked(one, *, ok=True, **more):
     made = make.cluster(nodes=nodes, checkups=[one] if one is not None else [])
     cluster = msgspec.structs.replace(made, at=NOW, sources={source.name: source})
     found = []
-    look(cluster.nodes["gpu0001"], cluster, NOW, fresh(cluster, NOW, 101.0), found)
+    look(cluster.nodes["gpu0001"], cluster, NOW, fresh_facts(cluster, NOW, 101.0), found)
     return [(check.level, check.text) for check in found]
 
 
@@ -166,7 +166,7 @@ def test_a_driver_that_differs_is_a_warning_any_other_version_a_note():
     made = make.cluster(nodes=rack(), checkups=rows)
     cluster = msgspec.structs.replace(made, at=NOW)
     found = []
-    look(cluster.nodes["gpu0001"], cluster, NOW, fresh(cluster, NOW), found)
+    look(cluster.nodes["gpu0001"], cluster, NOW, fresh_facts(cluster, NOW), found)
     assert {check.level: check.text.split()[0] for check in found} == {"warn": "driver", "note": "bios"}
 
 

@@ -165,7 +165,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
 async def test_an_alert_elsewhere_rings_and_stands_in_the_top_line():
     async with consoles(size=(80, 24), incident="pdu") as op:
         await op.both()
-        await op.until(lambda: op.app.sessions[B].ring.loud is not None, "its alerts were read")
+        await op.until(lambda: op.app.sessions[B].ring.active is not None, "its alerts were read")
         op.app.clock.advance(60)
         op.app.sessions[B].poller.refresh_now(["alerts.alerts"])
         await op.until(lambda: any(one.startswith(f"{B}: critical: ") for one in op.told), "it rings")

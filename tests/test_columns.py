@@ -7,7 +7,7 @@ import pytest
 from console.tables.table_columns import JOBS, NODES, Ctx
 from tests.make import cluster, job
 from widgets.row_painter import GUTTER
-from widgets.table_column import Column, place
+from widgets.table_column import Column, place_columns
 from widgets.units import UNKNOWN
 
 
@@ -19,13 +19,13 @@ from widgets.units import UNKNOWN
     ],
 )
 def test_what_an_action_is_decided_by_is_in_sight(columns: tuple[Column, ...], kept: tuple[str, ...]) -> None:
-    shown = [one.column.key for one in place(columns, 80 - 1, GUTTER)]
+    shown = [one.column.key for one in place_columns(columns, 80 - 1, GUTTER)]
     assert [key for key in shown if key in kept] == list(kept)
 
 
 def test_a_column_that_can_be_spared_makes_no_other_narrower() -> None:
     """At 120 columns there would be room for an account, if every name of a job were cut."""
-    widths = {one.column.key: one.width for one in place(JOBS, 120 - 1, GUTTER)}
+    widths = {one.column.key: one.width for one in place_columns(JOBS, 120 - 1, GUTTER)}
     assert "account" not in widths and widths["name"] >= 12 and widths["where"] >= 15
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Fault, Load, Source, Xid
-from console.health.inconsistencies import KINDS, contradictions, fresh
+from console.health.inconsistencies import KINDS, fresh_facts, inconsistencies
 from console.health.xid_policy import load_policy
 from console.runtime.memo import forget
 from tests import make
@@ -43,7 +43,7 @@ def site(*nodes, loads=None, xids=None, jobs=(), sources=(), **facts):
 
 
 def found(cluster, *kinds, **more):
-    every = contradictions(cluster, NOW, **more)
+    every = inconsistencies(cluster, NOW, **more)
     assert {one.kind for one in every} <= KINDS.keys()
     return [(one.severity, one.text) for one in every if one.kind in kinds] if kinds else every
 
@@ -265,18 +265,18 @@ def lemon(**bad):
 )
 def test_a_source_that_failed_or_is_late_accuses_nobody(bad, kinds):
     cluster = lemon(**bad)
-    assert {one.kind for one in contradictions(cluster, NOW, mono=1000.0)} == kinds
+    assert {one.kind for one in inconsistencies(cluster, NOW, mono=1000.0)} == kinds
 
 
 def test_without_a_clock_the_newest_reading_tells_how_late_it_is():
-    assert fresh(lemon(), NOW).nodes
-    assert not fresh(lemon(), NOW + 60).nodes
-    assert not fresh(lemon(slurm_nodes=source("slurm.nodes", age=60)), NOW).nodes
+    assert fresh_facts(lemon(), NOW).nodes
+    assert not fresh_facts(lemon(), NOW + 60).nodes
+    assert not fresh_facts(lemon(slurm_nodes=source("slurm.nodes", age=60)), NOW).nodes
 
 
 def test_a_kind_that_was_never_read_is_not_fresh():
-    assert fresh(site(node(), jobs=None), NOW) == fresh(site(node(), jobs=None), NOW, 5.0)
-    assert not fresh(site(node(), jobs=None), NOW).jobs and not fresh(make.cluster(), NOW).nodes
+    assert fresh_facts(site(node(), jobs=None), NOW) == fresh_facts(site(node(), jobs=None), NOW, 5.0)
+    assert not fresh_facts(site(node(), jobs=None), NOW).jobs and not fresh_facts(make.cluster(), NOW).nodes
 
 
 states = st.sampled_from(["IDLE", "ALLOCATED", "MIXED", "DOWN*", "IDLE+DRAIN", "ALLOCATED+DRAIN", "IDLE+COMPLETING"])
@@ -301,7 +301,7 @@ def test_whatever_is_unknown_nothing_breaks_and_a_drained_node_is_never_bad(
     one = node(state, gpus_alloc=held, boot_at=boot, reason="x" if reason_at else None, reason_at=reason_at)
     facts = load(gpus_seen=seen, gpus_idle=idle, gpu_util_pct=util, xid=code)
     cluster = site(one, loads=[msgspec.structs.replace(facts, sampled_at=sampled)], jobs=[JOB])
-    for each in contradictions(cluster, NOW):
+    for each in inconsistencies(cluster, NOW):
         assert each.text and each.kind in KINDS
         if "DRAIN" in one.flags or one.state == "DOWN":
             assert each.severity == "note"
@@ -312,7 +312,7 @@ def test_twelve_thousand_nodes_are_quick():
     nodes = [make.node(name, "ALLOCATED", gpus_alloc=8, rack=f"R{at // 16}") for at, name in enumerate(names)]
     busy = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "util_gpus": 8, "gpus_idle": 0, "gpu_util_pct": 90.0}
     cluster = site(*nodes, loads=[Load(node=name, **busy) for name in names])
-    assert contradictions(cluster, NOW) == []
+    assert inconsistencies(cluster, NOW) == []
     # Once a reading, in the thread that reduces; and then again and again, as the clock goes on.
-    assert cost(lambda: (forget(cluster.name), contradictions(cluster, NOW))) < 15  # 4.8 where it was measured
-    assert cost(lambda: contradictions(cluster, NOW)) < 0.1  # 0.01
+    assert cost(lambda: (forget(cluster.name), inconsistencies(cluster, NOW))) < 15  # 4.8 where it was measured
+    assert cost(lambda: inconsistencies(cluster, NOW)) < 0.1  # 0.01

@@ -13,7 +13,7 @@ from console.recording.cut import Masked, Masks
 from console.tables import control_lines
 from console.tables.control_columns import askers, duration_us, hung
 from console.triage import attention_control
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.operator import console
 from tests.room import DAY, MINUTE, NOW, down, rack
@@ -37,7 +37,7 @@ def site(known=WELL, diag=CALM, nodes=(), jobs=(), ok=True, **more):
 
 
 def told(cluster, mono=101.0):
-    return [(one.bad, one.text) for one in attention_control.troubles(cluster, NOW, mono)]
+    return [(one.bad, one.text) for one in attention_control.control_items(cluster, NOW, mono)]
 
 
 def completing(job="88121", ago=12 * MINUTE, nodes="gpu0412"):
@@ -97,17 +97,17 @@ def grown(*waits, every=60.0):
     ],
 )  # fmt: skip
 def test_a_queue_for_slurmdbd_that_grows_is_told_long_before_it_is_large(waits, grows):
-    assert bool(attention_control.growing(grown(*waits).dbd_queues)) is grows
+    assert bool(attention_control.growing_readings(grown(*waits).dbd_queues)) is grows
 
 
 def test_how_it_grew_is_told_and_nothing_of_it_once_it_is_old():
     cluster = grown(50, 120, 180, 260, 400)
     mono = cluster.dbd_queues[-1][0]
-    lines = [one.text for one in attention_control.troubles(cluster, NOW, mono + 1)]
+    lines = [one.text for one in attention_control.control_items(cluster, NOW, mono + 1)]
     assert lines == ["400 messages wait for slurmdbd, 350 more than 4m ago and more at each reading: does it "
                      "answer? try: sacctmgr show stats"]  # fmt: skip
-    assert attention_control.troubles(cluster, NOW, mono + 3600) == []
-    (large,) = attention_control.troubles(grown(2_000, 3_000, 5_000, 9_000), NOW, 290.0)
+    assert attention_control.control_items(cluster, NOW, mono + 3600) == []
+    (large,) = attention_control.control_items(grown(2_000, 3_000, 5_000, 9_000), NOW, 290.0)
     assert large.bad and "9,000 messages wait for slurmdbd, 7,000 more" in large.text
     assert len(grown(*range(100, 2_000, 100)).dbd_queues) == controller_cost.DBD_KEPT
 
@@ -138,7 +138,7 @@ def test_a_job_that_does_not_end():
 def test_many_that_do_not_end_are_one_line_and_their_nodes_are_told_once():
     stuck = tuple(completing(str(n), nodes=f"gpu{n:04d}") for n in range(1, 6))
     cluster = site(with_(WELL, completing=stuck), nodes=rack([down(1)]))
-    texts = [one.text for one in needs(cluster, NOW, mono=101.0)]
+    texts = [one.text for one in attention_lines(cluster, NOW, mono=101.0)]
     assert texts == ["5 jobs COMPLETING, past UnkillableStepTimeout 180 s: hung processes or a file system: "
                      "gpu[0001-0005]"]  # fmt: skip
 

@@ -13,7 +13,7 @@ from console.recording.row_codec import pack_rows, unpack_rows
 from console.tables.cooling_columns import leak as leak_cell
 from console.tables.cooling_lines import node_lines
 from console.triage import attention_cooling
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.room import HOUR, MINUTE, NOW, alert, down, rack, site
 
@@ -50,7 +50,7 @@ def one(*rows, **facts):
 
 
 def said(cluster, **more):
-    return [each.text for each in needs(cluster, NOW, mono=1000.0, **more)]
+    return [each.text for each in attention_lines(cluster, NOW, mono=1000.0, **more)]
 
 
 # -- how a loop fares ------------------------------------------------------------------------------------------------
@@ -101,10 +101,10 @@ def test_what_hangs_on_a_loop_is_known_by_its_racks():
     loads = [Load(node=f"gpu{n:04d}", power_w=5000.0, sampled_at=int(NOW)) for n in range(1, 17)]
     found = one(point(), jobs=jobs, loads=loads)
     assert (len(found.nodes), found.jobs, found.power_w) == (16, ("1", "2"), 80_000.0)
-    assert cooling.about(found) == "R[05-06], 16 nodes, 2 jobs"
+    assert cooling.impact_text(found) == "R[05-06], 16 nodes, 2 jobs"
     assert one(point(), jobs=jobs).power_w is None, "not measured is no nought"
     assert one(point()).jobs is None, "never read is not none"
-    assert cooling.about(one(point(racks=()))) == "no rack is known to hang on it"
+    assert cooling.impact_text(one(point(racks=()))) == "no rack is known to hang on it"
 
 
 def test_a_detector_of_a_rack_or_of_a_node_is_of_the_loop_that_feeds_it():
@@ -112,9 +112,9 @@ def test_a_detector_of_a_rack_or_of_a_node_is_of_the_loop_that_feeds_it():
     other = Coolant(loop="", what="leak", at="R06", value=0.0, detectors=2, racks=("R06",))
     stray = Coolant(loop="", what="leak", at="R07", value=0.0, detectors=2, racks=("R07",))
     found = cooling.loops(room(point(), node, other, stray))
-    assert set(found) == {"cdu-2", cooling.UNNAMED}
+    assert set(found) == {"cdu-2", cooling.UNNAMED_LOOP}
     assert (found["cdu-2"].state, found["cdu-2"].wet, found["cdu-2"].detectors) == ("leak", 1, 3)
-    assert found[cooling.UNNAMED].racks == ("R07",) and len(found[cooling.UNNAMED].nodes) == 8
+    assert found[cooling.UNNAMED_LOOP].racks == ("R07",) and len(found[cooling.UNNAMED_LOOP].nodes) == 8
 
 
 def test_the_worst_stand_first():
@@ -147,7 +147,7 @@ def test_one_line_speaks_for_the_loop_its_alerts_and_the_nodes_that_went_down_on
     alerts = [alert("CduFlowLow", ago=20 * MINUTE, cdu="cdu-2"), alert("RackInletHot", rack="R05")]
     alerts += [alert("GpuHot", "warning", about=f"gpu{n:04d}", ago=9 * MINUTE) for n in range(1, 17)]
     cluster = room(point("flow", 50.0), broken=broken, alerts=alerts, jobs=[make.job("1", nodes="gpu0012")])
-    found = needs(cluster, NOW, mono=1000.0)
+    found = attention_lines(cluster, NOW, mono=1000.0)
     assert [each.text for each in found] == [
         "cdu-2 low flow: flow 50 l/min, 250 below its limit; R[05-06], 16 nodes, 1 job (9 down): "
         "stop what runs there and call facilities: GPUs overheat within minutes"
@@ -173,7 +173,7 @@ def test_what_has_nothing_to_do_with_the_water_keeps_its_own_line():
 
 def test_a_silent_loop_is_told_as_unknown_and_a_loop_that_is_well_is_not_told():
     rows = [point(value=None, sampled_at=int(NOW - 12 * MINUTE)), point(loop="cdu-3", racks=("R07",))]
-    (found,) = needs(room(*rows), NOW, mono=1000.0)
+    (found,) = attention_lines(room(*rows), NOW, mono=1000.0)
     assert found.text == "cdu-2 silent: supply not known; R[05-06], 16 nodes: look at the CDU itself"
     assert (found.since, found.role) == (int(NOW - 12 * MINUTE), "warn")
 
@@ -193,7 +193,7 @@ def test_many_loops_in_one_state_are_one_line():
 
 
 def test_nobody_stops_what_does_not_run():
-    assert attention_cooling.needs(room(point("flow", 5.0), jobs=[]), NOW, 1000.0, [])[0].text.endswith(
+    assert attention_cooling.loop_items(room(point("flow", 5.0), jobs=[]), NOW, 1000.0, [])[0].text.endswith(
         "let no new work start there and call facilities"
     )
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Coolant
-from console.alerts.groups import groups
-from console.health.failure_domains import of_alert
-from console.plant.loop_folds import follows, speaks_of_heat
+from console.alerts.groups import alert_groups
+from console.health.failure_domains import place_of_alert
+from console.plant.loop_folds import is_about_heat, may_follow_heat
 from tests.room import HOUR, MINUTE, NOW, alert, rack, site
 
 FED = {"cdu-2": ("R04", "R05", "R06", "R07"), "cdu-3": ("R08", "R09")}
@@ -71,36 +71,36 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_folds_into_a_loop_and_what_does_not(case):
     alerts, titles = CASES[case]
-    found = groups(room(*alerts), NOW)
+    found = alert_groups(room(*alerts), NOW)
     assert {one.title for one in found} == titles
     assert sorted(one for group in found for one in group.alerts) == sorted(one.id for one in alerts)
 
 
 def test_the_line_tells_what_the_water_is_and_how_many_are_hot():
-    (found,) = groups(room(own(), *hot(*range(1, 13)), supply=38.1), NOW)
+    (found,) = alert_groups(room(own(), *hot(*range(1, 13)), supply=38.1), NOW)
     assert (found.key, found.title) == ("cdu=cdu-2", "cdu-2: supply 38.1 °C, 12 nodes hot")
-    assert (len(found.nodes), found.of) == (16, 16)
-    (bare,) = groups(room(*hot(*ALL), supply=38.1), NOW)
+    assert (len(found.nodes), found.place_size) == (16, 16)
+    (bare,) = alert_groups(room(*hot(*ALL), supply=38.1), NOW)
     assert bare.title == "cdu-2: supply 38.1 °C, 16 nodes hot" and bare.key == found.key
 
 
 def test_the_size_of_a_loop_is_that_of_all_its_racks():
-    (found,) = groups(room(own(), *hot(1, 2, 3)), NOW)
-    assert found.of == 16
-    (few,) = [one for one in groups(room(*hot(1, 2, 5, 6, 9, 10)), NOW) if one.place == ("cdu", "cdu-2")]
-    assert (few.of, len(few.nodes)) == (16, 6)
+    (found,) = alert_groups(room(own(), *hot(1, 2, 3)), NOW)
+    assert found.place_size == 16
+    (few,) = [one for one in alert_groups(room(*hot(1, 2, 5, 6, 9, 10)), NOW) if one.place == ("cdu", "cdu-2")]
+    assert (few.place_size, len(few.nodes)) == (16, 6)
 
 
 def test_without_loops_nothing_of_it_is_there():
-    found = groups(room(*hot(*ALL), *racks("R04", "R05", "R06"), loops={}), NOW)
+    found = alert_groups(room(*hot(*ALL), *racks("R04", "R05", "R06"), loops={}), NOW)
     assert not any(one.place is not None and one.place[0] == "cdu" for one in found)
-    assert of_alert(alert("X", circuit="cdu-2"), room(loops={})) is None
+    assert place_of_alert(alert("X", circuit="cdu-2"), room(loops={})) is None
 
 
 def test_a_number_is_no_name_of_a_loop():
     cluster = room(loops={"2": ("R04",)})
-    assert of_alert(alert("X", gpu="2"), cluster) is None
-    assert of_alert(alert("X", cdu="2"), cluster) == ("cdu", "2")
+    assert place_of_alert(alert("X", gpu="2"), cluster) is None
+    assert place_of_alert(alert("X", cdu="2"), cluster) == ("cdu", "2")
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_a_number_is_no_name_of_a_loop():
     ],
 )  # fmt: skip
 def test_names_that_speak_of_heat(name, heat, after):
-    assert (speaks_of_heat(name), follows(name)) == (heat, after)
+    assert (is_about_heat(name), may_follow_heat(name)) == (heat, after)

@@ -88,7 +88,7 @@ def rights_s(settings: SlurmSettings) -> float:
 @pytest.mark.parametrize(
     "words",
     [
-        f"on at least {failure_domains.TOGETHER} nodes",
+        f"on at least {failure_domains.MIN_TOGETHER} nodes",
         f"began within {failure_domains.GAP_S // 60} minutes of each other",
         f"a silence of {Guard().take_s // 3600} h with your name",
         f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {MAX_SILENCE_S // 86_400} days)",

@@ -11,10 +11,10 @@ from collectors.model import Domain, Source, Tray
 from collectors.nodestate import display_word, parse_state
 from console.gate.node_checks import check_nvlink as look
 from console.gate.preview import text
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.plant import nvlink_domains
 from console.tables.domain_lines import node_lines
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.test_preview import lines, plan
 
@@ -52,12 +52,12 @@ def site(states=None, trays=None, blocks=True, count=18, old=False):
 
 
 def told(cluster):
-    return [one.text for one in needs(cluster, NOW, mono=500.0)]
+    return [one.text for one in attention_lines(cluster, NOW, mono=500.0)]
 
 
 def checks(cluster, name):
     found = []
-    look(cluster.nodes[name], cluster, fresh(cluster, NOW, 500.0), found)
+    look(cluster.nodes[name], cluster, fresh_facts(cluster, NOW, 500.0), found)
     return [(check.level, check.text) for check in found]
 
 
@@ -65,18 +65,18 @@ def checks(cluster, name):
 
 
 def test_a_domain_that_is_well():
-    one = nvlink_domains.states(site())["R07"]
-    assert (len(one.usable), len(one.free), one.fits, one.fits_now) == (18, 18, 18, 18)
+    one = nvlink_domains.domain_states(site())["R07"]
+    assert (len(one.usable), len(one.free), one.largest_job, one.largest_job_now) == (18, 18, 18, 18)
     assert (one.gpus, one.gpus_ready, one.fabric, one.imex, one.rack) == (72, 72, "healthy", "up", "R07")
-    assert [part.clique for part in one.parts] == ["3"] and not one.split and not one.broken
+    assert [part.id for part in one.cliques] == ["3"] and not one.split and not one.broken
 
 
 def test_usable_is_in_service_and_free_is_idle_for_anybody():
     states = {"gpu0001": "IDLE+DRAIN", "gpu0002": "DOWN", "gpu0003": "ALLOCATED+DRAIN", "gpu0004": "MIXED",
               "gpu0005": "IDLE+PLANNED", "gpu0006": "IDLE+RESERVED", "gpu0007": "IDLE*"}  # fmt: skip
-    one = nvlink_domains.states(site(states))["R07"]
+    one = nvlink_domains.domain_states(site(states))["R07"]
     assert one.usable == tuple(names(15, 4)) and one.free == tuple(names(11, 8))
-    assert (one.fits, one.fits_now) == (15, 11)
+    assert (one.largest_job, one.largest_job_now) == (15, 11)
     assert (one.gpus, one.gpus_ready) == (72, 60), "those that are out are not ready, whatever their fabric says"
 
 
@@ -86,65 +86,71 @@ def test_it_is_right_at_once_when_a_node_is_drained():
     drained = msgspec.structs.replace(before.nodes["gpu0004"], flags=flags, display=display_word(base, flags))
     after = msgspec.structs.replace(before, nodes={**before.nodes, "gpu0004": drained})
     assert (
-        len(nvlink_domains.states(before)["R07"].usable) == 18 and len(nvlink_domains.states(after)["R07"].usable) == 17
+        len(nvlink_domains.domain_states(before)["R07"].usable) == 18
+        and len(nvlink_domains.domain_states(after)["R07"].usable) == 17
     )
 
 
 def test_two_cliques_are_told_loudly():
     apart = {name: tray(name, "4") for name in names(4, 15)}
     cluster = site(trays=apart)
-    one = nvlink_domains.states(cluster)["R07"]
-    assert one.split and one.broken and (one.fits, one.fits_now, one.gpus_ready) == (14, 14, 56)
+    one = nvlink_domains.domain_states(cluster)["R07"]
+    assert one.split and one.broken and (one.largest_job, one.largest_job_now, one.gpus_ready) == (14, 14, 56)
     assert nvlink_domains.cliques_text(one) == "14 in 3, 4 in 4"
     (line,) = told(cluster)
     assert line == "R07 fell apart: 14 trays in clique 3, 4 trays in clique 4; no 15-tray job fits"
     # The four taken out: nothing needs anybody for it any more, and the domain is what it can be.
     calm = site(dict.fromkeys(apart, "IDLE+DRAIN"), apart)
-    assert not nvlink_domains.states(calm)["R07"].split and nvlink_domains.states(calm)["R07"].fits == 14
+    assert (
+        not nvlink_domains.domain_states(calm)["R07"].split
+        and nvlink_domains.domain_states(calm)["R07"].largest_job == 14
+    )
     assert not any("fell apart" in text for text in told(calm))
 
 
 def test_another_domains_id_is_another_clique_though_its_number_is_the_same():
-    one = nvlink_domains.states(site(trays={"gpu0018": tray("gpu0018", "3", domain=OTHER)}))["R07"]
-    assert [(part.clique, len(part.nodes)) for part in one.parts] == [("3", 17), ("11111111/3", 1)] and one.split
+    one = nvlink_domains.domain_states(site(trays={"gpu0018": tray("gpu0018", "3", domain=OTHER)}))["R07"]
+    assert [(part.id, len(part.nodes)) for part in one.cliques] == [("3", 17), ("11111111/3", 1)] and one.split
 
 
 def test_what_nobody_tells_is_no_trouble_and_no_health():
     silent = site(trays=dict.fromkeys(names(18)))
-    one = nvlink_domains.states(silent)["R07"]
-    assert one.gpus_ready is one.fabric is one.imex is None and one.parts == () and not one.broken
-    assert (one.fits, len(one.usable)) == (18, 18) and told(silent) == []
+    one = nvlink_domains.domain_states(silent)["R07"]
+    assert one.gpus_ready is one.fabric is one.imex is None and one.cliques == () and not one.broken
+    assert (one.largest_job, len(one.usable)) == (18, 18) and told(silent) == []
     bare = {name: tray(name, ready=None, fabric=None, imex=None, imex_domain=None) for name in names(18)}
-    one = nvlink_domains.states(site(trays=bare))["R07"]
-    assert one.gpus_ready is one.fabric is one.imex is None and [part.clique for part in one.parts] == ["3"]
+    one = nvlink_domains.domain_states(site(trays=bare))["R07"]
+    assert one.gpus_ready is one.fabric is one.imex is None and [part.id for part in one.cliques] == ["3"]
 
 
 def test_a_tray_that_tells_no_clique_may_be_in_any():
     """Nothing is said not to fit that might."""
     apart = {name: tray(name, "4") for name in names(4, 15)} | dict.fromkeys(names(2))
-    one = nvlink_domains.states(site(trays=apart))["R07"]
-    assert [len(part.nodes) for part in one.parts] == [12, 4] and one.fits == 14
+    one = nvlink_domains.domain_states(site(trays=apart))["R07"]
+    assert [len(part.nodes) for part in one.cliques] == [12, 4] and one.largest_job == 14
 
 
 def test_who_says_what_a_domain_is():
-    by_fabric = nvlink_domains.states(site(blocks=False))
+    by_fabric = nvlink_domains.domain_states(site(blocks=False))
     assert list(by_fabric) == ["R07"] and by_fabric["R07"].said_by == nvlink_domains.BY_FABRIC
     # Two ids in one rack: each by its id.
     two = {name: tray(name, domain=OTHER) for name in names(4, 15)}
-    assert {name: len(one.nodes) for name, one in nvlink_domains.states(site(trays=two, blocks=False)).items()} == {
+    states = nvlink_domains.domain_states(site(trays=two, blocks=False))
+    assert {name: len(one.nodes) for name, one in states.items()} == {
         "R07 11111111": 4, "R07 8f1d2c3b": 14,
     }  # fmt: skip
     # What was laid out wins: only so is it seen that a tray has left.
     assert (
-        list(nvlink_domains.states(site(trays=two))) == ["R07"] and nvlink_domains.states(site(trays=two))["R07"].split
+        list(nvlink_domains.domain_states(site(trays=two))) == ["R07"]
+        and nvlink_domains.domain_states(site(trays=two))["R07"].split
     )
-    assert nvlink_domains.states(make.cluster()) == {}
-    assert nvlink_domains.states(make.cluster(trays=[tray("gpu0001", domain="")], nodes=[node("gpu0001")])) == {}
+    assert nvlink_domains.domain_states(make.cluster()) == {}
+    assert nvlink_domains.domain_states(make.cluster(trays=[tray("gpu0001", domain="")], nodes=[node("gpu0001")])) == {}
 
 
 def test_nodes_that_slurm_does_not_know_are_not_usable():
     cluster = make.cluster(nodes=[node("gpu0001")], domains=[Domain(name="b1", nodes=("gpu0001", "gpu0002"))])
-    one = nvlink_domains.states(cluster)["b1"]
+    one = nvlink_domains.domain_states(cluster)["b1"]
     assert one.usable == ("gpu0001",) and one.nodes == ("gpu0001", "gpu0002") and one.gpus == 4
 
 
@@ -160,10 +166,10 @@ def test_what_fits_is_a_bound_that_holds(cliques, gone):
     told_by = {
         name: None if clique is None else tray(name, clique) for name, clique in zip(every, cliques, strict=True)
     }
-    one = nvlink_domains.states(site(out, told_by, count=len(every)))["R07"]
+    one = nvlink_domains.domain_states(site(out, told_by, count=len(every)))["R07"]
     usable = [clique for name, clique in zip(every, cliques, strict=True) if name not in out]
     largest = max((usable.count(clique) for clique in ("3", "4", "5")), default=0)
-    assert one.fits == largest + usable.count(None) <= len(one.usable)
+    assert one.largest_job == largest + usable.count(None) <= len(one.usable)
 
 
 # -- the preview of what takes nodes out -------------------------------------------------------------------------------
@@ -192,7 +198,7 @@ def test_a_tray_apart_takes_nothing_from_the_largest_job():
 
 def test_what_takes_nothing_out_says_nothing():
     out = {"gpu0001": "IDLE+DRAIN"}
-    assert nvlink_domains.loses(site(out), ["gpu0001"]) == []
+    assert nvlink_domains.capacity_loss_texts(site(out), ["gpu0001"]) == []
     assert lines(plan(site(out), "undrain", ["gpu0001"]), "NVLink") == []
     bare = make.cluster(nodes=[node("gpu0001")])
     assert lines(plan(bare, "drain", ["gpu0001"], why="x"), "NVLink") == []

@@ -7,8 +7,8 @@ import pytest
 
 from collectors.model import Checkup, Source
 from console.filters.language import compile_filter
-from console.health.inconsistencies import contradictions
-from console.health.version_drift import by_node, drifts
+from console.health.inconsistencies import inconsistencies
+from console.health.version_drift import drift_by_node, drifts
 from console.runtime.memo import forget
 from tests import make
 from tests.room import NOW, node, rack
@@ -84,20 +84,20 @@ def test_what_slurmd_runs_comes_from_slurm():
 def test_of_one_node_everything_that_differs():
     rows = [checked(n, **({"driver": "570.86", "bios": "1"} if n == 5 else {"bios": "2"})) for n in range(1, 17)]
     cluster = site(*rack(), checkups=rows)
-    assert [one.what for one in by_node(cluster)["gpu0005"]] == ["bios", "driver"]
-    assert "gpu0004" not in by_node(cluster)
+    assert [one.what for one in drift_by_node(cluster)["gpu0005"]] == ["bios", "driver"]
+    assert "gpu0004" not in drift_by_node(cluster)
 
 
 def test_the_inbox_tells_all_of_a_kind_in_one_line_and_never_from_old_facts():
     rows = [checked(n, driver="570.86" if n in {4, 12} else "570.133") for n in range(1, 17)]
     fresh = Source(name="prom.checkups", ok=True, tried=True, read_mono=100.0, due_s=300.0)
     cluster = site(*rack(), checkups=rows, sources=[fresh])
-    (one,) = (row for row in contradictions(cluster, NOW, mono=101.0) if row.kind == "drift")
+    (one,) = (row for row in inconsistencies(cluster, NOW, mono=101.0) if row.kind == "drift")
     assert (one.node, one.nodes, one.severity) == ("gpu0004", ("gpu0004", "gpu0012"), "warn")
     assert one.text == "driver 570.86 where 14 of 16 of rack R07 run 570.133"
-    (alone,) = (row for row in contradictions(cluster, NOW, mono=101.0, node="gpu0012") if row.kind == "drift")
+    (alone,) = (row for row in inconsistencies(cluster, NOW, mono=101.0, node="gpu0012") if row.kind == "drift")
     assert (alone.node, alone.nodes) == ("gpu0012", ())
-    assert [row for row in contradictions(cluster, NOW, mono=2000.0) if row.kind == "drift"] == []
+    assert [row for row in inconsistencies(cluster, NOW, mono=2000.0) if row.kind == "drift"] == []
 
 
 def test_twelve_thousand_nodes_are_soon_compared():

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
 from console.filters.filter_fields import FIELDS
-from console.filters.language import _compile, compile_filter, misplaced, unknown_values, unread_fields
+from console.filters.language import _compile, compile_filter, filter_in_reason, unknown_values, unread_fields
 from console.runtime.errors import FilterError
 from console.tables.table_columns import JOBS as JOB_COLUMNS
 from console.tables.table_columns import NODES as NODE_COLUMNS
@@ -451,7 +451,7 @@ def test_a_value_that_could_be_is_no_slip(kind, text):
     ],
 )
 def test_a_filter_is_no_reason(text):
-    assert "reads as a filter and was not taken for the reason" in misplaced(text)
+    assert "reads as a filter and was not taken for the reason" in filter_in_reason(text)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_a_filter_is_no_reason(text):
     ],
 )
 def test_a_reason_in_words_is_one(text):
-    assert not misplaced(text)
+    assert not filter_in_reason(text)
 
 
 def test_time_is_given():

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from widgets.terminal.flow_control import CALM_S, FRAME_S, ON_WAY, SLOW_FRAME_S, SLOW_ON_WAY, Flow, FlowState
+from widgets.terminal.flow_control import (
+    CALM_S,
+    FRAME_S,
+    MAX_IN_FLIGHT,
+    SLOW_FRAME_S,
+    SLOW_MAX_IN_FLIGHT,
+    FlowState,
+    LinePace,
+)
 
 
 def test_a_line_that_is_behind_is_slow_and_one_that_was_is_well_again_after_a_minute_only():
-    flow = Flow().next(FlowState(behind_s=0.4), 0.0)
+    flow = LinePace().next(FlowState(behind_s=0.4), 0.0)
     assert not flow.slow
     flow = flow.next(FlowState(behind_s=0.6), 1.0)
     assert flow.slow
@@ -30,22 +38,22 @@ def test_a_line_that_is_behind_is_slow_and_one_that_was_is_well_again_after_a_mi
     ],
 )
 def test_a_line_that_takes_little_while_it_is_waited_for_is_slow(stuck_s, taken, slow):
-    assert Flow().next(FlowState(stuck_s=stuck_s, stuck_bytes=taken), 0.0).slow is slow
+    assert LinePace().next(FlowState(blocked_s=stuck_s, blocked_bytes=taken), 0.0).slow is slow
 
 
 def test_no_frame_goes_while_another_waits_or_too_much_is_on_the_way():
-    for slow, most in ((False, ON_WAY), (True, SLOW_ON_WAY)):
-        flow = Flow(slow)
+    for slow, most in ((False, MAX_IN_FLIGHT), (True, SLOW_MAX_IN_FLIGHT)):
+        flow = LinePace(slow)
         for touched in (-99.0, 10.0):
-            assert flow.hold_s(FlowState(waiting=1), 10.0, -99.0, touched) is None
-            assert flow.hold_s(FlowState(on_way=most + 1), 10.0, -99.0, touched) is None
-            assert flow.hold_s(FlowState(on_way=most), 10.0, -99.0, touched) == 0.0
-            assert flow.hold_s(FlowState(on_way=None), 10.0, -99.0, touched) == 0.0
+            assert flow.hold_s(FlowState(unsent_bytes=1), 10.0, -99.0, touched) is None
+            assert flow.hold_s(FlowState(in_flight=most + 1), 10.0, -99.0, touched) is None
+            assert flow.hold_s(FlowState(in_flight=most), 10.0, -99.0, touched) == 0.0
+            assert flow.hold_s(FlowState(in_flight=None), 10.0, -99.0, touched) == 0.0
 
 
 def test_what_changes_by_itself_keeps_its_distance_and_the_answer_to_a_key_does_not():
     for slow, apart in ((False, FRAME_S), (True, SLOW_FRAME_S)):
-        flow = Flow(slow)
+        flow = LinePace(slow)
         assert flow.hold_s(FlowState(), 10.01, 10.0, -99.0) == pytest.approx(apart - 0.01)
         assert flow.hold_s(FlowState(), 10.0 + apart, 10.0, -99.0) == pytest.approx(0.0)
         assert flow.hold_s(FlowState(), 10.01, 10.0, 10.0) == 0.0

@@ -19,7 +19,7 @@ from console.runtime.errors import FilterError
 from console.runtime.state_files import LONGEST, StateFile, StateFileFault, newest
 from tests.make import cluster, job, node
 from tests.operator import Operator, console
-from widgets.prompt import LONGEST as LINE
+from widgets.prompt import MAX_LENGTH as LINE
 from widgets.prompt import History
 
 
@@ -108,7 +108,7 @@ HERE = cluster(
     nodes=[node(f"gpu{n}", rack=rack) for n, rack in ((10, "R1"), (9, "R2"), (1, "R 3"))],
     jobs=[job("101", user="alice"), job("102", "PENDING", user="bob"), job("103", user="alan")],
 )
-WORDS = {kind: completion.words(HERE, kind) for kind in ("node", "job")}
+WORDS = {kind: completion.field_values(HERE, kind) for kind in ("node", "job")}
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,15 @@ WORDS = {kind: completion.words(HERE, kind) for kind in ("node", "job")}
     ],
 )
 def test_a_filter_becomes(kind, text, becomes):
-    found = completion.filters(text, kind, WORDS[kind], HERE.nodes if kind == "node" else (), ("mine", "other"))
+    found = completion.filter_candidates(
+        text, kind, WORDS[kind], HERE.nodes if kind == "node" else (), ("mine", "other")
+    )
     assert found == becomes
 
 
 @given(st.text(max_size=40), st.sampled_from(["node", "job"]))
 def test_any_text_is_offered_what_goes_on_with_it(text, kind):
-    for one in completion.filters(text, kind, WORDS[kind], HERE.nodes):
+    for one in completion.filter_candidates(text, kind, WORDS[kind], HERE.nodes):
         assert len(one) >= len(text) - 1
 
 
@@ -140,7 +142,7 @@ def test_any_text_is_offered_what_goes_on_with_it(text, kind):
 def test_every_value_that_is_offered_is_a_filter(kind):
     for field, values in WORDS[kind].items():
         assert values or field in {"by", "version", "reason", "res", "type", "feature", "qos", "account"}
-        for offer in completion.filters(f"{field}=", kind, WORDS[kind], ()):
+        for offer in completion.filter_candidates(f"{field}=", kind, WORDS[kind], ()):
             try:
                 compile_filter(offer, kind)
             except FilterError as error:
@@ -149,7 +151,7 @@ def test_every_value_that_is_offered_is_a_filter(kind):
 
 def test_a_name_with_a_quote_is_still_a_filter():
     odd = cluster(jobs=[job("1", user='o"neil'), job("2", user="d'arcy")])
-    for offer in completion.filters("user=", "job", completion.words(odd, "job"), ()):
+    for offer in completion.filter_candidates("user=", "job", completion.field_values(odd, "job"), ()):
         compile_filter(offer, "job")
 
 
@@ -201,8 +203,8 @@ async def test_a_home_that_cannot_be_written_is_told_of_once(monkeypatch, tmp_pa
 async def test_tab_goes_through_what_the_machine_has():
     async with console() as op:
         await op.press("3", "slash")
-        await op.until(lambda: op.app.offers.words.get("job", {}).get("user"), "the users")
-        first, second = op.app.offers.words["job"]["user"][:2]
+        await op.until(lambda: op.app.offers.values.get("job", {}).get("user"), "the users")
+        first, second = op.app.offers.values["job"]["user"][:2]
         await op.burst("user=")
         await op.press("tab")
         assert op.list.prompt.value == f"user={first}"
@@ -223,7 +225,7 @@ async def test_a_long_paste_is_no_line():
 async def test_what_it_may_become_stands_beneath_and_half_a_filter_is_no_mistake():
     async with console() as op:
         await op.press("2", "slash")
-        await op.until(lambda: op.app.offers.words.get("node", {}).get("rack"), "the racks")
+        await op.until(lambda: op.app.offers.values.get("node", {}).get("rack"), "the racks")
         await op.burst("rack=")
         op.sees("rack=R01  rack=R02")
         op.sees_not("needs a value")

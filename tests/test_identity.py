@@ -19,7 +19,7 @@ from console.tables.table_columns import JOBS, Ctx
 from tests.make import cluster
 from widgets.row_painter import GUTTER
 from widgets.table import VirtualTable
-from widgets.table_column import GAP, Column, always, needs, place
+from widgets.table_column import GAP, Column, always_identity, needed_widths, place_columns
 from widgets.terminal.quiet_app import QuietApp
 
 SIZES = ((80, 24), (120, 40), (200, 50))
@@ -78,7 +78,7 @@ async def test_a_long_name_takes_the_room_that_it_needs(name: str, size: tuple[i
     def with_text(column: Column) -> Column:
         cell = (lambda row, _: row) if column.key == first else (lambda row, _: "")
         return structs.replace(
-            column, cell=cell, sort=None, identity=always if column.key == first else None, volatile=False
+            column, cell=cell, sort=None, identity=always_identity if column.key == first else None, volatile=False
         )
 
     short, long, longest = "gpu0001", "node-of-the-third-building-r07-0136", "195395_1234" * 5
@@ -102,22 +102,22 @@ async def test_a_long_name_takes_the_room_that_it_needs(name: str, size: tuple[i
 
 def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
     jobs = [Job(id=f"195395_{task}", name="train", user="alice", state="RUNNING") for task in (999, 1234, 1235)]
-    need = needs(JOBS, jobs, Ctx(cluster(), 0.0))
+    need = needed_widths(JOBS, jobs, Ctx(cluster(), 0.0))
     assert need == {"id": len("195395_1234")}
     for width in (20, 60, 79, 99, 119):
-        placed = place(JOBS, width, GUTTER, need)
+        placed = place_columns(JOBS, width, GUTTER, need)
         assert placed[0].column.key == "id" and placed[0].width >= len("195395_1234")
 
 
 def test_a_list_of_names_is_no_name() -> None:
-    from console.health.inconsistencies import Contradiction
+    from console.health.inconsistencies import Inconsistency
     from console.tables.inbox_columns import CONTRADICTIONS
 
     def row(*nodes: str) -> Any:
-        return Contradiction(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
+        return Inconsistency(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
 
-    assert needs(CONTRADICTIONS, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
-    assert needs(CONTRADICTIONS, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
+    assert needed_widths(CONTRADICTIONS, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
+    assert needed_widths(CONTRADICTIONS, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
 
 
 def _kinds() -> Any:
@@ -128,7 +128,7 @@ def _kinds() -> Any:
 
 def column(key: str, width: int, priority: int, grow: int, named: bool) -> Column:
     return Column(
-        key, key, width, lambda row, ctx: "", priority=priority, grow=grow, identity=always if named else None
+        key, key, width, lambda row, ctx: "", priority=priority, grow=grow, identity=always_identity if named else None
     )
 
 
@@ -144,7 +144,7 @@ def test_a_name_is_cut_only_where_nothing_else_stands(
 ) -> None:
     columns = [column(str(at), *one) for at, one in enumerate(given)]
     named = [one.key for one in columns if one.identity is not None]
-    placed = place(columns, width, 0, dict.fromkeys(named, need))
+    placed = place_columns(columns, width, 0, dict.fromkeys(named, need))
     shown = {one.column.key: one.width for one in placed}
     assert sum(shown.values()) + GAP * max(0, len(shown) - 1) <= width
     if any(shown.get(key, 0) < need for key in named):

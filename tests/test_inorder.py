@@ -18,10 +18,10 @@ from textual.widgets import Input, Static
 from console.app.dialogs import ConfirmDialog
 from console.config.keymap import KeyLine
 from tests.operator import console
-from widgets.keys import Keys
+from widgets.keys import KeyParser
 from widgets.prompt import Prompt
 from widgets.terminal import input_queue
-from widgets.terminal.input_queue import InOrder
+from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
 
 
@@ -71,7 +71,7 @@ class _Busy(Static, can_focus=True):
         await self.go_on.wait()
 
 
-class _Typed(InOrder[None], App[None]):
+class _Typed(InputQueueApp[None], App[None]):
     BINDINGS = [  # noqa: RUF012
         Binding("o", "open"), Binding("x", "note('first')"), Binding("l", "line"),
         Binding("ctrl+q", "leave", priority=True),
@@ -116,7 +116,7 @@ def _keys(app: App[None], *keys: str) -> None:
 
 async def _done(pilot: Pilot[None]) -> None:
     await pilot.pause()
-    while not cast(_Typed, pilot.app).all_done:
+    while not cast(_Typed, pilot.app).input_settled:
         await pilot.pause()
 
 
@@ -130,7 +130,7 @@ async def test_a_burst_is_done_in_order() -> None:
 
 
 async def test_a_widget_that_goes_away_holds_no_key_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_queue, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(input_queue, "TIMEOUT_S", 0.05)
     app = _Typed()
     async with app.run_test() as pilot:
         gone = app.query_one("#gone")
@@ -160,7 +160,7 @@ async def test_a_paste_waits_its_turn() -> None:
 )  # fmt: skip
 def test_esc_and_a_character_in_one_piece_are_alt_and_that_key(typed: str, key: str) -> None:
     """Enter was left alone of Esc and Enter, and would have confirmed; `alt+2` of a configuration never came."""
-    parser = Keys()
+    parser = KeyParser()
     found = [*parser.feed(f"\x1b{typed}"), *parser.tick()]
     if not found:
         time.sleep(constants.ESCAPE_DELAY)
@@ -171,7 +171,7 @@ def test_esc_and_a_character_in_one_piece_are_alt_and_that_key(typed: str, key: 
 @pytest.mark.parametrize("cut", range(1, 24))
 def test_what_is_pasted_is_never_keys(cut: int) -> None:
     """Behind an Esc in it Textual made keys of it: `1` and Enter, which confirmed."""
-    parser, sent = Keys(), "a\x1b[200~x\x1b\r1\r\x1b[31mred\x1b[201~b"
+    parser, sent = KeyParser(), "a\x1b[200~x\x1b\r1\r\x1b[31mred\x1b[201~b"
     found = [event for part in (sent[:cut], sent[cut:]) for event in parser.feed(part)]
     assert [event.key for event in found if isinstance(event, events.Key)] == ["a", "b"]
     assert [event.text for event in found if isinstance(event, events.Paste)] == ["x\r1\r[31mred"]
@@ -243,7 +243,7 @@ async def test_what_was_clicked_on_the_bar_comes_before_what_was_typed_behind_it
 
 
 async def test_who_wants_out_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_queue, "PATIENCE_S", 3600.0)
+    monkeypatch.setattr(input_queue, "TIMEOUT_S", 3600.0)
     app = _Slow()
     async with app.run_test() as pilot:
         busy = app.query_one(_Busy)

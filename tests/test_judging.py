@@ -45,8 +45,8 @@ class Judge:
 
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
-    made = Judge(judging.needs)
-    monkeypatch.setattr(judging, "needs", made)
+    made = Judge(judging.attention_lines)
+    monkeypatch.setattr(judging, "attention_lines", made)
     yield made
     made.go_on.set()
 
@@ -196,7 +196,7 @@ async def test_what_breaks_is_told_in_its_line_and_exported(
             raise KeyError("rack")
         return every.judge(cluster, *given, **more)
 
-    monkeypatch.setattr(judging, "needs", broken)
+    monkeypatch.setattr(judging, "attention_lines", broken)
     every.goes_on(10.0)
     await every.op.until(lambda: "not judged: KeyError: 'rack'" in every.line(B), "it is told")
     assert "Not responding" in every.line(f"▶ {A}")
@@ -204,7 +204,7 @@ async def test_what_breaks_is_told_in_its_line_and_exported(
     await every.op.burst(f":export csv {file}\n")
     await every.op.until(lambda: file.exists() and file.read_text(), "it is written")
     assert "Not responding" in file.read_text() and "not judged: KeyError: 'rack'" in file.read_text()
-    monkeypatch.setattr(judging, "needs", every.judge)
+    monkeypatch.setattr(judging, "attention_lines", every.judge)
     await every.op.press("2")
     monkeypatch.setattr(every.judge, "hold", True)
     await every.op.press("9")

@@ -101,7 +101,7 @@ async def test_a_machine_that_changed_meanwhile_is_laid_out_anew() -> None:
         await op.press("2")
         racks = dict(list(op.cluster.racks.items())[1:])
         fewer = replace(op.cluster, racks=racks)
-        screen.keep_up(fewer)
+        screen.update_hidden(fewer)
         gone = next(iter(op.cluster.racks.values()))[0]
         assert screen.map.select(gone)
         screen.map.set_cluster(fewer)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from console.actions.plan import Options, Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.targets import check_no_targets_in, is_filter, resolve, split_line
-from console.filters.language import compile_filter, misplaced
+from console.filters.language import compile_filter, filter_in_reason
 from console.runtime.errors import FilterError
 from tests import make
 from tests.operator import console
@@ -111,7 +111,7 @@ def is_condition(text):
 def test_no_text_that_parses_as_a_filter_is_ever_sent_as_a_reason(text, action):
     if not is_condition(text.strip('" ')):
         return
-    assert misplaced(text.strip('" '))
+    assert filter_in_reason(text.strip('" '))
     with TemporaryDirectory() as folder:
         world = small(Path(folder))
         world.nodes["gpu0003"] = node("gpu0003")
@@ -151,7 +151,7 @@ def test_a_line_that_is_a_filter_hits_what_it_shows_or_is_refused(kind, text, jo
             check_no_targets_in(action, which[0], said.split(), CLUSTER)
     except ValueError:
         return
-    if misplaced(said):
+    if filter_in_reason(said):
         return
     assert "=" not in said and "&" not in said and "|" not in said
     if not said:

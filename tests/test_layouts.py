@@ -12,7 +12,7 @@ from console.plant import gpus
 from console.tables import inspection_lines
 from tests.operator import Operator, console
 from widgets.cells import wrap_spans
-from widgets.chart import nice
+from widgets.chart import round_up
 
 SMALL, LARGE = (80, 24), (120, 40)
 
@@ -71,9 +71,9 @@ async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read
                 table.select(key)
                 await op.pilot.pause()
                 row = table.row_of(key)
-                words = " ".join("".join(_text(screen.words.lines)).split())
+                words = " ".join("".join(_text(screen.values.lines)).split())
                 assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in words
-                assert len(screen.words.lines) <= 3 and "…" not in words
+                assert len(screen.values.lines) <= 3 and "…" not in words
             await op.press("tab")
         # What, where, since when: of every line.
         heads = [line for line in op.screen().split("\n") if "nodes  " in line or "node  " in line]
@@ -195,7 +195,7 @@ def test_a_job_on_whole_nodes_says_its_gpus_in_one_line():
 
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1.65, 2), (6.84, 8), (2.1, 3), (83, 100), (5.2, 6)])
 def test_a_line_fills_its_chart(most, top):
-    assert nice(most) == pytest.approx(top)
+    assert round_up(most) == pytest.approx(top)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_long_text_goes_on_below_and_only_a_word_longer_than_a_line_is_broken(te
 async def test_the_policy_of_an_xid_is_read_to_its_end_on_80_columns():
     async with console(SMALL, nodes=256) as op:
         await op.arrive({"xids"})
-        name = gpus.xids(op.cluster)[0].node
+        name = gpus.newest_xids(op.cluster)[0].node
         await op.command(f"node {name}")
         await op.until(lambda: any("policy" in text for text in _text(op.app.screen.troubles.lines)), "the policy")
         await op.pilot.pause()

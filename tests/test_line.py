@@ -18,8 +18,8 @@ import pytest
 from tests.bench.procs import cpu_s
 from tests.far_terminal import FarTerminal
 from widgets.terminal import tty_writer as line_module
-from widgets.terminal.flow_control import SLOW_ON_WAY
-from widgets.terminal.tty_writer import WORDS, TtyWriter
+from widgets.terminal.flow_control import SLOW_MAX_IN_FLIGHT
+from widgets.terminal.tty_writer import MAX_MESSAGE_BYTES, TtyWriter
 
 # The Line alone, on a pty.
 
@@ -46,7 +46,7 @@ class Ends:
         return got
 
     def close(self) -> None:
-        self.line.give_up()
+        self.line.abandon()
         for fd in (self.master, self.slave):
             if fd >= 0:
                 os.close(fd)
@@ -62,7 +62,7 @@ def ends():
 @pytest.fixture(params=["its own descriptor", "a copy that blocks"])
 def either(request, monkeypatch):
     if request.param == "a copy that blocks":
-        monkeypatch.setattr(line_module, "own", os.dup)
+        monkeypatch.setattr(line_module, "open_nonblocking", os.dup)
     made = Ends()
     yield made
     made.close()
@@ -71,34 +71,34 @@ def either(request, monkeypatch):
 def test_everything_comes_through_in_order_however_little_is_taken_at_a_time(either):
     text = "".join(f"{number}\n" for number in range(60_000))
     either.line.wanted = True
-    either.line.frame(text)
-    either.line.word("end")
+    either.line.write_frame(text)
+    either.line.write_message("end")
     assert not either.moved.is_set()
     got = either.read(len(text))
     assert got == text.encode()
     assert either.read(len(QUESTION)) == QUESTION
     assert either.read(3) == b"end"
     assert either.moved.wait(30)
-    assert either.line.seen().waiting == 0
+    assert either.line.state().unsent_bytes == 0
 
 
 def test_words_that_nobody_reads_are_bounded_and_no_call_waits(either):
-    either.line.frame("x" * 200_000)
+    either.line.write_frame("x" * 200_000)
     for _ in range(2_000):
-        either.line.word("y" * 1_000)
-    seen = either.line.seen()
-    assert 100_000 < seen.waiting <= 200_100 + WORDS + 1_000
-    assert either.line.seen(time.monotonic() + 7).behind_s >= 7
+        either.line.write_message("y" * 1_000)
+    seen = either.line.state()
+    assert 100_000 < seen.unsent_bytes <= 200_100 + MAX_MESSAGE_BYTES + 1_000
+    assert either.line.state(time.monotonic() + 7).behind_s >= 7
     either.line.stop()
-    assert either.line.seen().waiting == 0
+    assert either.line.state().unsent_bytes == 0
 
 
 def test_the_end_is_put_where_a_stalled_terminal_finds_it_later(ends):
-    ends.line.frame("\x1b[31mx" * 60_000)
-    while ends.line.seen().waiting > 355_000:
+    ends.line.write_frame("\x1b[31mx" * 60_000)
+    while ends.line.state().unsent_bytes > 355_000:
         pass
     ends.line.drop()
-    ends.line.word("\x1b[?1049l")
+    ends.line.write_message("\x1b[?1049l")
     ends.line.stop()
     os.set_blocking(ends.master, False)
     got = b""
@@ -110,46 +110,46 @@ def test_the_end_is_put_where_a_stalled_terminal_finds_it_later(ends):
 def test_a_terminal_that_answers_says_what_it_shows(ends):
     line = ends.line
     first = line.ask()
-    assert line.shown(first)
-    line.frame("a" * 5_000)
+    assert line.is_shown(first)
+    line.write_frame("a" * 5_000)
     assert ends.read(5_000 + len(QUESTION)).endswith(QUESTION)
-    assert line.seen().on_way is None, "nobody has answered yet, and perhaps never will"
+    assert line.state().in_flight is None, "nobody has answered yet, and perhaps never will"
     assert not line.answer(1, 1) and not line.answer(2, 7), "a function key, an answer to somebody else"
     assert line.answer(2, 1)
-    assert line.seen().on_way == 0
-    line.frame("b" * 100)
+    assert line.state().in_flight == 0
+    line.write_frame("b" * 100)
     position = line.ask()
     ends.read(100 + len(QUESTION))
-    assert line.seen().on_way == 100 + len(QUESTION) and not line.shown(position)
-    line.frame("c" * 6_000)
+    assert line.state().in_flight == 100 + len(QUESTION) and not line.is_shown(position)
+    line.write_frame("c" * 6_000)
     later = line.ask()
     assert line.answer(2, 3), "the answer in between was lost"
-    assert line.shown(position) and not line.shown(later)
-    assert line.answer(2, 4) and line.shown(later)
-    line.frame("d" * 6_000)
-    assert line.seen(time.monotonic() + 2).behind_s >= 2
-    assert line.seen(time.monotonic() + 60).on_way is None, "lost: it holds nothing up for ever"
+    assert line.is_shown(position) and not line.is_shown(later)
+    assert line.answer(2, 4) and line.is_shown(later)
+    line.write_frame("d" * 6_000)
+    assert line.state(time.monotonic() + 2).behind_s >= 2
+    assert line.state(time.monotonic() + 60).in_flight is None, "lost: it holds nothing up for ever"
 
 
 def test_what_was_sent_before_the_first_answer_came_is_asked_for_too(ends):
     line = ends.line
-    line.frame("a" * 5_000)
+    line.write_frame("a" * 5_000)
     for _ in range(4):
-        line.frame("b" * 5_000)
+        line.write_frame("b" * 5_000)
     ends.read(25_000 + len(QUESTION))
     assert line.answer(2, 1)
-    assert line.seen().on_way > SLOW_ON_WAY, "on a slow line the next frame waits for these"
+    assert line.state().in_flight > SLOW_MAX_IN_FLIGHT, "on a slow line the next frame waits for these"
     assert ends.read(len(QUESTION)) == QUESTION.replace(b"2;1H", b"2;2H"), "so they are asked for, though none goes"
-    assert line.answer(2, 2) and line.seen().on_way == 0
+    assert line.answer(2, 2) and line.state().in_flight == 0
 
 
 def test_a_terminal_that_has_gone_is_told_once(ends):
-    ends.line.frame("x" * 300_000)
+    ends.line.write_frame("x" * 300_000)
     os.close(ends.master)
     ends.master = -1
     assert ends.lost.wait(30)
-    ends.line.frame("y" * 300_000)
-    assert ends.line.seen().waiting == 0
+    ends.line.write_frame("y" * 300_000)
+    assert ends.line.state().unsent_bytes == 0
 
 
 # A whole console at the end of a line.

@@ -16,7 +16,7 @@ def _own_journal(tmp_path, monkeypatch):
 
 
 async def test_a_long_list_is_filtered_by_another_thread_and_nothing_is_marked_until_it_is(monkeypatch):
-    monkeypatch.setattr(list_screen, "AT_ONCE", 10)
+    monkeypatch.setattr(list_screen, "MAX_SYNC_ROWS", 10)
     async with console() as op:
         await op.press("2")
         await op.until(lambda: len(op.list.table.keys) == 64, "all nodes stand there")
@@ -33,7 +33,7 @@ async def test_a_long_list_is_filtered_by_another_thread_and_nothing_is_marked_u
         op.sees("… of 64", "rack=R01")
         assert not op.list.table.marked, "the 64 that stand there still are not what was asked for"
         release.set()
-        await op.until(lambda: not op.list.table.waits, "the filtered rows are there")
+        await op.until(lambda: not op.list.table.rows_outdated, "the filtered rows are there")
         names = {name for name, node in op.cluster.nodes.items() if node.rack == "R01"}
         assert set(op.list.table.keys) == names
         await op.press("asterisk")

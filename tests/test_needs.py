@@ -9,7 +9,7 @@ import pytest
 from collectors.model import Fault, Source
 from console.filters.language import compile_filter
 from console.health.xid_policy import load_policy
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site, texts, well, xid
 
@@ -17,19 +17,19 @@ from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site, te
 
 
 def test_nothing_known_is_nothing_told():
-    assert needs(make.cluster(), NOW) == []
-    assert needs(site(*rack()), NOW) == []
+    assert attention_lines(make.cluster(), NOW) == []
+    assert attention_lines(site(*rack()), NOW) == []
 
 
 def test_a_node_that_is_down_is_told_with_its_reason_and_since_when():
-    (one,) = needs(site(*rack([down(3)])), NOW)
+    (one,) = attention_lines(site(*rack([down(3)])), NOW)
     assert (one.glyph, one.role, one.text, one.opens) == ("✖", "bad", "gpu0003 down: Not responding", "gpu0003")
     assert one.since == NOW - HOUR and not one.event
 
 
 def test_half_a_rack_on_one_pdu_is_the_pdu():
     lost = [down(n, 2 * MINUTE + n) for n in range(9, 17)]
-    (one,) = needs(site(*rack(lost)), NOW)
+    (one,) = attention_lines(site(*rack(lost)), NOW)
     assert one.text == "R07-pdu-b: 8 nodes down: Not responding"
     assert (one.opens, one.event, one.since) == ("gpu[0009-0016]", True, NOW - 2 * MINUTE - 16)
 
@@ -38,32 +38,32 @@ def test_the_alert_about_the_pdu_says_why_and_is_not_told_again():
     lost = [down(n, 2 * MINUTE) for n in range(9, 17)]
     said = alert("PduPowerLost", ago=3 * MINUTE, summary="R07-pdu-b lost its input", rack="R07", pdu="R07-pdu-b")
     each = [alert("NodeDown", about=f"gpu{n:04d}") for n in range(9, 17)]
-    (one,) = needs(site(*rack(lost), alerts=[said, *each]), NOW)
+    (one,) = attention_lines(site(*rack(lost), alerts=[said, *each]), NOW)
     assert one.text == "R07-pdu-b: 8 nodes down: lost its input" and one.since == NOW - 3 * MINUTE
 
 
 def test_an_alert_about_a_place_is_told_before_its_first_node_falls():
     said = alert("IbSwitchUnhealthy", summary="leaf-R07 loses links", rack="R07", switch="leaf-R07")
-    (one,) = needs(site(*rack(), alerts=[said]), NOW)
+    (one,) = attention_lines(site(*rack(), alerts=[said]), NOW)
     assert (one.text, one.opens, one.event) == ("IbSwitchUnhealthy: leaf-R07 loses links", "gpu[0001-0016]", True)
-    (one,) = needs(site(*rack([down(4, MINUTE)]), alerts=[said]), NOW)
+    (one,) = attention_lines(site(*rack([down(4, MINUTE)]), alerts=[said]), NOW)
     assert one.text == "leaf-R07: 1 of 16 nodes down: loses links" and one.opens == "gpu0004"
 
 
 def test_part_of_a_rack_is_told_as_a_part():
-    (one,) = needs(site(*rack([down(n, n * MINUTE) for n in (1, 2, 10, 12)])), NOW)
+    (one,) = attention_lines(site(*rack([down(n, n * MINUTE) for n in (1, 2, 10, 12)])), NOW)
     assert one.text == "R07: 4 of 16 nodes down: Not responding"
 
 
 def test_links_that_go_down_point_at_the_switch():
     drained = [node(n, "IDLE+DRAIN", n * 9, f"NHC: check_ib mlx5_{n} link down", "root") for n in range(1, 17)]
-    (one,) = needs(site(*rack(drained)), NOW)
+    (one,) = attention_lines(site(*rack(drained)), NOW)
     assert one.text == "leaf-R07: 16 nodes drained: network, fabric" and one.event
 
 
 def test_what_went_at_different_times_did_not_go_together():
     apart = [down(1, HOUR, "a"), down(2, 5 * HOUR, "b"), down(3, 9 * HOUR, "c")]
-    assert [one.event for one in needs(site(*rack(apart)), NOW)] == [False] * 3
+    assert [one.event for one in attention_lines(site(*rack(apart)), NOW)] == [False] * 3
 
 
 def test_two_of_a_rack_are_two_lines_and_many_alike_over_the_room_are_one():
@@ -71,14 +71,14 @@ def test_two_of_a_rack_are_two_lines_and_many_alike_over_the_room_are_one():
     spread = [
         one for at in range(4) for one in rack([down(1 + 16 * at, HOUR * (at + 1), rack=at)], at, 16, 1 + 16 * at)
     ]
-    (one,) = needs(site(*spread), NOW)
+    (one,) = attention_lines(site(*spread), NOW)
     assert one.text == "4 nodes down, each by itself: Not responding: gpu[0001,0017,0033,0049]"
     assert one.since == NOW - HOUR
 
 
 def test_many_racks_at_once_are_one_line():
     broken = [down(n, 5 * MINUTE, rack=(n - 1) // 16) for n in range(1, 16 * 8 + 1)]
-    (one,) = needs(site(*broken), NOW)
+    (one,) = attention_lines(site(*broken), NOW)
     assert one.text == "8 racks: 128 nodes down: Not responding"
 
 
@@ -100,7 +100,7 @@ def test_any_extra_is_taken(extra):
 
 
 def test_a_node_with_a_policy_action_that_is_not_drained_is_in_it():
-    (one,) = needs(site(*rack(), xids=[xid(12)]), NOW)
+    (one,) = attention_lines(site(*rack(), xids=[xid(12)]), NOW)
     assert one.text == "gpu0012 XID 79 GPU 3, not drained: drain, reboot the node, call support"
     assert (one.role, one.opens, one.since) == ("bad", "gpu0012", NOW - 4 * MINUTE)
 
@@ -114,7 +114,7 @@ def test_the_sites_own_words_are_told(tmp_path):
 
 
 def test_one_code_on_many_nodes_is_one_line():
-    (one,) = needs(site(*rack(), xids=[xid(n, 119) for n in (1, 5, 9)]), NOW)
+    (one,) = attention_lines(site(*rack(), xids=[xid(n, 119) for n in (1, 5, 9)]), NOW)
     assert (
         one.text.startswith("XID 119 on 3 nodes, not drained: drain, reset the GPU")
         and one.opens == "gpu[0001,0005,0009]"
@@ -122,7 +122,7 @@ def test_one_code_on_many_nodes_is_one_line():
 
 
 def test_an_unknown_code_is_told_and_a_harmless_one_is_not():
-    found = needs(site(*rack(), xids=[xid(1, 999), xid(2, 43), xid(3, 31)]), NOW)
+    found = attention_lines(site(*rack(), xids=[xid(1, 999), xid(2, 43), xid(3, 31)]), NOW)
     assert [one.text for one in found] == ["gpu0001 XID 999 GPU 3: no advice for XID 999"]
     assert found[0].role == "warn"
 
@@ -137,7 +137,7 @@ def test_a_storm_of_a_users_code_is_one_line():
     held = [make.job("88121", nodes="gpu[0001-0012]", started=int(NOW - HOUR))]
     noise = [xid(n, code, gpu=code % 8) for n in range(1, 13) for code in (31, 43)]
     alerts = [alert("GpuXid", "warning", f"gpu{n:04d}", MINUTE, xid="31") for n in range(1, 13)]
-    (one,) = needs(site(*rack(), xids=noise, jobs=held, alerts=alerts), NOW)
+    (one,) = attention_lines(site(*rack(), xids=noise, jobs=held, alerts=alerts), NOW)
     assert one.text.startswith("XID 31, 43 on 12 nodes of alice's job 88121: look at the job, leave the node")
     assert one.event and one.opens == "gpu[0001-0012]" and one.role == "warn"
 
@@ -173,7 +173,7 @@ def test_what_a_robot_drained_in_the_last_day_is_one_line():
         node(9, "IDLE+DRAIN", 9 * HOUR, "Kill task failed"),
         node(3, "IDLE+DRAIN", 30 * HOUR, "Epilog error"),
     ]
-    (one,) = needs(site(*rack(drained)), NOW)
+    (one,) = attention_lines(site(*rack(drained)), NOW)
     assert one.text == ("2 drained by robots in 24 h, newest gpu0001 drained by root: NHC: check_gpu GPU 5 XID 119; "
                         "reset the GPU; if it returns, driver or firmware")  # fmt: skip
     assert (one.role, one.since, one.opens) == ("state-draining", NOW - 2 * HOUR, "gpu[0001,0009]")
@@ -187,13 +187,13 @@ def test_what_a_person_took_out_is_in_their_hands():
 
 def test_a_persons_old_reason_does_not_hide_a_node_that_went_down_later():
     fallen = node(1, "DOWN*", 9 * HOUR, "bad DIMM", "jdv", busy_at=int(NOW - HOUR))
-    (one,) = needs(site(*rack([fallen])), NOW)
+    (one,) = attention_lines(site(*rack([fallen])), NOW)
     assert one.text == "gpu0001 down: bad DIMM" and one.since is None
 
 
 def test_forgotten_nodes_are_one_line_that_says_whether_there_is_a_ticket():
     old = [node(1, "IDLE+DRAIN", 8 * DAY, "fan [OPS-1]", "jdv"), node(2, "IDLE+DRAIN", 30 * DAY, "bench", "sbos")]
-    (one,) = needs(site(*rack(old)), NOW)
+    (one,) = attention_lines(site(*rack(old)), NOW)
     assert one.text == "2 drained > 7 days, 1 without a ticket: gpu[0001-0002]" and one.since == NOW - 30 * DAY
     assert texts(site(*rack(old[:1]))) == ["1 drained > 7 days, all with a ticket: gpu0001"]
     gone = down(3, 9 * DAY)
@@ -202,7 +202,7 @@ def test_forgotten_nodes_are_one_line_that_says_whether_there_is_a_ticket():
 
 def test_a_node_that_registered_wrongly_is_told_as_such():
     short = node(6, "IDLE+DRAIN+INVALID_REG", HOUR, "gres/gpu count reported lower than configured (7 < 8)")
-    (one,) = needs(site(*rack([short])), NOW)
+    (one,) = attention_lines(site(*rack([short])), NOW)
     assert one.glyph == "⊘" and one.text.startswith("gpu0006 registered wrongly: gres/gpu count")
 
 
@@ -216,13 +216,13 @@ def test_alerts_of_one_name_are_one_line_and_quiet_ones_none():
 
 
 def test_an_alert_about_no_node_is_told_as_it_is():
-    (one,) = needs(site(*rack(), alerts=[alert("SlurmctldSlow", "warning", summary="answers in 4 s")]), NOW)
+    (one,) = attention_lines(site(*rack(), alerts=[alert("SlurmctldSlow", "warning", summary="answers in 4 s")]), NOW)
     assert (one.text, one.opens, one.role) == ("SlurmctldSlow: answers in 4 s", "", "warn")
 
 
 def test_the_name_in_an_alert_may_have_a_port_or_a_domain_or_be_unknown():
     alerts = [alert("A", about="gpu0001:9100"), alert("B", about="gpu0002.cluster.local"), alert("C", about="a;b")]
-    found = needs(site(*rack(), alerts=alerts), NOW)
+    found = attention_lines(site(*rack(), alerts=alerts), NOW)
     assert sorted(one.opens for one in found) == ["", "gpu0001", "gpu0002"]
     assert any("a;b, which Slurm does not know" in one.text for one in found)
 
@@ -263,7 +263,7 @@ def test_idle_gpus_inside_jobs_come_last_with_who_holds_them():
     held = [node(n, "ALLOCATED", gpus_alloc=8) for n in (1, 2, 3)]
     jobs = [make.job(str(n), user=user, nodes=f"gpu000{n}", started=int(NOW - HOUR))
             for n, user in ((1, "alice"), (2, "alice"), (3, "bob"))]  # fmt: skip
-    found = needs(site(*rack([*held, down(9)]), loads=[well(n) for n in range(1, 17)], jobs=jobs), NOW)
+    found = attention_lines(site(*rack([*held, down(9)]), loads=[well(n) for n in range(1, 17)], jobs=jobs), NOW)
     assert [one.text for one in found] == [
         "gpu0009 down: Not responding", "3 nodes held with all GPUs idle: alice 2, bob 1"]  # fmt: skip
 
@@ -278,7 +278,7 @@ def test_worst_first_and_of_equals_the_newest():
                node(19, "IDLE+DRAIN", 10 * MINUTE, "Kill task failed", rack=8),
                node(21, "IDLE+DRAIN", 30 * DAY, "x", "jdv", rack=8)], 8, 16, 17),
     ]  # fmt: skip
-    found = needs(site(*nodes, xids=[xid(20)], alerts=[alert("Full", "warning")]), NOW)
+    found = attention_lines(site(*nodes, xids=[xid(20)], alerts=[alert("Full", "warning")]), NOW)
     assert [one.text.partition(":")[0] for one in found] == [
         "R07-pdu-b", "gpu0020 XID 79 GPU 3, not drained", "gpu0019 drained by slurm", "gpu0018 down", "gpu0017 down",
         "Full", "1 drained > 7 days, no ticket",
@@ -287,14 +287,14 @@ def test_worst_first_and_of_equals_the_newest():
 
 def test_an_event_of_yesterday_is_no_news():
     nodes = [*rack([down(n, 30 * HOUR) for n in range(9, 17)]), *rack([down(17, HOUR, rack=8)], 8, 16, 17)]
-    assert [one.event for one in needs(site(*nodes), NOW)] == [True, False]
-    found = needs(site(*nodes, xids=[xid(20)]), NOW)
+    assert [one.event for one in attention_lines(site(*nodes), NOW)] == [True, False]
+    found = attention_lines(site(*nodes, xids=[xid(20)]), NOW)
     assert found[0].text.startswith("gpu0020 XID 79")
 
 
 def test_a_set_that_no_filter_can_hold_is_opened_by_what_it_shares():
     scattered = [down(n, n * 700, rack=n) for n in range(1, 400, 2)]
-    (one,) = needs(site(*scattered), NOW)
+    (one,) = attention_lines(site(*scattered), NOW)
     assert one.opens == "state=down"
     compile_filter(one.opens, "node")
 

@@ -15,7 +15,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console.ingest import reduce as reducer
 from console.runtime.memo import forget
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, site, well, xid
 from tests.yardstick import cost
@@ -56,12 +56,12 @@ def test_no_node_is_told_twice_and_every_line_opens_something_real(some, codes, 
     nodes = {f"gpu{n:04d}": node(n, rack=(n - 1) // 16) for n in range(1, 41)} | {one.name: one for one in some}
     jobs = [make.job("7", nodes="gpu[0001-0016]", started=int(NOW - HOUR))]
     cluster = site(*nodes.values(), xids=codes, alerts=said, loads=sampled, jobs=jobs)
-    found = needs(cluster, NOW)
+    found = attention_lines(cluster, NOW)
     told = Counter(name for one in found for name in expand(one.opens) if one.opens)
     assert all(count == 1 for count in told.values()), told.most_common(3)
     assert told.keys() <= nodes.keys()
     assert all(one.role in ROLES and one.text and len(one.glyph) == 1 for one in found)
-    assert found == needs(cluster, NOW)
+    assert found == attention_lines(cluster, NOW)
     out = {
         name
         for name, one in nodes.items()
@@ -96,7 +96,7 @@ def first_line(incident, *times, nodes=40, seed=1):
     for at in times:
         clock.advance(at - clock.mono())
         machine.advance()
-        found.append(needs(seen(machine, clock), clock.now(), mono=clock.mono())[0])
+        found.append(attention_lines(seen(machine, clock), clock.now(), mono=clock.mono())[0])
     return found, set(machine.incidents.affected)
 
 
@@ -137,12 +137,12 @@ def test_twelve_thousand_nodes_are_quick(incident):
     cluster = seen(machine, clock)
     now = clock.now()
     # Once a reading, in the thread that reduces; and then again and again, as the clock goes on.
-    assert cost(lambda: (forget(cluster.name), needs(cluster, now))) < 27  # 6 to 9 where it was measured
-    assert cost(lambda: needs(cluster, now)) < 4  # 1.1 to 1.3
+    assert cost(lambda: (forget(cluster.name), attention_lines(cluster, now))) < 27  # 6 to 9 where it was measured
+    assert cost(lambda: attention_lines(cluster, now)) < 4  # 1.1 to 1.3
 
 
 def test_the_whole_machine_at_once_is_quick_too():
     nodes = [down(n, 5 * MINUTE, rack=n // 16) for n in range(1, 9_000)]
     cluster = site(*nodes)
-    assert len(needs(cluster, NOW)) < 5
-    assert cost(lambda: (forget(cluster.name), needs(cluster, NOW))) < 45  # 14 where it was measured
+    assert len(attention_lines(cluster, NOW)) < 5
+    assert cost(lambda: (forget(cluster.name), attention_lines(cluster, NOW))) < 45  # 14 where it was measured

@@ -11,7 +11,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from console.clusters import cluster_session
-from console.queue.job_accounting import why
+from console.queue.job_accounting import end_reason
 from console.recording.replay_site import NotRecorded
 from tests.operator import console
 
@@ -52,7 +52,7 @@ def test_every_job_that_it_tells_of_has_an_account_and_was_on_the_charts():
         for run in runs:
             found = books.account(run.id)
             assert found is not None and run in (found.run, *found.earlier)
-            assert why(found, machine.now) and host.name in books._site.fold([host.index])
+            assert end_reason(found, machine.now) and host.name in books._site.fold([host.index])
             if run.ended < machine._start:
                 assert past.held(host, run.ended - 1), "the charts show its work"
         seen |= {run.state for run in runs}
@@ -108,7 +108,7 @@ async def test_from_a_node_to_its_last_job_and_to_what_it_wrote(size):
         op.sees(f"Job {second.id}")
         await op.comes("accounting, as of")
         account = op.machine.accounting.account(second.id)
-        op.sees(second.state, why(account, op.machine.now)[:40], "GPU use", "batch")
+        op.sees(second.state, end_reason(account, op.machine.now)[:40], "GPU use", "batch")
         await op.command("log")
         await op.comes(f"slurm-{second.id}.out")
         op.sees("s/step")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
-from console.queue.limit_hits import hit
-from console.queue.pending import PendingFacts, why
+from console.queue.limit_hits import limit_hit
+from console.queue.pending import PendingFacts, pending_reason
 from tests.make import cluster, node
 
 DATA = Path(__file__).parent / "data/queueing"
@@ -58,11 +58,11 @@ def machine(*jobs: Job, **more):
 
 
 def said(one: Job, *others: Job, known: PendingFacts = PendingFacts(), **more) -> str:  # noqa: B008
-    return why(one, machine(one, *others, **more), NOW, known).sentence
+    return pending_reason(one, machine(one, *others, **more), NOW, known).sentence
 
 
 def figures(one: Job, *others: Job, known: PendingFacts = PendingFacts(), **more) -> dict[str, str]:  # noqa: B008
-    return dict(why(one, machine(one, *others, **more), NOW, known).figures)
+    return dict(pending_reason(one, machine(one, *others, **more), NOW, known).figures)
 
 
 def detail(**more) -> PendingFacts:
@@ -243,7 +243,7 @@ def test_every_reason_that_slurm_has_is_told_in_words():
         text = said(waits(reason), known=PendingFacts(limits=LIMITS))
         assert "wacht knows no more" not in text and text.endswith("."), reason
         limited = re.match(r"QOS(Grp|Max)|Assoc(Grp|Max)|Max\w+Per(User|Account)", reason) is not None
-        assert (hit(reason) is not None) is limited, reason
+        assert (limit_hit(reason) is not None) is limited, reason
 
 
 def test_a_reason_about_a_limit_names_it():
@@ -252,9 +252,9 @@ def test_a_reason_about_a_limit_names_it():
         ("MaxGRESRunMinsPerUser", "MaxTRESRunMinsPU", "gres/"), ("QOSGrpMemoryMinutes", "GrpTRESMins", "mem"),
         ("AssocGrpJobsLimit", "GrpJobs", None), ("QOSMaxGRESMinutesPerJob", "MaxTRESMinsPJ", "gres/"),
     ):  # fmt: skip
-        found = hit(reason)
+        found = limit_hit(reason)
         assert found is not None and (found.name, found.tres) == (name, tres), reason
-    assert hit("Resources") is hit("MaxMemPerLimit") is hit("MaxPoweredUpNodes") is None
+    assert limit_hit("Resources") is limit_hit("MaxMemPerLimit") is limit_hit("MaxPoweredUpNodes") is None
 
 
 # -- everything else --------------------------------------------------------------------------------------------------
@@ -370,5 +370,5 @@ def test_what_cannot_be_asked_is_said():
 
 def test_facts_that_are_not_there_are_not_claimed():
     one = waits("Resources")
-    text = why(one, cluster(jobs=[one]), NOW).sentence
+    text = pending_reason(one, cluster(jobs=[one]), NOW).sentence
     assert "in service" not in text and not re.search(r"\b0\b", text)

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from collectors.model import Xid
 from console.config.settings import load
-from console.health.xid_policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy, preceding
+from console.health.xid_policy import (
+    ACTIONS,
+    SHIPPED_FILE,
+    ConfigError,
+    Policy,
+    default_policy,
+    load_policy,
+    preceding_xid,
+)
 
 #: Code to action, as the reference's XID guide has it.
 GUIDE = {
@@ -33,22 +41,22 @@ def site(tmp_path):
 def test_every_code_of_the_guide_has_its_action_a_step_and_a_source():
     policy = default_policy()
     for code, action in GUIDE.items():
-        advice = policy.of(code)
+        advice = policy.advice_for(code)
         assert advice is not None and advice.action == action, code
         assert advice.meaning and advice.first_step and advice.source
-    assert policy.say(79).startswith("drain, reboot the node")
+    assert policy.step(79).startswith("drain, reboot the node")
 
 
 def test_where_the_sources_disagree_they_are_all_there():
-    advice = default_policy().of(63)
+    advice = default_policy().advice_for(63)
     said = {one.action: one.source for one in (advice.followed, *advice.others)}
     assert "NVIDIA XID catalogue" in said["ignore"] and "AWS" in said["drain"]
     assert advice.action == "reset" and advice.acts and not advice.drains
 
 
 def test_a_code_that_nobody_speaks_of_is_said_to_be_one():
-    assert default_policy().of(999) is None
-    assert default_policy().say(999) == "no advice for XID 999"
+    assert default_policy().advice_for(999) is None
+    assert default_policy().step(999) == "no advice for XID 999"
 
 
 def test_the_worst_of_several_is_the_one_to_go_by():
@@ -65,11 +73,13 @@ def test_a_site_lays_its_own_over_it_code_by_code(site):
         '[xid."900-902,910"]\nmeaning = "ours"\naction = "drain"\nfirst_step = "out"\nsource = "us"\n'
     )
     policy = load_policy(path)
-    assert policy.say(79) == "we know" and policy.of(79).meaning == default_policy().of(79).meaning
-    assert policy.of(79).others == ()
-    assert [policy.of(code).action for code in (900, 902, 910)] == ["drain"] * 3 and policy.of(903) is None
-    assert policy.of(48) == default_policy().of(48)
-    assert policy.files == (str(SHIPPED), str(path))
+    assert policy.step(79) == "we know"
+    assert policy.advice_for(79).meaning == default_policy().advice_for(79).meaning
+    assert policy.advice_for(79).others == ()
+    assert [policy.advice_for(code).action for code in (900, 902, 910)] == ["drain"] * 3
+    assert policy.advice_for(903) is None
+    assert policy.advice_for(48) == default_policy().advice_for(48)
+    assert policy.files == (str(SHIPPED_FILE), str(path))
 
 
 def test_a_site_may_say_what_to_do_by_the_severity_of_the_kernels_line(site):
@@ -78,9 +88,9 @@ def test_a_site_may_say_what_to_do_by_the_severity_of_the_kernels_line(site):
         '[xid.145.nonfatal]\naction = "ignore"\nfirst_step = "let it be"\nsource = "us"\n'
     )
     policy = load_policy(path)
-    said = [policy.say(145, severity) for severity in (None, "fatal", "nonfatal")]
+    said = [policy.step(145, severity) for severity in (None, "fatal", "nonfatal")]
     assert said == ["out", "out", "let it be"], "a code of the site replaces the whole row"
-    assert default_policy().of(145, "fatal").action == "drain+reset"
+    assert default_policy().advice_for(145, "fatal").action == "drain+reset"
 
 
 def test_the_worst_of_several_knows_their_severity():
@@ -98,8 +108,8 @@ def test_the_xid_before_one_that_follows_is_of_the_same_gpu_and_not_later():
     rows = [after, older, before, Xid(node="a", gpu=1, code=79, first_at=95, last_at=95),
             Xid(node="a", gpu=0, code=48, first_at=110, last_at=110), Xid(node="a", gpu=0, code=43),
             ]  # fmt: skip
-    assert preceding(after, rows) is before and preceding(after, [after, older]) is older
-    assert preceding(before, rows) is None and preceding(after, [after]) is None
+    assert preceding_xid(after, rows) is before and preceding_xid(after, [after, older]) is older
+    assert preceding_xid(before, rows) is None and preceding_xid(after, [after]) is None
 
 
 GOOD = '[xid.79]\naction = "drain"\nfirst_step = "x"\nsource = "y"\n'
@@ -152,7 +162,7 @@ def test_the_configuration_names_the_file(tmp_path):
 
 def test_texts_of_a_site_cannot_steer_the_terminal(site):
     path = site('[xid.79]\naction = "drain"\nfirst_step = "a\\u001b]52;c;x\\u0007 b"\nsource = "y"')
-    assert "\x1b" not in load_policy(path).say(79) and "\\e" in load_policy(path).say(79)
+    assert "\x1b" not in load_policy(path).step(79) and "\\e" in load_policy(path).step(79)
 
 
 @given(st.lists(st.integers(0, 300), max_size=8))
@@ -162,8 +172,8 @@ def test_the_worst_is_one_of_them_and_none_asks_for_more(codes):
     assert (worst is None) == (not codes)
     if worst is not None:
         assert worst in codes
-        ranks = [advice.rank for code in codes if (advice := policy.of(code))]
-        advice = policy.of(worst)
+        ranks = [advice.rank for code in codes if (advice := policy.advice_for(code))]
+        advice = policy.advice_for(worst)
         assert advice is None or advice.rank == max(ranks)
 
 

@@ -55,9 +55,9 @@ def cluster(**more) -> Cluster:
 
 def test_racks_rows_and_what_a_drained_rack_gives_back():
     racks = power.by_rack(cluster())
-    assert racks["R1"].power_w == 10_000 and racks["R1"].gives_back_w == 6_000
-    assert racks["R3"].power_w is None and racks["R3"].gives_back_w is None, "a silent node is not nought watts"
-    assert racks["R2"].gives_back_w == 0
+    assert racks["R1"].power_w == 10_000 and racks["R1"].freed_w == 6_000
+    assert racks["R3"].power_w is None and racks["R3"].freed_w is None, "a silent node is not nought watts"
+    assert racks["R2"].freed_w == 0
     assert power.by_row(racks.values()) == {"A": 12_000, "B": None}
 
 
@@ -89,7 +89,7 @@ def test_idle_gpus_are_counted_only_where_they_have_one_owner_that_has_settled()
 
 def test_hottest_and_hungriest_leave_out_what_is_unknown():
     assert [load.node for load in gpus.hottest(cluster())] == ["n1", "n2", "n3"]
-    assert [load.node for load in gpus.hungriest(cluster())] == ["n1", "n2", "n3"]
+    assert [load.node for load in gpus.top_power(cluster())] == ["n1", "n2", "n3"]
 
 
 @pytest.mark.parametrize(("metered", "told"), [(0, "unmetered"), (1, "2 silent"), (3, "all")])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.health.drain_reasons import FORGOTTEN_S, KINDS, inbox, read, robot, ticket, who
+from console.health.drain_reasons import FORGOTTEN_S, KINDS, author_of, classify, drain_groups, is_automation
+from console.health.tickets import find_ticket
 from tests import make
 
 NOW = 1_795_000_000.0
@@ -50,16 +51,16 @@ SORTED = [
 
 @pytest.mark.parametrize(("text", "by", "kind", "signed"), SORTED)
 def test_a_reason_is_sorted(text, by, kind, signed):
-    found = read(text, by)
-    assert (found.kind, found.who) == (kind, signed)
+    found = classify(text, by)
+    assert (found.kind, found.author) == (kind, signed)
     assert found.label == KINDS[kind]
 
 
 def test_an_xid_in_the_text_is_found():
-    assert read("NHC: XID 119", "root").xid == 119
-    assert read("Xid: 79, GPU 3", "jdv").xid == 79
-    assert read("exid 5", "jdv").xid is None
-    assert read("SXid 20034", "jdv").xid is None
+    assert classify("NHC: XID 119", "root").xid == 119
+    assert classify("Xid: 79, GPU 3", "jdv").xid == 79
+    assert classify("exid 5", "jdv").xid is None
+    assert classify("SXid 20034", "jdv").xid is None
 
 
 @pytest.mark.parametrize(
@@ -84,19 +85,28 @@ def test_an_xid_in_the_text_is_found():
     ],
 )
 def test_a_ticket_is_recognised(text, found):
-    assert ticket(text) == found
+    assert find_ticket(text) == found
 
 
 def test_root_is_a_person_when_the_text_is():
-    assert who("root", "bad DIMM") == "human" and who("root", "NHC: x") == "robot" and who("root") == "robot"
-    assert robot("root") and robot("drain-bot") and robot("svc-nhc", "x") and not robot("jdv", "NHC: copied")
-    assert not robot(None) and robot(None, "Kill task failed")
+    assert (
+        author_of("root", "bad DIMM") == "human"
+        and author_of("root", "NHC: x") == "robot"
+        and author_of("root") == "robot"
+    )
+    assert (
+        is_automation("root")
+        and is_automation("drain-bot")
+        and is_automation("svc-nhc", "x")
+        and not is_automation("jdv", "NHC: copied")
+    )
+    assert not is_automation(None) and is_automation(None, "Kill task failed")
 
 
 @given(st.text(max_size=80), st.none() | st.text(max_size=12))
 def test_any_text_has_a_kind_and_nothing_breaks(text, by):
-    found = read(text, by)
-    assert found.kind in KINDS and found.who in {"human", "robot", "unknown"}
+    found = classify(text, by)
+    assert found.kind in KINDS and found.author in {"human", "robot", "unknown"}
     assert found.ticket is None or found.ticket
 
 
@@ -118,7 +128,7 @@ def test_every_node_that_is_out_is_in_it_and_no_other():
         make.node("gpu0007", "FUTURE"),
         out("gpu0008", "left", "jdv", HOUR, state="IDLE"),
     ]
-    found = inbox(make.cluster(nodes=nodes), NOW)
+    found = drain_groups(make.cluster(nodes=nodes), NOW)
     assert {name for entry in found for name in entry.nodes} == {f"gpu000{n}" for n in (1, 2, 3, 4)}
 
 
@@ -126,9 +136,9 @@ def test_what_went_for_one_reason_in_one_rack_is_one_entry():
     nodes = [out(f"gpu000{n}", f"NHC: check_ib mlx5_{n} link down", "root", n * HOUR) for n in (2, 1)]
     nodes.append(out("gpu0009", "NHC: check_ib mlx5_9 link down", "root", HOUR, rack="R08"))
     jobs = [make.job("7", nodes="gpu[0001-0002]")]
-    first, second = inbox(make.cluster(nodes=nodes, jobs=jobs), NOW)
+    first, second = drain_groups(make.cluster(nodes=nodes, jobs=jobs), NOW)
     assert (first.nodes, first.rack, first.reasons, first.since) == (("gpu0001", "gpu0002"), "R07", 2, NOW - 2 * HOUR)
-    assert (first.kind, first.who, first.jobs) == ("network", "robot", ("7",))
+    assert (first.kind, first.author, first.jobs) == ("network", "robot", ("7",))
     assert (second.nodes, second.jobs) == (("gpu0009",), ())
 
 
@@ -138,11 +148,11 @@ def test_the_forgotten_come_first_and_unknown_jobs_stay_unknown():
         out("gpu0002", "fan [OPS-1]", "jdv", FORGOTTEN_S + 1),
         out("gpu0003", None, None, HOUR),
     ]
-    found = inbox(make.cluster(nodes=nodes), NOW)
+    found = drain_groups(make.cluster(nodes=nodes), NOW)
     assert [entry.forgotten for entry in found] == [True, False, False]
     assert (found[0].ticket, found[0].jobs) == ("OPS-1", None)
     assert [entry.kind for entry in found] == ["power", "gpu", "unknown"]
 
 
 def test_nothing_is_known_of_nodes_that_were_not_read():
-    assert inbox(make.cluster(), NOW) == []
+    assert drain_groups(make.cluster(), NOW) == []

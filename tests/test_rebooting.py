@@ -102,7 +102,9 @@ def test_it_is_counted_apart_from_down_everywhere():
     row = ClusterRow(standing=summarise(cluster, 100.0, shown=True), needs=())
     out = next(column for column in CLUSTERS if column.key == "out")
     assert "".join(text for text, _ in spans_of(out.cell(row, Ctx(cluster, NOW)))) == "1 ↻1"
-    assert [one.displays for one in drain_reasons.inbox(cluster, NOW) if one.nodes == ("gpu0001",)] == [("rebooting",)]
+    assert [one.displays for one in drain_reasons.drain_groups(cluster, NOW) if one.nodes == ("gpu0001",)] == [
+        ("rebooting",)
+    ]
 
 
 async def test_the_map_shows_it_by_its_own_sign():

@@ -318,7 +318,7 @@ def test_an_incident_is_told_as_it_was(night):
     machine, path = night
     sources = of_recording(path, default_policy())
     made = gather(sources, between(sources.now, "10m", None))
-    out = [name for name, one in machine.cluster.nodes.items() if drain_reasons.out(one)]
+    out = [name for name, one in machine.cluster.nodes.items() if drain_reasons.is_unavailable(one)]
     assert sum(one.count for one in made.open_nodes) == len(out)
     (event,) = [one for one in made.broke if not one.person and one.rack == "R03"]
     assert (event.nodes, event.count, event.state, event.back) == ("gpu[0041-0048]", 8, "down", 0)

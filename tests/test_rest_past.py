@@ -9,7 +9,7 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.slurm.sources import open_accounting
-from console.queue.job_accounting import why
+from console.queue.job_accounting import end_reason
 from tests.restd import StandIn, recorded
 
 
@@ -48,7 +48,7 @@ def test_an_account(restd):
         return ledger.account_of_job(str(job))
 
     failed = asked(1)
-    assert why(failed, time.time()) == "its script ended with exit code 3"
+    assert end_reason(failed, time.time()) == "its script ended with exit code 3"
     assert [(step.id, step.state, step.exit_code) for step in failed.steps] == [
         ("batch", "FAILED", 3), ("0", "FAILED", 7),
     ]  # fmt: skip
@@ -56,7 +56,7 @@ def test_an_account(restd):
     assert (failed.cpu_s, failed.memory_mb, failed.memory_alloc_mb, failed.gpu_util_pct) == (None, None, 238_000, None)
     assert failed.events is None and "no call" in failed.notes[0]
     cancelled = next(one["job_id"] for one in whole["jobs"] if "CANCELLED" in one["state"]["current"])
-    assert why(asked(cancelled), time.time()) == "it was cancelled by bob"
+    assert end_reason(asked(cancelled), time.time()) == "it was cancelled by bob"
     assert "has no job 9" in fault(lambda: asked(9))
 
 

@@ -7,8 +7,8 @@ import re
 import msgspec
 import pytest
 
-from console.alerts.bell import Ring, sequences, words
-from console.alerts.groups import groups
+from console.alerts.bell import BellState, bell_sequences, bell_text
+from console.alerts.groups import alert_groups
 from console.config import settings
 from console.config.settings import ConfigError
 from tests import make
@@ -24,7 +24,7 @@ class Ear:
     """Hears what rings, reading after reading."""
 
     def __init__(self, *alerts):
-        self.ring = Ring()
+        self.ring = BellState()
         self.now = NOW
         self.hears(*alerts)
 
@@ -32,7 +32,7 @@ class Ear:
         """The titles that ring in a reading with these alerts."""
         self.now += later
         cluster = site(*rack(), alerts=alerts)
-        self.ring, new = self.ring.next(cluster, groups(cluster, self.now), self.now)
+        self.ring, new = self.ring.next(cluster, alert_groups(cluster, self.now), self.now)
         return [one.title for one in new]
 
 
@@ -49,10 +49,10 @@ def test_what_was_there_at_the_start_rings_nobody():
 
 def test_the_first_reading_is_the_start_however_late_it_comes():
     blind = make.cluster(nodes=rack())
-    ring, new = Ring().next(blind, [], NOW)
-    assert (ring.loud, new) == (None, [])
+    ring, new = BellState().next(blind, [], NOW)
+    assert (ring.active, new) == (None, [])
     ring, new = ring.next(site(*rack()), [], NOW)
-    assert (ring.loud, new) == (frozenset(), [])
+    assert (ring.active, new) == (frozenset(), [])
 
 
 def test_each_group_rings_once_and_a_storm_once():
@@ -93,13 +93,13 @@ def test_a_warning_that_becomes_critical_rings():
 
 
 def new_groups(*alerts):
-    return groups(site(*rack(), alerts=alerts), NOW)
+    return alert_groups(site(*rack(), alerts=alerts), NOW)
 
 
 def test_several_at_once_are_one_word_and_one_bell():
     new = new_groups(*power(*range(9, 17)), alert("SlurmctldDown", ago=HOUR))
-    assert words(new) == "R07-pdu-b: NodeDown (8 nodes) and 1 more"
-    assert sequences("groningen", new, True, "off") == "\x07"
+    assert bell_text(new) == "R07-pdu-b: NodeDown (8 nodes) and 1 more"
+    assert bell_sequences("groningen", new, True, "off") == "\x07"
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_several_at_once_are_one_word_and_one_bell():
     ],
 )
 def test_what_is_sent_is_what_is_configured(bell, notify, sent):
-    assert sequences("groningen", new_groups(alert("NodeHot", about="gpu0001")), bell, notify) == sent
-    assert sequences("groningen", [], bell, notify) == ""
+    assert bell_sequences("groningen", new_groups(alert("NodeHot", about="gpu0001")), bell, notify) == sent
+    assert bell_sequences("groningen", [], bell, notify) == ""
 
 
 @pytest.mark.parametrize("notify", ["osc9", "osc777"])
 def test_a_hostile_name_cannot_end_the_sequence_or_begin_another(notify):
     hostile = "a\x1b\\\x1b]52;c;aGk=\x07;b\x9c\u202e" + "x" * 500
-    sent = sequences("gron;ingen\x1b", new_groups(alert(hostile, about="gpu0001")), False, notify)
+    sent = bell_sequences("gron;ingen\x1b", new_groups(alert(hostile, about="gpu0001")), False, notify)
     inside = re.fullmatch(r"\x1b\](9;|777;notify;)(.*)\x1b\\", sent, re.DOTALL)
     assert inside is not None
     assert inside[2].isprintable() and len(inside[2]) < 400
@@ -129,7 +129,7 @@ def test_a_hostile_name_cannot_end_the_sequence_or_begin_another(notify):
 async def test_the_console_says_it_and_the_next_reading_does_not_say_it_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with console((120, 40), incident="pdu") as op:
-        assert op.app.session.ring.loud is not None
+        assert op.app.session.ring.active is not None
         op.app.clock.advance(60)
         await op.look_again()
         await op.comes("critical: R")

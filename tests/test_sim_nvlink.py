@@ -9,7 +9,7 @@ from collectors.sim import SimSettings
 from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from console.plant.nvlink_domains import states
+from console.plant.nvlink_domains import domain_states
 from tests import make
 
 CLIQUE = re.compile(
@@ -59,15 +59,15 @@ def test_the_incident_splits_one_domain_and_it_is_mended():
     assert made.settings.nvl72, "it makes the machine one of NVL72 racks"
     clock.advance(STARTS_S + 60)
     made.advance()
-    found = states(make.cluster(nodes=list(made.nodes().values()), domains=made.domains(), trays=made.trays()))
+    found = domain_states(make.cluster(nodes=list(made.nodes().values()), domains=made.domains(), trays=made.trays()))
     (one,) = [one for one in found.values() if one.split]
     hit = made.incidents.affected
     assert len(hit) == 4 and set(hit) < set(one.nodes) and one.imex in {"degraded", "down"}
-    assert one.fabric == "unhealthy" and one.fits < len(one.usable)
+    assert one.fabric == "unhealthy" and one.largest_job < len(one.usable)
     assert made.nodes()[hit[-1]].display in {"drained", "draining"}
     clock.advance(6 * 3600)
     made.advance()
-    later = states(make.cluster(nodes=list(made.nodes().values()), domains=made.domains(), trays=made.trays()))
+    later = domain_states(make.cluster(nodes=list(made.nodes().values()), domains=made.domains(), trays=made.trays()))
     assert not later[one.name].split and later[one.name].imex == "up"
 
 

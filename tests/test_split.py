@@ -106,7 +106,7 @@ async def test_why_a_job_waits_asks_nothing_of_it_alone_and_follows_the_cursor()
     async with console(SIZE) as op:
         await op.press("3")
         first, second = [job.id for job in op.cluster.jobs.values() if job.state == "PENDING"][:2]
-        queueing = op.app.session.queueing.asked
+        queueing = op.app.session.queueing.source
         for name in ("factors", "shares"):
             setattr(queueing, name, lambda *_: pytest.fail("it was asked for a job that is only looked at"))
         await op.select(first)

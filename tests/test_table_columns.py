@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.table_column import GAP, Column, place
+from widgets.table_column import GAP, Column, place_columns
 
 
 def column(key: str, width: int, priority: int = 0, grow: int = 0, most: int | None = None) -> Column:
-    return Column(key, key, width, lambda row, ctx: "", priority=priority, grow=grow, most=most)
+    return Column(key, key, width, lambda row, ctx: "", priority=priority, grow=grow, max_width=most)
 
 
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def shown(width: int) -> list[str]:
-    return [p.column.key for p in place(COLUMNS, width)]
+    return [p.column.key for p in place_columns(COLUMNS, width)]
 
 
 def test_the_highest_priority_number_goes_first_and_the_rightmost_of_equals() -> None:
@@ -38,11 +38,11 @@ def test_the_highest_priority_number_goes_first_and_the_rightmost_of_equals() ->
 
 
 def test_growing_columns_share_what_is_left() -> None:
-    placed = place((column("a", 4), column("b", 4, grow=1), column("c", 4, grow=2)), 4 + 4 + 4 + 2 * GAP + 9)
+    placed = place_columns((column("a", 4), column("b", 4, grow=1), column("c", 4, grow=2)), 4 + 4 + 4 + 2 * GAP + 9)
     assert [p.width for p in placed] == [4, 7, 10]
-    placed = place((column("a", 4, grow=1, most=6), column("b", 4, grow=1)), 30)
+    placed = place_columns((column("a", 4, grow=1, most=6), column("b", 4, grow=1)), 30)
     assert [p.width for p in placed] == [6, 22]
-    assert place((column("a", 4),), 30)[0].width == 4
+    assert place_columns((column("a", 4),), 30)[0].width == 4
 
 
 @given(
@@ -61,7 +61,7 @@ def test_growing_columns_share_what_is_left() -> None:
     st.integers(0, 2),
 )
 def test_no_column_leaves_the_line_or_touches_the_next(columns: list[Column], width: int, start: int) -> None:
-    placed = place(columns, width, start)
+    placed = place_columns(columns, width, start)
     x = start
     for spot in placed:
         assert spot.x == x

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.test_table import Bench, Row
 from widgets import table_view
-from widgets.table_view import AT_ONCE, SortKey, arrange
+from widgets.table_view import MAX_SYNC_ROWS, SortKey, arrange
 
 Rows = dict[str, tuple[int | None]]
 KEYS = st.sampled_from([f"k{i}" for i in range(40)])
@@ -45,7 +45,7 @@ def test_any_view_is_in_the_order_of_a_full_sort(
     by = SortKey(value if sorted_by else None, reverse)
     rows = {**before, **changed}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_view, "_SLICE", slice_of)
+        patch.setattr(table_view, "_MAX_SORT_KEYS", slice_of)
         earlier = arrange(before, by)
         asked.clear()
         later = arrange(rows, by, earlier)
@@ -87,7 +87,7 @@ async def test_many_rows_are_put_in_order_by_another_thread_and_the_last_order_c
             return arrange(*of)
 
         monkeypatch.setattr("widgets.table.arrange", slow)
-        many = {f"n{i:05d}": Row(f"n{i:05d}", load=i) for i in range(AT_ONCE + 1)}
+        many = {f"n{i:05d}": Row(f"n{i:05d}", load=i) for i in range(MAX_SYNC_ROWS + 1)}
         app.table.set_rows(many)
         app.table.sort_by("load")
         assert (len(app.table.keys), app.table.sort_column) == (100, "load"), "what stood there stands there still"
@@ -96,7 +96,7 @@ async def test_many_rows_are_put_in_order_by_another_thread_and_the_last_order_c
         release.set()
         await app.workers.wait_for_complete()
         await pilot.pause()
-        assert app.table.keys[0] == f"n{AT_ONCE:05d}", "greatest load first, of the rows that came last"
+        assert app.table.keys[0] == f"n{MAX_SYNC_ROWS:05d}", "greatest load first, of the rows that came last"
         assert len(app.table.keys) == len(many)
         assert threading.main_thread() not in by
 
@@ -106,7 +106,7 @@ async def test_a_view_in_this_order_needs_no_sorting_and_one_in_another_gets_it(
     async with app.run_test(size=(80, 24)):
         rows = {name: Row(name, load=load) for name, load in (("a", 1), ("b", 3), ("c", 2))}
         app.table.sort_by("load")
-        ready = arrange(rows, app.table.by)
+        ready = arrange(rows, app.table.sort_key)
         app.table.set_rows(ready)
         assert app.table._view is ready
         app.table.set_rows(arrange(rows, SortKey()))

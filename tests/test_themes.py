@@ -18,7 +18,7 @@ from collectors.nodestate import DISPLAYS
 from themes.look import Colours, ThemeSpec, paint
 from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
 from widgets.ink import Ink, ink
-from widgets.map_measures import word_cell
+from widgets.map_measures import cell_of_state
 
 ROOT = Path(__file__).parent.parent
 LOOKS = list(themes.themes().values())
@@ -40,7 +40,7 @@ def test_a_theme_defines_every_role_and_no_other(look: ThemeSpec) -> None:
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_no_two_states_look_the_same_on_the_map_or_in_a_table(look: ThemeSpec) -> None:
-    for glyphs in (STATE_LOOK, {word: word_cell(word) for word in STATE_LOOK}):
+    for glyphs in (STATE_LOOK, {word: cell_of_state(word) for word in STATE_LOOK}):
         assert len({(glyph, look.paint(role).attributes) for glyph, role in glyphs.values()}) == len(glyphs)
 
 
@@ -180,4 +180,4 @@ def test_a_cursor_that_is_turned_round_takes_the_colours_off_its_words(name: str
     ],
 )
 def test_the_theme_that_fits_the_terminal(environ: dict[str, str], colours: str | None, name: str) -> None:
-    assert themes.fitting(environ, colours) == name
+    assert themes.default_theme(environ, colours) == name

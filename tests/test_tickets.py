@@ -41,36 +41,36 @@ DAY_20 = 1_763_596_800
     ],
 )
 def test_what_a_text_says(text, found):
-    assert tickets.read(text) == found
+    assert tickets.parse_ticket(text) == found
 
 
 def test_the_comment_counts_before_extra_and_reason():
     one = make.node(comment="ticket=A-1", extra="ticket=B-2", reason="[CX-3]")
-    assert tickets.of(one) == Ticket("A-1", where="comment")
-    assert tickets.of(make.node(extra="ticket=B-2", reason="[CX-3]")) == Ticket("B-2", where="extra")
-    assert tickets.of(make.node(reason="[CX-3]")) == Ticket("CX-3", where="reason")
-    assert tickets.of(make.node(comment="gpu rack")) is None
+    assert tickets.ticket_of(one) == Ticket("A-1", found_in="comment")
+    assert tickets.ticket_of(make.node(extra="ticket=B-2", reason="[CX-3]")) == Ticket("B-2", found_in="extra")
+    assert tickets.ticket_of(make.node(reason="[CX-3]")) == Ticket("CX-3", found_in="reason")
+    assert tickets.ticket_of(make.node(comment="gpu rack")) is None
 
 
 def test_its_age_is_told_or_said_to_be_unknown():
     now = DAY_20 + 5 * DAY
-    assert Ticket("A-1", "4471", DAY_20).said(now) == "A-1, RMA 4471, 5 d old"
-    assert Ticket("A-1").said(now) == "A-1, age unknown: no date stands with it"
-    assert Ticket("A-1").said(now, DAY_20 + 2 * DAY) == "A-1, there for 3 d at least"
-    assert Ticket("A-1", None, DAY_20).said(now, DAY_20 + 2 * DAY) == "A-1, 5 d old", "its own date counts"
+    assert Ticket("A-1", "4471", DAY_20).text_at(now) == "A-1, RMA 4471, 5 d old"
+    assert Ticket("A-1").text_at(now) == "A-1, age unknown: no date stands with it"
+    assert Ticket("A-1").text_at(now, DAY_20 + 2 * DAY) == "A-1, there for 3 d at least"
+    assert Ticket("A-1", None, DAY_20).text_at(now, DAY_20 + 2 * DAY) == "A-1, 5 d old", "its own date counts"
 
 
 def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():
     since = int(THEN - 9 * HOUR)
     drained = make.node("gpu0001", "IDLE+DRAIN", reason="[CX-3] DIMM", reason_at=since, comment=None)
-    found = tickets.of(drained)
-    assert tickets.there_since(drained, found) == since
+    found = tickets.ticket_of(drained)
+    assert tickets.known_since(drained, found) == since
     noted = make.node("gpu0002", comment="ticket=CX-4 spare")
-    told = tickets.of(noted)
-    assert tickets.there_since(noted, told) is None, "Slurm does not say when a comment was written"
+    told = tickets.ticket_of(noted)
+    assert tickets.known_since(noted, told) is None, "Slurm does not say when a comment was written"
     book = Book().act("a", "comment", [make.node("gpu0002", comment="x")], ago=5 * HOUR,
                       values={"gpu0002": "ticket=CX-4 spare"})  # fmt: skip
-    assert tickets.there_since(noted, told, past_actions.ticketed(book.records)) == THEN - 5 * HOUR
+    assert tickets.known_since(noted, told, past_actions.ticketed(book.records)) == THEN - 5 * HOUR
     # It stood there before somebody wrote something else beside it; a drain says what stood in the reason.
     book = Book().act("a", "comment", [noted], ago=3 * HOUR, values={"gpu0002": "ticket=CX-4 more"})
     assert past_actions.ticketed(book.records) == {("gpu0002", "CX-4"): THEN - 3 * HOUR}

@@ -19,7 +19,7 @@ from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.cli import node as one_node
 from console.clusters.cluster_summary import summarise
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
@@ -288,8 +288,8 @@ def test_wacht_node_says_null_and_names_what_was_not_asked():
 
 def test_one_source_that_fails_makes_no_other_unknown(readings):
     """XIDs come with the loads: ports that cannot be read leave them known, and what they contradict stays said."""
-    assert fresh(without(readings, "prom.fabric", "fails"), NOW, 0.0).xids
-    assert not fresh(without(readings, "prom.loads", "stale"), NOW, 0.0).xids
+    assert fresh_facts(without(readings, "prom.fabric", "fails"), NOW, 0.0).xids
+    assert not fresh_facts(without(readings, "prom.loads", "stale"), NOW, 0.0).xids
 
 
 def test_a_node_of_an_alert_is_no_stranger_while_the_nodes_are_unknown():

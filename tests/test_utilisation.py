@@ -17,8 +17,8 @@ from collectors.prometheus.sources import Loads, open_telemetry
 from collectors.slurm.commands import nodes as by_commands
 from collectors.slurm.native import facts as native
 from collectors.slurm.rest import answers as rest
-from console.health.inconsistencies import contradictions
-from console.plant.gpus import with_idle
+from console.health.inconsistencies import inconsistencies
+from console.plant.gpus import jobs_with_idle_gpus
 from console.session import snapshot
 from console.tables import overview_figures
 from tests import make
@@ -171,7 +171,7 @@ def sliced(**more):
 
 
 def kinds(row, load, jobs=None):
-    return [(one.kind, one.text) for one in contradictions(site(row, loads=[load], jobs=jobs), NOW)]
+    return [(one.kind, one.text) for one in inconsistencies(site(row, loads=[load], jobs=jobs), NOW)]
 
 
 def load(**more):
@@ -192,7 +192,7 @@ def test_a_node_with_gpus_and_slices_contradicts_only_what_cannot_be():
 def test_idle_gpus_are_not_reckoned_against_slices():
     job = make.job("7", nodes="gpu0001", gpus=4, started=int(NOW - 7200))
     cluster = site(sliced(state="MIXED", display="mixed", gpus_alloc=4), loads=[load()], jobs=[job])
-    assert cluster.totals.gpus_idle_in_jobs is None and with_idle(cluster) == []
+    assert cluster.totals.gpus_idle_in_jobs is None and jobs_with_idle_gpus(cluster) == []
     assert cluster.totals.gpu_slices == 8
     assert any("8 are MIG slices" in said for said in lines(cluster))
 

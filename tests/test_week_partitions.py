@@ -30,7 +30,7 @@ from console.journal.leftovers import Leftovers, leftover_lines, leftovers
 from console.journal.writer import Journal
 from console.runtime.operator_identity import login_name
 from console.session.snapshot import take
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 from tests.make import change_of
 
@@ -124,7 +124,7 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
     act.clock.advance(2 * HOUR)
     (text,) = leftover_lines(act.cluster(), shut, act.clock.now(), act.clock.mono())
     assert text == f"long is DOWN for 2h 00m, by {login_name()}: cooling"
-    assert [one.text for one in needs(act.cluster(), act.clock.now(), left=shut)].count(text) == 1
+    assert [one.text for one in attention_lines(act.cluster(), act.clock.now(), left=shut)].count(text) == 1
     assert act("partition-down", "long", reason="again", yes=True) == 2 and "it is DOWN already" in act.told
     assert act.undo(yes=True) == 0 and act.machine.partitions()["long"].state == "UP", act.told
     assert (

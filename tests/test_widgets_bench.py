@@ -14,7 +14,7 @@ import themes
 from collectors.model import Cluster, Load, Node, Source
 from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
-from widgets.pane import Pane, line
+from widgets.pane import Pane, pane_line
 from widgets.terminal.quiet_app import QuietApp
 from widgets.top_line import TopLine
 
@@ -76,7 +76,7 @@ async def test_any_size_will_do(widget: Widget) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         if isinstance(widget, Pane):
             widget.set_title("title " * 9, right="right")
-            widget.set_lines([line("東京" * 40, [("right", "")], key=str(i)) for i in range(40)])
+            widget.set_lines([pane_line("東京" * 40, [("right", "")], key=str(i)) for i in range(40)])
         if isinstance(widget, NodeMap):
             widget.set_cluster(machine())
         if isinstance(widget, TopLine):

@@ -16,7 +16,7 @@ from widgets.cells import (
     pad_spans,
     spans_of,
     spans_width,
-    spark,
+    sparkline,
     width,
 )
 
@@ -87,9 +87,9 @@ def test_gauges_step_in_halves() -> None:
 
 
 def test_sparks() -> None:
-    assert spark([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
-    assert spark([1, None, 1], 5) == "▁·▁"
-    assert spark([5, 0, 10], 2) == "▁█"
-    assert spark([50], 4, low=0, high=100) == "▄"
-    assert spark([None], 3) == "·"
-    assert spark([1], 0) == ""
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1, None, 1], 5) == "▁·▁"
+    assert sparkline([5, 0, 10], 2) == "▁█"
+    assert sparkline([50], 4, low=0, high=100) == "▄"
+    assert sparkline([None], 3) == "·"
+    assert sparkline([1], 0) == ""

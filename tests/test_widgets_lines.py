@@ -143,7 +143,7 @@ async def test_the_prompt_filters_completes_remembers_and_lets_go() -> None:
         await pilot.press("enter")
         submitted = app.last(Prompt.Submitted)
         assert isinstance(submitted, Prompt.Submitted) and submitted.value == "ab"
-        prompt.say("no such field [/]")
+        prompt.show_message("no such field [/]")
         await pilot.pause()
         assert prompt.size.height == 2
         prompt.close()

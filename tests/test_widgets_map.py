@@ -10,7 +10,7 @@ from collectors.model import Cluster, Load, Node
 from collectors.nodestate import DISPLAYS
 from tests.test_widgets_bench import Bench, machine
 from widgets.map_layout import lay_out
-from widgets.map_measures import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell, widened
+from widgets.map_measures import MEASURES, UNKNOWN_CELL, cell_function, heat_cell, power_top, state_cell, widened
 from widgets.node_map import NodeMap
 
 
@@ -99,8 +99,10 @@ def test_heat_is_held_to_its_scale_and_unknown_is_never_cold() -> None:
     loads = {"a": Load(node="a", power_w=5210.0), "b": Load(node="b")}
     cluster = Cluster(name="x", loads=loads)
     assert power_top(cluster) == 5500 and power_top(cluster, 6000.0) == 6000 and power_top(Cluster(name="y")) == 0
-    assert painter("power", cluster, 5500, {})("a")[1] == "heat-9"
-    assert painter("power", cluster, 5500, {})("b") == painter("power", cluster, 5500, {})("c") == UNKNOWN_CELL
+    assert cell_function("power", cluster, 5500, {})("a")[1] == "heat-9"
+    assert (
+        cell_function("power", cluster, 5500, {})("b") == cell_function("power", cluster, 5500, {})("c") == UNKNOWN_CELL
+    )
 
 
 def test_figures_that_tremble_keep_their_cell() -> None:

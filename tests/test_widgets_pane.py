@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.test_widgets_bench import Bench
-from widgets.pane import Pane, line
+from widgets.pane import Pane, pane_line
 
 
 async def test_a_pane_has_its_title_in_the_border_and_its_right_parts_at_the_right() -> None:
@@ -12,7 +12,9 @@ async def test_a_pane_has_its_title_in_the_border_and_its_right_parts_at_the_rig
         pane = app.widget
         assert isinstance(pane, Pane)
         pane.set_title("Needs [/] you", right=[("3 of 9", "")])
-        pane.set_lines([line([("✖ ", "state-down"), ("東京 lost power", "")], [("2m", "text-dim")]), line("x" * 99)])
+        pane.set_lines(
+            [pane_line([("✖ ", "state-down"), ("東京 lost power", "")], [("2m", "text-dim")]), pane_line("x" * 99)]
+        )
         await pilot.pause()
         assert app.lines == [
             "╭─ Needs [/] you ─── 3 of 9 ─╮",
@@ -28,12 +30,12 @@ async def test_a_pane_paints_only_the_lines_that_differ() -> None:
     async with app.run_test(size=(40, 12)) as pilot:
         pane = app.widget
         assert isinstance(pane, Pane)
-        pane.set_lines([line(str(i)) for i in range(9)])
+        pane.set_lines([pane_line(str(i)) for i in range(9)])
         await pilot.pause()
         regions = app.watch_refreshes()
-        pane.set_lines([line("new" if i == 4 else str(i)) for i in range(9)])
+        pane.set_lines([pane_line("new" if i == 4 else str(i)) for i in range(9)])
         assert [region.y for region in regions] == [5]
-        pane.set_lines([line("new" if i == 4 else str(i)) for i in range(8)])
+        pane.set_lines([pane_line("new" if i == 4 else str(i)) for i in range(8)])
         assert [region.y for region in regions] == [5, 9]
         pane.set_lines(list(pane.lines))
         pane.set_title("x")
@@ -45,16 +47,16 @@ async def test_a_list_keeps_its_cursor_on_its_key_and_opens_it() -> None:
     async with app.run_test(size=(40, 8)) as pilot:
         pane = app.widget
         assert isinstance(pane, Pane)
-        pane.set_lines([line("heading"), *(line(f"line {key}", key=key) for key in "abcdefghij")])
+        pane.set_lines([pane_line("heading"), *(pane_line(f"line {key}", key=key) for key in "abcdefghij")])
         pane.focus()
         await pilot.press("down", "down")
         assert pane.cursor_key == "c"
-        pane.set_lines([line(f"line {key}", key=key) for key in "xyzabcdefghij"])
+        pane.set_lines([pane_line(f"line {key}", key=key) for key in "xyzabcdefghij"])
         assert pane.cursor_key == "c"
         await pilot.press("enter")
         opened = app.last(Pane.Opened)
         assert isinstance(opened, Pane.Opened) and opened.key == "c" and opened.control is pane
-        pane.set_lines([line(f"line {key}", key=key) for key in "xyzabdefghij"])
+        pane.set_lines([pane_line(f"line {key}", key=key) for key in "xyzabdefghij"])
         assert pane.cursor_key == "d"
         await pilot.press("end")
         assert pane.cursor_key == "j" and any("▌line j" in text for text in app.lines)
@@ -74,7 +76,7 @@ async def test_a_long_text_scrolls() -> None:
     async with app.run_test(size=(20, 5)) as pilot:
         pane = app.widget
         assert isinstance(pane, Pane)
-        pane.set_lines([line(f"line {i}") for i in range(20)])
+        pane.set_lines([pane_line(f"line {i}") for i in range(20)])
         pane.focus()
         await pilot.press("down", "j")
         assert app.lines[0].startswith("line 2") and app.lines[1][-1] in "▐▕"
@@ -82,7 +84,7 @@ async def test_a_long_text_scrolls() -> None:
         assert app.lines[-1].startswith("line 19")
         await pilot.press("pageup", "home", "k")
         assert app.lines[0].startswith("line 0")
-        pane.set_lines([line("only")])
+        pane.set_lines([pane_line("only")])
         assert app.lines[0].startswith("only") and pane.top == 0
 
 
@@ -99,9 +101,9 @@ async def test_a_line_to_choose_is_folded_at_words_on_two_lines_at_most_and_is_o
         assert isinstance(pane, Pane)
         long = "R07 pdu-b lost power and eight of its nodes went down with all their jobs"
         pane.set_lines([
-            line([("! ", "bad"), ("R07 pdu-b: 8 nodes lost power", "")], [("2m", "text-dim")], key="a"),
-            line([("! ", "bad"), (long, "")], [("11m", "text-dim")], key="b"),
-            line([("! ", "bad"), ("short", "")], key="c"),
+            pane_line([("! ", "bad"), ("R07 pdu-b: 8 nodes lost power", "")], [("2m", "text-dim")], key="a"),
+            pane_line([("! ", "bad"), (long, "")], [("11m", "text-dim")], key="b"),
+            pane_line([("! ", "bad"), ("short", "")], key="c"),
         ])  # fmt: skip
         pane.focus()
         await pilot.pause()

@@ -28,12 +28,12 @@ from tests.rows import put
 from widgets.cells import gauge
 from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
-from widgets.pane import Pane, line
+from widgets.pane import Pane, pane_line
 from widgets.table import VirtualTable
 from widgets.table_column import Column
-from widgets.terminal.flow_control import Flow
+from widgets.terminal.flow_control import LinePace
 from widgets.terminal.quiet_app import QuietApp, QuietScreen
-from widgets.terminal.screen_diff import Glass
+from widgets.terminal.screen_diff import TerminalScreen
 from widgets.top_line import TopLine
 
 Row = tuple[str, str, int]
@@ -155,7 +155,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                 elif act == 6:
                     app.pane.set_lines(
                         [
-                            line([(str(rng.randint(0, 3)), "warn"), (" 東 x", "")], [("r", "")], str(i))
+                            pane_line([(str(rng.randint(0, 3)), "warn"), (" 東 x", "")], [("r", "")], str(i))
                             for i in range(rng.randint(0, 40))
                         ]
                     )
@@ -242,7 +242,7 @@ async def test_the_top_line_says_that_the_line_is_slow_and_its_clock_goes_in_ste
         cluster = machine(random.Random(1))
         app.top.show(cluster, 1_003, 3.0)
         assert "SLOW LINE" not in app.top.render_line(0).text and ":43 " in app.top.render_line(0).text
-        app._flow = Flow(slow=True)
+        app._pace = LinePace(slow=True)
         app.top.show(cluster, 1_003, 3.0, ["DEMO"])
         shown = app.top.render_line(0).text
         assert "DEMO" in shown and "SLOW LINE" in shown and ":40 " in shown
@@ -390,7 +390,7 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
 
 
 def test_what_was_made_for_a_wider_terminal_is_cut_to_this_one():
-    glass = Glass()
+    glass = TerminalScreen()
     strip = Strip([Segment("abcdef")])
     assert glass.send([(0, 4, strip)], 3, ColorSystem.TRUECOLOR) == ""
     assert "ab" in glass.send([(0, 1, strip)], 3, ColorSystem.TRUECOLOR)

@@ -7,12 +7,12 @@ from textual.widgets import _toast
 
 from tests.faults import fault
 from widgets.terminal.quiet_app import QuietApp
-from widgets.toast import LEAST_S, Word
+from widgets.toast import MIN_TIMER_S, Toast
 
 
 def test_what_has_ended_has_ended():
-    assert Word("x", timeout=-1.0).has_expired and not Word("x", timeout=60.0).has_expired
-    assert Word("x", timeout=-1.0).time_left == LEAST_S and 59 < Word("x", timeout=60.0).time_left <= 60
+    assert Toast("x", timeout=-1.0).has_expired and not Toast("x", timeout=60.0).has_expired
+    assert Toast("x", timeout=-1.0).time_left == MIN_TIMER_S and 59 < Toast("x", timeout=60.0).time_left <= 60
 
 
 @fault("terminal", "a word in the corner ends while it is being shown", "it goes; keys are answered")
@@ -21,8 +21,8 @@ async def test_one_that_ends_while_it_is_being_shown_holds_nothing_up(monkeypatc
     made: list[float] = []
     monkeypatch.setattr(_toast.Toast, "set_timer", lambda _, delay, *more: made.append(delay))
     async with app.run_test(notifications=True) as pilot:
-        monkeypatch.setattr(Word, "has_expired", False)  # as it was when it was asked, a fifth of a second ago
+        monkeypatch.setattr(Toast, "has_expired", False)  # as it was when it was asked, a fifth of a second ago
         app.notify("it has ended since", timeout=-0.2)
         await pilot.pause()
         await pilot.pause()
-    assert made == [LEAST_S]
+    assert made == [MIN_TIMER_S]

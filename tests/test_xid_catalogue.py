@@ -57,7 +57,7 @@ def test_every_code_of_the_catalogue_and_no_other_has_a_row():
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
 def test_the_policy_says_what_the_catalogue_says(code):
     _, immediate, _ = CATALOGUE[code]
-    advice = default_policy().of(code)
+    advice = default_policy().advice_for(code)
     assert advice is not None
     if code in ELSEWHERE:
         action, source = ELSEWHERE[code]
@@ -77,17 +77,19 @@ def test_an_nvlink_error_drains_where_the_kernel_says_fatal_and_only_there(code)
     policy = default_policy()
     severities = {row[4] for row in SUBCODES if int(row[0]) == code}
     can_be_fatal = any(not one.startswith("Non-fatal") for one in severities)
-    assert policy.of(code).drains is False, "without the kernel's line it is not known to be fatal"
-    assert policy.of(code, "nonfatal").action == "watch"
+    assert policy.advice_for(code).drains is False, "without the kernel's line it is not known to be fatal"
+    assert policy.advice_for(code, "nonfatal").action == "watch"
     if not can_be_fatal:
-        assert code in {147, 148} and policy.of(code, "fatal").action == policy.of(code).action == "watch"
+        assert (
+            code in {147, 148} and policy.advice_for(code, "fatal").action == policy.advice_for(code).action == "watch"
+        )
     else:
-        assert policy.of(code).action == "check-log" and "kernel's line" in policy.say(code)
-        assert policy.of(code, "fatal").drains
+        assert policy.advice_for(code).action == "check-log" and "kernel's line" in policy.step(code)
+        assert policy.advice_for(code, "fatal").drains
         fatal = {row[3] for row in SUBCODES if int(row[0]) == code and not row[4].startswith("Non-fatal")}
         assert "RESET_GPU" in fatal
 
 
 def test_what_follows_another_says_to_look_at_the_one_before():
     for code in (43, 45):
-        assert code in FOLLOWERS and default_policy().say(code).startswith("look at the one before")
+        assert code in FOLLOWERS and default_policy().step(code).startswith("look at the one before")

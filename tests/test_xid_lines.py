@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from collectors.model import Xid
 from console.cli.node import NodeReport, _xid_lines
-from console.health.inconsistencies import contradictions
+from console.health.inconsistencies import inconsistencies
 from console.health.xid_policy import default_policy
-from console.plant.gpus import xids
+from console.plant.gpus import newest_xids
 from console.tables.gpu_lines import xid_lines
 from console.tables.inspection_lines import trouble_lines
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 from tests import make
 
 NOW = 1_795_000_000.0
@@ -34,14 +34,14 @@ def text(lines) -> str:
 
 def test_every_screen_shows_the_62_before_a_45():
     known = cluster(row(45, 60), row(62, 62))
-    listed = text(xid_lines(xids(known), known, POLICY, NOW))
+    listed = text(xid_lines(newest_xids(known), known, POLICY, NOW))
     assert "XID 45 after 62" in listed
     assert "before it XID 62" in text(trouble_lines("gpu0001", known, POLICY, NOW))
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     assert "before it XID 62: drain, reset the GPU" in "\n".join(_xid_lines(look, POLICY))
-    (found,) = [one for one in contradictions(known, NOW, POLICY) if one.kind == "xid"]
+    (found,) = [one for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
     assert (found.code, found.severity) == (62, "bad")
-    assert any("XID 62" in one.text for one in needs(known, NOW, POLICY))
+    assert any("XID 62" in one.text for one in attention_lines(known, NOW, POLICY))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,10 @@ def test_every_screen_shows_the_62_before_a_45():
 )
 def test_the_severity_of_an_nvlink_error_decides_on_every_screen(severity, said, level):
     known = cluster(row(145, 60, severity=severity))
-    found = [(one.severity, one.text) for one in contradictions(known, NOW, POLICY) if one.kind == "xid"]
+    found = [(one.severity, one.text) for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
-    shown = [text(xid_lines(xids(known), known, POLICY, NOW)), text(trouble_lines("gpu0001", known, POLICY, NOW)),
+    shown = [text(xid_lines(newest_xids(known), known, POLICY, NOW)),
+             text(trouble_lines("gpu0001", known, POLICY, NOW)),
              "\n".join(_xid_lines(look, POLICY))]  # fmt: skip
     if severity is not None:
         assert all(f" {severity}" in one for one in shown)

@@ -32,7 +32,7 @@ def themes() -> dict[str, ThemeSpec]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
 
-def fitting(environ: Mapping[str, str], colours: str | None) -> str:
+def default_theme(environ: Mapping[str, str], colours: str | None) -> str:
     """The theme for who has chosen none. `colours` is what Rich makes of the terminal: truecolor, 256, standard, None.
 
     NO_COLOR is https://no-color.org: anything but an empty text asks for no colour.

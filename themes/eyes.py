@@ -1,4 +1,4 @@
-"""How well two colours are told apart: contrast, colour vision that lacks a cone, and the distance that is left.
+"""How well two colours can be distinguished: contrast, simulated colour blindness, and colour difference.
 
 Used to hold every theme to its figures, in the tests and in docs/themes.md, and for a theme that a site wrote. Colours
 are `#rrggbb`. Sources: contrast from WCAG 2.2; the simulations, of a cone that is wholly missing, from Machado,

@@ -1,4 +1,4 @@
-"""The names that colours go by: widgets ask for a role, a theme says how it looks.
+"""Colour roles: widgets ask for a role, a theme defines its style.
 
 A role never says a colour, and no widget says one either: a new theme is one new file. The tables below also give
 each state its glyph, because a state is always glyph + word + colour: nothing may be told by colour alone.
@@ -86,7 +86,7 @@ STATE_LOOK: dict[str, tuple[str, str]] = {
     "future": ("-", "state-other"),
 }
 #: For a display word this version does not know.
-STATE_STRANGE: tuple[str, str] = ("¿", "state-other")
+UNKNOWN_STATE_LOOK: tuple[str, str] = ("¿", "state-other")
 
 #: Slurm's job states (long base words) to glyph and role.
 JOB_LOOK: dict[str, tuple[str, str]] = {
@@ -112,17 +112,17 @@ JOB_LOOK: dict[str, tuple[str, str]] = {
     "PREEMPTED": ("⊘", "job-failed"),
     "REVOKED": ("⊘", "job-failed"),
 }
-JOB_STRANGE: tuple[str, str] = ("¿", "job-held")
+UNKNOWN_JOB_LOOK: tuple[str, str] = ("¿", "job-held")
 
 
 def state_look(display: str) -> tuple[str, str]:
     """Glyph and role for the display word of a node; a word of a newer Slurm gets a look too."""
-    return STATE_LOOK.get(display, STATE_STRANGE)
+    return STATE_LOOK.get(display, UNKNOWN_STATE_LOOK)
 
 
 def job_look(state: str) -> tuple[str, str]:
     """Glyph and role for a job's state."""
-    return JOB_LOOK.get(state, JOB_STRANGE)
+    return JOB_LOOK.get(state, UNKNOWN_JOB_LOOK)
 
 
 def heat_role(step: int) -> str:

@@ -168,7 +168,7 @@ def _steps(part: float, steps: int) -> int:
     return found if part >= 1 else min(steps - 1, found)
 
 
-def spark(values: Sequence[float | None], cells: int, low: float | None = None, high: float | None = None) -> str:
+def sparkline(values: Sequence[float | None], cells: int, low: float | None = None, high: float | None = None) -> str:
     """The last values as a sparkline, one a cell; unknown ones are dots, and the scale is theirs unless given."""
     last = list(values)[-cells:] if cells > 0 else []
     known = [value for value in last if value is not None]

@@ -19,7 +19,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 _AXIS = 8
 
 
-def nice(value: float) -> float:
+def round_up(value: float) -> float:
     """The next round number: the line should fill its chart."""
     if value <= 0:
         return 1.0
@@ -85,7 +85,7 @@ class Chart(Widget):
         super().__init__(id=id)
         self._zone = zone
         self._title = ""
-        self._say = ""
+        self._empty_text = ""
         self._now: float | None = None
         self._points: Sequence[Point] = ()
         self._write: Callable[[float | None], str] = str
@@ -108,7 +108,7 @@ class Chart(Widget):
         `now` is the present value where that is known by a newer reading than the last point.
         """
         self._title, self._points, self._write, self._top = title, tuple(points), write, top
-        self._role, self._say, self._now = role, say, now
+        self._role, self._empty_text, self._now = role, say, now
         self.refresh(Region(0, 0, self.size.width, self.size.height))
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -129,11 +129,11 @@ class Chart(Widget):
         lines = [paint.split_line(title, figures, cells)]
         rows, columns = height - 2, cells - _AXIS - 1
         if not known or rows < 1 or columns < 4:
-            said = wrap(self._say, max(1, cells - _AXIS - 1))[: max(0, height - 1)] if self._say else []
+            said = wrap(self._empty_text, max(1, cells - _AXIS - 1))[: max(0, height - 1)] if self._empty_text else []
             lines += [paint.line(((" " * _AXIS + one, "text-dim"),), cells) for one in said]
             lines += [paint.line((), cells)] * (height - len(lines))
             return lines[:height]
-        top = self._top or nice(max(known))
+        top = self._top or round_up(max(known))
         for at, dots in enumerate(plot(self._points, columns, rows, 0.0, top)):
             label = self._write(top) if at == 0 else self._write(0.0) if at == rows - 1 else ""
             lines.append(paint.line(((f"{label:>{_AXIS - 1}} ", "text-dim"), (dots, self._role)), cells))

@@ -1,4 +1,4 @@
-"""Keys as they were typed, from what a terminal sends.
+"""KeyParser: turns what a terminal sends into keys.
 
 Esc and a key may come in one piece, from a slow line or a fast hand, and are then what Alt and that key send: no
 program can tell. Textual 8.2.8 takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it
@@ -19,45 +19,45 @@ from textual.message import Message
 ESC = "\x1b"
 BEGIN, END = "\x1b[200~", "\x1b[201~"
 """Around what is pasted."""
-_LINE = frozenset({"\x1b\x1b", "\x1b\t", "\x1b\x7f", "\x1bb", "\x1bf"})
+_ESC_PAIRS = frozenset({"\x1b\x1b", "\x1b\t", "\x1b\x7f", "\x1bb", "\x1bf"})
 """Two that mean something together: back-tab of a console, and the ways of a line of text by words."""
 
 
-class Keys(XTermParser):
+class KeyParser(XTermParser):
     """Textual's, but Esc and a character in one piece are always Alt and that key, and a paste is never keys."""
 
     def __init__(self, debug: bool = False) -> None:
         self._pasting = False
-        self._last = ""
+        self._tail = ""
         """The end of what came: a mark may be torn."""
         super().__init__(debug)
 
     def feed(self, data: str) -> Iterable[Message]:
         """What it means; a paste without the Esc in it."""
-        plain = self._plain(data) if data else data
+        plain = self._without_pasted_escapes(data) if data else data
         # Nothing at all would tell the parser that this is the end.
         return super().feed(plain) if plain or not data else ()
 
-    def _plain(self, data: str) -> str:
+    def _without_pasted_escapes(self, data: str) -> str:
         made = ""
         while data:
             if not self._pasting:
-                at = (self._last + data).find(BEGIN)
-                passed = data if at < 0 else data[: at + len(BEGIN) - len(self._last)]
+                at = (self._tail + data).find(BEGIN)
+                passed = data if at < 0 else data[: at + len(BEGIN) - len(self._tail)]
                 made, data = made + passed, data[len(passed) :]
                 self._pasting = at >= 0
-                self._last = "" if self._pasting else (self._last + passed)[1 - len(BEGIN) :]
+                self._tail = "" if self._pasting else (self._tail + passed)[1 - len(BEGIN) :]
                 continue
-            inside, end, data = (self._last + data).partition(END)
-            self._pasting, self._last = not end, ""
+            inside, end, data = (self._tail + data).partition(END)
+            self._pasting, self._tail = not end, ""
             if not end:
                 held = next((size for size in range(len(END) - 1, 0, -1) if inside.endswith(END[:size])), 0)
-                inside, self._last = inside[: len(inside) - held], inside[len(inside) - held :]
+                inside, self._tail = inside[: len(inside) - held], inside[len(inside) - held :]
             made += inside.replace(ESC, "") + end
         return made
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
-        if len(sequence) == 2 and sequence[0] == ESC and sequence not in _LINE and sequence in ANSI_SEQUENCES_KEYS:
+        if len(sequence) == 2 and sequence[0] == ESC and sequence not in _ESC_PAIRS and sequence in ANSI_SEQUENCES_KEYS:
             sequence, alt = sequence[1], True
         for key in super()._sequence_to_key_events(sequence):
             head, _, last = key.key.rpartition("+")

@@ -9,9 +9,9 @@ from msgspec import Struct
 from .cells import cut, width
 
 GAP = 2
-WIDEST = 6
+MAX_SCALE = 6
 """Cells a node may take on a large screen; what is left blank beside it keeps the nodes apart."""
-_LABEL_MOST = 10
+_MAX_LABEL = 10
 
 
 class MapRun(Struct, frozen=True):
@@ -63,13 +63,13 @@ def lay_out(racks: Mapping[str, Sequence[str]], cells: int, page: int) -> MapLay
     groups = [(rack, tuple(nodes)) for rack, nodes in racks.items() if nodes]
     if not groups or cells <= 0:
         return MapLayout()
-    label = min(_LABEL_MOST, max(width(rack) for rack, _ in groups))
+    label = min(_MAX_LABEL, max(width(rack) for rack, _ in groups))
     before = label + 1 if label else 0
     if cells - before < 1:
         label = before = 0
     room = cells - before
     sizes = {len(nodes) for _, nodes in groups}
-    for scale in range(WIDEST, 1, -1):
+    for scale in range(MAX_SCALE, 1, -1):
         wide = max(sizes) * scale
         columns = (cells + GAP) // (before + wide + GAP)
         if columns and (high := _height([1] * len(groups), columns)) <= page:

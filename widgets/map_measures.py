@@ -32,10 +32,10 @@ _STATE_CELLS: dict[str, Span] = {}
 HEAT_CELLS: tuple[Span, ...] = tuple(zip(_LEVELS, HEAT, strict=True))
 # Work is no alarm: a busy machine stays below the red end.
 UTIL_CELLS: tuple[Span, ...] = tuple((glyph, HEAT[step * 6 // 9]) for step, glyph in enumerate(_LEVELS))
-_TREMBLE = 0.35
+_HYSTERESIS = 0.35
 
 
-def word_cell(display: str) -> Span:
+def cell_of_state(display: str) -> Span:
     """Glyph and role of a state on the map."""
     found = _STATE_CELLS.get(display)
     if found is None:
@@ -45,7 +45,7 @@ def word_cell(display: str) -> Span:
 
 def state_cell(node: Node | None) -> Span:
     """Glyph and role of a node's state."""
-    return UNKNOWN_CELL if node is None else word_cell(node.display)
+    return UNKNOWN_CELL if node is None else cell_of_state(node.display)
 
 
 def heat_cell(
@@ -65,8 +65,8 @@ def heat_cell(
     step = max(0.0, min(9.999, (value - low) / (high - low) * 10))
     cell = cells[int(step)]
     if before is not cell and before in (
-        cells[int(max(0.0, step - _TREMBLE))],
-        cells[int(min(9.999, step + _TREMBLE))],
+        cells[int(max(0.0, step - _HYSTERESIS))],
+        cells[int(min(9.999, step + _HYSTERESIS))],
     ):
         return before
     return cell
@@ -85,7 +85,7 @@ def widened(cell: Span, scale: int) -> Span:
     return ((glyph * wide if glyph in _BLOCKS else glyph.center(wide)) + " ", role) if wide else cell
 
 
-def painter(measure: Measure, cluster: Cluster, top_w: float, before: dict[str, Span]) -> Callable[[str], Span]:
+def cell_function(measure: Measure, cluster: Cluster, top_w: float, before: dict[str, Span]) -> Callable[[str], Span]:
     """From the name of a node to its cell. `before` holds the cells given last, and is kept up by what is returned."""
     if measure == "state":
         nodes = cluster.nodes

@@ -26,10 +26,10 @@ from .map_measures import (
     UNKNOWN_CELL,
     UTIL_CELLS,
     Measure,
-    painter,
+    cell_function,
+    cell_of_state,
     power_top,
     widened,
-    word_cell,
 )
 from .scroll import Scrolled
 from .units import power
@@ -98,37 +98,37 @@ class NodeMap(Scrolled):
         self._cluster = _EMPTY
         self._layout = MapLayout()
         self._laid_out = _EMPTY.racks
-        self._seen: dict[int, list[Span]] = {}
+        self._shown_cells: dict[int, list[Span]] = {}
         self._painted: dict[int, tuple[list[Span], Strip]] = {}
         """Line to its cells and what was painted of them, without the cursor."""
         self._top_w = 0.0
         self._cells: dict[str, Span] = {}
         self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
-        self._ill: frozenset[str] = frozenset()
+        self._marked_racks: frozenset[str] = frozenset()
         self.set_reactive(NodeMap.measure, measure)
 
     # What feeds it.
 
     def set_cluster(self, cluster: Cluster) -> None:
         """Show another state of the machine."""
-        self.keep_up(cluster, None)
+        self.update_hidden(cluster, None)
         if cluster.racks is not self._laid_out and cluster.racks != self._laid_out:
             self._lay_out()
             self.refresh()
         else:
             self._show_changes()
 
-    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
+    def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
         """All but the painting."""
         before, self._cluster = self._cluster, cluster
         if cluster.loads is not before.loads:
             self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
-        self._cell = painter(self.measure, cluster, self._top_w, self._cells)
+        self._cell = cell_function(self.measure, cluster, self._top_w, self._cells)
 
     def mark_racks(self, ill: frozenset[str]) -> None:
         """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
-        if ill != self._ill:
-            self._ill = ill
+        if ill != self._marked_racks:
+            self._marked_racks = ill
             self._painted.clear()
             self.refresh()
 
@@ -156,7 +156,7 @@ class NodeMap(Scrolled):
             known = [word for word in reversed(DISPLAYS) if word in numbers]
             spans: list[Span] = []
             for word in [*known, *sorted(numbers.keys() - set(DISPLAYS))]:
-                spans += [word_cell(word), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
+                spans += [cell_of_state(word), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
             return spans
         low, high = {
             "util": ("0 %", "100 %"),
@@ -183,7 +183,7 @@ class NodeMap(Scrolled):
         # The bar's cell is kept free, so that the map does not change its shape when it comes.
         self._laid_out = self._cluster.racks
         self._layout = lay_out(self._laid_out, self.extent.width - 1, self.page)
-        self._seen.clear()
+        self._shown_cells.clear()
         self._painted.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
@@ -199,7 +199,7 @@ class NodeMap(Scrolled):
             return
         regions: list[Region] = []
         for at in range(self.top, min(self.top + self.page, self.body_lines)):
-            before, now = self._seen.get(at), self._cells_of(at)
+            before, now = self._shown_cells.get(at), self._cells_of(at)
             if before == now:
                 continue
             y = at - self.top + self.head
@@ -210,13 +210,13 @@ class NodeMap(Scrolled):
                 changed = [x for x, old, new in zip(xs, before, now, strict=True) if old is not new and old != new]
                 runs = _runs(changed, self._layout.scale)
                 regions += [Region(start, y, end - start, 1) for start, end in runs]
-            self._seen[at] = now
+            self._shown_cells[at] = now
         if regions:
             self.refresh(*regions)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One line: labels and nodes, and the cursor over them."""
-        now = self._seen[at] = self._cells_of(at)
+        now = self._shown_cells[at] = self._cells_of(at)
         kept = self._painted.get(at)
         if kept is None or kept[0] != now or kept[1].cell_length != cells:
             kept = self._painted[at] = now, self._line_of(at, now, cells)
@@ -238,7 +238,7 @@ class NodeMap(Scrolled):
         scale, spans, plain = self._layout.scale, list[Span](), True
         x, node = 0, 0
         for run in self._layout.lines[at]:
-            ill = run.label in self._ill
+            ill = run.label in self._marked_racks
             label = f"{run.label}{'!' * ill}".ljust(run.first - run.x)
             plain = plain and label.isascii() and len(label) == run.first - run.x
             spans += [(" " * (run.x - x), ""), (label, "bad" if ill else "text-dim")]
@@ -254,7 +254,7 @@ class NodeMap(Scrolled):
     def watch_measure(self) -> None:
         """Another measure: the same places, other cells."""
         self._cells.clear()
-        self._cell = painter(self.measure, self._cluster, self._top_w, self._cells)
+        self._cell = cell_function(self.measure, self._cluster, self._top_w, self._cells)
         self._show_changes()
 
     def watch_dimmed(self) -> None:
@@ -284,9 +284,9 @@ class NodeMap(Scrolled):
         line, x = self._layout.places[node]
         if not self.show_line(line):
             if before is not None:
-                self.touch(before[0], before[1], self._layout.scale)
-            self.touch(line, x, self._layout.scale)
-        self.touch_bar()
+                self.repaint_line(before[0], before[1], self._layout.scale)
+            self.repaint_line(line, x, self._layout.scale)
+        self.repaint_bar()
         self.post_message(self.Moved(self, node))
 
     def action_beside(self, by: int) -> None:
@@ -326,7 +326,7 @@ class NodeMap(Scrolled):
         """Without the keys there is no cursor to be seen: what looks chosen is chosen."""
         if self.chosen and self.cursor_key is not None and self.cursor_key in self._layout.places:
             line, x = self._layout.places[self.cursor_key]
-            self.touch(line, x, self._layout.scale)
+            self.repaint_line(line, x, self._layout.scale)
             self.post_message(self.Moved(self, self.cursor_key))
 
     def on_click(self, event: Click) -> None:

@@ -16,9 +16,9 @@ from .cells import Span, cut_spans, spans_of, spans_width, width, wrap_spans
 from .scroll import Scrolled
 
 #: Cells below which nothing is wrapped, and which a label has at most.
-_LEAST = 20
+_MIN_WRAP = 20
 #: Lines that one which can be chosen is folded on at most: a list must show more than its first.
-FOLDS = 2
+MAX_FOLDS = 2
 
 
 class PaneLine(NamedTuple):
@@ -32,10 +32,10 @@ class PaneLine(NamedTuple):
     right: Sequence[Span] = ()
     key: str | None = None
     link: str | None = None
-    goes_on: bool = False
+    continues: bool = False
 
 
-def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
+def pane_line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
     """A Line from whatever is at hand."""
     return PaneLine(spans_of(text), right, key)
 
@@ -101,21 +101,21 @@ class Pane(Scrolled):
         self.can_focus = select or scroll
         self.head = self.foot = 1 if border else 0
         self.lines: tuple[PaneLine, ...] = ()
-        self._given: tuple[PaneLine, ...] = ()
+        self._source_lines: tuple[PaneLine, ...] = ()
         self._wraps = wrap
         self.cursor_key: str | None = None
         """The key under the cursor of a pane with `select`."""
         self._title = _spans(title)
         self._title_right: Sequence[Span] = ()
-        self._empty = empty_text
+        self._empty_text = empty_text
         self._strips: dict[tuple[int, int, bool], Strip] = {}
 
     # What feeds it.
 
-    def set_empty(self, text: str) -> None:
+    def set_empty_text(self, text: str) -> None:
         """What stands there while there are no lines."""
-        if text != self._empty:
-            self._empty = text
+        if text != self._empty_text:
+            self._empty_text = text
             if self.is_mounted and not self.lines:
                 self._strips.clear()
                 self.refresh()
@@ -130,7 +130,7 @@ class Pane(Scrolled):
 
     def set_lines(self, lines: Sequence[PaneLine]) -> None:
         """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
-        self._given = tuple(lines)
+        self._source_lines = tuple(lines)
         before, self.lines = self.lines, self._wrapped()
         self._strips.clear()
         self._keep_cursor(before)
@@ -143,40 +143,40 @@ class Pane(Scrolled):
         else:
             for at in range(self.top, self.top + self.page):
                 if before[at : at + 1] != self.lines[at : at + 1]:
-                    self.touch(at)
-        self.touch_bar()
+                    self.repaint_line(at)
+        self.repaint_bar()
 
     def _wrapped(self) -> tuple[PaneLine, ...]:
         """Of a pane that wraps: long lines on as many as they take, those after the first below what its label says."""
-        room = self.inner - 3
-        if not self._wraps or room < _LEAST:
-            return self._given
+        room = self.inner_width - 3
+        if not self._wraps or room < _MIN_WRAP:
+            return self._source_lines
         found: list[PaneLine] = []
-        for one in self._given:
+        for one in self._source_lines:
             right = spans_width(one.right) + 1 if one.right else 0
-            if one.link is not None or spans_width(one.spans) <= room - right or room - right < _LEAST:
+            if one.link is not None or spans_width(one.spans) <= room - right or room - right < _MIN_WRAP:
                 found.append(one)
                 continue
             label = one.spans[0][0]
-            labelled = len(one.spans) > 1 and label.endswith(" ") and width(label) < _LEAST
+            labelled = len(one.spans) > 1 and label.endswith(" ") and width(label) < _MIN_WRAP
             indent = width(label) if labelled else 2 + len(label) - len(label.lstrip(" "))
             rows = wrap_spans(one.spans, room, indent, room - right)
-            if one.key is not None and len(rows) > FOLDS:
-                rows = wrap_spans(one.spans, room - 2, indent, room - right)[:FOLDS]
+            if one.key is not None and len(rows) > MAX_FOLDS:
+                rows = wrap_spans(one.spans, room - 2, indent, room - right)[:MAX_FOLDS]
                 rows[-1].append((" …", "text-dim"))
-            found += [PaneLine(rows[0], one.right, one.key), *(PaneLine(row, goes_on=True) for row in rows[1:])]
+            found += [PaneLine(rows[0], one.right, one.key), *(PaneLine(row, continues=True) for row in rows[1:])]
         return tuple(found)
 
-    def _folds(self, at: int) -> int:
+    def _continuation_count(self, at: int) -> int:
         """How many lines below this one belong to it."""
         end = at + 1
-        while end < len(self.lines) and self.lines[end].goes_on:
+        while end < len(self.lines) and self.lines[end].continues:
             end += 1
         return end - at - 1
 
-    def _touch_all(self, at: int) -> None:
-        for each in range(at, at + self._folds(at) + 1):
-            self.touch(each)
+    def _repaint_whole(self, at: int) -> None:
+        for each in range(at, at + self._continuation_count(at) + 1):
+            self.repaint_line(each)
 
     def resized(self) -> None:
         """What wraps does so otherwise."""
@@ -186,7 +186,7 @@ class Pane(Scrolled):
 
     def select_key(self, key: str) -> bool:
         """Put the cursor on a line. False when no line has the key."""
-        at = self._at(key)
+        at = self._index_of(key)
         if at is not None:
             self._go(at)
         return at is not None
@@ -199,9 +199,9 @@ class Pane(Scrolled):
         return len(self.lines)
 
     @property
-    def inner(self) -> int:
+    def inner_width(self) -> int:
         """A bordered pane's bar stands in its border, so that its lines never change their width."""
-        return max(0, self.extent.width - 1) if self.border else super().inner
+        return max(0, self.extent.width - 1) if self.border else super().inner_width
 
     def bar_cell(self, thumb: bool | None) -> Span | None:
         """The right border, with the thumb in it."""
@@ -237,10 +237,10 @@ class Pane(Scrolled):
         cursor = self.select and key is not None and key == self.cursor_key and self.has_focus
         found = self._strips.get((at, cells, cursor))
         if found is None:
-            found = self._strips[at, cells, cursor] = self._boxed(self.lines[at], cells, cursor)
+            found = self._strips[at, cells, cursor] = self._bordered(self.lines[at], cells, cursor)
         return found
 
-    def _boxed(self, line: PaneLine, cells: int, cursor: bool = False) -> Strip:
+    def _bordered(self, line: PaneLine, cells: int, cursor: bool = False) -> Strip:
         on = "cursor" if cursor else ""
         if not self.border:
             return self.ink.split_line(line.spans, line.right, cells, on=on)
@@ -254,8 +254,8 @@ class Pane(Scrolled):
 
     def paint_blank(self, y: int, cells: int) -> Strip:
         """Below the last line; what an empty pane says stands in its first."""
-        empty = not self.lines and y == 0 and self._empty
-        return self._boxed(PaneLine(((self._empty, "text-dim"),) if empty else ()), cells)
+        empty = not self.lines and y == 0 and self._empty_text
+        return self._bordered(PaneLine(((self._empty_text, "text-dim"),) if empty else ()), cells)
 
     def ink_changed(self) -> None:
         """Forget the strips of the other theme."""
@@ -265,15 +265,15 @@ class Pane(Scrolled):
 
     def _first(self, at: int) -> int:
         """The line to which this one belongs."""
-        while at and self.lines[at].goes_on:
+        while at and self.lines[at].continues:
             at -= 1
         return at
 
-    def _at(self, key: str | None) -> int | None:
+    def _index_of(self, key: str | None) -> int | None:
         return next((at for at, each in enumerate(self.lines) if each.key == key), None) if key is not None else None
 
     def _keep_cursor(self, before: Sequence[PaneLine]) -> None:
-        if not self.select or (self.cursor_key is not None and self._at(self.cursor_key) is not None):
+        if not self.select or (self.cursor_key is not None and self._index_of(self.cursor_key) is not None):
             return
         old = next((at for at, each in enumerate(before) if each.key == self.cursor_key), 0)
         can = [at for at, each in enumerate(self.lines) if each.key is not None]
@@ -284,31 +284,31 @@ class Pane(Scrolled):
             self.post_message(self.Moved(self, key))
 
     def _go(self, at: int) -> None:
-        before, key = self._at(self.cursor_key), self.lines[at].key
+        before, key = self._index_of(self.cursor_key), self.lines[at].key
         # All of it is in sight, its first line in any case.
-        scrolled = self.show_line(at + self._folds(at)) | self.show_line(at)
+        scrolled = self.show_line(at + self._continuation_count(at)) | self.show_line(at)
         if key == self.cursor_key:
             return
         self.cursor_key = key
         if not scrolled:
             if before is not None:
-                self._touch_all(before)
-            self._touch_all(at)
-        self.touch_bar()
+                self._repaint_whole(before)
+            self._repaint_whole(at)
+        self.repaint_bar()
         self.post_message(self.Moved(self, key))
 
-    def _walk(self, by: int) -> None:
+    def _step_choosable(self, by: int) -> None:
         """So many choosable lines on, or to the first or last of them."""
         can = [at for at, each in enumerate(self.lines) if each.key is not None]
         if can:
-            now = self._at(self.cursor_key)
+            now = self._index_of(self.cursor_key)
             place = can.index(now) + by if now is not None else 0
             self._go(can[max(0, min(place, len(can) - 1))])
 
     def action_step(self, by: int) -> None:
         """One line on."""
         if self.select:
-            self._walk(by)
+            self._step_choosable(by)
         else:
             self.scroll_top(self.top + by)
 
@@ -316,7 +316,7 @@ class Pane(Scrolled):
         """One page on."""
         step = by * max(1, self.page - 1)
         if self.select:
-            self._walk(step)
+            self._step_choosable(step)
         else:
             self.scroll_top(self.top + step)
 
@@ -324,7 +324,7 @@ class Pane(Scrolled):
         """To the first or the last line."""
         reach = len(self.lines) if last else -len(self.lines)
         if self.select:
-            self._walk(reach)
+            self._step_choosable(reach)
         self.scroll_top(self.top + reach)
 
     def action_open(self) -> None:
@@ -351,9 +351,9 @@ class Pane(Scrolled):
         """The upper border and the cursor show who has the focus; to paint all four sides would cost kilobytes."""
         if self.border:
             self.refresh(Region(0, 0, self.extent.width, 1))
-        at = self._at(self.cursor_key)
+        at = self._index_of(self.cursor_key)
         if at is not None:
-            self._touch_all(at)
+            self._repaint_whole(at)
 
 
 def _linked(strip: Strip, line: PaneLine) -> Strip:

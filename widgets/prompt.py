@@ -18,9 +18,9 @@ from textual.widgets import Input
 from .cells import Span
 from .ink import ink
 
-MOST = 500
+MAX_ENTRIES = 500
 """Entries of a history."""
-LONGEST = 4000
+MAX_LENGTH = 4000
 """Characters that a line takes: of a longer paste, nothing."""
 Complete = Callable[[str], Sequence[str]]
 """From what was typed to the whole texts it may become, best first."""
@@ -37,7 +37,7 @@ class History(Struct):
     def add(self, text: str) -> None:
         """Keep a text."""
         if text:
-            self.entries = [*[entry for entry in self.entries if entry != text][-(MOST - 1) :], text]
+            self.entries = [*[entry for entry in self.entries if entry != text][-(MAX_ENTRIES - 1) :], text]
         self.at = None
 
     def older(self, typed: str) -> str | None:
@@ -69,7 +69,7 @@ class History(Struct):
         return self.entries[self.at]
 
 
-class _Spans(Widget):
+class _SpanLine(Widget):
     """A line of spans."""
 
     ALLOW_SELECT = False
@@ -105,7 +105,7 @@ class Prompt(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    class Told(Message):
+    class PromptMessage(Message):
         """Something of a prompt: of which, which kind of line, and what stands there."""
 
         def __init__(self, prompt: Prompt, kind: str, value: str = "") -> None:
@@ -117,17 +117,17 @@ class Prompt(Vertical):
             """The prompt."""
             return self.prompt
 
-    class Submitted(Told):
+    class Submitted(PromptMessage):
         """Enter was pressed. The prompt stays open until somebody closes it, so that an error can be told."""
 
-    class Edited(Told):
+    class Edited(PromptMessage):
         """The text changed: filters work while they are typed."""
 
         def can_replace(self, message: Message) -> bool:
             """Only the last text counts."""
             return isinstance(message, Prompt.Edited) and message.prompt is self.prompt
 
-    class Cancelled(Told):
+    class Cancelled(PromptMessage):
         """Esc was pressed; the prompt has closed."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -137,9 +137,9 @@ class Prompt(Vertical):
         """Called with the text on Tab and, for the line beneath, while typing."""
         self.histories: dict[str, History] = {}
         self._before: Widget | None = None
-        self._sign = _Spans(classes="sign")
-        self._input = Input(select_on_focus=False, max_length=LONGEST)
-        self._say = _Spans(classes="say")
+        self._sign = _SpanLine(classes="sign")
+        self._input = Input(select_on_focus=False, max_length=MAX_LENGTH)
+        self._say = _SpanLine(classes="say")
         self._tabs: list[str] = []
         self._tab_at = -1
 
@@ -170,7 +170,7 @@ class Prompt(Vertical):
         self._input.cursor_position = len(value)
         self._history.at = None
         self._tabs = []
-        self.say("")
+        self.show_message("")
         self.add_class("-open")
         # At once: what is typed in one go with the sign is close behind it.
         self.screen.set_focus(self._input, scroll_visible=False)
@@ -181,7 +181,7 @@ class Prompt(Vertical):
         before, self._before = self._before, None
         self.screen.set_focus(before if before is not None and before.is_attached else None, scroll_visible=False)
 
-    def say(self, text: str, role: str = "bad") -> None:
+    def show_message(self, text: str, role: str = "bad") -> None:
         """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""
         self._say.show(((" " * 3, ""), (text, role)))
         self.set_class(bool(text), "-say")
@@ -211,7 +211,7 @@ class Prompt(Vertical):
         may = list(self.complete(text))[:12] if self.complete is not None and text else []
         # What is offered begins with what is typed: only the word that is new need be read.
         kept = text.rfind(" ") + 1
-        self.say("  ".join(one[kept:] for one in may if one != text), "text-dim")
+        self.show_message("  ".join(one[kept:] for one in may if one != text), "text-dim")
         return any(one != text for one in may)
 
     def on_key(self, event: Key) -> None:

@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from .cells import Span, cut, pad, pad_spans, spans_of
 from .ink import Ink
-from .table_column import GAP, Placed
+from .table_column import GAP, PlacedColumn
 
 GUTTER = 2
 """Cells left of the first column: the cursor's bar and the mark, so that neither is told by colour alone."""
@@ -20,13 +20,13 @@ Cells = tuple[tuple[Span, ...], ...]
 """The columns of a row, each cut and padded to its place."""
 
 
-class Painted(Struct):
+class PaintedRow(Struct):
     """A row as it was painted last, and what it was painted from."""
 
     row: Any
-    turn: int
+    ctx_version: int
     """Which context it was. Never the context itself: a row that scrolled away would keep a whole Cluster alive."""
-    word: str | None
+    pending_text: str | None
     cells: Cells
     strips: dict[tuple[bool, bool], Strip]
     """By (under the cursor, marked)."""
@@ -41,7 +41,7 @@ class LineState(Struct, frozen=True):
     marked: bool
 
 
-def paint_cells(row: Any, placed: Sequence[Placed], ctx: Any, word: str | None, word_column: str) -> Cells:
+def paint_cells(row: Any, placed: Sequence[PlacedColumn], ctx: Any, word: str | None, word_column: str) -> Cells:
     """Ask every column for its text; `word` stands in one of them instead."""
     cells: list[tuple[Span, ...]] = []
     for place in placed:
@@ -80,7 +80,7 @@ def paint_row(cells: Cells, end: int, ink: Ink, total: int, *, cursor: bool, mar
     return ink.strip(spans, total, on="cursor" if cursor else "", dim=dim)
 
 
-def header_strip(placed: Sequence[Placed], ink: Ink, total: int, sort: str | None, reverse: bool) -> Strip:
+def header_strip(placed: Sequence[PlacedColumn], ink: Ink, total: int, sort: str | None, reverse: bool) -> Strip:
     """The line of titles; the one sorted by has an arrow: ▲ the least first, ▼ the greatest first."""
     spans: list[Span] = [(" " * min(GUTTER, total), "")]
     used = GUTTER

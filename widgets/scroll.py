@@ -19,7 +19,7 @@ from collectors.model import Cluster
 from .cells import Span
 from .ink import Ink, ink
 
-WHEEL = 3
+WHEEL_LINES = 3
 """Lines that one notch of the wheel scrolls."""
 
 
@@ -37,13 +37,13 @@ class Scrolled(Widget, can_focus=True):
         self.extent = Size(0, 0)
         """The size that is painted for. Textual's own `size` is looked up in the layout every time, which is slow."""
         self._theme_ink: Ink | None = None
-        self._bar_seen: tuple[int, int] | None = None
-        self._bar_held = False
+        self._bar_painted: tuple[int, int] | None = None
+        self._bar_dragged = False
 
     # What a widget on top of this says and paints.
 
-    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
-        """Nobody looks, and newer facts came: hold these instead of older ones, and paint nothing."""
+    def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
+        """Take newer data while hidden, so that older data is freed; paint nothing."""
 
     @property
     def body_lines(self) -> int:
@@ -101,7 +101,7 @@ class Scrolled(Widget, can_focus=True):
         return self.body_lines > self.page > 0 and self.extent.width > 2
 
     @property
-    def inner(self) -> int:
+    def inner_width(self) -> int:
         """Cells of a line of the body, without the bar."""
         return max(0, self.extent.width - (1 if self.has_bar else 0))
 
@@ -127,18 +127,18 @@ class Scrolled(Widget, can_focus=True):
             return self.scroll_top(at - self.page + 1)
         return False
 
-    def touch(self, at: int, x: int = 0, cells: int | None = None) -> None:
+    def repaint_line(self, at: int, x: int = 0, cells: int | None = None) -> None:
         """Repaint one line of the body, or a part of it, if it is seen."""
         y = at - self.top
         if 0 <= y < self.page:
             self.refresh(Region(x, y + self.head, self.extent.width - x if cells is None else cells, 1))
 
-    def touch_bar(self) -> None:
+    def repaint_bar(self) -> None:
         """Repaint the cells of the bar whose look changed."""
-        before, now = self._bar_seen, self._thumb()
+        before, now = self._bar_painted, self._thumb()
         if before == now:
             return
-        self._bar_seen = now
+        self._bar_painted = now
         x = self.extent.width - 1
         if before is None or now is None:
             self.refresh(Region(0, self.head, self.extent.width, self.page))
@@ -173,7 +173,7 @@ class Scrolled(Widget, can_focus=True):
         self.extent = size
         self.resized()
         self.top = max(0, min(self.top, self.body_lines - self.page))
-        self._bar_seen = self._thumb()
+        self._bar_painted = self._thumb()
         return True
 
     def _line(self, y: int) -> Strip:
@@ -185,9 +185,9 @@ class Scrolled(Widget, can_focus=True):
         y -= self.head
         if y >= self.page:
             return self.paint_foot(size.width)
-        inner, at = self.inner, self.top + y
+        inner, at = self.inner_width, self.top + y
         strip = self.paint_body(at, inner) if at < self.body_lines else self.paint_blank(y, inner)
-        thumb = self._bar_seen = self._thumb()
+        thumb = self._bar_painted = self._thumb()
         cell = self.bar_cell(None if thumb is None else thumb[0] <= y < thumb[1])
         return strip if cell is None else Strip([*strip, Segment(cell[0], paint(cell[1]))], size.width)
 
@@ -230,35 +230,35 @@ class Scrolled(Widget, can_focus=True):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scroll without moving the cursor."""
-        if self.scroll_top(self.top + WHEEL):
+        if self.scroll_top(self.top + WHEEL_LINES):
             event.stop()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Scroll without moving the cursor."""
-        if self.scroll_top(self.top - WHEEL):
+        if self.scroll_top(self.top - WHEEL_LINES):
             event.stop()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Take hold of the bar."""
         if self.has_bar and event.x == self.extent.width - 1 and event.y >= self.head:
-            self._bar_held = True
+            self._bar_dragged = True
             self.capture_mouse()
-            self._pull(event.y)
+            self._drag_bar(event.y)
             event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Pull the bar."""
-        if self._bar_held:
-            self._pull(event.y)
+        if self._bar_dragged:
+            self._drag_bar(event.y)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         """Let go of the bar."""
-        if self._bar_held:
-            self._bar_held = False
+        if self._bar_dragged:
+            self._bar_dragged = False
             self.capture_mouse(False)
             event.stop()
 
-    def _pull(self, y: int) -> None:
+    def _drag_bar(self, y: int) -> None:
         """Scroll so that the middle of the thumb comes to a line of the widget."""
         thumb = self._thumb()
         if thumb is not None:

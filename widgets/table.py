@@ -17,10 +17,10 @@ from textual.strip import Strip
 from collectors.model import Cluster
 
 from .cells import cut, width
-from .row_painter import GUTTER, LineState, Painted, header_strip, paint_cells, paint_row
-from .table_column import Column, Placed, needs, place
+from .row_painter import GUTTER, LineState, PaintedRow, header_strip, paint_cells, paint_row
+from .table_column import Column, PlacedColumn, needed_widths, place_columns
 from .table_keys import TableKeys
-from .table_view import AT_ONCE, SortKey, View, arrange
+from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 
 R = TypeVar("R")
 
@@ -59,26 +59,26 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._view: View[R] = arrange({})
-        self._asked = 0
+        self._view: TableView[R] = arrange({})
+        self._request = 0
         """Goes up with every view that is asked for: of several on their way the last one counts."""
-        self._given: tuple[Mapping[str, R], Container[str] | None] = ({}, None)
+        self._source_rows: tuple[Mapping[str, R], Container[str] | None] = ({}, None)
         """The rows that were given last, which may be on their way still, and the keys that are alive."""
         self._ctx: Any = None
-        self._turn = 0
+        self._ctx_version = 0
         """Goes up with every new context."""
         self._marks: set[str] = set()
         self._pending: Mapping[str, str] = {}
         self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
-        self._placed: tuple[Placed, ...] = ()
-        self._need: dict[str, int] = {}
+        self._placed: tuple[PlacedColumn, ...] = ()
+        self._name_widths: dict[str, int] = {}
         """Cells of the names for which the columns are laid out."""
-        self._painted: dict[str, Painted] = {}
-        self._seen: dict[int, LineState] = {}
-        self._says_empty = True
+        self._painted: dict[str, PaintedRow] = {}
+        self._shown_lines: dict[int, LineState] = {}
+        self._empty_shown = True
         self.sort_column: str | None = sort
         """Key of the column the rows are sorted by, None while they stand as they came."""
-        self.by = SortKey(self._sort_of(sort), reverse)
+        self.sort_key = SortKey(self._sort_of(sort), reverse)
         """What the rows are sorted by, or will be as soon as they are in order."""
         self.set_reactive(VirtualTable.empty_text, empty_text)
 
@@ -102,7 +102,7 @@ class VirtualTable(TableKeys, Generic[R]):
     @property
     def reverse(self) -> bool:
         """Whether the greatest stand first."""
-        return self.by.reverse
+        return self.sort_key.reverse
 
     @property
     def pending(self) -> Mapping[str, str]:
@@ -115,7 +115,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self._show_changes()
 
     @property
-    def view(self) -> View[R]:
+    def view(self) -> TableView[R]:
         """The rows in the order shown; it never changes, so any thread may read it."""
         return self._view
 
@@ -132,18 +132,20 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def set_rows(
         self,
-        rows: Mapping[str, R] | Sequence[R] | View[R],
+        rows: Mapping[str, R] | Sequence[R] | TableView[R],
         *,
         ctx: Any = None,
         alive: Container[str] | None = None,
     ) -> None:
-        """Replace all rows; a view sorted as this table is spares the sorting. More rows than `AT_ONCE` are put in
-        order in a thread, and until then stand as they stood. `alive` holds the keys that still exist though a filter
-        hides them: they stay marked."""
-        if isinstance(rows, View):
-            self._given = rows.rows, alive
-            if rows.by == self.by:
-                self._asked += 1
+        """Replace all rows. A view that is sorted as this table is shown without sorting.
+
+        More rows than `MAX_SYNC_ROWS` are sorted in a thread; until then the old order stays on the screen. `alive`
+        holds the keys that still exist although a filter hides them: they stay marked.
+        """
+        if isinstance(rows, TableView):
+            self._source_rows = rows.rows, alive
+            if rows.sort_key == self.sort_key:
+                self._request += 1
                 self._show_view(rows, ctx, alive)
             else:
                 self._arrange(ctx)
@@ -153,18 +155,18 @@ class VirtualTable(TableKeys, Generic[R]):
                 raise TypeError("rows in a sequence need the table to have a key function")
             key_of = self._key_of
             rows = {key_of(row): row for row in rows}
-        self._given = rows, alive
+        self._source_rows = rows, alive
         self._arrange(ctx)
 
     def set_ctx(self, ctx: Any) -> None:
         """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
-        self._take(ctx)
+        self._set_context(ctx)
         self._show_changes()
 
-    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
+    def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
         """The context alone, where it is one of this kind: the rows stand as they stood."""
         if type(self._ctx) is type(ctx):
-            self._take(ctx)
+            self._set_context(ctx)
 
     def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:
         """Show other columns. The sort is kept where its column is among them."""
@@ -174,7 +176,7 @@ class VirtualTable(TableKeys, Generic[R]):
         if self.sort_column not in {column.key for column in self.columns}:
             self.sort_column = None
         self._lay_out()
-        self.by = SortKey(self._sort_of(self.sort_column), self.by.reverse)
+        self.sort_key = SortKey(self._sort_of(self.sort_column), self.sort_key.reverse)
         self._arrange()
         self.refresh()
 
@@ -183,7 +185,7 @@ class VirtualTable(TableKeys, Generic[R]):
         if reverse is None:
             reverse = any(c.descending for c in self.columns if c.key == column)
         self.sort_column = column
-        self.by = SortKey(self._sort_of(column), reverse)
+        self.sort_key = SortKey(self._sort_of(column), reverse)
         self._arrange()
         self._refresh_head()
 
@@ -204,19 +206,19 @@ class VirtualTable(TableKeys, Generic[R]):
 
     # How it changes.
 
-    def _take(self, ctx: Any) -> None:
+    def _set_context(self, ctx: Any) -> None:
         if ctx is not self._ctx:
             self._ctx = ctx
-            self._turn += 1
+            self._ctx_version += 1
 
     def _sort_of(self, key: str | None) -> Callable[[Any], Any] | None:
         return next((column.sort for column in self.columns if column.key == key), None)
 
     def _arrange(self, ctx: Any = None) -> None:
         """Put the rows in order and show them: at once where they are few."""
-        self._asked += 1
-        asked, by, before, (rows, alive) = self._asked, self.by, self._view, self._given
-        if len(rows) <= AT_ONCE or not self.is_running:
+        self._request += 1
+        asked, by, before, (rows, alive) = self._request, self.sort_key, self._view, self._source_rows
+        if len(rows) <= MAX_SYNC_ROWS or not self.is_running:
             self._show_view(arrange(rows, by, before), ctx, alive)
             return
 
@@ -224,13 +226,13 @@ class VirtualTable(TableKeys, Generic[R]):
             view = arrange(rows, by, before)
             self.app.call_from_thread(came, view)
 
-        def came(view: View[R]) -> None:
-            if asked == self._asked and self.is_running:
+        def came(view: TableView[R]) -> None:
+            if asked == self._request and self.is_running:
                 self._show_view(view, ctx, alive)
 
         self.run_worker(work, thread=True, group="arrange")
 
-    def _show_view(self, view: View[R], ctx: Any, alive: Container[str] | None) -> None:
+    def _show_view(self, view: TableView[R], ctx: Any, alive: Container[str] | None) -> None:
         """Show other rows and keep the cursor on its key and that on its line of the screen, as far as can be."""
         before, cursor, rows = self._view, self.cursor_key, view.rows
 
@@ -238,7 +240,7 @@ class VirtualTable(TableKeys, Generic[R]):
             return key not in rows
 
         if ctx is not None:
-            self._take(ctx)
+            self._set_context(ctx)
         line = self._at - self.top
         heir = before.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
         anchor = heir
@@ -278,47 +280,50 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _lay_out(self) -> None:
         """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
-        self._need = self._needed()
-        self._placed = self._place(self._need)
+        self._name_widths = self._needed_name_widths()
+        self._placed = self._place(self._name_widths)
         self._painted.clear()
-        self._seen.clear()
+        self._shown_lines.clear()
 
-    def _place(self, need: Mapping[str, int]) -> tuple[Placed, ...]:
-        return place(self.columns, max(0, self.extent.width - 1), GUTTER, need)
+    def _place(self, need: Mapping[str, int]) -> tuple[PlacedColumn, ...]:
+        return place_columns(self.columns, max(0, self.extent.width - 1), GUTTER, need)
 
-    def _needed(self) -> dict[str, int]:
+    def _needed_name_widths(self) -> dict[str, int]:
         """Cells of the longest names on this page."""
         rows = self._view.rows
-        return needs(self.columns, (rows[key] for key in self._view.keys[self.top : self.top + self.page]), self._ctx)
+        return needed_widths(
+            self.columns, (rows[key] for key in self._view.keys[self.top : self.top + self.page]), self._ctx
+        )
 
     def _make_room(self) -> None:
         """Lay the columns out again where a name would be cut, or where a shorter one lets more columns stand."""
-        need = self._needed()
-        if need == self._need:
+        need = self._needed_name_widths()
+        if need == self._name_widths:
             return
-        longer = any(cells > self._need.get(key, 0) for key, cells in need.items())
+        longer = any(cells > self._name_widths.get(key, 0) for key, cells in need.items())
         placed = self._place(need)
         if (longer and placed != self._placed) or len(placed) > len(self._placed):
             self._lay_out()
             self.refresh()
         elif longer:
-            self._need = {key: max(cells, self._need.get(key, 0)) for key, cells in need.items()}
+            self._name_widths = {key: max(cells, self._name_widths.get(key, 0)) for key, cells in need.items()}
 
-    def _look(self, at: int) -> tuple[LineState, Painted]:
+    def _line_state(self, at: int) -> tuple[LineState, PaintedRow]:
         """What line `at` of the body should show."""
         key = self._view.keys[at]
         row, word, ctx = self._view.rows[key], self._pending.get(key), self._ctx
         painted = self._painted.get(key)
-        if painted is None or painted.word != word or painted.turn != self._turn or painted.row is not row:
+        version = self._ctx_version
+        if painted is None or painted.pending_text != word or painted.ctx_version != version or painted.row is not row:
             # Equal rows, or a new time where no column that is shown tells it, look the same.
-            same = painted is not None and painted.word == word and painted.row == row
+            same = painted is not None and painted.pending_text == word and painted.row == row
             if painted is None or not same or any(p.column.volatile for p in self._placed):
                 cells = paint_cells(row, self._placed, ctx, word, self._pending_column)
                 if painted is None or painted.cells != cells:
                     if len(self._painted) >= _CACHED:
                         self._painted.clear()
-                    painted = self._painted[key] = Painted(row, self._turn, word, cells, {})
-            painted.row, painted.turn, painted.word = row, self._turn, word
+                    painted = self._painted[key] = PaintedRow(row, self._ctx_version, word, cells, {})
+            painted.row, painted.ctx_version, painted.pending_text = row, self._ctx_version, word
         cursor = self.shows_cursor and key == self.cursor_key
         return LineState(key, painted.cells, cursor, key in self._marks), painted
 
@@ -327,31 +332,31 @@ class VirtualTable(TableKeys, Generic[R]):
         if not self.is_mounted or not self.extent.width:
             return
         self._make_room()
-        count, seen = self.body_lines, self._seen
+        count, seen = self.body_lines, self._shown_lines
         for y in range(self.page):
             at = self.top + y
             before = seen.get(y)
             if at >= count:
                 if before is not None:
                     del seen[y]
-                    self.touch(at)
+                    self.repaint_line(at)
                 continue
-            now, _ = self._look(at)
+            now, _ = self._line_state(at)
             if before == now:
                 continue
             seen[y] = now
             if before is None or before.cursor != now.cursor or before.marked != now.marked:
-                self.touch(at)
+                self.repaint_line(at)
                 continue
             differ = [i for i, (a, b) in enumerate(zip(before.cells, now.cells, strict=True)) if a != b]
             if differ:
                 first, last = self._placed[differ[0]], self._placed[differ[-1]]
-                self.touch(at, first.x, last.x + last.width - first.x)
-        self.touch_bar()
-        if self._says_empty != (not count):
-            self._says_empty = not count
+                self.repaint_line(at, first.x, last.x + last.width - first.x)
+        self.repaint_bar()
+        if self._empty_shown != (not count):
+            self._empty_shown = not count
             for y in range(*self._empty_lines()):
-                self.touch(self.top + y)
+                self.repaint_line(self.top + y)
 
     def scrolled(self) -> None:
         """Scrolling is a change like any other: columns that look alike on a line are not sent again."""
@@ -359,13 +364,13 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def paint_head(self, y: int, cells: int) -> Strip:
         """The titles."""
-        return header_strip(self._placed, self.ink, cells, self.sort_column, self.by.reverse)
+        return header_strip(self._placed, self.ink, cells, self.sort_column, self.sort_key.reverse)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One row."""
-        seen, painted = self._look(at)
-        self._seen[at - self.top] = seen
-        self._says_empty = False
+        seen, painted = self._line_state(at)
+        self._shown_lines[at - self.top] = seen
+        self._empty_shown = False
         strip = painted.strips.get((seen.cursor, seen.marked))
         if strip is None or strip.cell_length != cells:
             end = self._placed[-1].x + self._placed[-1].width if self._placed else GUTTER
@@ -375,8 +380,8 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def paint_blank(self, y: int, cells: int) -> Strip:
         """Below the last row; the text of an empty table stands in the middle."""
-        self._seen.pop(y, None)
-        self._says_empty = not self.body_lines
+        self._shown_lines.pop(y, None)
+        self._empty_shown = not self.body_lines
         first, end = self._empty_lines()
         if self.body_lines or not first <= y < end:
             return self.ink.line((), cells)

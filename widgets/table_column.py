@@ -37,11 +37,11 @@ class Column(Struct, frozen=True):
     cell: Callable[[Any, Any], Cell]
     sort: Callable[[Any], Any] | None = None
     grow: int = 0
-    most: int | None = None
+    max_width: int | None = None
     align: Align = "left"
     priority: int = 0
     volatile: bool = False
-    least: int | None = None
+    min_width: int | None = None
     descending: bool = False
     """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
     identity: Callable[[Any], bool] | None = None
@@ -51,12 +51,12 @@ class Column(Struct, frozen=True):
     """What programs are given of it; None: its text, under its key."""
 
 
-def always(_: Any) -> bool:
+def always_identity(_: Any) -> bool:
     """For `Column.identity`: each cell is one name."""
     return True
 
 
-class Placed(Struct, frozen=True):
+class PlacedColumn(Struct, frozen=True):
     """A column that is shown, and its cells on the line."""
 
     column: Column
@@ -64,7 +64,7 @@ class Placed(Struct, frozen=True):
     width: int
 
 
-def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
+def needed_widths(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
     """By key of the identity columns: the cells that the longest name in these rows takes."""
     found = {column.key: 0 for column in columns if column.identity is not None}
     for row in rows if found else ():
@@ -75,9 +75,9 @@ def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str,
     return found
 
 
-def place(
+def place_columns(
     columns: Sequence[Column], width: int, start: int = 0, need: Mapping[str, int] | None = None
-) -> tuple[Placed, ...]:
+) -> tuple[PlacedColumn, ...]:
     """Choose the columns that fit and give each its place.
 
     An identity column first takes what it needs, and all others give way. Without one the first column is always shown,
@@ -107,14 +107,14 @@ def place(
     del widths[len(shown) :]
     _grow(shown, widths, room - sum(widths) - GAP * (len(shown) - 1))
     for column, cells in zip(shown, widths, strict=True):
-        placed.append(Placed(column, x, cells))
+        placed.append(PlacedColumn(column, x, cells))
         x += cells + GAP
     return tuple(placed)
 
 
 def _widths(shown: Sequence[Column], need: Mapping[str, int], *, least: bool = False) -> list[int]:
     return [
-        max(column.least if least and column.least is not None else column.width, need.get(column.key, 0))
+        max(column.min_width if least and column.min_width is not None else column.width, need.get(column.key, 0))
         for column in shown
     ]
 
@@ -126,13 +126,13 @@ def _fits(widths: Sequence[int], room: int) -> bool:
 def _grow(shown: Sequence[Column], widths: list[int], spare: int) -> None:
     """Deal what is left to the columns that grow, by weight, none beyond its most."""
     while spare > 0:
-        can = [at for at, c in enumerate(shown) if c.grow and (c.most is None or widths[at] < c.most)]
+        can = [at for at, c in enumerate(shown) if c.grow and (c.max_width is None or widths[at] < c.max_width)]
         if not can:
             return
         weight = sum(shown[at].grow for at in can)
         deal = spare
         for at in can:
-            most = shown[at].most
+            most = shown[at].max_width
             part = min(max(1, deal * shown[at].grow // weight), spare)
             if most is not None:
                 part = min(part, most - widths[at])

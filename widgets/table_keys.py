@@ -12,7 +12,7 @@ from textual.message import Message
 from .scroll import Scrolled
 
 if TYPE_CHECKING:
-    from .table_column import Column, Placed
+    from .table_column import Column, PlacedColumn
 
 
 class _TableMessage(Message):
@@ -86,7 +86,7 @@ class TableKeys(Scrolled):
 
     columns: tuple[Column, ...]
     sort_column: str | None
-    _placed: tuple[Placed, ...]
+    _placed: tuple[PlacedColumn, ...]
     _marks: set[str]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -94,7 +94,7 @@ class TableKeys(Scrolled):
         self.cursor_key: str | None = None
         """The key under the cursor, None while there are no rows."""
         self._at = 0
-        self.waits = False
+        self.rows_outdated = False
         """Whether other rows than those that stand here are asked for: not all of these are what is meant then."""
         self._focus_is_new = False
         self._opened_by_click = False
@@ -171,7 +171,7 @@ class TableKeys(Scrolled):
 
     def action_mark_all(self) -> None:
         """Mark every row that is shown; once all are, take the marks away."""
-        if self.waits:
+        if self.rows_outdated:
             return
         every = set(self.keys)
         self._set_marks(set() if every <= self._marks else every)

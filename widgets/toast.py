@@ -1,25 +1,24 @@
-"""A word in the corner of the screen, which goes by itself."""
+"""A notification in the corner of the screen that expires by itself."""
 
 from __future__ import annotations
 
 from textual.notifications import Notification
 
-LEAST_S = 0.01
+MIN_TIMER_S = 0.01
 """Seconds that a timer is made for, at least."""
 
 
-class Word(Notification):
-    """A notification that may be shown in the very moment in which it ends.
+class Toast(Notification):
+    """A notification whose timer is never negative.
 
-    Textual (8.2) asks whether it has ended, and a moment later makes a timer of what is left. A busy machine lies
-    between the two, and a timer of less than nothing never ends: it holds the event loop for ever, and with it every
-    key.
+    Textual 8.2 checks whether it has expired, and later sets a timer of the time left. On a busy machine that time may
+    be negative by then, and a negative timer blocks the event loop for ever.
     """
 
     @property
     def time_left(self) -> float:
         """Seconds until it ends, LEAST_S at least."""
-        return max(LEAST_S, super().time_left)
+        return max(MIN_TIMER_S, super().time_left)
 
     @property
     def has_expired(self) -> bool:

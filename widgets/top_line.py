@@ -55,8 +55,8 @@ class TopLine(Widget):
         if self.is_mounted and self._compose_spans() != self._spans:
             self.refresh()
 
-    def keep_up(self, cluster: Cluster) -> None:
-        """Nobody looks, and a newer Cluster came: hold that, and paint nothing."""
+    def update_hidden(self, cluster: Cluster) -> None:
+        """Take a newer Cluster while hidden; paint nothing."""
         self._shown = (cluster, *self._shown[1:])
 
     def _compose_spans(self) -> list[Span]:

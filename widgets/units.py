@@ -1,4 +1,4 @@
-"""Figures as people read them, always with their unit. Unknown (None) is a dash, never a nought."""
+"""Figures as text, always with their unit. Unknown (None) is a dash, never zero."""
 
 from __future__ import annotations
 

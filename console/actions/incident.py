@@ -18,7 +18,7 @@ from collectors.alertmanager.requests import COMMENT_CAP, DECLARE_INCIDENT, INCI
 from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
 from collectors.nodeset import expand, fold, names_in
 from console.health import failure_domains
-from console.health.cooling_loops import racks_of
+from console.health.cooling_loops import racks_by_loop
 from console.runtime.operator_identity import login_name
 from widgets.units import plural
 
@@ -78,8 +78,8 @@ class Scope(Struct, frozen=True, kw_only=True):
         if isinstance(row, Alert):
             if node := failure_domains.node_of_alert(row, cluster):
                 return node in self.nodes
-            place = failure_domains.of_alert(row, cluster)
-            return place is not None and self._all_of(failure_domains.nodes_of(place, cluster))
+            place = failure_domains.place_of_alert(row, cluster)
+            return place is not None and self._all_of(failure_domains.nodes_of_place(place, cluster))
         if isinstance(row, Partition):
             return self._all_of(name for name, node in cluster.nodes.items() if row.name in node.partitions)
         return getattr(row, "name", None) in self.nodes
@@ -123,7 +123,7 @@ def scope_of(words: str, cluster: Cluster) -> tuple[str, tuple[str, ...]]:
     """The name and the nodes of an incident, from typed words. `R07-R10`, `R[07-10]`, `@rack:R07`, `cdu-2`,
     a partition, or a node set. Raises ValueError."""
     text = words.removeprefix("@rack:").removeprefix("@loop:")
-    loops = racks_of(cluster)
+    loops = racks_by_loop(cluster)
     if text in loops:
         nodes: Sequence[str] = [name for rack in loops[text] for name in cluster.racks.get(rack, ())]
     elif text in cluster.partitions:

@@ -14,8 +14,16 @@ from typing import Any, Literal
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import DISPLAYS
-from console.filters.filter_fields import FIELDS, JOB_STATES, NODE_STATES, POSSIBLE
-from console.filters.language import PLACES, Filter, begins, compile_filter, leading, unknown_values, unread_fields
+from console.filters.filter_fields import FIELDS, JOB_STATES, KNOWN_VALUES, NODE_STATES
+from console.filters.language import (
+    PLACES,
+    Filter,
+    begins_with_filter,
+    compile_filter,
+    split_filter,
+    unknown_values,
+    unread_fields,
+)
 from console.health import cooling_loops, hidden_jobs
 from console.runtime.errors import FilterError
 
@@ -48,8 +56,8 @@ def split_line(kind: Kind, text: str) -> tuple[list[str], str]:
                 raise ValueError("this quote is not closed")
             return [text[1:end].strip()], text[end + 1 :].strip()
         rows: Literal["node", "job"] = "job" if kind == "job" else "node"
-        if begins(text, rows):
-            found, said = leading(text, rows)
+        if begins_with_filter(text, rows):
+            found, said = split_filter(text, rows)
             return [found], said
     first, *more = text.split(maxsplit=1)
     return [first], more[0].strip() if more else ""
@@ -62,7 +70,7 @@ def resolve_nodes(word: str, cluster: Cluster) -> tuple[str, ...]:
     Raises ValueError. Names that the cluster does not know are kept: the gate refuses them by name.
     """
     if word.startswith("@loop:"):
-        of_loop = cooling_loops.racks_of(cluster)
+        of_loop = cooling_loops.racks_by_loop(cluster)
         names = expand(word.removeprefix("@loop:"))
         strange = [name for name in names if name not in of_loop]
         if not names or strange:
@@ -150,21 +158,22 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
         raise ValueError(f"which {found.kind}s there are is not known: they were not read")
     if unread := unread_fields(found, cluster):
         raise ValueError(unread[0])
-    if found.stray:
+    if found.stray_comma:
         # A comma too many would mean the jobs that Slurm names no account of.
-        raise ValueError(f"{found.stray} names nothing next to a comma")
+        raise ValueError(f"{found.stray_comma} names nothing next to a comma")
     strange = unknown_values(found, cluster)
     if strange:
         raise ValueError("; ".join(strange))
-    if found.places and (found.either or found.fields.isdisjoint(_WHOSE)):
+    if found.places and (found.has_or or found.fields.isdisjoint(_WHOSE)):
         near = [
             name for name, node in cluster.nodes.items()
             if any(place(node, cluster, cluster.at) for place in found.places)
         ]  # fmt: skip
-        if hidden := hidden_jobs.on(cluster, near):
+        if hidden := hidden_jobs.nodes_with_hidden_jobs(cluster, near):
             # Some of them for all of them would pass over people without a word.
             raise ValueError(
-                f"whose jobs is {hidden_jobs.words(hidden)}; say whose as well (user=alice), or name their ids"
+                f"whose jobs is {hidden_jobs.hidden_jobs_text(hidden)}; "
+                "say whose as well (user=alice), or name their ids"
             )
 
 
@@ -254,8 +263,8 @@ def _names_something(word: str, cluster: Cluster) -> bool:
 
 
 _STATES = {
-    "node": frozenset(DISPLAYS) | POSSIBLE["node", "base"] | NODE_STATES.keys(),
-    "job": POSSIBLE["job", "state"] | JOB_STATES.keys(),
+    "node": frozenset(DISPLAYS) | KNOWN_VALUES["node", "base"] | NODE_STATES.keys(),
+    "job": KNOWN_VALUES["job", "state"] | JOB_STATES.keys(),
 }
 
 

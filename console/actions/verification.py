@@ -438,8 +438,8 @@ def reason_replaced(action: Action, before: Node, now: Node) -> bool:
 
     from .waves import RETURN_ACTIONS
 
-    told = drain_reasons.read(now.reason, now.reason_by)
-    return told.who != "robot" or (action.id in RETURN_ACTIONS and told.kind != "slurmd")
+    told = drain_reasons.classify(now.reason, now.reason_by)
+    return told.author != "robot" or (action.id in RETURN_ACTIONS and told.kind != "slurmd")
 
 
 def _new_jobs(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from collectors.model import Cluster, Node
-from console.health.inconsistencies import SAMPLE_S, fresh
+from console.health.inconsistencies import SAMPLE_S, fresh_facts
 
 from .plan import Guard, Options, Wave, Waves
 
@@ -77,7 +77,7 @@ def node_power(
     if node_kw:
         return dict.fromkeys(acting, node_kw), "node_kw"
     busy: dict[Kind, list[float]] = {}
-    for name, load in cluster.loads.items() if fresh(cluster, now, mono).loads else ():
+    for name, load in cluster.loads.items() if fresh_facts(cluster, now, mono).loads else ():
         node = cluster.nodes.get(name)
         late = load.sampled_at is None or abs(now - load.sampled_at) > SAMPLE_S
         if node is not None and not late and load.power_w is not None and cluster.jobs_on.get(name):

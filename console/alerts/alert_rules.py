@@ -25,7 +25,7 @@ from collectors.prometheus.site_queries import FIRST
 from console.health import failure_domains
 from console.health.xid_policy import Policy, default_policy
 
-FILE = Path(collectors.alertmanager.__file__).with_name("wacht-alerts.yml")
+SHIPPED_FILE = Path(collectors.alertmanager.__file__).with_name("wacht-alerts.yml")
 
 _HEAD = """\
 # Alerting rules of wacht: nodes, GPUs, racks, Slurm. Written by console/alerts/alert_rules.py from the XID policy.
@@ -312,7 +312,9 @@ def _any(codes: Iterable[int]) -> str:
     return " or ".join(words) or f"{_RECORDED} < 0"
 
 
-def text(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: RuleLimits | None = None) -> str:
+def rule_file_text(
+    settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: RuleLimits | None = None
+) -> str:
     """The rule file for a site."""
     limits = limits or RuleLimits()
     lines = [_HEAD.format(exporters=limits.exporters, rack_w=limits.rack_w) + "groups:"]

@@ -1,6 +1,6 @@
-"""When the bell rings: a critical group of alerts that is new, once, however many alerts it has. Pure.
+"""The bell: rings once for each new critical alert group, however many alerts it has. Pure.
 
-What was there at the start, what somebody took and what is silenced rings nobody.
+It does not ring for alerts that were active at the start, acked or silenced.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 Notify = Literal["off", "osc9", "osc777"]
 
 _BELL = "\x07"
-#: What a desktop shows of a notification, and more than a terminal need take.
+#: Longest notification text, in characters.
 _TEXT_CAP = 160
 
 
-class Ring(Struct, frozen=True):
-    """What has rung already. `seen` is None until alerts were read for the first time."""
+class BellState(Struct, frozen=True):
+    """What the bell has rung for already."""
 
-    loud: frozenset[str] | None = None
+    active: frozenset[str] | None = None
     """Critical alerts that were active at the last reading; None until alerts were read for the first time."""
-    gone: Mapping[str, float] = {}
-    """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
+    ended: Mapping[str, float] = {}
+    """Alerts that ended within GAP_S, and when (epoch): one that flaps does not ring each time."""
 
-    def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[Ring, list[AlertGroup]]:
-        """After one reading of the alerts: what is loud now, and the groups to ring for."""
+    def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[BellState, list[AlertGroup]]:
+        """The state after a reading of the alerts, and the groups to ring for."""
         from .groups import severity_of
 
         if "alerts" not in cluster.known:
@@ -42,19 +42,19 @@ class Ring(Struct, frozen=True):
             one
             for group in groups
             if group.critical
-            for one in group.alerts[: len(group.alerts) - group.quiet]
+            for one in group.alerts[: len(group.alerts) - group.suppressed]
             if severity_of(cluster.alerts[one]) == "critical"
         )
-        if self.loud is None:
-            return Ring(loud), []
-        kept = {one: at for one, at in self.gone.items() if now - at <= GAP_S}
-        old = self.loud.union(kept)
-        gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.loud - loud, now)
-        return Ring(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
+        if self.active is None:
+            return BellState(loud), []
+        kept = {one: at for one, at in self.ended.items() if now - at <= GAP_S}
+        old = self.active.union(kept)
+        gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.active - loud, now)
+        return BellState(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
 
 
 def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
-    """Whether something critical began in it that is no part of what rang for it before."""
+    """Whether a critical alert began in the group that is not part of what rang before."""
     mine = [one for one in group.alerts if one in loud]
     fresh = [cluster.alerts[one].starts for one in mine if one not in old]
     before = [cluster.alerts[one].starts or 0 for one in mine if one in old]
@@ -64,21 +64,21 @@ def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluste
     return any(at is not None and at - newest > GAP_S for at in fresh)
 
 
-def words(new: Sequence[AlertGroup]) -> str:
-    """What there is to say of them: the first, and how many more. It may be shown and sent."""
+def bell_text(new: Sequence[AlertGroup]) -> str:
+    """The first group and the number of others, as text that may be shown and sent to the terminal."""
     first, more = new[0], len(new) - 1
     text = first.title + (f" ({len(first.nodes):,} nodes)" if len(first.nodes) > 1 else "")
     return clean(text) + (f" and {more:,} more" if more else "")
 
 
-def sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
+def bell_sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
     """What is to be written to the terminal for these groups: the bell, a notification, both, or nothing.
 
     No semicolon of the text is sent: to OSC 777, and to terminals with an OSC 9 of their own, it separates.
     """
     if not new:
         return ""
-    text = clean(words(new)).replace(";", ",")[:_TEXT_CAP]
+    text = clean(bell_text(new)).replace(";", ",")[:_TEXT_CAP]
     title = clean(f"wacht {cluster}").replace(";", ",")[:_TEXT_CAP]
     sent = {
         "off": "",

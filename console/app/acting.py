@@ -22,7 +22,7 @@ from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import CommandError
-from console.queue.queue_reads import Sparing
+from console.queue.queue_reads import QueueCache
 from console.screens.layout.screen import WachtScreen, stepped
 
 from .journal_queries import Recalling
@@ -63,7 +63,7 @@ class Acting(Returning, Recalling):
     transport = FromSession[Transport]()
     telemetry = FromSession[Telemetry]()
     ledger = FromSession[AccountingReader]()
-    queueing = FromSession[Sparing]()
+    queueing = FromSession[QueueCache]()
     poller: FromSession[Poller | Player] = FromSession()
     journal_path = FromSession[Path]()
     journal: FromSession[JournalReader] = FromSession()
@@ -166,9 +166,9 @@ class Acting(Returning, Recalling):
             return
         reason = None if action.value else said or None
         if reason is not None:
-            from console.filters.language import misplaced  # not before the first frame
+            from console.filters.language import filter_in_reason  # not before the first frame
 
-            if why := misplaced(reason):
+            if why := filter_in_reason(reason):
                 raise CommandError(why)
         self.ask(action_id, names, reason, options)
 
@@ -406,7 +406,7 @@ class Acting(Returning, Recalling):
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_TOLD]:
                 what = f"{action.label} {display_names(cluster, those, action.kind)}"
-                self.tell_of(session, f"{what}: {reason}; look session it in {self._where(action.kind)}", "error")
+                self.tell_of(session, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
                 self.tell_of(session, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
         gate = session.gate

@@ -35,8 +35,8 @@ from console.screens.layout.screen import WachtScreen
 from console.session.site import Site
 from themes import register
 from widgets.prompt import Prompt
-from widgets.terminal.colour_filter import sieve
-from widgets.terminal.input_queue import InOrder
+from widgets.terminal.colour_filter import filter_colours
+from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import replay_mode, views
@@ -53,7 +53,7 @@ PLUGINS_S = 1.0
 """Seconds after which a site's own packages are looked for: the start is over by then."""
 
 
-class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
+class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
     """The console."""
 
     TITLE = "wacht"
@@ -86,11 +86,11 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         """`others` are the clusters that it may show beside this one."""
         super().__init__()
         self.config = config
-        automation.use(config.automation)
+        automation.configure(config.automation)
         if config.xid_policy is not None:
             self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
         self.open_fleet(site, others, clock)
-        self.glass.links = config.links
+        self.terminal_screen.links = config.links
         self._last_tick = 0.0
         self._first_node = node
         self._view_before: dict[str, View] = {}
@@ -280,7 +280,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             command = parse(event.value, self.keymap.leaves)
             self._carry_out(command)
         except (CommandError, FilterError) as error:
-            event.prompt.say(str(error))
+            event.prompt.show_message(str(error))
         else:
             event.prompt.close()
 
@@ -351,7 +351,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def watch_theme(self, name: str) -> None:
         """Let no colour through that the theme may not use."""
-        sieve(self, self.looks.known[name].colours)
+        filter_colours(self, self.looks.known[name].colours)
 
 
 def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
@@ -366,7 +366,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
     except Exception as error:
         app.errors.append(error)
     finally:
-        app.give_back()
+        app.release_terminal()
         app.stop_reading()
     if app.errors:
         from console.session import crash

@@ -207,14 +207,14 @@ class ConfirmDialog(QuietModal[Answer | None]):
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
             self._ask.set_lines([PaneLine([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
-    def early(self, event: events.Event) -> bool:
+    def is_too_early(self, event: events.Event) -> bool:
         """What was typed before the dialog could be read is dropped; Esc is never wrong."""
         typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.key != "escape")
         return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
         """What set out for what was there before, and comes here after all."""
-        if self.early(event):
+        if self.is_too_early(event):
             event.stop()
             return
         await super().on_event(event)

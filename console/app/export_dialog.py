@@ -183,7 +183,7 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
         raise CommandError("there is no table here: :export svg or :export text takes the screen")
     name, fields = fields_of(table.columns)
     name = name or _crumb(screen)
-    if table.waits:
+    if table.rows_outdated:
         raise CommandError(f"the {name} are just being filtered or put in order: try again in a moment")
     view, marked, every = table.view, table.marked, _all_rows(screen)
     keys, rows = view.keys, view.rows

@@ -100,7 +100,7 @@ class Fleet(Looking):
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
         # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
-        from console.alerts.groups import groups
+        from console.alerts.groups import alert_groups
         from console.triage import attention  # noqa: F401
 
         if (session := self.sessions.get(cluster.name)) is None:
@@ -117,8 +117,8 @@ class Fleet(Looking):
         shown, over = session is here and not self.looks_back, here.looked_at
         if over is not None and (shown or over.shows_all):
             over.prepare(cluster, session, self.policy, shown=shown)
-        if session.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
-            groups(cluster, session.live_clock.now(), self.policy)
+        if session.ring.active is None or not diff.kinds.isdisjoint(RINGING):
+            alert_groups(cluster, session.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
@@ -145,7 +145,7 @@ class Fleet(Looking):
         else:
             self.fleet[session.name] = event.cluster
         session.taken.set()  # not before: the sums of what is shown are kept
-        if session.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
+        if session.ring.active is None or not event.diff.kinds.isdisjoint(RINGING):
             self._ring(session, event.cluster)
         if looks_back:
             return
@@ -162,15 +162,15 @@ class Fleet(Looking):
         of_it = {*self._installed_screens.values(), *self._screen_stacks.get(session.mode, ())}
         for one in of_it:
             if isinstance(one, WachtScreen) and one.is_mounted and one.at is session and one not in shown:
-                one.keep_up(cluster)
+                one.update_hidden(cluster)
 
     def _ring(self, session: ClusterSession, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""
-        from console.alerts.bell import sequences, words
-        from console.alerts.groups import groups
+        from console.alerts.bell import bell_sequences, bell_text
+        from console.alerts.groups import alert_groups
 
         now = session.live_clock.now()
-        session.ring, new = session.ring.next(cluster, groups(cluster, now, self.policy), now)
+        session.ring, new = session.ring.next(cluster, alert_groups(cluster, now, self.policy), now)
         if not new:
             return
         looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
@@ -179,9 +179,9 @@ class Fleet(Looking):
             hint = f"  (:cluster {session.name})"
         elif self.looks_back:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.tell_of(session, f"critical: {words(new)}{hint}", "error")
+        self.tell_of(session, f"critical: {bell_text(new)}{hint}", "error")
         if self._driver is not None and not self.is_headless:
-            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+            self._driver.write(bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
 
     # The others.
 

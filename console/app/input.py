@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,6 +15,7 @@ from textual import events
 from textual.widgets import Input
 
 from collectors.clean import clean
+from collectors.model import Cluster
 from console.config.commands import CommandError, completer
 from console.config.keymap import Keymap, pressed, read_keys
 from console.config.paths import state_folder
@@ -74,7 +76,7 @@ class Typed(replay_mode.Looking):
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", RECENT)}
         self.filters: SavedFilters = read_filters(config.filters, ())
         self._saved_lines: list[str] = []
-        self.offers = completion.Offers(lambda: self.cluster)
+        self.offers = completion.LineCompletions(lambda: self.cluster)
         self.views = {}
         self._aside = BackgroundWriter()
         self._history = StateFile(state_folder() / "history", MOST, newest(MOST))
@@ -212,12 +214,15 @@ class Typed(replay_mode.Looking):
 
     def offer(self) -> None:
         """Make ready what the lines offer on this screen: the values of fields take a walk over all rows."""
-        self.offers.here = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
+        self.offers.screen = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
         cluster = self.cluster
         for kind, rows in (("node", cluster.nodes), ("job", cluster.jobs)):
             if self._valued.get(kind) is not rows:
                 self._valued[kind] = rows
-                self._aside.do(lambda kind=kind: self.offers.words.update({kind: completion.words(cluster, kind)}))  # type: ignore[misc]
+                self._aside.do(partial(self._read_values, cluster, kind))
+
+    def _read_values(self, cluster: Cluster, kind: str) -> None:
+        self.offers.values.update({kind: completion.field_values(cluster, kind)})
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Of a line that was sent; the prompt has it in its history already."""

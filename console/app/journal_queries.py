@@ -11,7 +11,7 @@ from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.clusters.cluster_session import ClusterSession, FromSession
 from console.journal.leftovers import Leftovers, leftovers, still_blocked
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -65,7 +65,7 @@ class Recalling(_Base):
             # No journal: nothing was ever done from here.
             records = session.journal.lines()
         except (OSError, writer.JournalFault) as error:
-            return [line((f"the journal cannot be read: {error}", "warn"))]
+            return [pane_line((f"the journal cannot be read: {error}", "warn"))]
         now = session.clock.now()
         acts = past_actions.on_target(key, records, kind, 12)
         return inspection_lines.past_lines(

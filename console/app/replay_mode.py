@@ -21,11 +21,11 @@ from console.config.commands import CommandError
 from console.config.keymap import Keymap
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
-from console.queue.queue_reads import Sparing
+from console.queue.queue_reads import QueueCache
 from console.runtime.errors import UserError
 from console.screens.layout.inspection import Inspection
 from console.screens.layout.screen import WachtScreen
-from console.triage.judgement import JudgedBy
+from console.triage.judgement import AttentionInputs
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
@@ -165,10 +165,10 @@ class Looking(Undoing):
         """Whether the present goes on behind it."""
         return bool(self._put_by)
 
-    def by_now(self, session: ClusterSession) -> JudgedBy:
+    def by_now(self, session: ClusterSession) -> AttentionInputs:
         """What the present of a cluster is judged by, while its past is on the screen too."""
         return (
-            JudgedBy(*(self._put_by[one] for one in JudgedBy._fields))
+            AttentionInputs(*(self._put_by[one] for one in AttentionInputs._fields))
             if session is self.session and self.looks_back
             else session.by
         )
@@ -230,7 +230,7 @@ class Looking(Undoing):
             self.present = self.cluster
             self.clock = site.clock
             self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
-            self.queueing = Sparing(site.queueing(), site.clock)
+            self.queueing = QueueCache(site.queueing(), site.clock)
             self._shut_gate(site)
             self.resumed, self.leftovers, self.sent_watch = {}, type(self.leftovers)(), type(self.sent_watch)()
             self.poller = self._open_player(site)

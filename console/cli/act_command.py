@@ -119,7 +119,7 @@ def act(
     from console.actions.plan import Options
     from console.actions.registry import BY_ID
     from console.config.paths import journal_path
-    from console.filters.language import misplaced
+    from console.filters.language import filter_in_reason
     from console.journal.writer import JournalFault
     from console.session import site
     from console.session import snapshot as shot
@@ -154,7 +154,7 @@ def act(
     transport = chosen.transport()
     options = Options(**fields)
     if action == "undo":
-        if reason is not None and (meant := misplaced(reason)):
+        if reason is not None and (meant := filter_in_reason(reason)):
             click.echo(f"wacht: {plain(meant)}", err=True)
             ctx.exit(acting.REFUSED)
         try:

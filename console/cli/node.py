@@ -25,8 +25,8 @@ from collectors.nvml.client import Sample
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
 from collectors.slurm.commands.nodes import read_named
-from console.health.drain_reasons import robot
-from console.health.xid_policy import Policy, default_policy, preceding
+from console.health.drain_reasons import is_automation
+from console.health.xid_policy import Policy, default_policy, preceding_xid
 from console.ingest.node_naming import WAIT_S, share_names
 from console.runtime.errors import UserError
 from console.session.snapshot import stamp
@@ -252,7 +252,7 @@ def _head(look: NodeReport) -> Iterator[str]:
         state = f"{state_look(node.display)[0]} {node.display} ({'+'.join((node.state, *node.flags))})"
         yield f"{look.node}  {state}{rack}  {moment(look.at)}"
         if node.reason is not None:
-            kind = "robot" if robot(node.reason_by, node.reason) else "human"
+            kind = "robot" if is_automation(node.reason_by, node.reason) else "human"
             since = "" if node.reason_at is None else f"{duration(look.at - node.reason_at)} ago "
             by = f"by {node.reason_by} ({kind})" if node.reason_by else "by unknown"
             yield f'  reason  "{node.reason}"  {since}{by}'
@@ -330,14 +330,14 @@ def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
     for xid in look.xids or ():
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
         times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
-        advice = policy.of(xid.code, xid.severity)
+        advice = policy.advice_for(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
         said = f"  {xid.severity}" if xid.severity is not None else ""
-        step = policy.say(xid.code, xid.severity)
+        step = policy.step(xid.code, xid.severity)
         yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
-        before = preceding(xid, look.xids or ())
+        before = preceding_xid(xid, look.xids or ())
         if before is not None:
-            yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
+            yield f"      before it XID {before.code}: {policy.step(before.code, before.severity)}"
 
 
 def _process_lines(look: NodeReport) -> Iterator[str]:
@@ -392,7 +392,7 @@ def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
         "xids": None if look.xids is None else [
-            {**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)} for xid in look.xids
+            {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in look.xids
         ],
         "troubles": None if look.gpus is None else [
             {"gpu": index, "text": text} for index, text in verdicts.gpu_problems(look.gpus, look.extras)

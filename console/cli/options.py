@@ -155,7 +155,7 @@ def configured(ctx: click.Context) -> Config:
         screen=common.screen or config.screen,
         log=common.log or config.log,
     )
-    automation.use(config.automation)
+    automation.configure(config.automation)
     if config.log:
         log.begin(config.log)
         log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")

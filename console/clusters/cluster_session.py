@@ -16,15 +16,15 @@ from collectors.clock import Clock
 from collectors.model import AccountingReader, Cluster, Telemetry, Transport
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
-from console.alerts.bell import Ring
+from console.alerts.bell import BellState
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
 from console.journal.leftovers import Leftovers
-from console.queue.queue_reads import Sparing
+from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
-from console.triage.judgement import JudgedBy
+from console.triage.judgement import AttentionInputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ class ClusterSession:
         """Sends that are under way."""
         self.looked = 0.0
         """Monotonic time of the last extra reading made to verify an action."""
-        self.ring = Ring()
+        self.ring = BellState()
         self.logged = log.SourceLog()
         self.recorder: Recorder | None = None
         self.records: tuple[Path, Bounds] | None = None
@@ -98,9 +98,9 @@ class ClusterSession:
         return JournalFollower(self.journal_path)
 
     @property
-    def by(self) -> JudgedBy:
+    def by(self) -> AttentionInputs:
         """What its facts are judged with; during a replay those of the past."""
-        return JudgedBy(self.clock, self.resumed, self.leftovers)
+        return AttentionInputs(self.clock, self.resumed, self.leftovers)
 
     @cached_property
     def ledger(self) -> AccountingReader:
@@ -108,9 +108,9 @@ class ClusterSession:
         return self.site.ledger()
 
     @cached_property
-    def queueing(self) -> Sparing:
+    def queueing(self) -> QueueCache:
         """The factors that decide the queue order, on demand."""
-        return Sparing(self.site.queueing(), self.live_clock)
+        return QueueCache(self.site.queueing(), self.live_clock)
 
     @property
     def locked(self) -> str:

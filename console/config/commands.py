@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from collectors.model import Cluster
 from console.actions.registry import ACTIONS, BY_ID
-from console.filters.completion import Offers
-from console.filters.completion import names as names_of
+from console.filters.completion import LineCompletions
+from console.filters.completion import matching_names as names_of
 
 #: Screens with all their names; the first one is canonical.
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -117,11 +117,11 @@ def parse(text: str, leaves: Collection[str] = ()) -> Command:
 
 
 def completer(
-    cluster: Callable[[], Cluster], themes: Iterable[str], offers: Offers | None = None
+    cluster: Callable[[], Cluster], themes: Iterable[str], offers: LineCompletions | None = None
 ) -> Callable[[str], Sequence[str]]:
     """The completions of a partly typed command, best first; `offers` completes filters."""
     names = tuple(themes)
-    offers = offers or Offers(cluster)
+    offers = offers or LineCompletions(cluster)
 
     def complete(text: str) -> Sequence[str]:
         head, space, rest = text.partition(" ")
@@ -132,11 +132,11 @@ def completer(
         rows: Iterable[str] = ()
         screen = next((screen for screen, words in SCREENS.items() if head.lower() in words), "")
         if screen or head == "filter":
-            return [f"{head} {one}" for one in offers.filters(screen or offers.here, rest)]
+            return [f"{head} {one}" for one in offers.filters(screen or offers.screen, rest)]
         if head == "theme":
             rows = names
         elif head == "forget":
-            rows = offers.every_saved()
+            rows = offers.saved_names()
         elif head in {"cluster", "close"}:
             rows = offers.clusters
         elif head in {"export", "export!"}:

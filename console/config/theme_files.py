@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from collectors.clean import clean
 from console.runtime.toml_file import ConfigError, TomlFile
-from themes import DEFAULT, fitting, themes
+from themes import DEFAULT, default_theme, themes
 from themes.eyes import contrast
 from themes.look import ThemeSpec, paint
 from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
@@ -70,7 +70,7 @@ def read_themes(
         except ConfigError as error:
             faults[path.stem] = clean(str(error))
     if name is None:
-        return ThemeChoice(known=known, first=fitting(environ, colours), faults=faults)
+        return ThemeChoice(known=known, first=default_theme(environ, colours), faults=faults)
     if name in known:
         return ThemeChoice(known=known, first=name, message=faults.get(name, ""), faults=faults)
     first = bases.get(name, DEFAULT)

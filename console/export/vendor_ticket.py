@@ -81,13 +81,15 @@ def _subject(case: Case) -> str:
 
 def _ticket(case: Case) -> str | None:
     node = case.cluster.nodes[case.node]
-    found = tickets.of(node)
-    return None if found is None else found.said(case.now, tickets.there_since(node, found))
+    found = tickets.ticket_of(node)
+    return None if found is None else found.text_at(case.now, tickets.known_since(node, found))
 
 
 def _drift(case: Case, name: str) -> str:
     usual = next((one for one in drifts(case.cluster) if one.what == name and case.node in one.nodes), None)
-    return f" ({usual.count} of {usual.of} of {usual.where} run {usual.most})" if usual is not None else ""
+    return (
+        f" ({usual.majority_count} of {usual.total} of {usual.place} run {usual.majority})" if usual is not None else ""
+    )
 
 
 def _of_node(case: Case) -> list[Xid]:
@@ -118,7 +120,7 @@ def _xids(case: Case) -> list[str]:
         return [item("unknown: no source tells of them")]
     lines = []
     for one in _of_node(case)[:_MOST]:
-        advice = case.policy.say(one.code, one.severity)
+        advice = case.policy.step(one.code, one.severity)
         gpu = UNKNOWN if one.gpu is None else str(one.gpu)
         often = "once" if one.count == 1 else f"{one.count or UNKNOWN} times"
         seen = f"first {stamp(one.first_at)}, last {stamp(one.last_at)}, {often}"

@@ -1,5 +1,5 @@
-"""What a half typed command or filter may become, best first. Bounded, and asked for at every key: what takes a walk
-over all rows, the values of the fields, is made off the event loop by `words` when the line is opened. Pure."""
+"""Completion of commands and filters, best candidates first. Pure, bounded, and called at every key: the field values,
+which take a walk over all rows, are collected off the event loop by `field_values` when the line is opened."""
 
 from __future__ import annotations
 
@@ -14,62 +14,64 @@ from collectors.nodeset import natural_key
 if TYPE_CHECKING:
     from .filter_fields import Kind
 
-MOST = 50
+MAX_CANDIDATES = 50
 #: The lists whose filters have fields, and the kind of their rows.
 KINDS: Mapping[str, str] = {"nodes": "node", "jobs": "job"}
-#: Fields of each kind whose values are offered. Of others there are too many, or nobody knows them by heart.
-_VALUES = {
+#: Fields of each kind whose values are completed; others have too many values.
+_COMPLETED_FIELDS = {
     "node": ("state", "by", "rack", "partition", "type", "feature", "res", "version", "reason"),
     "job": ("user", "account", "partition", "qos", "state", "reason"),
 }
-_MOST_VALUES = 2000
-_LAST = re.compile(r"(?:[^\s()|&!,]|!(?=[=~]))*$")
-_ASKED = re.compile(r"([A-Za-z]+)(!=|!~|<=|>=|==|=|~)(.*)", re.S)
+_MAX_VALUES = 2000
+_LAST_WORD = re.compile(r"(?:[^\s()|&!,]|!(?=[=~]))*$")
+_CONDITION = re.compile(r"([A-Za-z]+)(!=|!~|<=|>=|==|=|~)(.*)", re.S)
 
-Words = Mapping[str, Sequence[str]]
+FieldValues = Mapping[str, Sequence[str]]
 """Field to its values, in order."""
 
 
-def words(cluster: Cluster, kind: str) -> Words:
+def field_values(cluster: Cluster, kind: str) -> FieldValues:
     """The values of the fields of all rows. Walks over every row: a tenth of a second at 100,000."""
     from .filter_fields import FIELDS
 
     rows = cluster.nodes if kind == "node" else cluster.jobs
     found: dict[str, Sequence[str]] = {}
     for field in FIELDS[kind]:
-        if field.name in _VALUES[kind]:
+        if field.name in _COMPLETED_FIELDS[kind]:
             seen: set[str] = set()
             for row in rows.values():
                 value = field.read(row, cluster, 0)
                 if value:
                     seen.update((value,) if isinstance(value, str) else value)
-                    if len(seen) > _MOST_VALUES:
+                    if len(seen) > _MAX_VALUES:
                         break
             found[field.name] = sorted(filter(None, seen), key=natural_key)
     return found
 
 
-def names(rows: Iterable[str], begun: str) -> list[str]:
+def matching_names(rows: Iterable[str], begun: str) -> list[str]:
     """The names that begin so, in the order people count in where they are not too many."""
-    found = list(islice((name for name in rows if name.startswith(begun)), 20 * MOST))
-    return sorted(found, key=natural_key)[:MOST]
+    found = list(islice((name for name in rows if name.startswith(begun)), 20 * MAX_CANDIDATES))
+    return sorted(found, key=natural_key)[:MAX_CANDIDATES]
 
 
-def filters(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequence[str] = ()) -> list[str]:
-    """What a half typed filter may become: a field, a value, a name, a saved one."""
-    from .filter_fields import FIELDS, NUMBERS
+def filter_candidates(
+    text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
+) -> list[str]:
+    """Completions of a filter: fields, values, names, saved filters."""
+    from .filter_fields import FIELDS, NUMERIC_SHAPES
     from .language import LENGTH_CAP
 
     if len(text) > LENGTH_CAP:
         return []
     if text.startswith("@"):
         return [f"@{name}" for name in saved if name.startswith(text[1:])]
-    if kind not in _VALUES:
+    if kind not in _COMPLETED_FIELDS:
         return []
-    last = _LAST.search(text)
+    last = _LAST_WORD.search(text)
     word = last[0] if last is not None else ""
     before = text[: len(text) - len(word)]
-    asked = _ASKED.fullmatch(word)
+    asked = _CONDITION.fullmatch(word)
     if asked is not None:
         name, sign, begun = asked.groups()
         field = next((one for one in FIELDS[kind] if name.lower() in (one.name, *one.aliases)), None)
@@ -78,33 +80,35 @@ def filters(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequ
         low = begun.lower().lstrip("\"'")
         every = known.get(field.name) or ([*dict.fromkeys(field.spellings.values())] if field.spellings else ())
         if field.name in {"name", "node"} and kind == "node":
-            every = names(rows, begun)
-        return [f"{before}{name}{sign}{_quoted(one)}" for one in every if one.lower().startswith(low)][:MOST]
+            every = matching_names(rows, begun)
+        return [f"{before}{name}{sign}{_quoted(one)}" for one in every if one.lower().startswith(low)][:MAX_CANDIDATES]
     low = word.lower()
-    signs = [one.name + (">" if one.shape in NUMBERS else "=") for one in FIELDS[kind]]
+    signs = [one.name + (">" if one.shape in NUMERIC_SHAPES else "=") for one in FIELDS[kind]]
     fields = [f"{before}{one}" for one in signs if one.startswith(low)]
-    plain = [f"{before}{one}" for one in names(rows, word)] if word else []
-    return [*fields, *plain][:MOST]
+    plain = [f"{before}{one}" for one in matching_names(rows, word)] if word else []
+    return [*fields, *plain][:MAX_CANDIDATES]
 
 
-def targets(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequence[str] = ()) -> list[str]:
-    """What the half typed targets of an action may become: names, a short form of a place, or a filter. Nothing once
-    they are over, and a reason or a value follows."""
+def target_candidates(
+    text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
+) -> list[str]:
+    """Completions of an action's targets: names, short forms of places, or a filter. Empty once the targets are
+    complete and a reason or a value follows."""
     from console.runtime.errors import FilterError
 
-    from .language import PLACES, begins, leading
+    from .language import PLACES, begins_with_filter, split_filter
 
     if text.startswith("@") and " " not in text:
         return [one for one in (*PLACES, *(f"@{name}" for name in saved)) if one.startswith(text)]
-    found = filters(text, kind, known, rows)
+    found = filter_candidates(text, kind, known, rows)
     before, space, _ = text.rpartition(" ")
     if not space:
-        return found if text else [*found, *names(rows, ""), *PLACES][:MOST]
+        return found if text else [*found, *matching_names(rows, ""), *PLACES][:MAX_CANDIDATES]
     of: Kind = "job" if kind == "job" else "node"
-    if not begins(before, of):
+    if not begins_with_filter(before, of):
         return []
     try:
-        over = bool(leading(f"{before} x=", of)[1])
+        over = bool(split_filter(f"{before} x=", of)[1])
     except FilterError as error:
         # It goes on to the last word, of which half is there.
         over = error.position <= len(before)
@@ -117,36 +121,36 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if '"' not in value else f"'{value}'"
 
 
-class Offers:
-    """What the lines offer on the screen that is shown. The app sets it when a line is opened."""
+class LineCompletions:
+    """Completions for the prompt of the screen that is shown. The app updates it when a prompt is opened."""
 
     def __init__(self, cluster: Callable[[], Cluster]) -> None:
         self._cluster = cluster
-        self.words: dict[str, Words] = {}
+        self.values: dict[str, FieldValues] = {}
         """Kind of rows to the values of its fields, as soon as they are known."""
         self.saved: Mapping[str, Sequence[str]] = {}
         """Screen to the names of the filters saved for it."""
-        self.here = ""
+        self.screen = ""
         """The screen that is shown."""
         self.clusters: Sequence[str] = ()
         """The clusters that can be shown."""
 
-    def here_filters(self, text: str) -> Sequence[str]:
+    def screen_filters(self, text: str) -> Sequence[str]:
         """For the `/` line."""
-        return self.filters(self.here, text)
+        return self.filters(self.screen, text)
 
     def filters(self, screen: str, text: str) -> Sequence[str]:
         """A filter of the screen's list."""
         now, kind = self._cluster(), KINDS.get(screen, "")
         rows = now.nodes if kind == "node" else ()
-        return filters(text, kind, self.words.get(kind, {}), rows, self.saved.get(screen, ()))
+        return filter_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(screen, ()))
 
     def targets(self, kind: str, text: str) -> Sequence[str]:
         """The targets of an action on nodes or jobs."""
         now = self._cluster()
         rows = now.nodes if kind == "node" else now.jobs
-        return targets(text, kind, self.words.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))
+        return target_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))
 
-    def every_saved(self) -> Sequence[str]:
+    def saved_names(self) -> Sequence[str]:
         """The names of all saved filters."""
         return sorted({name for those in self.saved.values() for name in those})

@@ -18,8 +18,8 @@ from collectors.model import Cluster, Job, Load, Node
 from collectors.nodeset import expand
 from collectors.nodestate import BASES, DISPLAYS
 from console.health import tickets
-from console.health.cooling_loops import feeds
-from console.health.version_drift import by_node
+from console.health.cooling_loops import loops_by_rack
+from console.health.version_drift import drift_by_node
 
 Kind = Literal["node", "job", "partition", "reservation"]
 Read = Callable[[Any, Cluster, float], Any]
@@ -27,7 +27,7 @@ Shape = Literal["text", "words", "names", "holds", "number", "size", "duration",
 """text: one string. words: several, any counts. names: text that may be asked for as a node set. holds: a folded node
 set, asked for by what it holds. The rest are numbers, in MB, seconds, watts, % and °C where they have a unit."""
 
-NUMBERS = frozenset({"number", "size", "duration", "watts", "percent", "degrees"})
+NUMERIC_SHAPES = frozenset({"number", "size", "duration", "watts", "percent", "degrees"})
 _UNITS: dict[str, dict[str, float]] = {
     "number": {"": 1, "k": 1e3, "m": 1e6},
     "percent": {"": 1, "%": 1},
@@ -41,9 +41,9 @@ _EXAMPLES = {
     "percent": "90 or 90%", "degrees": "64 or 64°C",
 }  # fmt: skip
 #: Shapes whose values are shown with a scaled unit, and what a number without one may mean.
-_SCALED = {"watts": ("kW", "W"), "size": ("GB", "MB")}
+_UNIT_REQUIRED = {"watts": ("kW", "W"), "size": ("GB", "MB")}
 #: Units as the columns show them, a blank before each (`6.2 kW`, `64 °C`).
-SHOWN: Mapping[str, frozenset[str]] = {
+DISPLAY_UNITS: Mapping[str, frozenset[str]] = {
     "watts": frozenset({"w", "kw", "mw"}), "size": frozenset({"mb", "gb", "tb"}), "percent": frozenset({"%"}),
     "degrees": frozenset({"°c", "c"}), "duration": frozenset({"s", "m", "h", "d"}),
 }  # fmt: skip
@@ -73,14 +73,14 @@ _FLAGS = frozenset({
 })  # fmt: skip
 _BASES = frozenset(one.lower() for one in BASES)
 #: Kind and field to values that make sense although no row has them just now, lower case.
-POSSIBLE: Mapping[tuple[str, str], frozenset[str]] = {
+KNOWN_VALUES: Mapping[tuple[str, str], frozenset[str]] = {
     ("node", "state"): _FLAGS | _BASES | frozenset(DISPLAYS), ("node", "base"): _BASES,
     ("node", "drift"): frozenset({"driver", "vbios", "bios", "bmc", "kernel", "slurmd"}),
     ("job", "state"): frozenset({*JOB_STATES.values(), *(one.lower() for one in ENDED | WAITING), "held", "signaling",
                                  "resizing", "resv_del_hold", "update_db", "power_up_node"}),
 }  # fmt: skip
 #: Fields of which the values can be listed: one that no row has is most likely a slip.
-LISTED: Mapping[str, frozenset[str]] = {
+LISTABLE_FIELDS: Mapping[str, frozenset[str]] = {
     "node": frozenset({"state", "base", "by", "rack", "loop", "partition", "type", "feature", "user", "account", "res",
                        "version", "drift"}),
     "job": frozenset({"user", "account", "partition", "qos", "state", "rack", "loop"}),
@@ -106,13 +106,13 @@ class FilterField(Struct, frozen=True):
     """Field of the Cluster that it is read from, where that is not the row itself."""
 
 
-def number(shape: str, text: str) -> tuple[float, int | None]:
+def parse_number(shape: str, text: str) -> tuple[float, int | None]:
     """A typed number in the field's own unit, and its decimals where it has no unit. Raises ValueError for people."""
     low = text.lower().replace(",", "").strip()
     match = _NUMBER.fullmatch(low)
     unit = match[2] if match else ""
-    if match is not None and not unit and shape in _SCALED and float(match[1]):
-        raise ValueError(f"needs a unit: {' or '.join(match[1] + one for one in _SCALED[shape])}?")
+    if match is not None and not unit and shape in _UNIT_REQUIRED and float(match[1]):
+        raise ValueError(f"needs a unit: {' or '.join(match[1] + one for one in _UNIT_REQUIRED[shape])}?")
     if shape == "size" and len(unit) > 1:
         unit = unit.removesuffix("b").removesuffix("i")
     if match is not None and unit in _UNITS[shape]:
@@ -140,7 +140,7 @@ def _duration(low: str) -> float:
     raise ValueError(f"is not a time with its unit, like {_EXAMPLES['duration']}")
 
 
-def names_held(text: str | None) -> tuple[str, ...]:
+def expand_or_none(text: str | None) -> tuple[str, ...]:
     """The nodes in a folded set; none when it is unknown or no set."""
     if not text:
         return ()
@@ -151,7 +151,7 @@ def names_held(text: str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def node_words(display: str, base: str, flags: tuple[str, ...]) -> tuple[str, ...]:
+def state_words(display: str, base: str, flags: tuple[str, ...]) -> tuple[str, ...]:
     """The words that `state=` knows a node by, lower case.
 
     A drained node is IDLE to Slurm; who asks for `state=idle` does not want it, so these three bases count only when
@@ -169,7 +169,7 @@ def _jobs(node: Node, cluster: Cluster) -> list[Job]:
     return [cluster.jobs[key] for key in cluster.jobs_on.get(node.name, ()) if key in cluster.jobs]
 
 
-def users(node: Node, cluster: Cluster) -> tuple[str, ...]:
+def users_on(node: Node, cluster: Cluster) -> tuple[str, ...]:
     """Whose jobs run on a node."""
     return tuple(dict.fromkeys(job.user for job in _jobs(node, cluster)))
 
@@ -186,8 +186,12 @@ def _base_id(job: Job) -> int | None:
 
 
 def _racks(job: Job, cluster: Cluster) -> tuple[str, ...]:
-    nodes = (cluster.nodes.get(name) for name in names_held(job.nodes))
+    nodes = (cluster.nodes.get(name) for name in expand_or_none(job.nodes))
     return tuple({node.rack for node in nodes if node is not None and node.rack is not None})
+
+
+def _loops(job: Job, cluster: Cluster) -> list[str]:
+    return [loop for rack in _racks(job, cluster) for loop in loops_by_rack(cluster).get(rack, ())]
 
 
 def _since(then: int | None, now: float) -> float | None:
@@ -198,11 +202,11 @@ def _until(then: int | None, now: float) -> float | None:
     return None if then is None else max(0.0, then - now)
 
 
-def _free(node: Node) -> int | None:
+def _free_gpus(node: Node) -> int | None:
     return None if node.gpus is None or node.gpus_alloc is None else node.gpus - node.gpus_alloc
 
 
-def _list(text: str | None) -> list[str]:
+def _split_commas(text: str | None) -> list[str]:
     return (text or "").split(",")
 
 
@@ -219,7 +223,7 @@ _NODE = (
     FilterField(
         "state",
         "words",
-        lambda r, c, t: node_words(r.display, r.state, r.flags),
+        lambda r, c, t: state_words(r.display, r.state, r.flags),
         "the word on the screen, or any of Slurm's flags",
         spellings=NODE_STATES,
     ),
@@ -228,12 +232,12 @@ _NODE = (
     FilterField("by", "text", lambda r, c, t: r.reason_by, "who gave the reason"),
     FilterField("age", "duration", lambda r, c, t: _since(r.reason_at, t), "age of the reason", titles=("since",)),
     FilterField("rack", "text", lambda r, c, t: r.rack, "rack"),
-    FilterField("loop", "words", lambda r, c, t: feeds(c).get(r.rack or "", ()), "cooling loop it hangs on", ("cdu",),
-          facts="cooling"),
+    FilterField("loop", "words", lambda r, c, t: loops_by_rack(c).get(r.rack or "", ()), "cooling loop it hangs on",
+          ("cdu",), facts="cooling"),
     FilterField("partition", "words", lambda r, c, t: r.partitions, "partition it is in", ("part",),
         titles=("partitions",)),
     FilterField("gpu", "number", lambda r, c, t: r.gpus, "GPUs it has", ("gpus",)),
-    FilterField("free", "number", lambda r, c, t: _free(r), "GPUs that no job holds"),
+    FilterField("free", "number", lambda r, c, t: _free_gpus(r), "GPUs that no job holds"),
     FilterField("type", "text", lambda r, c, t: r.gpu_type, "type of its GPUs"),
     FilterField("load", "number", lambda r, c, t: r.cpu_load, "CPU load"),
     FilterField("cpu", "number", lambda r, c, t: r.cpus, "CPUs it has", ("cpus",)),
@@ -242,7 +246,7 @@ _NODE = (
     FilterField("feature", "words", lambda r, c, t: r.features, "feature it has", ("features",)),
     FilterField("job", "words", lambda r, c, t: [i for k in c.jobs_on.get(r.name, ()) for i in job_ids(k)], "job on it",
           facts="jobs"),
-    FilterField("user", "words", lambda r, c, t: users(r, c), "user with a job on it", titles=("jobs of",),
+    FilterField("user", "words", lambda r, c, t: users_on(r, c), "user with a job on it", titles=("jobs of",),
         facts="jobs"),
     FilterField("account", "words", lambda r, c, t: [j.account or "" for j in _jobs(r, c)], "account with a job on it",
           facts="jobs"),
@@ -255,9 +259,9 @@ _NODE = (
     FilterField("xid", "number", _telemetry("xid"), "last XID code", facts="loads"),
     FilterField("uptime", "duration", lambda r, c, t: _since(r.boot_at, t), "time since it booted"),
     FilterField("version", "text", lambda r, c, t: r.version, "version of its slurmd"),
-    FilterField("drift", "words", lambda r, c, t: [one.what for one in by_node(c).get(r.name, ())],
+    FilterField("drift", "words", lambda r, c, t: [one.what for one in drift_by_node(c).get(r.name, ())],
           "what differs from most of its rack: driver, vbios, bios, bmc, kernel, slurmd", facts="checkups"),
-    FilterField("ticket", "text", lambda r, c, t: tickets.word(r), "ticket or RMA in comment, extra or reason"),
+    FilterField("ticket", "text", lambda r, c, t: tickets.ticket_label(r), "ticket or RMA in comment, extra or reason"),
     FilterField("comment", "text", lambda r, c, t: r.comment, "comment"),
 )  # fmt: skip
 _JOB = (
@@ -266,7 +270,7 @@ _JOB = (
     FilterField("name", "text", lambda r, c, t: r.name, "name"),
     FilterField("user", "text", lambda r, c, t: r.user, "owner"),
     FilterField("account", "text", lambda r, c, t: r.account, "account"),
-    FilterField("partition", "words", lambda r, c, t: _list(r.partition), "partition", ("part",)),
+    FilterField("partition", "words", lambda r, c, t: _split_commas(r.partition), "partition", ("part",)),
     FilterField("qos", "text", lambda r, c, t: r.qos, "quality of service"),
     FilterField("state", "words", lambda r, c, t: (r.state, "held") if held(r) else (r.state,),
           "state, long or short (PENDING, PD), or held", spellings=JOB_STATES),
@@ -283,8 +287,7 @@ _JOB = (
     FilterField("left", "duration", lambda r, c, t: r.left_s(t), "time until its limit"),
     FilterField("limit", "duration", lambda r, c, t: r.time_limit_s, "time limit"),
     FilterField("rack", "words", lambda r, c, t: _racks(r, c), "rack it runs in", facts="nodes"),
-    FilterField("loop", "words", lambda r, c, t: [loop for rack in _racks(r, c) for loop in feeds(c).get(rack, ())],
-          "cooling loop it runs on", ("cdu",), facts="cooling"),
+    FilterField("loop", "words", lambda r, c, t: _loops(r, c), "cooling loop it runs on", ("cdu",), facts="cooling"),
 )  # fmt: skip
 _PARTITION = (
     FilterField("name", "text", lambda r, c, t: r.name, "name", ("partition",)),
@@ -297,8 +300,8 @@ _PARTITION = (
     FilterField("limit", "duration", lambda r, c, t: r.time_limit_s, "longest time limit"),
     FilterField("tier", "number", lambda r, c, t: r.priority_tier, "priority tier"),
     FilterField("qos", "text", lambda r, c, t: r.qos, "quality of service"),
-    FilterField("account", "words", lambda r, c, t: _list(r.allow_accounts), "account that may use it"),
-    FilterField("denied", "words", lambda r, c, t: _list(r.deny_accounts), "account that may not use it"),
+    FilterField("account", "words", lambda r, c, t: _split_commas(r.allow_accounts), "account that may use it"),
+    FilterField("denied", "words", lambda r, c, t: _split_commas(r.deny_accounts), "account that may not use it"),
 )  # fmt: skip
 _RESERVATION = (
     FilterField("name", "text", lambda r, c, t: r.name, "name", ("res", "reservation")),
@@ -306,8 +309,8 @@ _RESERVATION = (
     FilterField("node", "holds", lambda r, c, t: r.nodes, "nodes in it; < and > count them", ("nodes",),
           count=lambda r, c, t: r.node_count),
     FilterField("partition", "text", lambda r, c, t: r.partition, "partition", ("part",)),
-    FilterField("user", "words", lambda r, c, t: _list(r.users), "user who may use it"),
-    FilterField("account", "words", lambda r, c, t: _list(r.accounts), "account that may use it"),
+    FilterField("user", "words", lambda r, c, t: _split_commas(r.users), "user who may use it"),
+    FilterField("account", "words", lambda r, c, t: _split_commas(r.accounts), "account that may use it"),
     FilterField("flag", "words", lambda r, c, t: r.flags, "flag", ("flags",)),
     FilterField("starts", "duration", lambda r, c, t: _until(r.starts, t), "time until it starts"),
     FilterField("left", "duration", lambda r, c, t: _until(r.ends, t), "time until it ends"),
@@ -320,10 +323,10 @@ FIELDS: Mapping[str, tuple[FilterField, ...]] = {
 }  # fmt: skip
 
 #: Kind to the text that a plain word is looked for in, one part a line so that no match runs over two.
-TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
+SEARCH_TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
     "node": lambda r, c: "\n".join((
         r.name, r.display, *r.flags, r.reason or "", r.reason_by or "", r.rack or "", *r.partitions,
-        *r.features, r.gpu_type or "", r.reservation or "", r.comment or "", *users(r, c),
+        *r.features, r.gpu_type or "", r.reservation or "", r.comment or "", *users_on(r, c),
     )),
     "job": lambda r, c: (
         f"{r.id}\n{r.name}\n{r.user}\n{r.account or ''}\n{r.partition or ''}\n{r.qos or ''}\n{r.state}\n"

@@ -10,13 +10,13 @@ from typing import Any
 
 from collectors.model import Cluster
 
-from .filter_fields import Read, names_held
+from .filter_fields import Read, expand_or_none
 
 Test = Callable[[Any, Cluster, float], bool]
 Match = Callable[[str], bool]
 
 COMPARE = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
-_LARGE = 512
+_CACHE_NODES_MIN = 512
 
 
 def matcher(text: str, contains: bool, literal: bool) -> Match:
@@ -76,15 +76,19 @@ def holds_test(wanted: frozenset[str], matches: list[Match]) -> Test:
         if not folded:
             return "" in wanted
         # Partitions hold thousands, and hold the same ones at the next key.
-        names = _held(folded.lower()) if (row.node_count or 0) > _LARGE else names_held(folded.lower())
+        names = (
+            _cached_names(folded.lower())
+            if (row.node_count or 0) > _CACHE_NODES_MIN
+            else expand_or_none(folded.lower())
+        )
         return not wanted.isdisjoint(names) or any(match(name) for match in matches for name in names)
 
     return test
 
 
 @lru_cache(maxsize=16)
-def _held(folded: str) -> frozenset[str]:
-    return frozenset(names_held(folded))
+def _cached_names(folded: str) -> frozenset[str]:
+    return frozenset(expand_or_none(folded))
 
 
 def number_test(read: Read, sign: str, wanted: list[tuple[float, int | None]]) -> Test:

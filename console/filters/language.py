@@ -30,7 +30,17 @@ from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset, natural_key
 from console.runtime.errors import FilterError
 
-from .filter_fields import FIELDS, LISTED, NUMBERS, POSSIBLE, SHOWN, TEXT, FilterField, Kind, number
+from .filter_fields import (
+    DISPLAY_UNITS,
+    FIELDS,
+    KNOWN_VALUES,
+    LISTABLE_FIELDS,
+    NUMERIC_SHAPES,
+    SEARCH_TEXT,
+    FilterField,
+    Kind,
+    parse_number,
+)
 from .filter_match import (
     COMPARE,
     Match,
@@ -48,10 +58,10 @@ from .filter_match import (
 LENGTH_CAP = 500
 DEPTH_CAP = 30
 _NODES_CAP = 100_000
-#: So many values are named of those there are.
-_TOLD = 12
-#: Of more values than this none is looked for that is spelt alike.
-_COMPARED = 2000
+#: At most this many values are listed in a message.
+_MAX_LISTED = 12
+#: With more values than this no similar spelling is searched.
+_MAX_COMPARED = 2000
 
 _BLANK = re.compile(r"\s*")
 _OPERATOR = re.compile(r"!=|!~|<=|>=|==|=|~|<|>")
@@ -64,7 +74,7 @@ _COMMAS = re.compile(r",(?![^\[]*\])")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+[^,]*")
 #: What may stand behind a number as the columns show it: `6.2 kW`, `64 °C`, `1h 52m`.
 _UNIT = re.compile(r"\s+([0-9]*[A-Za-z°%]+)(?=[\s&|)]|$)")
-_SHRINKING = "wdhms"
+_DURATION_UNITS = "wdhms"
 #: Short forms of places, and the fields that they stand for.
 PLACES = {"@rack:": "rack", "@loop:": "loop"}
 
@@ -78,7 +88,7 @@ class FilterValue(Struct, frozen=True, eq=False):
 
 
 #: A reason that begins so was meant for a filter, whether or not the rest of it is one.
-_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
+_LOOKS_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
 
 
 class Filter(Struct, frozen=True, eq=False):
@@ -87,15 +97,15 @@ class Filter(Struct, frozen=True, eq=False):
     text: str
     kind: str
     test: Test
-    asked: tuple[FilterValue, ...] = ()
+    values: tuple[FilterValue, ...] = ()
     """The texts that fields are asked for, without numbers."""
     fields: frozenset[str] = frozenset()
     """Names of the fields that it asks for."""
-    plain: bool = True
+    plain_words: bool = True
     """It is words and texts alone: nothing is compared, joined or negated."""
-    either: bool = False
+    has_or: bool = False
     """It has an `|`."""
-    stray: str = ""
+    stray_comma: str = ""
     """A value with a comma too many, as typed."""
     places: tuple[Test, ...] = ()
     """Of a filter for jobs: tests of the nodes that it names, each its own."""
@@ -117,28 +127,28 @@ def _compile(text: str, kind: Kind) -> Filter:
     return _Parser(text, kind).parse()
 
 
-def begins(text: str, kind: Kind) -> bool:
+def begins_with_filter(text: str, kind: Kind) -> bool:
     """Whether a text begins with a filter, and not with a plain name: `rack=R07 …`, `@rack:R07 …`, `idle & …`."""
     return _Parser(text, kind).at_condition(joined=True)
 
 
-def leading(text: str, kind: Kind) -> tuple[str, str]:
+def split_filter(text: str, kind: Kind) -> tuple[str, str]:
     """The filter that a text begins with, and what follows it: it ends before the first plain word that nothing joins
     to it. `rack=R07 & state=idle bad DIMM` is `rack=R07 & state=idle` and `bad DIMM`. Raises FilterError."""
     if len(text) > LENGTH_CAP:
         # Only the filter is limited, and what follows cannot make it longer.
-        found, rest = leading(text[:LENGTH_CAP], kind)
+        found, rest = split_filter(text[:LENGTH_CAP], kind)
         return (found, text[len(found) :].strip()) if rest else (text, "")
     parser = _Parser(text, kind, alone=False)
     parser.parse()
-    return text[: parser.at].strip(), text[parser.at :].strip()
+    return text[: parser.position].strip(), text[parser.position :].strip()
 
 
-def misplaced(text: str) -> str:
+def filter_in_reason(text: str) -> str:
     """Why a text is no reason because it is written like a filter; "" where it is none."""
     text = text.strip()
-    head = _LIKE_FILTER.match(text)
-    if head is None and not any(_compares(text, kind) for kind in ("node", "job")):
+    head = _LOOKS_LIKE_FILTER.match(text)
+    if head is None and not any(_is_condition(text, kind) for kind in ("node", "job")):
         return ""
     short = clean(text if len(text) <= 60 else f"{text[:59]}…")
     condition = short.lstrip("&| ")
@@ -148,9 +158,9 @@ def misplaced(text: str) -> str:
     )
 
 
-def _compares(text: str, kind: Kind) -> bool:
+def _is_condition(text: str, kind: Kind) -> bool:
     try:
-        return not compile_filter(text, kind).plain
+        return not compile_filter(text, kind).plain_words
     except FilterError:
         return False
 
@@ -168,198 +178,200 @@ class _Parser:
         """Unless it is `alone`, the filter ends before the first plain word that nothing joins to it."""
         self.text = text
         self.kind: Kind = kind
-        self.at = 0
+        self.position = 0
         self.depth = 0
-        self.alone = alone
+        self.whole_text = alone
         self.ended = False
         self.fields = {name: field for field in FIELDS[kind] for name in (field.name, *field.aliases)}
-        self.asked: list[FilterValue] = []
-        self.used: set[str] = set()
-        self.plain = True
-        self.either = False
-        self.stray = ""
+        self.values: list[FilterValue] = []
+        self.used_fields: set[str] = set()
+        self.plain_words = True
+        self.has_or = False
+        self.stray_comma = ""
         self.places: list[Test] = []
 
     def parse(self) -> Filter:
         test: Test = lambda _row, _cluster, _now: True  # noqa: E731
-        if not self._blank():
-            test = self._any()
-            if not self.ended and not self._blank():
-                if self._next() == ")":
-                    raise FilterError("this closing parenthesis has no opening one", self.at)
-                raise self._confused()
+        if not self._skip_blanks():
+            test = self._parse_any()
+            if not self.ended and not self._skip_blanks():
+                if self._next_char() == ")":
+                    raise FilterError("this closing parenthesis has no opening one", self.position)
+                raise self._unexpected()
         return Filter(
-            self.text, self.kind, test, tuple(self.asked), frozenset(self.used), self.plain, self.either, self.stray,
-            tuple(self.places),
+            self.text, self.kind, test, tuple(self.values), frozenset(self.used_fields), self.plain_words,
+            self.has_or, self.stray_comma, tuple(self.places),
         )  # fmt: skip
 
     def at_condition(self, joined: bool = False) -> bool:
         """Whether what stands here can only be part of a filter; with `joined` also a word that `&` or `|` follows."""
-        start = self.at
+        start = self.position
         try:
-            if self._next() in {'"', "'", ""}:
+            if self._next_char() in {'"', "'", ""}:
                 return False
-            word = _WORD.match(self.text, self.at)
+            word = _WORD.match(self.text, self.position)
             if word is None or word[0].lower().startswith(tuple(PLACES)):
                 return True
             if word[0].startswith("@"):
                 return False
-            self.at = word.end()
-            after = self._next()
-            operator = _OPERATOR.match(self.text, self.at) or _IN.match(self.text, self.at)
+            self.position = word.end()
+            after = self._next_char()
+            operator = _OPERATOR.match(self.text, self.position) or _IN.match(self.text, self.position)
             return operator is not None or (joined and after in {"&", "|"})
         finally:
-            self.at = start
+            self.position = start
 
-    def _any(self) -> Test:
-        tests = [self._all()]
-        while not self.ended and self._next() == "|":
-            self.plain, self.either = False, True
-            start = self.at
-            self._skip("|")
-            tests.append(self._all(after=("|", start)))
+    def _parse_any(self) -> Test:
+        tests = [self._parse_all()]
+        while not self.ended and self._next_char() == "|":
+            self.plain_words, self.has_or = False, True
+            start = self.position
+            self._skip_operator("|")
+            tests.append(self._parse_all(after=("|", start)))
         return any_of(tests)
 
-    def _all(self, after: tuple[str, int] | None = None) -> Test:
-        tests = [self._one(after)]
+    def _parse_all(self, after: tuple[str, int] | None = None) -> Test:
+        tests = [self._parse_one(after)]
         while True:
-            char = self._next()
+            char = self._next_char()
             if char == "&":
-                self.plain = False
-                start = self.at
-                self._skip("&")
-                tests.append(self._one(("&", start)))
+                self.plain_words = False
+                start = self.position
+                self._skip_operator("&")
+                tests.append(self._parse_one(("&", start)))
             elif char in {"", "|", ")"}:
                 return all_of(tests)
-            elif not self.alone and not self.depth and not self.at_condition():
+            elif not self.whole_text and not self.depth and not self.at_condition():
                 self.ended = True
                 return all_of(tests)
             else:
-                tests.append(self._one(None))
+                tests.append(self._parse_one(None))
 
-    def _one(self, after: tuple[str, int] | None) -> Test:
+    def _parse_one(self, after: tuple[str, int] | None) -> Test:
         negate = False
-        while self._next() == "!" and not _OPERATOR.match(self.text, self.at):
-            after = ("!", self.at)
-            self.at += 1
-            self.plain = False
+        while self._next_char() == "!" and not _OPERATOR.match(self.text, self.position):
+            after = ("!", self.position)
+            self.position += 1
+            self.plain_words = False
             negate = not negate
-        char = self._next()
+        char = self._next_char()
         if char in {"", "|", "&", ")"}:
-            raise self._missing(after)
-        test = self._group() if char == "(" else self._word()
+            raise self._operand_missing(after)
+        test = self._parse_group() if char == "(" else self._parse_word()
         return negation(test) if negate else test
 
-    def _group(self) -> Test:
-        start = self.at
+    def _parse_group(self) -> Test:
+        start = self.position
         self.depth += 1
         if self.depth > DEPTH_CAP:
             raise FilterError(f"parentheses go too deep here (at most {DEPTH_CAP})", start)
-        self.at += 1
-        test = self._any()
-        if self._next() != ")":
+        self.position += 1
+        test = self._parse_any()
+        if self._next_char() != ")":
             raise FilterError("this parenthesis is not closed", start)
-        self.at += 1
+        self.position += 1
         self.depth -= 1
         return test
 
-    def _word(self) -> Test:
-        word = self._value(_WORD)
+    def _parse_word(self) -> Test:
+        word = self._read_token(_WORD)
         if word is None:
-            raise self._confused()
+            raise self._unexpected()
         if word.quoted:
-            return self._plain(word)
-        self._blank()
-        operation = _OPERATOR.match(self.text, self.at)
+            return self._word_test(word)
+        self._skip_blanks()
+        operation = _OPERATOR.match(self.text, self.position)
         if operation is not None:
-            field = self._field(word)
-            self.at = operation.end()
-            value = self._value(_WORD)
+            field = self._find_field(word)
+            self.position = operation.end()
+            value = self._read_token(_WORD)
             if value is None:
-                raise FilterError(f"{word.text} {operation[0]} needs a value after it", min(self.at, len(self.text)))
-            if field.shape in NUMBERS or operation[0] in COMPARE:
+                raise FilterError(
+                    f"{word.text} {operation[0]} needs a value after it", min(self.position, len(self.text))
+                )
+            if field.shape in NUMERIC_SHAPES or operation[0] in COMPARE:
                 value = self._with_unit(field, value)
-            values = [value] if value.quoted else self._split(value, operation[0])
+            values = [value] if value.quoted else self._split_values(value, operation[0])
             return self._comparison(field, operation[0].replace("==", "="), values, value.at)
-        if _IN.match(self.text, self.at):
-            return self._within(word)
-        return self._plain(word)
+        if _IN.match(self.text, self.position):
+            return self._parse_in_list(word)
+        return self._word_test(word)
 
-    def _within(self, word: _Token) -> Test:
-        field = self._field(word)
-        self.at = self.text.index("(", self.at)
-        start = self.at
+    def _parse_in_list(self, word: _Token) -> Test:
+        field = self._find_field(word)
+        self.position = self.text.index("(", self.position)
+        start = self.position
         values: list[_Token] = []
         while True:
-            self.at += 1
-            value = self._value(_ITEM)
+            self.position += 1
+            value = self._read_token(_ITEM)
             if value is not None:
                 values.append(value)
-            char = self._next()
+            char = self._next_char()
             if char == ")" and values:
-                self.at += 1
+                self.position += 1
                 return self._comparison(field, "=", values, start)
             if char == "":
                 raise FilterError("this parenthesis is not closed", start)
             if value is None or char != ",":
-                raise FilterError(f"write the values of {word.text} as in (a, b)", self.at)
+                raise FilterError(f"write the values of {word.text} as in (a, b)", self.position)
 
     # what stands where
 
-    def _blank(self) -> bool:
-        match = _BLANK.match(self.text, self.at)
-        self.at = match.end() if match else self.at
-        return self.at >= len(self.text)
+    def _skip_blanks(self) -> bool:
+        match = _BLANK.match(self.text, self.position)
+        self.position = match.end() if match else self.position
+        return self.position >= len(self.text)
 
-    def _next(self) -> str:
-        return "" if self._blank() else self.text[self.at]
+    def _next_char(self) -> str:
+        return "" if self._skip_blanks() else self.text[self.position]
 
-    def _skip(self, char: str) -> None:
+    def _skip_operator(self, char: str) -> None:
         """Past `|` or `||`: who writes C is understood."""
-        self.at += 2 if self.text.startswith(char * 2, self.at) else 1
+        self.position += 2 if self.text.startswith(char * 2, self.position) else 1
 
-    def _value(self, pattern: re.Pattern[str]) -> _Token | None:
-        char = self._next()
-        start = self.at
+    def _read_token(self, pattern: re.Pattern[str]) -> _Token | None:
+        char = self._next_char()
+        start = self.position
         if char in {'"', "'"}:
             quoted = _QUOTED.match(self.text, start)
             if quoted is None:
                 raise FilterError("this quote is not closed", start)
-            self.at = quoted.end()
+            self.position = quoted.end()
             return _Token(quoted[0][1:-1], start, quoted=True)
         match = pattern.match(self.text, start)
         if match is None:
             return None
-        self.at = match.end()
+        self.position = match.end()
         return _Token(match[0], start)
 
-    def _missing(self, after: tuple[str, int] | None) -> FilterError:
+    def _operand_missing(self, after: tuple[str, int] | None) -> FilterError:
         if after is not None:
             return FilterError(f"{after[0]} needs something after it", after[1])
-        if self._next() == ")":
-            return FilterError("there is nothing before this closing parenthesis", self.at)
-        if self._next():
-            return FilterError(f"{self._next()} needs something before it", self.at)
-        return FilterError("something is missing at the end", self.at)
+        if self._next_char() == ")":
+            return FilterError("there is nothing before this closing parenthesis", self.position)
+        if self._next_char():
+            return FilterError(f"{self._next_char()} needs something before it", self.position)
+        return FilterError("something is missing at the end", self.position)
 
-    def _confused(self) -> FilterError:
-        what = clean(self.text[self.at : self.at + 1])
-        return FilterError(f"{what} makes no sense here; put quotes around a text that holds it", self.at)
+    def _unexpected(self) -> FilterError:
+        what = clean(self.text[self.position : self.position + 1])
+        return FilterError(f"{what} makes no sense here; put quotes around a text that holds it", self.position)
 
     # what it means
 
-    def _field(self, word: _Token) -> FilterField:
+    def _find_field(self, word: _Token) -> FilterField:
         name = word.text.lower()
-        self.plain = False
+        self.plain_words = False
         field = self.fields.get(name)
         if field is not None:
-            self.used.add(field.name)
+            self.used_fields.add(field.name)
         else:
-            titled = next((one for one in FIELDS[self.kind] if _is_title(name, one)), None)
+            titled = next((one for one in FIELDS[self.kind] if _is_column_title(name, one)), None)
             if titled is not None:
                 raise FilterError(
                     f"{clean(word.text)} is the title of a column, in a filter its name is {titled.name}: "
-                    f"{titled.name}{'>' if titled.shape in NUMBERS else '='}…", word.at,
+                    f"{titled.name}{'>' if titled.shape in NUMERIC_SHAPES else '='}…", word.at,
                 )  # fmt: skip
             allowed = [field.name for field in FIELDS[self.kind]]
             allowed.sort(key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
@@ -370,24 +382,24 @@ class _Parser:
         return field
 
     def _comparison(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        if field.shape in NUMBERS or sign in COMPARE:
-            return self._numbers(field, sign, values, at)
+        if field.shape in NUMERIC_SHAPES or sign in COMPARE:
+            return self._number_test(field, sign, values, at)
         negate = sign.startswith("!")
         if field.name in PLACES.values():
-            values = [one for value in values for one in _expanded(value)]
+            values = [one for value in values for one in _expand_places(value)]
         if self.kind == "job" and field.name in {"node", *PLACES.values()}:
-            self.places.append(self._place(field, sign, values, at))
+            self.places.append(self._place_test(field, sign, values, at))
         if field.shape in {"names", "holds"} and sign.endswith("="):
-            test = self._nodes(field, values)
+            test = self._node_test(field, values)
         else:
             contains = sign.endswith("~")
             matches = [_match(field, value, contains) for value in values]
-            self.asked += [FilterValue(field, value.text, match) for value, match in zip(values, matches, strict=True)]
+            self.values += [FilterValue(field, value.text, match) for value, match in zip(values, matches, strict=True)]
             test = text_test(field.read, matches, field.shape == "words")
         return negation(test) if negate else test
 
     @staticmethod
-    def _place(field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
+    def _place_test(field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
         """A test of the nodes that a filter for jobs names; all of them, where it names some by what they are not."""
         if sign != "=":
             return lambda _row, _cluster, _now: True
@@ -396,30 +408,30 @@ class _Parser:
 
     def _with_unit(self, field: FilterField, value: _Token) -> _Token:
         """A number with the unit behind it, as the column shows it: `6.2 kW`, `1h 52m`."""
-        units = SHOWN.get(field.shape, frozenset())
+        units = DISPLAY_UNITS.get(field.shape, frozenset())
         text = value.text
-        while not value.quoted and (found := _UNIT.match(self.text, self.at)):
+        while not value.quoted and (found := _UNIT.match(self.text, self.position)):
             piece, last = found[1].lower(), text[-1:].lower()
             if piece not in units or not last.isdigit():
                 # Of lengths of time: the next smaller unit.
                 smaller = field.shape == "duration" and piece[0].isdigit() and piece[-1] in units and last in units
-                if not smaller or _SHRINKING.find(piece[-1]) <= _SHRINKING.find(last):
+                if not smaller or _DURATION_UNITS.find(piece[-1]) <= _DURATION_UNITS.find(last):
                     break
-            text, self.at = text + piece, found.end()
+            text, self.position = text + piece, found.end()
         return _Token(text, value.at, value.quoted)
 
-    def _split(self, value: _Token, sign: str) -> list[_Token]:
+    def _split_values(self, value: _Token, sign: str) -> list[_Token]:
         """`idle,mixed` is two values, `gpu[1,3]` one; a value of commas only is what it is. `>7,514` is one number."""
         if sign in COMPARE and _THOUSANDS.fullmatch(value.text):
             return [value]
         every = _COMMAS.split(value.text)
         parts = [part for part in every if part]
         if len(parts) < len(every):
-            self.stray = value.text
+            self.stray_comma = value.text
         return [_Token(part, value.at) for part in parts] or [value]
 
-    def _numbers(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        shape, read = (field.shape, field.read) if field.shape in NUMBERS else ("number", field.count)
+    def _number_test(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
+        shape, read = (field.shape, field.read) if field.shape in NUMERIC_SHAPES else ("number", field.count)
         if read is None:
             raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
         if sign.endswith("~"):
@@ -429,28 +441,28 @@ class _Parser:
         wanted = []
         for value in values:
             try:
-                wanted.append(number(shape, value.text))
+                wanted.append(parse_number(shape, value.text))
             except ValueError as error:
                 raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
         return number_test(read, sign, wanted)
 
-    def _nodes(self, field: FilterField, values: list[_Token]) -> Test:
+    def _node_test(self, field: FilterField, values: list[_Token]) -> Test:
         names: set[str] = set()
         matches: list[Match] = []
         places: list[Test] = []
         for value in values:
             if not value.quoted and is_nodeset(value.text):
-                names |= _nodes_of(value)
+                names |= _expand_token(value)
             elif not value.quoted and value.text.lower().startswith(tuple(PLACES)):
-                places.append(self._plain(value))
+                places.append(self._word_test(value))
                 continue
             elif not value.quoted and ("*" in value.text or "?" in value.text):
                 matches.append(matcher(value.text, contains=False, literal=False))
             else:
                 names.add(value.text.lower())
-        self.asked += [
+        self.values += [
             FilterValue(field, name, matcher(name, contains=False, literal=True))
-            for name in sorted(names)[:_TOLD]
+            for name in sorted(names)[:_MAX_LISTED]
             if name
         ]
         if field.shape == "holds":
@@ -458,21 +470,21 @@ class _Parser:
         named = name_test(frozenset(names))
         return any_of([named, *([text_test(field.read, matches, several=False)] if matches else []), *places])
 
-    def _plain(self, word: _Token) -> Test:
+    def _word_test(self, word: _Token) -> Test:
         short = next((one for one in PLACES if word.text.lower().startswith(one)), "")
         if short and not word.quoted and PLACES[short] in self.fields:
-            self.plain = False
+            self.plain_words = False
             field = self.fields[PLACES[short]]
-            self.used.add(field.name)
+            self.used_fields.add(field.name)
             which = word.text[len(short) :]
             if not which:
                 raise FilterError(f"{short} needs a name after it", word.at)
             return self._comparison(field, "=", [_Token(which, word.at)], word.at)
-        text_of, match = TEXT[self.kind], matcher(word.text, contains=True, literal=word.quoted)
+        text_of, match = SEARCH_TEXT[self.kind], matcher(word.text, contains=True, literal=word.quoted)
         found: Test = lambda row, cluster, _now: match(text_of(row, cluster).lower())  # noqa: E731 - it takes part in a list
         if word.quoted or not word.text:
             return found
-        names = frozenset(_nodes_of(word) if is_nodeset(word.text) else {word.text.lower()})
+        names = frozenset(_expand_token(word) if is_nodeset(word.text) else {word.text.lower()})
         if self.kind == "job":
             self.places.append(name_test(names))
         return any_of([found, name_test(names) if self.kind == "node" else holds_test(names, [])])
@@ -483,27 +495,27 @@ def _match(field: FilterField, value: _Token, contains: bool) -> Match:
     return matcher(text, contains, value.quoted)
 
 
-def _nodes_of(value: _Token) -> set[str]:
+def _expand_token(value: _Token) -> set[str]:
     try:
         return set(expand(value.text.lower(), _NODES_CAP))
     except ValueError as error:
         raise FilterError(clean(str(error)), value.at) from None
 
 
-def _expanded(value: _Token) -> list[_Token]:
+def _expand_places(value: _Token) -> list[_Token]:
     """`R[07-10]` as the racks that it stands for."""
     if value.quoted or not is_nodeset(value.text):
         return [value]
-    return [_Token(name, value.at) for name in sorted(_nodes_of(value))]
+    return [_Token(name, value.at) for name in sorted(_expand_token(value))]
 
 
-def _is_title(name: str, field: FilterField) -> bool:
+def _is_column_title(name: str, field: FilterField) -> bool:
     """Whether a word is the title of a column of this field, or the last word of one that has several."""
     return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
 
 def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
-    """The fields of a filter that no source told of: of such a field nothing is true, and nothing false."""
+    """The fields of a filter that no source has read: conditions on them are neither true nor false."""
     return [
         f"{field.name} is not known of any {found.kind}: it was not read"
         for field in FIELDS[found.kind]
@@ -513,12 +525,12 @@ def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
 
 
 def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
-    """What a filter asks for that no row has and that makes no sense either, each with the values there are."""
-    told = [_unknown(found.kind, one, cluster) for one in found.asked]
+    """Messages for values that no row has and that are not otherwise valid, each with the values that exist."""
+    told = [_unknown_value(found.kind, one, cluster) for one in found.values]
     return list(dict.fromkeys(one for one in told if one))
 
 
-def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
+def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     field, names = asked.field, asked.field.shape in {"names", "holds"}
     if not asked.text or f"{kind}s" not in cluster.known or (field.facts or "nodes") not in cluster.known | {"nodes"}:
         return ""
@@ -527,14 +539,14 @@ def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
             return ""
         values = {name.lower(): name for name in cluster.nodes}
         what = "node"
-    elif field.name in LISTED[kind]:
-        possible = POSSIBLE.get((kind, field.name), frozenset())
+    elif field.name in LISTABLE_FIELDS[kind]:
+        possible = KNOWN_VALUES.get((kind, field.name), frozenset())
         if any(asked.match(one) for one in possible):
             return ""
         values, what = {}, field.name
         rows: Iterable[Any] = (cluster.nodes if kind == "node" else cluster.jobs).values()
         for row in rows:
-            for one in _read(field, row, cluster):
+            for one in _row_values(field, row, cluster):
                 if one.lower() not in values:
                     if asked.match(one.lower()):
                         return ""
@@ -544,15 +556,15 @@ def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     if any(asked.match(one) for one in values):
         return ""
     low = asked.text.lower()
-    likely = [*POSSIBLE.get((kind, field.name), ()), *(values if len(values) <= _COMPARED else ())]
+    likely = [*KNOWN_VALUES.get((kind, field.name), ()), *(values if len(values) <= _MAX_COMPARED else ())]
     near = difflib.get_close_matches(low, likely, 1, 0.6)
     guess = f": did you mean {values.get(near[0], near[0])}?" if near else ";"
     # Of many the first ones are as good as any, and quick.
-    there = sorted(islice(values.values(), _COMPARED), key=natural_key)
-    more = f" and {len(values) - _TOLD:,} more" if len(values) > _TOLD else ""
-    return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_TOLD]) or 'none'}{more}"
+    there = sorted(islice(values.values(), _MAX_COMPARED), key=natural_key)
+    more = f" and {len(values) - _MAX_LISTED:,} more" if len(values) > _MAX_LISTED else ""
+    return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_MAX_LISTED]) or 'none'}{more}"
 
 
-def _read(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
+def _row_values(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
     value = field.read(row, cluster, cluster.at)
     return [value] if isinstance(value, str) and value else [one for one in value or () if one]

@@ -14,7 +14,16 @@ from msgspec.structs import replace
 from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
 from console.actions.plan import Check, Code, Level, PreflightReads
-from console.health.inconsistencies import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
+from console.health.inconsistencies import (
+    IDLE_PCT,
+    SAMPLE_S,
+    SETTLE_S,
+    FreshFacts,
+    busy_gpus,
+    has_mig_slices,
+    live_xids,
+    min_physical_gpus,
+)
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
 
@@ -30,7 +39,7 @@ class _GpuCheck(Struct):
     cluster: Cluster
     now: float
     policy: Policy
-    good: Fresh
+    good: FreshFacts
     found: list[Check]
     live: list[Gpu]
     """GPUs that answer, as sampled just now."""
@@ -52,7 +61,7 @@ def check_gpus(
     extra: PreflightReads,
     now: float,
     policy: Policy,
-    good: Fresh,
+    good: FreshFacts,
     xids: Sequence[Xid],
     found: list[Check],
 ) -> None:
@@ -102,7 +111,7 @@ def _recent(sampled_at: int | None, now: float) -> bool:
     return sampled_at is not None and abs(now - sampled_at) <= SAMPLE_S
 
 
-def _why_unknown(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh, now: float) -> str:
+def _why_unknown(node: Node, cluster: Cluster, extra: PreflightReads, good: FreshFacts, now: float) -> str:
     if extra.gpus is None and "loads" not in cluster.known:
         return "no telemetry"
     last = cluster.loads.get(node.name)
@@ -116,8 +125,8 @@ def _why_unknown(node: Node, cluster: Cluster, extra: PreflightReads, good: Fres
 def _count(one: _GpuCheck, seen: int | None, apart: int) -> None:
     """Compare Slurm's GPU count with that of the telemetry. `apart`: GPUs seen that do not answer now."""
     slurm = one.node.gpus
-    if sliced(one.node):
-        least = least_gpus(one.node)
+    if has_mig_slices(one.node):
+        least = min_physical_gpus(one.node)
         if seen is not None and least is not None and seen < least:
             one.say(
                 "bad",
@@ -158,7 +167,7 @@ def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: Pref
     )
     quiet = []
     for code, severity in codes:
-        advice = one.policy.of(code, severity)
+        advice = one.policy.advice_for(code, severity)
         if advice is not None and not advice.acts:
             quiet.append(str(code))
             continue
@@ -170,7 +179,7 @@ def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: Pref
         on = f" on GPU {gpus}" if gpus else ""
         one.say(
             level,
-            f"XID {code}{on}{since} ({at}): {one.policy.say(code, severity)}",
+            f"XID {code}{on}{since} ({at}): {one.policy.step(code, severity)}",
             "xid",
             code,
             *sorted({xid.gpu for xid in those if xid.gpu is not None}),
@@ -182,7 +191,7 @@ def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: Pref
 
 
 def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
-    advice = policy.of(code, severity)
+    advice = policy.advice_for(code, severity)
     return 0 if advice is None else advice.rank
 
 

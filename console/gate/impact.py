@@ -90,9 +90,11 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
         waiting = at.waiting.get(name, 0)
         running = _counted(at.running.get(name, 0), "job")
         made.append(("goes on", f"{running} of {name}, until they end: nothing is killed", ""))
-        hidden = hidden_jobs.on(cluster, (node.name for node in cluster.nodes.values() if name in node.partitions))
+        hidden = hidden_jobs.nodes_with_hidden_jobs(
+            cluster, (node.name for node in cluster.nodes.values() if name in node.partitions)
+        )
         if hidden:
-            made.append(("goes on", f"more of {name}: {hidden_jobs.words(hidden)}", "warn"))
+            made.append(("goes on", f"more of {name}: {hidden_jobs.hidden_jobs_text(hidden)}", "warn"))
         more = waiting - at.alone.get(name, 0)
         also = f"; {count(more)} of these may start elsewhere too" if more else ""
         role = "warn" if waiting else ""
@@ -142,9 +144,9 @@ def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
     if crossing:
         made += [("crosses it", f"{_counted(len(crossing), 'job')}: they go on inside it until they end", "warn"),
                  ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
-    hidden = hidden_jobs.on(plan.cluster, plan.rows)
+    hidden = hidden_jobs.nodes_with_hidden_jobs(plan.cluster, plan.rows)
     if hidden:
-        made.append(("crosses it", hidden_jobs.words(hidden), "warn"))
+        made.append(("crosses it", hidden_jobs.hidden_jobs_text(hidden), "warn"))
     elif not crossing:
         made.append(("crosses it", "no job", ""))
     over = [one.name for one in plan.cluster.reservations.values()
@@ -209,10 +211,9 @@ def _block(plan: Plan, _: bool) -> Sequence[Line]:
         goes = f"{name}: {_counted(running, 'job')} run, {_counted(waiting, 'job')} wait and will start"
         ends = f"; wacht act cancel user={name} ends them" if running + waiting else ""
         made.append(("goes on", goes + ends, "warn" if running + waiting else ""))
-    if hidden := hidden_jobs.on(plan.cluster, plan.cluster.nodes):
-        work = (
-            f"whether more goes on is unknown: of what runs on {_counted(len(hidden), 'node')} no job is shown to you"
-        )
+    if hidden := hidden_jobs.nodes_with_hidden_jobs(plan.cluster, plan.cluster.nodes):
+        many = _counted(len(hidden), "node")
+        work = f"whether more goes on is unknown: of what runs on {many} no job is shown to you"
         made.append(("goes on", work, "warn"))
     made.append(("until", "unblock; “Needs you” reminds of it as long as it lasts", "text-dim"))
     return made

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from collectors.model import Checkup, Cluster, Node
 from console.actions.plan import Check, Code, Level
-from console.health.inconsistencies import Fresh
-from console.health.version_drift import by_node
+from console.health.inconsistencies import FreshFacts
+from console.health.version_drift import drift_by_node
 from console.plant import cooling, fabric, nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import when
@@ -20,7 +20,7 @@ from widgets.units import when
 NHC_OLD_S = 3600
 
 
-def check_health(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Check]) -> None:
+def check_health(node: Node, cluster: Cluster, now: float, good: FreshFacts, found: list[Check]) -> None:
     """Add findings of NHC, DCGM and version drift; nothing at a site without such checks. Old facts are unknown."""
     one = cluster.checkups.get(node.name)
     if one is not None and not good.checkups:
@@ -28,14 +28,14 @@ def check_health(node: Node, cluster: Cluster, now: float, good: Fresh, found: l
         return
     if one is not None:
         found += _checks(node, one, now)
-    for differs in by_node(cluster).get(node.name, ()):
+    for differs in drift_by_node(cluster).get(node.name, ()):
         found.append(
             Check(
                 node.name,
                 "warn" if differs.what == "driver" else "note",
                 differs.text,
                 "version",
-                (differs.what, differs.has),
+                (differs.what, differs.version),
             )
         )
 
@@ -63,10 +63,10 @@ def _checks(node: Node, one: Checkup, now: float) -> Iterator[Check]:
         yield Check(node.name, "warn", f"dcgmi health: {one.health}", "health", (one.health,))
 
 
-def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+def check_nvlink(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> None:
     """Add findings on a node's NVLink fabric; nothing for a node in none."""
-    tray, one = cluster.trays.get(node.name), nvlink_domains.of_node(node.name, cluster)
-    if "trays" not in cluster.known or (tray is None and (one is None or not one.parts)):
+    tray, one = cluster.trays.get(node.name), nvlink_domains.state_of_node(node.name, cluster)
+    if "trays" not in cluster.known or (tray is None and (one is None or not one.cliques)):
         return
 
     def say(level: Level, text: str, code: Code, *about: object) -> None:
@@ -95,11 +95,11 @@ def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) 
     if tray.imex not in {None, "up"}:
         say("warn", f"its IMEX service is not up: {tray.imex}", "imex", tray.imex)
     company = {} if one is None else _others(node.name, one)
-    part = None if one is None else one.part_of(node.name)
-    mine, most = company.get(part.clique, 0) if part is not None else 0, max(company.values(), default=0)
+    part = None if one is None else one.clique_of(node.name)
+    mine, most = company.get(part.id, 0) if part is not None else 0, max(company.values(), default=0)
     if one is not None and mine < most:
         main = next(clique for clique, count in company.items() if count == most)
-        own = tray.clique if part is None else part.clique
+        own = tray.clique if part is None else part.id
         say(
             "bad",
             f"it is in NVLink clique {own}, {most} trays of {one.name} are in {main}: no job runs over both",
@@ -117,14 +117,14 @@ def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) 
 def _others(name: str, one: DomainState) -> dict[str, int]:
     """Number of other usable trays in each clique of a domain."""
     beside = frozenset(one.usable) - {name}
-    return {part.clique: len(beside.intersection(part.nodes)) for part in one.parts}
+    return {part.id: len(beside.intersection(part.nodes)) for part in one.cliques}
 
 
 def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) -> None:
     """Add findings on the cooling loops that serve a node; nothing where none is known."""
     if not cluster.cooling:
         return
-    for loop in cooling.of_node(node.name, cluster):
+    for loop in cooling.loops_of_node(node.name, cluster):
         if not cooling.is_fresh(cluster, now):
             found.append(
                 Check(
@@ -135,14 +135,14 @@ def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) 
                     (loop.name,),
                 )
             )
-        elif loop.ill:
+        elif loop.faulty:
             found.append(
                 Check(
                     node.name,
                     "bad",
                     f"its cooling is not well: {loop.name} {loop.state}, {loop.text}",
                     "cooling",
-                    (loop.name, loop.state, *loop.where_wet),
+                    (loop.name, loop.state, *loop.wet_places),
                 )
             )
         elif loop.state == "silent":
@@ -153,11 +153,11 @@ def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) 
             found.append(Check(node.name, "ok", f"cooling ok ({loop.name})", "cooling-ok", (loop.name,)))
 
 
-def check_ports_and_storage(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+def check_ports_and_storage(node: Node, cluster: Cluster, good: FreshFacts, found: list[Check]) -> None:
     """Add findings on the ports and file systems of a node. No pass is reported: a silent exporter is unknown."""
     if "fabric" in cluster.known:
         if good.fabric:
-            for port in fabric.by_node(cluster).get(node.name, ()):
+            for port in fabric.ports_by_node(cluster).get(node.name, ()):
                 found.append(
                     Check(
                         node.name,

@@ -32,7 +32,7 @@ from console.actions.plan import (
     target_list,
 )
 from console.actions.verification import Drifted, apply_rules
-from console.filters.language import misplaced
+from console.filters.language import filter_in_reason
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
 
@@ -107,7 +107,7 @@ def make_plan(
         return Refusal(by_reason(skipped, action.kind), tuple(skipped), can_break_glass=bool(bad))
     jobs = _jobs_hit(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
-    hidden = hidden_jobs.on(cluster, acting) if action.kind == "node" else ()
+    hidden = hidden_jobs.nodes_with_hidden_jobs(cluster, acting) if action.kind == "node" else ()
     shares, confirm, inside = confirmation.required(action, acting, cluster, checks, guard, scopes, now,
                                             reservations.withheld_nodes(action, acting, given, cluster))  # fmt: skip
     try:
@@ -211,7 +211,7 @@ def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
     if (
         why
         and plan.options.undoes is None
-        and (meant := misplaced(why.removeprefix(clean_reason(given)) if given else why))
+        and (meant := filter_in_reason(why.removeprefix(clean_reason(given)) if given else why))
     ):
         raise ValueError(meant)
     return msgspec.structs.replace(

@@ -15,7 +15,7 @@ from collectors.nodestate import UNAVAILABLE
 from console.actions.action import Action, Row
 from console.actions.plan import Check, Level, PreflightReads
 from console.health import drain_reasons, hidden_jobs
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
 from widgets.units import duration, plural, when
 
@@ -67,7 +67,7 @@ def run_checks(
     if check is None:
         return ()
     xids: dict[str, list[Xid]] = {}
-    good = fresh(cluster, now, mono)
+    good = fresh_facts(cluster, now, mono)
     for xid in cluster.xids.values() if good.xids else ():
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
@@ -146,7 +146,7 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
 
 def _drained_by(node: Node, known: PreflightContext) -> str:
     """`drained by jdv (human) 1h 52m ago: "XID 79"`."""
-    who = drain_reasons.who(node.reason_by, node.reason)
+    who = drain_reasons.author_of(node.reason_by, node.reason)
     by = f" by {node.reason_by}" if node.reason_by else ""
     kind = f" ({who})" if by and who != "unknown" else ""
     ago = f" {duration(known.now - node.reason_at)} ago" if node.reason_at is not None else ""
@@ -156,7 +156,7 @@ def _drained_by(node: Node, known: PreflightContext) -> str:
 
 def _slurm_reason(node: Node) -> tuple[Level, str]:
     """Level and meaning of a reason that Slurm itself set; ("note", "") for any other."""
-    if node.reason is not None and drain_reasons.robot(node.reason_by, node.reason):
+    if node.reason is not None and drain_reasons.is_automation(node.reason_by, node.reason):
         for pattern, level, meaning in _SLURM_REASONS:
             if pattern.match(node.reason):
                 return level, meaning
@@ -193,7 +193,7 @@ def _reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
 
 
 def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
-    if known.cluster.jobs_on.get(node.name) or hidden_jobs.works(node):
+    if known.cluster.jobs_on.get(node.name) or hidden_jobs.has_work(node):
         found.append(
             Check(
                 node.name,
@@ -248,7 +248,7 @@ def _killed_jobs(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[C
         )
         return
     dying = {job for name in rows for job in known.cluster.jobs_on.get(name, ())}
-    hidden = hidden_jobs.on(known.cluster, rows)
+    hidden = hidden_jobs.nodes_with_hidden_jobs(known.cluster, rows)
     if len(dying) == 1:
         yield Check("", "warn", "1 job dies at once, on all its nodes", "deaths", (1,))
     elif dying:
@@ -259,7 +259,7 @@ def _killed_jobs(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[C
         yield Check(
             "",
             "unknown",
-            f"how many {'more ' if dying else ''}jobs die is {hidden_jobs.words(hidden)}",
+            f"how many {'more ' if dying else ''}jobs die is {hidden_jobs.hidden_jobs_text(hidden)}",
             "deaths-unknown",
         )
 

@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport, Xid
 from console.actions.action import Action
 from console.actions.plan import PreflightReads
-from console.health.inconsistencies import Fresh
+from console.health.inconsistencies import FreshFacts
 from console.health.xid_policy import Policy
 from console.runtime.null_sources import NoTelemetry
 
@@ -39,7 +39,7 @@ class PreflightContext(Struct, frozen=True):
     reads: PreflightReads
     now: float
     policy: Policy
-    fresh: Fresh
+    fresh: FreshFacts
     xids: Mapping[str, list[Xid]]
     """Target node to its XIDs; empty where XIDs are not known."""
     values: Mapping[str, str] = field(default_factory=dict)

@@ -86,7 +86,8 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
     made += _checks(plan, whole)
     made += [Fact("takes out", *_share(plan, share)) for share in plan.shares]
     if plan.action.takes_out:
-        lost = [Fact("NVLink", text, "warn") for text in nvlink_domains.loses(plan.cluster, plan.change.targets)]
+        texts = nvlink_domains.capacity_loss_texts(plan.cluster, plan.change.targets)
+        lost = [Fact("NVLink", text, "warn") for text in texts]
         made += capped(lost, whole)
     made += _jobs(plan, whole)
     made += [Fact(*line) for line in impact.impact_lines(plan, whole)]
@@ -252,8 +253,8 @@ def _jobs(plan: Plan, whole: bool) -> list[Fact]:
     label, role = ("kills", "bad") if plan.kills else ("running there", "")
     if plan.jobs is None:
         return [Fact(label, "unknown: the jobs were never read", "warn")]
-    hidden = hidden_jobs.on(plan.cluster, plan.rows) if plan.action.kind == "node" else ()
-    unknown = [Fact(label, hidden_jobs.words(hidden), "warn")] if hidden else []
+    hidden = hidden_jobs.nodes_with_hidden_jobs(plan.cluster, plan.rows) if plan.action.kind == "node" else ()
+    unknown = [Fact(label, hidden_jobs.hidden_jobs_text(hidden), "warn")] if hidden else []
     if not plan.jobs:
         return unknown if hidden or plan.action.kind == "job" else [Fact(label, "no job")]
     shown: Sequence[JobHit] = plan.jobs if whole or len(plan.jobs) <= JOBS_SHOWN else plan.jobs[: JOBS_SHOWN - 1]

@@ -26,7 +26,7 @@ from console.actions.verification import (
 )
 from console.actions.waves import earliest_start
 from console.health import drain_reasons
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
 
 from . import preflight
@@ -108,7 +108,7 @@ class Rollout:
         self._not_before = float("-inf")
         self._since = clock.now() - max(0.0, clock.mono() - plan.made) - _LATE_S
         """XIDs count from this time (epoch); earlier ones were checked at planning, if they were known."""
-        good = fresh(plan.cluster, clock.now(), plan.made)
+        good = fresh_facts(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
         self._confirmed = {check.identity for check in plan.checks if check.level == "bad"}
         """Findings of the preview that were overridden by breaking the glass."""
@@ -302,7 +302,8 @@ class Rollout:
         was = self._plan.rows[name]
         if not isinstance(was, Node) or not reason_replaced(self._plan.action, was, row):
             return ""
-        return f"{state_text(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
+        by_program = drain_reasons.is_automation(row.reason_by, row.reason)
+        return f"{state_text(row)} meanwhile: {row.reason}" if by_program else ""
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
         """The returned nodes that are not fit, with reasons, and the number of nodes whose fitness is unknown."""

@@ -1,8 +1,7 @@
-"""Which programs take nodes out of service: logins and reasons of known automations, and those a site adds.
+"""Which programs take nodes out of service: logins and reasons of known automations, and those that a site adds.
 
 The list is a data file that ships with wacht (automation.toml); `[automation]` in the configuration adds to it. One
-set holds for the process: every question "was this a person?" goes through `console.health.drain_reasons`, which asks
-here.
+set is in force per process. `console.health.drain_reasons` uses it to tell people and programs apart.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from msgspec import Struct
 
 from console.runtime.toml_file import TomlFile
 
-SHIPPED = Path(__file__).with_name("automation.toml")
-#: What people write: a pattern that matches one of these is too wide.
-PEOPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
+SHIPPED_FILE = Path(__file__).with_name("automation.toml")
+#: Reasons that people write: a pattern that matches one of these is too wide.
+HUMAN_SAMPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
 
 
 class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +35,7 @@ class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     made = re.compile(text, re.I | re.S)
                 except re.error as error:
                     raise ValueError(f"{kind} {text!r} is no regular expression: {error}") from None
-                if any(made.fullmatch(one) for one in PEOPLES):
+                if any(made.fullmatch(one) for one in HUMAN_SAMPLES):
                     raise ValueError(f"{kind} {text!r} is too wide: it matches what people write")
 
 
@@ -49,17 +48,17 @@ class KnownAutomation(Struct, frozen=True):
     patterns: tuple[str, ...] = ()
 
 
-class _Set(Struct, frozen=True):
-    """What counts now."""
+class _Patterns(Struct, frozen=True):
+    """The compiled patterns."""
 
     logins: tuple[re.Pattern[str], ...]
     patterns: tuple[re.Pattern[str], ...]
 
 
 @cache
-def shipped() -> tuple[KnownAutomation, ...]:
+def known_automations() -> tuple[KnownAutomation, ...]:
     """The automations that wacht knows."""
-    layer = TomlFile(SHIPPED, ours=True)
+    layer = TomlFile(SHIPPED_FILE, ours=True)
     return tuple(
         KnownAutomation(one["name"], one["source"], tuple(one.get("logins", ())), tuple(one.get("patterns", ())))
         for one in layer.table["automation"]
@@ -67,40 +66,40 @@ def shipped() -> tuple[KnownAutomation, ...]:
 
 
 def _compiled(texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-    """Each by itself: flags, names and numbers of groups in one may not change another."""
+    """Compiled one by one: flags and groups of one pattern must not affect another."""
     return tuple(re.compile(text, re.I | re.S) for text in texts)
 
 
 @cache
-def _made(own: Automation) -> _Set:
-    known = shipped()
+def _patterns(own: Automation) -> _Patterns:
+    known = known_automations()
     logins = [text for one in known for text in one.logins]
     patterns = [text for one in known for text in one.patterns]
-    return _Set(_compiled([*logins, *own.logins]), _compiled([*patterns, *own.patterns]))
+    return _Patterns(_compiled([*logins, *own.logins]), _compiled([*patterns, *own.patterns]))
 
 
-class _Held:
-    """A site's own, for the process."""
+class _SiteAutomation:
+    """The site's own entries, one set per process."""
 
     own = Automation()
 
 
-def use(own: Automation) -> None:
-    """Let a site's own count too, from now on."""
-    _Held.own = own
+def configure(own: Automation) -> None:
+    """Add a site's own entries to the shipped ones; replaces those configured before."""
+    _SiteAutomation.own = own
 
 
-def in_use() -> Automation:
-    """The site's own that count now."""
-    return _Held.own
+def configured() -> Automation:
+    """The site's own entries in force."""
+    return _SiteAutomation.own
 
 
-def is_login(login: str) -> bool:
-    """Whether a login is a program's."""
-    return any(one.fullmatch(login) for one in _made(_Held.own).logins)
+def is_automation_login(login: str) -> bool:
+    """Whether a login belongs to a program."""
+    return any(one.fullmatch(login) for one in _patterns(_SiteAutomation.own).logins)
 
 
-def is_reason(text: str) -> bool:
-    """Whether a reason is in the words of a known program."""
+def is_automation_reason(text: str) -> bool:
+    """Whether a known program writes this reason."""
     text = text.strip()
-    return any(one.fullmatch(text) for one in _made(_Held.own).patterns)
+    return any(one.fullmatch(text) for one in _patterns(_SiteAutomation.own).patterns)

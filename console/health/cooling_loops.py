@@ -1,6 +1,6 @@
-"""Which racks hang on which cooling loop, and which loops are measured to be ill. Pure, and of nothing but the facts.
+"""Which racks a cooling loop serves, and which loops have a point out of its limits. Pure.
 
-`console.plant.cooling` says how a loop fares; this is what places and folding need of it.
+`console.plant.cooling` gives the full status of a loop; failure domains and alert folding need only this.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ NO_LOOPS: Mapping[str, tuple[str, ...]] = {}
 
 
 @remembered("cooling")
-def racks_of(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
-    """Loop to the racks that hang on it, as far as its series or the configuration tell."""
+def racks_by_loop(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
+    """Loop to the racks that it serves, as far as its series or the configuration say."""
     found: dict[str, dict[str, None]] = {}
     for row in cluster.cooling.values():
         if row.loop:
@@ -24,26 +24,26 @@ def racks_of(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
 
 
 @remembered("cooling")
-def feeds(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
-    """Rack to the loops that it hangs on."""
-    return _turned(racks_of(cluster))
+def loops_by_rack(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
+    """Rack to the loops that serve it."""
+    return _inverted(racks_by_loop(cluster))
 
 
 @remembered("cooling")
-def ill(cluster: Cluster) -> frozenset[str]:
-    """The loops where something is measured that is wrong: what fails on these together has its likely cause."""
-    return frozenset(row.loop for row in cluster.cooling.values() if is_wrong(row))
+def faulty_loops(cluster: Cluster) -> frozenset[str]:
+    """The loops with a point out of its limits: a likely cause of what fails on them together."""
+    return frozenset(row.loop for row in cluster.cooling.values() if is_out_of_limits(row))
 
 
-def feeds_among(cluster: Cluster, loops: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-    """As `feeds`, of these loops alone."""
+def loops_by_rack_among(cluster: Cluster, loops: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
+    """As `loops_by_rack`, for these loops only."""
     if not loops:
         return NO_LOOPS
-    return _turned({loop: racks for loop, racks in racks_of(cluster).items() if loop in loops})
+    return _inverted({loop: racks for loop, racks in racks_by_loop(cluster).items() if loop in loops})
 
 
-def is_wrong(row: Coolant) -> bool:
-    """Whether a point is beyond a limit, or wet. What says nothing is neither."""
+def is_out_of_limits(row: Coolant) -> bool:
+    """Whether a point is beyond a limit, or a leak detector is wet. False where there is no value."""
     if row.value is None:
         return False
     if row.what == "leak":
@@ -51,7 +51,7 @@ def is_wrong(row: Coolant) -> bool:
     return (row.low is not None and row.value < row.low) or (row.high is not None and row.value > row.high)
 
 
-def _turned(racks: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+def _inverted(racks: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for loop, names in racks.items():
         for rack in names:

@@ -1,8 +1,8 @@
-"""What stands behind a drain: the kind of its reason, a person or a program, the ticket; and the inbox of all.
+"""Classifies drain reasons: kind, person or program, ticket; and groups the drained nodes.
 
-Reasons are free text. The tables below are what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
-and other health checks write, and the words that people use. The first kind that fits wins. Which programs there are
-`console.health.automation` knows.
+Reasons are free text. The tables below hold what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
+and other health checks write, and the words that people use. The first kind that matches wins.
+`console.health.automation` knows the programs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from collectors.nodeset import natural_key
 from collectors.nodestate import UNAVAILABLE
 
 from . import automation, tickets
-from .tickets import ticket
+from .tickets import find_ticket
 
-Who = Literal["human", "robot", "unknown"]
+Author = Literal["human", "robot", "unknown"]
 
-#: Drained longer than this is forgotten work.
+#: A node that is unavailable for longer than this is forgotten.
 FORGOTTEN_S = 7 * 86400
-#: The kinds, in the order in which the inbox shows them, and what people call them.
+#: The kinds with their titles, in the order in which groups are shown.
 KINDS: Mapping[str, str] = {
     "gpu": "GPU, XID",
     "memory": "memory, ECC",
@@ -39,7 +39,7 @@ KINDS: Mapping[str, str] = {
     "human": "note by a person",
     "unknown": "unknown",
 }
-#: What Slurm itself writes, at the start of the text.
+#: What Slurm itself writes: patterns for the start of the text.
 SLURM: tuple[tuple[str, str], ...] = (
     ("jobs", r"kill task failed|(prolog|epilog|taskprolog|taskepilog)\b.{0,40}(error|fail)|batch job complete failure"
              r"|job step .{0,40}(fail|revoked)|unkillable"),
@@ -72,7 +72,7 @@ WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
                      "planned", "window")),
 )  # fmt: skip
 #: XID codes that are about memory and about links; any other is about the GPU.
-XIDS: Mapping[str, frozenset[int]] = {
+XIDS_BY_KIND: Mapping[str, frozenset[int]] = {
     "memory": frozenset({48, 63, 64, 92, 94, 95, 140, 156, 157, 171, 172}),
     "network": frozenset({74, 136, 137, *range(144, 151), 155}),
 }
@@ -80,83 +80,83 @@ _XID = re.compile(r"(?<![a-z0-9])xids?[\s:#=(-]*(\d{1,3})(?!\d)", re.I)
 _DIGITS = re.compile(r"\d+")
 
 
-def _words(words: Iterable[str]) -> re.Pattern[str]:
+def _word_pattern(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(words)})(?![a-z0-9])", re.I)
 
 
 _SLURM = tuple((kind, re.compile(rf"\s*(?:{pattern})", re.I)) for kind, pattern in SLURM)
-_WORDS = tuple((kind, _words(words)) for kind, words in WORDS)
+_WORDS = tuple((kind, _word_pattern(words)) for kind, words in WORDS)
 
 
 class Reason(Struct, frozen=True):
-    """What a reason says when it is read."""
+    """A classified reason."""
 
     kind: str
     """A key of KINDS."""
-    who: Who
+    author: Author
     ticket: str | None = None
     xid: int | None = None
 
     @property
     def label(self) -> str:
-        """The kind as people call it."""
+        """The title of the kind."""
         return KINDS[self.kind]
 
 
-def read(reason: str | None, by: str | None) -> Reason:
-    """Sort a reason. Never raises; what fits nothing is a person's note, or unknown."""
-    return _read(reason, by, automation.in_use())
+def classify(reason: str | None, by: str | None) -> Reason:
+    """Classify a reason. Never raises; a text that matches nothing is a person's note, or unknown."""
+    return _classify(reason, by, automation.configured())
 
 
 @lru_cache(maxsize=8192)
-def _read(reason: str | None, by: str | None, _: automation.Automation) -> Reason:
+def _classify(reason: str | None, by: str | None, _: automation.Automation) -> Reason:
     text = reason or ""
     found = _XID.search(text)
     code = int(found[1]) if found else None
-    signed = who(by, reason)
-    return Reason(_kind(text, code, signed), signed, ticket(text), code)
+    signed = author_of(by, reason)
+    return Reason(_kind(text, code, signed), signed, find_ticket(text), code)
 
 
-def _kind(text: str, code: int | None, signed: Who) -> str:
+def _kind(text: str, code: int | None, signed: Author) -> str:
     for kind, pattern in _SLURM:
         if pattern.match(text):
             return kind
     if code is not None:
-        return next((kind for kind, codes in XIDS.items() if code in codes), "gpu")
+        return next((kind for kind, codes in XIDS_BY_KIND.items() if code in codes), "gpu")
     for kind, pattern in _WORDS:
         if pattern.search(text):
             return kind
     return "human" if signed == "human" and text.strip() else "unknown"
 
 
-def who(by: str | None, reason: str | None = None) -> Who:
-    """A person or a program, from the login and the form of the text.
+def author_of(by: str | None, reason: str | None = None) -> Author:
+    """Whether a person or a program set a reason, from the login and the text.
 
-    root is both: health checks run as root, and so do people. Then the text decides; without a text it is a program.
+    Both health checks and people use root. There the text decides; root without a text is a program.
     """
     name = (by or "").partition("(")[0].strip().lower()
     if not name:
-        return "robot" if reason and automation.is_reason(reason) else "unknown"
-    if automation.is_login(name):
+        return "robot" if reason and automation.is_automation_reason(reason) else "unknown"
+    if automation.is_automation_login(name):
         return "robot"
     if name == "root":
-        return "robot" if not reason or automation.is_reason(reason) else "human"
+        return "robot" if not reason or automation.is_automation_reason(reason) else "human"
     return "human"
 
 
-def robot(by: str | None, reason: str | None = None) -> bool:
-    """True when that is a program rather than a person, as far as a name and a text can tell."""
-    return who(by, reason) == "robot"
+def is_automation(by: str | None, reason: str | None = None) -> bool:
+    """Whether a program set the reason, as far as login and text show."""
+    return author_of(by, reason) == "robot"
 
 
 class DrainGroup(Struct, frozen=True, kw_only=True):
-    """One line of the drain inbox: nodes of one rack that are out for one reason."""
+    """Nodes of one rack that are unavailable for one reason."""
 
     kind: str
-    who: Who
+    author: Author
     by: str | None
     reason: str | None
-    """The text; of several that differ in numbers only, that of the first node."""
+    """The text; where texts differ only in numbers, that of the first node."""
     reasons: int
     """How many different texts there are."""
     ticket: str | None
@@ -164,35 +164,43 @@ class DrainGroup(Struct, frozen=True, kw_only=True):
     rack: str | None
     nodes: tuple[str, ...]
     displays: tuple[str, ...]
-    """The words for their states, each once."""
+    """The display words of their states, each once."""
     since: int | None
-    """When the oldest of them went out."""
+    """When the first of them went out of service."""
     forgotten: bool
     jobs: tuple[str, ...] | None
     """Jobs still there; None while jobs are not known."""
 
     @property
     def label(self) -> str:
-        """The kind as people call it."""
+        """The title of the kind."""
         return KINDS[self.kind]
 
 
-def out(node: Node) -> bool:
-    """Whether a node is out of service and somebody has to bring it back."""
+def is_unavailable(node: Node) -> bool:
+    """Whether a node is out of service and must be brought back."""
     return node.display in UNAVAILABLE and node.display != "future"
 
 
-def inbox(cluster: Cluster, now: float) -> list[DrainGroup]:
-    """Every node that is out: the forgotten first, then by kind, rack and age. Empty when nodes are not known."""
+def drain_groups(cluster: Cluster, now: float) -> list[DrainGroup]:
+    """Unavailable nodes in groups: the forgotten first, then by kind, rack and age. Empty when nodes are unknown."""
     groups: dict[tuple[object, ...], list[tuple[Node, Reason]]] = {}
     for node in cluster.nodes.values():
-        if out(node):
-            told = read(node.reason, node.reason_by)
+        if is_unavailable(node):
+            told = classify(node.reason, node.reason_by)
             same = _DIGITS.sub("#", node.reason or "")
-            key = (is_forgotten(node, now), told.kind, node.rack, same, node.reason_by, tickets.word(node), told.xid)
+            key = (
+                is_forgotten(node, now),
+                told.kind,
+                node.rack,
+                same,
+                node.reason_by,
+                tickets.ticket_label(node),
+                told.xid,
+            )
             groups.setdefault(key, []).append((node, told))
     order = {kind: at for at, kind in enumerate(KINDS)}
-    entries = [_entry(cluster, members, now) for members in groups.values()]
+    entries = [_drain_group(cluster, members, now) for members in groups.values()]
     return sorted(
         entries,
         key=lambda one: (not one.forgotten, order[one.kind], natural_key(one.rack or ""), one.since or now,
@@ -201,21 +209,21 @@ def inbox(cluster: Cluster, now: float) -> list[DrainGroup]:
 
 
 def is_forgotten(node: Node, now: float) -> bool:
-    """Whether a node that is out has been so for longer than anybody should need."""
+    """Whether a node has had its reason for longer than FORGOTTEN_S."""
     return node.reason_at is not None and now - node.reason_at > FORGOTTEN_S
 
 
-def _entry(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> DrainGroup:
+def _drain_group(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> DrainGroup:
     node, told = members[0]
     nodes = [one for one, _ in members]
     held = {job for one in nodes for job in cluster.jobs_on.get(one.name, ())}
     return DrainGroup(
         kind=told.kind,
-        who=told.who,
+        author=told.author,
         by=node.reason_by,
         reason=node.reason,
         reasons=len({one.reason for one in nodes}),
-        ticket=tickets.word(node),
+        ticket=tickets.ticket_label(node),
         xid=told.xid,
         rack=node.rack,
         nodes=tuple(sorted((one.name for one in nodes), key=natural_key)),

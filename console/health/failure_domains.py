@@ -1,8 +1,8 @@
-"""What failed together: nodes of one rack, PDU, switch or row that went at about the same time. Pure.
+"""Failure domains: nodes of one rack, PDU, switch or row that failed at about the same time. Pure.
 
-Where a node hangs is told by its rack, and by `Extra` where the site keeps JSON there (`{"pdu": "R07-pdu-b", "switch":
-"leaf-R07"}`, as Slurm's own filters on Extra want it); an alert tells it by its labels. Which cooling loop a rack hangs
-on is told by the loops (`console.health.cooling_loops`); a loop that is well is nobody's cause.
+The places of a node are its rack and what its `Extra` names where the site keeps JSON there (`{"pdu": "R07-pdu-b",
+"switch": "leaf-R07"}`, the form that Slurm's filters on Extra use); the places of an alert are in its labels. Which
+cooling loop serves a rack comes from `console.health.cooling_loops`; only a faulty loop counts as a cause.
 """
 
 from __future__ import annotations
@@ -17,77 +17,77 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Node
 from console.ingest.node_naming import names_of
 
-from .cooling_loops import NO_LOOPS, feeds, feeds_among, ill, racks_of
+from .cooling_loops import NO_LOOPS, faulty_loops, loops_by_rack, loops_by_rack_among, racks_by_loop
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
-#: So many nodes that went together are one event.
-TOGETHER = 3
-#: Two that went further apart in time did not go together.
+#: At least this many nodes that failed together are one shared failure.
+MIN_TOGETHER = 3
+#: Failures further apart than this did not happen together.
 GAP_S = 600
-#: Fewer of a place than this share went by chance.
-LEAST_SHARE = 0.1
-#: More of a place than this share, and the place itself is the likely cause.
+#: A smaller share of a place than this failed by chance.
+MIN_SHARE = 0.1
+#: When at least this share of a place failed, the place itself is the likely cause.
 CAUSE_SHARE = 0.8
-#: More events of one kind than this are told as one.
-MOST = 4
+#: More shared failures of one kind than this are merged.
+MAX_EVENTS = 4
 #: A cooling loop, as a kind of place.
 LOOP = "cdu"
-#: Labels of an alert that are no names of what it is about.
-_NO_NAMES = frozenset({"alertname", "severity", "cluster", "job"})
-COOLED = frozenset({"power", "slurmd", "unknown"})
-"""Kinds of reasons that a cooling loop may be behind."""
+#: Labels that do not name what an alert is about.
+_IGNORED_LABELS = frozenset({"alertname", "severity", "cluster", "job"})
+COOLING_KINDS = frozenset({"power", "slurmd", "unknown"})
+"""Kinds of drain reasons that a cooling loop may have caused."""
 _PORT = re.compile(r":[0-9]{1,5}$")
 
 Place = tuple[str, str]
 """Kind and name: ("pdu", "R07-pdu-b")."""
 
 
-class Failed(Struct, frozen=True):
-    """One node that is out, and since when."""
+class FailedNode(Struct, frozen=True):
+    """One node that failed, and when."""
 
     node: Node
     since: int | None
 
 
 class SharedFailure(Struct, frozen=True, kw_only=True):
-    """Several nodes that went together. `place` is None where they share nothing but the moment."""
+    """Several nodes that failed together. `place` is None where they share only the time."""
 
     place: Place | None
-    failed: tuple[Failed, ...]
-    of: int | None = None
+    failed: tuple[FailedNode, ...]
+    place_size: int | None = None
     """How many nodes the place has."""
-    places: int = 1
-    """How many places are told as this one."""
+    place_count: int = 1
+    """How many places were merged into this one."""
 
     @property
     def first(self) -> int | None:
-        """When the first of them went."""
+        """When the first of them failed."""
         return min((one.since for one in self.failed if one.since is not None), default=None)
 
     @property
     def last(self) -> int | None:
-        """When the last of them went."""
+        """When the last of them failed."""
         return max((one.since for one in self.failed if one.since is not None), default=None)
 
 
 @lru_cache(maxsize=32_768)
-def _told(extra: str) -> tuple[Place, ...]:
+def _places_in_extra(extra: str) -> tuple[Place, ...]:
     try:
         table = msgspec.json.decode(extra)
     except (msgspec.DecodeError, RecursionError):
         return ()
-    return of_table(table) if isinstance(table, dict) else ()
+    return places_in(table) if isinstance(table, dict) else ()
 
 
-def of_table(table: Mapping[str, object]) -> tuple[Place, ...]:
-    """The places that labels, or the keys of `Extra`, name, narrowest first."""
+def places_in(table: Mapping[str, object]) -> tuple[Place, ...]:
+    """The places named by labels or by the keys of `Extra`, narrowest first."""
     return tuple((kind, name) for kind in KINDS if isinstance(name := table.get(kind), str) and 0 < len(name) <= 64)
 
 
-def of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
-    """The places that a node hangs on, its rack among them, and the loops that `fed` says of its rack."""
-    told = _told(node.extra) if node.extra and node.extra.startswith("{") else ()
+def places_of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
+    """The places of a node: those in its `Extra`, its rack, and the loops that `fed` gives for its rack."""
+    told = _places_in_extra(node.extra) if node.extra and node.extra.startswith("{") else ()
     if node.rack is None:
         return told
     loops = tuple((LOOP, loop) for loop in fed.get(node.rack, ()) if (LOOP, loop) not in told) if fed else ()
@@ -96,27 +96,27 @@ def of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[
     return (*told, *loops, ("rack", node.rack))
 
 
-def of_alert(alert: Alert, cluster: Cluster) -> Place | None:
+def place_of_alert(alert: Alert, cluster: Cluster) -> Place | None:
     """The narrowest place that an alert is about, None where it is about a single node or about none."""
     if alert.node:
-        # A CDU has an address as a node has one.
+        # The host of a CDU's alert is the CDU itself.
         own = _PORT.sub("", alert.node)
-        return (LOOP, own) if own in racks_of(cluster) and not node_of_alert(alert, cluster) else None
-    loop = _loop_of(alert, cluster)
-    told = next(iter(of_table(alert.labels)), None)
+        return (LOOP, own) if own in racks_by_loop(cluster) and not node_of_alert(alert, cluster) else None
+    loop = _loop_of_alert(alert, cluster)
+    told = next(iter(places_in(alert.labels)), None)
     if loop and (told is None or KINDS.index(told[0]) > KINDS.index(LOOP)):
         return LOOP, loop
     return told
 
 
-def _loop_of(alert: Alert, cluster: Cluster) -> str:
-    """The loop that one of its labels names, by whatever label: `instance="cdu-2:9100"`; "" where none does."""
-    loops = racks_of(cluster)
+def _loop_of_alert(alert: Alert, cluster: Cluster) -> str:
+    """The loop that any label of the alert names (`instance="cdu-2:9100"`); "" where none does."""
+    loops = racks_by_loop(cluster)
     if not loops:
         return ""
     named = (_PORT.sub("", value) if ":" in value else value
-             for label, value in alert.labels.items() if label not in _NO_NAMES)  # fmt: skip
-    # A number alone may be anybody's.
+             for label, value in alert.labels.items() if label not in _IGNORED_LABELS)  # fmt: skip
+    # A bare number may mean something else.
     return next((value for value in named if value in loops and not value.isdigit()), "")
 
 
@@ -125,82 +125,88 @@ def node_of_alert(alert: Alert, cluster: Cluster) -> str:
     named = alert.node or ""
     if named in cluster.nodes or not named:
         return named
-    # Whoever read it did not know Slurm's nodes yet, or does not look for them.
+    # The alert may have been read before Slurm's nodes were known.
     return (names_of(cluster).fit(named).node or "") if cluster.nodes else ""
 
 
-def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:
+def nodes_of_place(place: Place, cluster: Cluster) -> tuple[str, ...]:
     """The nodes of a place."""
     kind, name = place
     if kind == "rack" and name in cluster.racks:
         return cluster.racks[name]
-    if kind == LOOP and (racks := racks_of(cluster).get(name)):
+    if kind == LOOP and (racks := racks_by_loop(cluster).get(name)):
         return tuple(node for rack in racks for node in cluster.racks.get(rack, ()))
     return tuple(
-        node.name for node in cluster.nodes.values() if node.extra and name in node.extra and place in of_node(node)
+        node.name
+        for node in cluster.nodes.values()
+        if node.extra and name in node.extra and place in places_of_node(node)
     )
 
 
-def together(
-    failed: Sequence[Failed], cluster: Cluster, now: float, likely: Iterable[Place] = ()
-) -> tuple[list[SharedFailure], list[Failed]]:
-    """The events among the nodes that failed, and those that failed alone. `likely` are places that alerts name."""
+def shared_failures(
+    failed: Sequence[FailedNode], cluster: Cluster, now: float, likely: Iterable[Place] = ()
+) -> tuple[list[SharedFailure], list[FailedNode]]:
+    """The shared failures, and the nodes that failed alone. `likely` are places that alerts name."""
     from . import drain_reasons
 
     named = set(likely)
-    fed = feeds_among(cluster, ill(cluster) | {name for kind, name in named if kind == LOOP})
-    # An alert says that the place itself is ill: whatever fails there belongs to it. But a loop feeds so many that what
-    # was out before, and one node alone, are not its own.
+    fed = loops_by_rack_among(cluster, faulty_loops(cluster) | {name for kind, name in named if kind == LOOP})
+    # An alert about a place claims every failure there. A loop serves so many nodes that earlier failures and single
+    # nodes are not counted as its own.
     hints = {place for place in named if place[0] != LOOP}
-    at: dict[Place, list[Failed]] = {}
+    at: dict[Place, list[FailedNode]] = {}
     for one in failed:
-        for place in of_node(one.node, fed):
-            if place[0] != LOOP or drain_reasons.read(one.node.reason, one.node.reason_by).kind in COOLED:
+        for place in places_of_node(one.node, fed):
+            if place[0] != LOOP or drain_reasons.classify(one.node.reason, one.node.reason_by).kind in COOLING_KINDS:
                 at.setdefault(place, []).append(one)
-    sizes = _sizes([place for place, members in at.items() if len(members) >= TOGETHER or place in hints], at, cluster)
+    sizes = _nodes_per_place(
+        [place for place, members in at.items() if len(members) >= MIN_TOGETHER or place in hints], at, cluster
+    )
     found = [
         (place, burst, len(burst) / max(1, sizes[place]))
         for place, members in at.items()
         if place in sizes
         for burst in ([members] if place in hints else bursts(members, now))
-        if len(burst) >= TOGETHER or place in hints
+        if len(burst) >= MIN_TOGETHER or place in hints
     ]
-    # The place that lost nearly all it has explains more than one that lost a part; then the one that lost most.
+    # A place that lost nearly all its nodes explains more than one that lost a part; then the one that lost most.
     found.sort(
-        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _fits(one[0][0], one[1])),
+        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _tie_break(one[0][0], one[1])),
         reverse=True,
     )
     events: list[SharedFailure] = []
     gone: set[str] = set()
     for place, burst, share in found:
         left = tuple(one for one in burst if one.node.name not in gone)
-        if (len(left) >= TOGETHER and share >= LEAST_SHARE) or (left and place in hints):
+        if (len(left) >= MIN_TOGETHER and share >= MIN_SHARE) or (left and place in hints):
             gone.update(one.node.name for one in left)
-            events.append(SharedFailure(place=place, failed=left, of=sizes[place]))
+            events.append(SharedFailure(place=place, failed=left, place_size=sizes[place]))
     return _merged(events), [one for one in failed if one.node.name not in gone]
 
 
-def _sizes(places: Iterable[Place], at: Mapping[Place, list[Failed]], cluster: Cluster) -> dict[Place, int]:
-    """How many nodes each place has. Only the racks that its failed nodes stand in are looked through."""
+def _nodes_per_place(
+    places: Iterable[Place], at: Mapping[Place, list[FailedNode]], cluster: Cluster
+) -> dict[Place, int]:
+    """How many nodes each place has. Only the racks of its failed nodes are counted."""
     wanted = set(places)
     if not wanted:
         return {}
     racks = {one.node.rack or "" for place in wanted for one in at[place]}
-    racks.update(*(racks_of(cluster).get(name, ()) for kind, name in wanted if kind == LOOP))
+    racks.update(*(racks_by_loop(cluster).get(name, ()) for kind, name in wanted if kind == LOOP))
     sizes = dict.fromkeys(wanted, 0)
-    fed = feeds(cluster)
+    fed = loops_by_rack(cluster)
     for rack in racks:
         for name in cluster.racks.get(rack, ()):
-            for place in of_node(cluster.nodes[name], fed) if name in cluster.nodes else ():
+            for place in places_of_node(cluster.nodes[name], fed) if name in cluster.nodes else ():
                 if place in sizes:
                     sizes[place] += 1
     return {place: max(size, len(at[place])) for place, size in sizes.items()}
 
 
-def bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
-    """Those that went within GAP_S of the one before. Without a time they went just now."""
+def bursts(members: Sequence[FailedNode], now: float) -> list[list[FailedNode]]:
+    """Groups of nodes that each failed within GAP_S of the one before. Without a time, a node failed just now."""
     ordered = sorted(members, key=lambda one: now if one.since is None else one.since)
-    found: list[list[Failed]] = []
+    found: list[list[FailedNode]] = []
     before: float | None = None
     for one in ordered:
         since = now if one.since is None else one.since
@@ -211,26 +217,26 @@ def bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
     return found
 
 
-def _fits(kind: str, burst: Sequence[Failed]) -> tuple[bool, int]:
-    """Of places that explain as much: the switch where reasons speak of links, else the rack, which everybody knows."""
+def _tie_break(kind: str, burst: Sequence[FailedNode]) -> tuple[bool, int]:
+    """Among equal places: the switch where most reasons are about the network, else the rack."""
     from . import drain_reasons
 
-    links = sum(drain_reasons.read(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
+    links = sum(drain_reasons.classify(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
     wanted = {"switch", "leaf"} if links * 2 > len(burst) else {"rack"}
     return kind in wanted, -KINDS.index(kind)
 
 
 def _merged(events: list[SharedFailure]) -> list[SharedFailure]:
-    """Many places of one kind at one time, told as one: a whole row, a cooling loop, a software that went bad."""
+    """Merge many places of one kind that failed at one time: a whole row, a cooling loop, a bad software release."""
     groups: dict[tuple[str, int], list[SharedFailure]] = {}
     for event in events:
         kind = event.place[0] if event.place is not None else ""
         groups.setdefault((kind, (event.first or 0) // (2 * GAP_S)), []).append(event)
     merged: list[SharedFailure] = []
     for alike in groups.values():
-        if len(alike) <= MOST:
+        if len(alike) <= MAX_EVENTS:
             merged += alike
             continue
         every = tuple(one for event in alike for one in event.failed)
-        merged.append(SharedFailure(place=alike[0].place, failed=every, places=len(alike)))
+        merged.append(SharedFailure(place=alike[0].place, failed=every, place_count=len(alike)))
     return merged

@@ -9,20 +9,20 @@ from collectors.model import Cluster, Node
 from collectors.nodeset import fold
 
 
-def works(node: Node) -> bool:
+def has_work(node: Node) -> bool:
     """Whether Slurm says of the node itself that a job is on it."""
     return node.state in {"ALLOCATED", "MIXED"} or "COMPLETING" in node.flags or bool(node.gpus_alloc)
 
 
-def on(cluster: Cluster, names: Iterable[str]) -> tuple[str, ...]:
+def nodes_with_hidden_jobs(cluster: Cluster, names: Iterable[str]) -> tuple[str, ...]:
     """Those of these nodes that work while no job of theirs is known."""
     return tuple(
         name for name in names
-        if (node := cluster.nodes.get(name)) is not None and works(node) and not cluster.jobs_on.get(name)
+        if (node := cluster.nodes.get(name)) is not None and has_work(node) and not cluster.jobs_on.get(name)
     )  # fmt: skip
 
 
-def words(nodes: Sequence[str]) -> str:
+def hidden_jobs_text(nodes: Sequence[str]) -> str:
     """`unknown on gpu0001: Slurm says that it works, and shows you no job there`."""
     them = "it works" if len(nodes) == 1 else "they work"
     return f"unknown on {fold(nodes)}: Slurm says that {them}, and shows you no job there"

@@ -1,7 +1,7 @@
-"""Facts that disagree: what Slurm says of a node against what its GPUs say. Pure.
+"""Inconsistencies between what Slurm and telemetry say of a node. Pure.
 
-Nobody is accused on old facts: a source that failed or is late gives none, nor does a sample older than three minutes,
-nor a sample from before the job ended or the node came up.
+Stale facts give none: a source that failed or is late is ignored, and so is a sample older than three minutes, or from
+before the job ended or the node came up.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from collectors.model import Severity as XidSeverity
 from console.runtime.memo import remembered
 
 from .unknown_reasons import SOURCES
-from .version_drift import by_node, drifts
+from .version_drift import drift_by_node, drifts
 from .xid_policy import Policy, default_policy
 
 Severity = Literal["bad", "warn", "note"]
 
-#: A sample older than this says nothing of now (Prometheus itself would show one for five minutes).
+#: A sample older than this is ignored (Prometheus itself returns it for five minutes).
 SAMPLE_S = 180
-#: Jobs may load and prepare for so long before idle GPUs are worth a word.
+#: Jobs may load for this long before idle GPUs are reported.
 WARM_UP_S = 600
 #: Between the end of a job and the sample that would show it: two samples of dcgm-exporter.
 SETTLE_S = 60
 #: A GPU is idle below this, in percent (as `Load.gpus_idle` counts).
 IDLE_PCT = 5.0
-#: MIG cuts a GPU into so many slices at most.
-SLICES = 7
-#: A node that is off draws what its BMC does; above this somebody is at home.
-OFF_W = 200.0
+#: MIG divides a GPU into at most this many slices.
+MAX_MIG_SLICES = 7
+#: A powered-off node draws only what its BMC needs; above this it is on.
+POWERED_OFF_W = 200.0
 #: States in which a node takes work, or could at once.
-WORKS = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
+IN_SERVICE_STATES = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
 #: What each kind is about.
 KINDS: Mapping[str, str] = {
     "xid": "the driver reported an XID, the node takes work",
@@ -48,11 +48,11 @@ KINDS: Mapping[str, str] = {
     "stranger": "telemetry of a node that Slurm does not know",
     "drift": "most nodes of its kind there run another version",
 }
-_NOTHING: tuple[Xid, ...] = ()
+_NO_XIDS: tuple[Xid, ...] = ()
 
 
-class Contradiction(Struct, frozen=True, kw_only=True):
-    """Two facts of one node that cannot both be the whole truth. `text` does not name the node."""
+class Inconsistency(Struct, frozen=True, kw_only=True):
+    """Two facts about one node that do not agree. `text` does not name the node."""
 
     node: str
     kind: str
@@ -69,11 +69,11 @@ class Contradiction(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...] = ()
     """Who holds it."""
     nodes: tuple[str, ...] = ()
-    """All that the same is told of, where several are told of in one line; `node` is the first."""
+    """All nodes concerned where one entry is about several; `node` is the first."""
 
 
-class Fresh(Struct, frozen=True, kw_only=True):
-    """Which facts are good enough to accuse somebody."""
+class FreshFacts(Struct, frozen=True, kw_only=True):
+    """Which kinds of facts are fresh."""
 
     nodes: bool
     jobs: bool
@@ -85,26 +85,26 @@ class Fresh(Struct, frozen=True, kw_only=True):
     storage: bool = False
 
 
-def fresh(cluster: Cluster, now: float, mono: float | None = None) -> Fresh:
-    """Which kinds were read, by a source that did not fail and is not late. `mono` is the clock that ages are read by;
-    without it the newest reading tells how late it is."""
+def fresh_facts(cluster: Cluster, now: float, mono: float | None = None) -> FreshFacts:
+    """Which kinds were read by a source that works and is not late. `mono` is the monotonic time; without it the
+    newest reading gives an estimate."""
     if mono is None:
         newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
         mono = newest + max(0.0, now - cluster.at)
-    return Fresh(
-        nodes=good(cluster, "nodes", "slurm", mono),
-        jobs=good(cluster, "jobs", "slurm", mono),
-        loads=good(cluster, "loads", "prom", mono),
-        xids=good(cluster, "xids", "prom", mono),
-        trays=good(cluster, "trays", "prom", mono),
-        checkups=good(cluster, "checkups", "prom", mono),
-        fabric=good(cluster, "fabric", "prom", mono),
-        storage=good(cluster, "storage", "prom", mono),
+    return FreshFacts(
+        nodes=is_kind_fresh(cluster, "nodes", "slurm", mono),
+        jobs=is_kind_fresh(cluster, "jobs", "slurm", mono),
+        loads=is_kind_fresh(cluster, "loads", "prom", mono),
+        xids=is_kind_fresh(cluster, "xids", "prom", mono),
+        trays=is_kind_fresh(cluster, "trays", "prom", mono),
+        checkups=is_kind_fresh(cluster, "checkups", "prom", mono),
+        fabric=is_kind_fresh(cluster, "fabric", "prom", mono),
+        storage=is_kind_fresh(cluster, "storage", "prom", mono),
     )
 
 
-def good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
-    """Whether a kind was read, by a source that did not fail and is not late."""
+def is_kind_fresh(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
+    """Whether a kind was read by a source that works and is not late."""
     if kind not in cluster.known:
         return False
     named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
@@ -115,24 +115,24 @@ def good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
 
 
 def _stale(source: Source, mono: float) -> bool:
-    """The screens' rule: it failed, or it is late."""
+    """Whether a source failed or is late, the rule of the screens."""
     return not source.ok or source.late(mono)
 
 
-class _Facts(Struct, frozen=True):
-    """What the checks of one node need besides the node."""
+class _CheckContext(Struct, frozen=True):
+    """What the checks of a node need besides the node."""
 
     cluster: Cluster
     policy: Policy
     now: float
-    good: Fresh
+    fresh: FreshFacts
     newest: float | None
-    """When the newest sample of any node was taken: ages are counted from there, the clocks may differ."""
+    """When the newest sample of any node was taken; ages are counted from there, because clocks may differ."""
     xids: Mapping[str, list[Xid]]
     resumed: Mapping[str, float] = field(default_factory=dict)
 
 
-def contradictions(
+def inconsistencies(
     cluster: Cluster,
     now: float,
     policy: Policy | None = None,
@@ -140,32 +140,32 @@ def contradictions(
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
     node: str | None = None,
-) -> list[Contradiction]:
-    """Everything that disagrees, in the order of the nodes; of one node where one is named.
+) -> list[Inconsistency]:
+    """All inconsistencies in the order of the nodes, or those of one node.
 
-    `resumed` is when a person put a node back (`console.journal.past_actions.resumed`): an XID from before that is
+    `resumed` is when a person resumed a node (`console.journal.past_actions.resumed`): an XID from before that is
     settled.
     """
-    good = fresh(cluster, now, mono)
+    good = fresh_facts(cluster, now, mono)
     if not good.nodes:
         return []
     xids = xids_by_node(cluster) if good.xids else {}
-    facts = _Facts(cluster, policy or default_policy(), now, good, _newest(cluster), xids, resumed)
-    found: list[Contradiction] = []
-    for name in suspects(cluster) if node is None else (node,):
+    facts = _CheckContext(cluster, policy or default_policy(), now, good, _newest_sample(cluster), xids, resumed)
+    found: list[Inconsistency] = []
+    for name in suspect_nodes(cluster) if node is None else (node,):
         known = cluster.nodes.get(name)
         if known is not None:
-            _of_node(known, facts, found)
+            _check_node(known, facts, found)
         elif good.loads and name in cluster.loads:
             found.append(
-                Contradiction(node=name, kind="stranger", severity="note", since=cluster.loads[name].sampled_at,
+                Inconsistency(node=name, kind="stranger", severity="note", since=cluster.loads[name].sampled_at,
                               text="telemetry, but Slurm does not know it")
             )  # fmt: skip
     if good.checkups or "checkups" not in cluster.known:
-        # Of the whole machine in one line what differs in the same way.
-        differs = drifts(cluster) if node is None else by_node(cluster).get(node, ())
+        # For the whole machine, one entry for all nodes that differ in the same way.
+        differs = drifts(cluster) if node is None else drift_by_node(cluster).get(node, ())
         found += [
-            Contradiction(node=one.nodes[0] if node is None else node, kind="drift", text=one.text,
+            Inconsistency(node=one.nodes[0] if node is None else node, kind="drift", text=one.text,
                           severity="warn" if one.what == "driver" else "note", nodes=one.nodes if node is None else ())
             for one in differs
         ]  # fmt: skip
@@ -173,21 +173,21 @@ def contradictions(
 
 
 @remembered("nodes", "loads", "xids", "jobs", "jobs_on")
-def suspects(cluster: Cluster) -> Sequence[str]:
-    """The nodes of which something may be told, now or later, whatever is fresh: most agree with themselves, and are
-    not looked at again before something is read. Those that only telemetry knows come last."""
-    every = Fresh(nodes=True, jobs=True, loads=True, xids=True, trays=True, checkups=True)
+def suspect_nodes(cluster: Cluster) -> Sequence[str]:
+    """The nodes that may have an inconsistency, now or later, whatever is fresh. Most nodes have none, and are checked
+    again only after a new reading. Nodes that only telemetry knows come last."""
+    every = FreshFacts(nodes=True, jobs=True, loads=True, xids=True, trays=True, checkups=True)
     xids = xids_by_node(cluster)
-    facts = _Facts(cluster, default_policy(), math.inf, every, _newest(cluster), xids)
+    facts = _CheckContext(cluster, default_policy(), math.inf, every, _newest_sample(cluster), xids)
     names: list[str] = []
-    found: list[Contradiction] = []
+    found: list[Inconsistency] = []
     for name, node in cluster.nodes.items():
         load = cluster.loads.get(name)
-        # What a policy says of an XID is the caller's; and without rows the gauge alone may count.
+        # The policy for XIDs is the caller's; without XID rows the gauge alone may count.
         if name in xids or (load is not None and load.xid is not None):
             names.append(name)
             continue
-        _of_node(node, facts, found)
+        _check_node(node, facts, found)
         if found:
             names.append(name)
             found.clear()
@@ -204,20 +204,20 @@ def xids_by_node(cluster: Cluster) -> Mapping[str, list[Xid]]:
 
 
 @remembered("loads")
-def _newest(cluster: Cluster) -> float | None:
+def _newest_sample(cluster: Cluster) -> float | None:
     return max((load.sampled_at for load in cluster.loads.values() if load.sampled_at is not None), default=None)
 
 
 def live_xids(
     node: Node, rows: Iterable[Xid], load: Load | None = None, resumed: float | None = None, rows_known: bool = True
 ) -> list[Xid]:
-    """The XIDs of a node that count: since it booted, and since it was drained or put back the last time.
+    """The XIDs of a node since it booted and since it was last drained or resumed.
 
-    Where no row tells of it, the last code that its telemetry holds counts, without a time: a gauge that does not clear
-    at a reset. Where rows are known it is older than they reach, and a drain since the boot has dealt with it.
+    Without XID rows, the last code in its telemetry counts, without a time: the gauge is not cleared by a reset. Where
+    rows are known, that code is older than the rows, and a drain since the boot has dealt with it.
     """
     boot = node.boot_at or 0
-    # A reason that is newer than the XID and a node that is back: the drain was for it (24.11 keeps the reason).
+    # A reason newer than the XID on a node in service: the drain was for that XID (24.11 keeps the reason).
     after = max(boot, resumed or 0, node.reason_at or 0)
     every = list(rows)
     found = [xid for xid in every if xid.last_at is None or xid.last_at > after]
@@ -226,23 +226,23 @@ def live_xids(
     return found
 
 
-def _of_node(node: Node, facts: _Facts, found: list[Contradiction]) -> None:
-    """The checks, cheapest first: this runs for 12,000 nodes while somebody waits."""
+def _check_node(node: Node, facts: _CheckContext, found: list[Inconsistency]) -> None:
+    """The checks, cheapest first: this runs for 12,000 nodes while an operator waits."""
     display = node.display
-    load = facts.cluster.loads.get(node.name) if facts.good.loads else None
-    if load is not None and _old(load, facts):
+    load = facts.cluster.loads.get(node.name) if facts.fresh.loads else None
+    if load is not None and _is_old(load, facts):
         load = None
-    works = display in WORKS
+    works = display in IN_SERVICE_STATES
     if works:
-        rows = facts.xids.get(node.name, _NOTHING)
+        rows = facts.xids.get(node.name, _NO_XIDS)
         if rows or (load is not None and load.xid is not None):
             found += _xid(node, rows, load, facts)
         if node.reason is not None and "REBOOT_REQUESTED" not in node.flags:
             found.append(
-                Contradiction(node=node.name, kind="left", severity="note", since=node.reason_at,
+                Inconsistency(node=node.name, kind="left", severity="note", since=node.reason_at,
                               text=f"{display} again, its old reason is still there: {node.reason}")
             )  # fmt: skip
-    if not facts.good.loads:
+    if not facts.fresh.loads:
         return
     if load is None:
         if works and node.gpus and facts.newest is not None:
@@ -258,57 +258,57 @@ def _of_node(node: Node, facts: _Facts, found: list[Contradiction]) -> None:
         found += _alive(node, load, facts)
 
 
-def _old(load: Load, facts: _Facts) -> bool:
-    """Whether a sample is too old to say anything of now."""
+def _is_old(load: Load, facts: _CheckContext) -> bool:
+    """Whether a sample is older than SAMPLE_S."""
     if load.sampled_at is None or facts.newest is None:
         return False
     return facts.newest - load.sampled_at > SAMPLE_S
 
 
-def sliced(node: Node) -> bool:
-    """Slurm counts the slices of a GPU then, telemetry the GPUs."""
+def has_mig_slices(node: Node) -> bool:
+    """Whether GPUs are divided by MIG: Slurm then counts slices, telemetry counts GPUs."""
     return bool(node.gpu_slices)
 
 
-def least_gpus(node: Node) -> int | None:
-    """The least number of physical GPUs that give what Slurm counts; all of them where none is cut into slices."""
+def min_physical_gpus(node: Node) -> int | None:
+    """The smallest number of physical GPUs that can provide what Slurm counts; exact without MIG slices."""
     if node.gpus is None or not node.gpu_slices:
         return node.gpus
-    return node.gpus - node.gpu_slices + math.ceil(node.gpu_slices / SLICES)
+    return node.gpus - node.gpu_slices + math.ceil(node.gpu_slices / MAX_MIG_SLICES)
 
 
-def _count(node: Node, load: Load, severity: Severity) -> Iterator[Contradiction]:
-    seen, least = load.gpus_seen, least_gpus(node)
+def _count(node: Node, load: Load, severity: Severity) -> Iterator[Inconsistency]:
+    seen, least = load.gpus_seen, min_physical_gpus(node)
     if node.gpus is None or seen is None or least is None:
         return
-    if sliced(node) and seen < least:
+    if has_mig_slices(node) and seen < least:
         whole = node.gpus - (node.gpu_slices or 0)
         text = f"Slurm sees {whole} GPUs and {node.gpu_slices} MIG slices, telemetry sees {seen} GPUs"
-    elif not sliced(node) and seen != least:
+    elif not has_mig_slices(node) and seen != least:
         text = f"Slurm sees {least} GPUs, telemetry sees {seen}"
     else:
         return
-    yield Contradiction(node=node.name, kind="count", severity=severity, since=load.sampled_at, text=text)
+    yield Inconsistency(node=node.name, kind="count", severity=severity, since=load.sampled_at, text=text)
 
 
-def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _Facts) -> Iterator[Contradiction]:
+def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _CheckContext) -> Iterator[Inconsistency]:
     policy = facts.policy
-    live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.good.xids)
+    live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.fresh.xids)
     first = policy.worst_of(live)
     if first is None:
         return
     code = first.code
-    advice = policy.of(code, first.severity)
+    advice = policy.advice_for(code, first.severity)
     if advice is not None and not advice.acts:
         return
     worst = [xid for xid in live if (xid.code, xid.severity) == (code, first.severity)]
     gpus = sorted({xid.gpu for xid in worst if xid.gpu is not None})
     where = f" on GPU {', '.join(map(str, gpus))}" if gpus else ""
-    yield Contradiction(
+    yield Inconsistency(
         node=node.name,
         kind="xid",
         severity="bad" if advice is not None and advice.drains else "warn",
-        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code, first.severity)}",
+        text=f"{node.display} in Slurm, XID {code}{where}: {policy.step(code, first.severity)}",
         since=min((at for xid in worst if (at := xid.first_at or xid.last_at) is not None), default=None),
         code=code,
         xid_severity=first.severity,
@@ -317,12 +317,12 @@ def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _Facts) -> I
     )
 
 
-def _silent(node: Node, facts: _Facts) -> Iterator[Contradiction]:
+def _silent(node: Node, facts: _CheckContext) -> Iterator[Inconsistency]:
     up = max(node.boot_at or 0, node.slurmd_at or 0)
     if facts.now - up < SAMPLE_S:
         return
     last = facts.cluster.loads.get(node.name)
-    yield Contradiction(
+    yield Inconsistency(
         node=node.name,
         kind="silent",
         severity="warn",
@@ -332,26 +332,26 @@ def _silent(node: Node, facts: _Facts) -> Iterator[Contradiction]:
 
 
 def busy_gpus(node: Node, load: Load) -> int | None:
-    """How many of its GPUs are known to work now; None where that is unknown of all of them."""
+    """How many of its GPUs are known to be busy; None where that is unknown."""
     if load.gpus_idle is not None and load.util_gpus is not None:
         return max(0, load.util_gpus - load.gpus_idle)
-    over = load.util_gpus or least_gpus(node)
+    over = load.util_gpus or min_physical_gpus(node)
     if load.gpu_util_pct is None or not over:
         return None
-    # Only the mean is known: one GPU at work shows as its share of it.
+    # Only the mean is known: one busy GPU raises it by its share.
     return 1 if load.gpu_util_pct * over > 4 * IDLE_PCT else 0
 
 
-def _stray(node: Node, load: Load, facts: _Facts, severity: Severity) -> Iterator[Contradiction]:
+def _stray(node: Node, load: Load, facts: _CheckContext, severity: Severity) -> Iterator[Inconsistency]:
     busy = busy_gpus(node, load)
-    if not busy or "COMPLETING" in node.flags or not facts.good.jobs:
+    if not busy or "COMPLETING" in node.flags or not facts.fresh.jobs:
         return
     if load.sampled_at is not None and node.busy_at is not None and load.sampled_at < node.busy_at + SETTLE_S:
         return
     jobs = facts.cluster.jobs_on.get(node.name, ())
     count = f"{busy} GPU{'s' if busy > 1 else ''} busy" if load.util_gpus is not None else "GPUs busy"
     holds = "the jobs here hold none" if jobs else "no job on the node"
-    yield Contradiction(
+    yield Inconsistency(
         node=node.name,
         kind="stray",
         severity=severity,
@@ -361,42 +361,42 @@ def _stray(node: Node, load: Load, facts: _Facts, severity: Severity) -> Iterato
     )
 
 
-def _idle(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
-    seen = load.gpus_seen if load.gpus_seen is not None else least_gpus(node)
+def _idle(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistency]:
+    seen = load.gpus_seen if load.gpus_seen is not None else min_physical_gpus(node)
     if load.gpus_idle is not None:
         if not seen or load.gpus_idle < seen:
             return
     elif load.util_gpus is not None and seen is not None and load.util_gpus < seen:
-        return  # the mean says nothing of the others
+        return  # the mean does not cover all GPUs
     elif load.gpu_util_pct is None or load.gpu_util_pct >= IDLE_PCT:
         return
-    if not facts.good.jobs or "COMPLETING" in node.flags:
+    if not facts.fresh.jobs or "COMPLETING" in node.flags:
         return
     cluster = facts.cluster
     jobs = [job for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref)) is not None]
     if not jobs or any(job.started is None or facts.now - job.started < WARM_UP_S for job in jobs):
         return
     holders = ", ".join(dict.fromkeys(f"{job.user} {job.id}" for job in jobs[:3])) + (", …" if len(jobs) > 3 else "")
-    yield Contradiction(
+    yield Inconsistency(
         node=node.name,
         kind="idle",
         severity="warn",
-        text=f"all {node.gpus} {'GPUs and slices' if sliced(node) else 'GPUs'} held, all idle now: {holders}",
+        text=f"all {node.gpus} {'GPUs and slices' if has_mig_slices(node) else 'GPUs'} held, all idle now: {holders}",
         jobs=tuple(job.id for job in jobs),
     )
 
 
-def _alive(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
-    # What went down a moment ago was still at work when it was sampled.
+def _alive(node: Node, load: Load, facts: _CheckContext) -> Iterator[Inconsistency]:
+    # A node that just went down was still up when it was sampled.
     if node.reason_at is not None and (load.sampled_at or 0) < node.reason_at + SETTLE_S:
         return
-    draws = load.power_w is not None and load.power_w > OFF_W
+    draws = load.power_w is not None and load.power_w > POWERED_OFF_W
     answers = load.gpus_seen is not None or load.gpu_util_pct is not None
     if not draws and not answers:
         return
     says = [f"draws {load.power_w:,.0f} W"] if draws else []
     says += ["its exporter answers"] if answers else []
-    yield Contradiction(
+    yield Inconsistency(
         node=node.name,
         kind="alive",
         severity="note",

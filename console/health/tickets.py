@@ -17,7 +17,7 @@ from msgspec import Struct
 from collectors.model import Node
 from widgets.units import duration
 
-#: What stands before a dash and a number without being a project of tickets.
+#: Words before a dash and a number that are not a ticket project.
 _NO_TICKET = frozenset({
     "XID", "GPU", "CPU", "DIMM", "PSU", "PDU", "FAN", "NVL", "NVLINK", "IB", "HCA", "PORT", "SLOT", "PCIE", "PCI",
     "ECC", "RACK", "NODE", "UTF", "ISO", "RFC", "SHA", "DDR", "CAT", "QSFP", "LID", "OST", "MDS", "ETH", "SM", "TPC",
@@ -39,30 +39,30 @@ _DATE = re.compile(r"(?<!\d)(20\d\d)-(\d\d)-(\d\d)(?!\d)")
 
 
 class Ticket(Struct, frozen=True):
-    """What is known of the work on a node."""
+    """The ticket or RMA of a node."""
 
     id: str | None
-    """As people write it: KubeGPU-1182, INC0012345; None where only an RMA is told."""
+    """As people write it: KubeGPU-1182, INC0012345; None where there is only an RMA."""
     rma: str | None = None
     since: int | None = None
     """The day it began (UTC); None where no text holds a date."""
-    where: str = ""
+    found_in: str = ""
     """comment, extra or reason."""
 
     @property
-    def word(self) -> str:
-        """The ticket in one word, or its RMA."""
+    def label(self) -> str:
+        """The ticket id, or the RMA."""
         return self.id or f"RMA {self.rma}"
 
-    def said(self, now: float, seen: float | None = None) -> str:
+    def text_at(self, now: float, seen: float | None = None) -> str:
         """`KubeGPU-1182, RMA 4471, 5 d old`. Where no text holds a date: for how long it has been there at least, by
-        `seen` (epoch; see `there_since`), else that its age is not known."""
+        `seen` (epoch; see `known_since`), else that its age is not known."""
         age = "age unknown: no date stands with it" if seen is None else f"there for {duration(now - seen)} at least"
         age = age if self.since is None else f"{duration(now - self.since)} old"
         return ", ".join([*([self.id] if self.id else []), *([f"RMA {self.rma}"] if self.rma else []), age])
 
 
-def ticket(text: str) -> str | None:
+def find_ticket(text: str) -> str | None:
     """The ticket that a text names, as people write it: KubeGPU-1182, INC0012, RT#123, RMA 4471, #4711."""
     for key in (*_KEY.finditer(text), *_UPPER.finditer(text)):
         if key[1].upper() not in _NO_TICKET:
@@ -76,37 +76,37 @@ def ticket(text: str) -> str | None:
     return None
 
 
-def of(node: Node) -> Ticket | None:
+def ticket_of(node: Node) -> Ticket | None:
     """The ticket of a node: its Comment's, else its Extra's, else its reason's; None where no text names one."""
     for where, text in (("comment", node.comment), ("extra", node.extra), ("reason", node.reason)):
-        if text and (found := read(text, where)) is not None:
+        if text and (found := parse_ticket(text, where)) is not None:
             return found
     return None
 
 
-def word(node: Node) -> str | None:
-    """The ticket of a node in one word, or its RMA; None where no text names one."""
-    found = of(node)
-    return None if found is None else found.word
+def ticket_label(node: Node) -> str | None:
+    """The ticket id of a node, or its RMA; None where no text names one."""
+    found = ticket_of(node)
+    return None if found is None else found.label
 
 
-def there_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
-    """Since when this ticket is known to stand there (epoch): since its reason was set, or since the journal first
-    tells of it (`console.journal.past_actions.ticketed`)."""
-    told = [(ticketed or {}).get((node.name, found.word)), node.reason_at if found.where == "reason" else None]
+def known_since(node: Node, found: Ticket, ticketed: Mapping[tuple[str, str], float] | None = None) -> float | None:
+    """Since when this ticket is known (epoch): since its reason was set, or since the journal first names it
+    (`console.journal.past_actions.ticketed`)."""
+    told = [(ticketed or {}).get((node.name, found.label)), node.reason_at if found.found_in == "reason" else None]
     return min((at for at in told if at is not None), default=None)
 
 
 @lru_cache(maxsize=8192)
-def read(text: str, where: str = "") -> Ticket | None:
-    """What one text says; None where it names neither ticket nor RMA. Never raises."""
-    text = _flat(text)
+def parse_ticket(text: str, where: str = "") -> Ticket | None:
+    """The ticket or RMA in a text; None where it names neither. Never raises."""
+    text = _relevant_text(text)
     told = {match[1].lower(): match[2] for match in _SET.finditer(text)}
     rest = _SET.sub(" ", text)
     rma = told.get("rma")
     if rma is None and (match := _RMA.search(rest)):
         rma = match[1]
-    name = told.get("ticket") or ticket(rest)
+    name = told.get("ticket") or find_ticket(rest)
     if name is not None and name.startswith("RMA "):
         name = None
     if name is None and rma is None:
@@ -114,8 +114,8 @@ def read(text: str, where: str = "") -> Ticket | None:
     return Ticket(name, rma, _day(told.get("since", "")) or _day(rest), where)
 
 
-def _flat(text: str) -> str:
-    """Of JSON, which Extra often is, what may be about a ticket: a serial number or a switch would look like one."""
+def _relevant_text(text: str) -> str:
+    """The text; of JSON only the values that may name a ticket, because a serial number or a switch looks like one."""
     if not text.lstrip().startswith("{"):
         return text
     try:

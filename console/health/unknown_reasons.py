@@ -1,4 +1,4 @@
-"""Why something is unknown: an empty list is none only where its source was read and answers. Pure."""
+"""Why something is unknown: an empty list means "none" only where its source was read and works. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from collectors.model import Cluster
 
-#: Which source gives a kind of facts, where it has another name than `slurm.KIND` or `prom.KIND`.
+#: Kind of facts to the source that provides it.
 SOURCES = {
     "nodes": "slurm.nodes",
     "jobs": "slurm.jobs",
@@ -24,23 +24,23 @@ SOURCES = {
     "cooling": "prom.cooling",
     "domains": "slurm.topology",
 }
-#: Kinds of facts that every cluster is judged by: without one of them no silence means that all is well.
-JUDGED = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
+#: Kinds of facts that every cluster needs: without one of them an empty attention list does not mean that all is well.
+REQUIRED_KINDS = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
 
 
 def why_unknown(cluster: Cluster, *kinds: str, mono: float | None = None) -> str:
     """`unknown: prom.loads is not configured`: the first of these kinds that is not known now; "" where all are.
 
-    Facts that were read once and whose source fails now are not known now: what an empty list of them says of a time
-    that is past must not reassure. With `mono`, the clock that ages are read by, one that is late is not known either.
+    Facts count as unknown when their source fails now, although they were read before: an old empty list must not
+    reassure. With `mono` (monotonic time) the facts of a late source are unknown as well.
     """
     for kind in kinds:
-        if text := why(cluster, kind, SOURCES[kind], mono):
+        if text := unknown_reason(cluster, kind, SOURCES[kind], mono):
             return text
     return ""
 
 
-def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+def unread_sources(cluster: Cluster, kinds: Collection[str] = REQUIRED_KINDS) -> tuple[str, ...]:
     """The sources of these kinds that are not configured, or have not answered yet. One that failed is not among them:
     its fault is shown."""
     found = (SOURCES[kind] for kind in kinds if kind not in cluster.known)
@@ -49,15 +49,15 @@ def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ..
     )
 
 
-def late(cluster: Cluster, mono: float, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
-    """The sources of these kinds that are late, and do not say why."""
+def late_sources(cluster: Cluster, mono: float, kinds: Collection[str] = REQUIRED_KINDS) -> tuple[str, ...]:
+    """The sources of these kinds that are late without a fault."""
     names = dict.fromkeys(SOURCES[kind] for kind in kinds)
     found = (one for name in names if (one := cluster.sources.get(name)) is not None)
     return tuple(one.name for one in found if one.fault is None and one.late(mono))
 
 
-def why(cluster: Cluster, kind: str, source: str, mono: float | None = None) -> str:
-    """Why a kind is not known now, which this source gives; "" where it is."""
+def unknown_reason(cluster: Cluster, kind: str, source: str, mono: float | None = None) -> str:
+    """Why a kind that this source provides is not known now; "" where it is known."""
     state = cluster.sources.get(source)
     if state is None:
         return "" if kind in cluster.known else f"unknown: {source} is not configured"

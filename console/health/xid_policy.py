@@ -1,7 +1,7 @@
-"""What to do about an XID, and whose advice that is: a data file that ships with wacht, and the site's own over it.
+"""The XID policy: what to do about an XID and who says so, from the shipped data file and the site's own over it.
 
-The driver's code alone never says what to do, and the sources disagree (XID 63: NVIDIA's catalogue ignores it, AWS
-replaces the node), so every advice carries its source. Nothing here acts; it is what the screens and people read.
+The code alone does not say what to do, and the sources disagree (XID 63: NVIDIA's catalogue ignores it, AWS replaces
+the node), so every advice carries its source. Nothing here acts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collectors.clean import clean
 from collectors.model import FOLLOWERS, Severity, Xid
 from console.runtime.toml_file import ConfigError, TomlFile
 
-SHIPPED = Path(__file__).with_name("xid-policy.toml")
-#: What an advice may say, worst last, and what the word means.
+SHIPPED_FILE = Path(__file__).with_name("xid-policy.toml")
+#: The actions that an advice may name, worst last, with their meaning.
 ACTIONS: Mapping[str, str] = {
     "ignore": "nothing to do",
     "watch": "count it, nothing to do yet",
@@ -34,7 +34,7 @@ ACTIONS: Mapping[str, str] = {
     "drain+reboot": "take the node out, reboot it",
 }
 _RANK = {word: rank for rank, word in enumerate(ACTIONS)}
-#: What the kernel's line may say of an error, and the tables that hold what to go by then.
+#: Severities in the kernel's line; a policy entry may have a table of its own for each.
 _SEVERITIES: tuple[Severity, ...] = ("fatal", "nonfatal")
 _KEYS = {"action": str, "first_step": str, "source": str}
 _LARGEST_CODE = 1 << 16
@@ -42,19 +42,19 @@ _SPAN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 __all__ = [
     "ACTIONS",
-    "SHIPPED",
+    "SHIPPED_FILE",
     "Advice",
     "ConfigError",
     "Opinion",
     "Policy",
     "default_policy",
     "load_policy",
-    "preceding",
+    "preceding_xid",
 ]
 
 
 class Opinion(Struct, frozen=True, kw_only=True):
-    """What one source says to do."""
+    """What one source recommends."""
 
     action: str
     """A key of ACTIONS."""
@@ -63,23 +63,23 @@ class Opinion(Struct, frozen=True, kw_only=True):
 
 
 class Advice(Struct, frozen=True, kw_only=True):
-    """What the policy says of one code. `followed` is what wacht goes by, `others` what other sources say."""
+    """The policy for one code. wacht follows `followed`; `others` are what other sources recommend."""
 
     code: int
     meaning: str
     followed: Opinion
     others: tuple[Opinion, ...] = ()
     by_severity: Mapping[Severity, Opinion] = {}
-    """What to go by instead where the kernel's line says how severe it is."""
+    """Replaces `followed` where the kernel's line gives the severity."""
 
     @property
     def action(self) -> str:
-        """The word that wacht goes by."""
+        """The action that wacht follows, a key of ACTIONS."""
         return self.followed.action
 
     @property
     def first_step(self) -> str:
-        """What to do first, in words."""
+        """The first step, as text."""
         return self.followed.first_step
 
     @property
@@ -89,17 +89,17 @@ class Advice(Struct, frozen=True, kw_only=True):
 
     @property
     def drains(self) -> bool:
-        """The node must not take work as it is."""
+        """Whether the node must be drained."""
         return self.action.startswith("drain")
 
     @property
     def acts(self) -> bool:
-        """The node or its GPU needs something to be done to it, now or later."""
+        """Whether the node or its GPU needs an action, now or later."""
         return self.drains or self.action in {"reset", "recovery", "check-log"}
 
     @property
     def rank(self) -> int:
-        """0 is harmless; to find the worst of several."""
+        """Severity of the action, 0 is harmless."""
         return _RANK[self.action]
 
 
@@ -109,32 +109,32 @@ class Policy(Struct, frozen=True, kw_only=True):
     advice: Mapping[int, Advice] = {}
     files: tuple[str, ...] = ()
 
-    def of(self, code: int, severity: Severity | None = None) -> Advice | None:
-        """What it says of a code; None where it says nothing. `severity` is what the kernel's line says, if known."""
+    def advice_for(self, code: int, severity: Severity | None = None) -> Advice | None:
+        """The advice for a code; None where there is none. `severity` is that of the kernel's line, if known."""
         advice = self.advice.get(code)
         if advice is None or severity is None or severity not in advice.by_severity:
             return advice
         return replace(advice, followed=advice.by_severity[severity])
 
-    def say(self, code: int, severity: Severity | None = None) -> str:
-        """The first step in words: `drain, reboot the node`, or that there is no advice."""
-        advice = self.of(code, severity)
+    def step(self, code: int, severity: Severity | None = None) -> str:
+        """The first step as text: `drain, reboot the node`, or that there is no advice."""
+        advice = self.advice_for(code, severity)
         return f"no advice for XID {code}" if advice is None else advice.first_step
 
     def worst(self, codes: Iterable[int]) -> int | None:
-        """The code that asks for most; one without advice counts for more than those that leave the node alone."""
-        return max(codes, key=lambda code: (self._rank(self.of(code)), code), default=None)
+        """The code with the most severe action; one without advice ranks above those that leave the node alone."""
+        return max(codes, key=lambda code: (self._rank(self.advice_for(code)), code), default=None)
 
     def worst_of(self, xids: Iterable[Xid]) -> Xid | None:
-        """The XID that asks for most, by its code and its severity."""
-        return max(xids, key=lambda one: (self._rank(self.of(one.code, one.severity)), one.code), default=None)
+        """The XID with the most severe action, by its code and its severity."""
+        return max(xids, key=lambda one: (self._rank(self.advice_for(one.code, one.severity)), one.code), default=None)
 
     def _rank(self, advice: Advice | None) -> float:
         return _RANK["job"] + 0.5 if advice is None else advice.rank
 
 
-def preceding(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
-    """The XID before one that follows another (43, 45, …), on the same GPU; None where none is known."""
+def preceding_xid(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
+    """The XID that caused a follow-up code (43, 45, …) on the same GPU; None where none is known."""
     if xid.code not in FOLLOWERS:
         return None
     before = [
@@ -148,14 +148,14 @@ def preceding(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
 @cache
 def default_policy() -> Policy:
     """The policy that ships with wacht."""
-    return _policy(TomlFile(SHIPPED, ours=True))
+    return _policy(TomlFile(SHIPPED_FILE, ours=True))
 
 
 def load_policy(path: str | Path | None) -> Policy:
     """The shipped policy with the site's file laid over it, code by code. Raises ConfigError: file, line, key."""
     if path is None:
         return default_policy()
-    return _policy(TomlFile(SHIPPED, ours=True), TomlFile(Path(path).expanduser()))
+    return _policy(TomlFile(SHIPPED_FILE, ours=True), TomlFile(Path(path).expanduser()))
 
 
 def _policy(*layers: TomlFile) -> Policy:

@@ -1,4 +1,4 @@
-"""XID storms: somebody's code faults on all its nodes, over and over. One line instead of hundreds. Pure."""
+"""XID storms: the same job or user causes XIDs on many nodes. One entry instead of hundreds. Pure."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from collectors.model import Cluster
 
 from .xid_policy import Policy
 
-#: XIDs of the last quarter of an hour are a storm, older ones are weather.
+#: Only XIDs of the last 15 minutes count.
 RECENT_S = 900
-#: On so many nodes of one job or user.
-NODES = 4
-#: On so many nodes, or a twentieth of a small machine, where nobody's job is on them any more.
-ORPHANS = 8
+#: At least this many nodes of one job or user.
+MIN_NODES = 4
+#: At least this many nodes, or a twentieth of a small machine, where the jobs have ended.
+MIN_ORPHANED_NODES = 8
 
 
 class Storm(Struct, frozen=True, kw_only=True):
-    """XIDs on the nodes of one job, of one user's jobs, or of nobody any more."""
+    """XIDs on the nodes of one job, of one user's jobs, or of jobs that have ended."""
 
     nodes: tuple[str, ...]
     codes: tuple[int, ...]
-    """The one that most nodes have first."""
+    """The most frequent first."""
     since: int | None
     user: str | None = None
     job: str | None = None
 
     @property
-    def whose(self) -> str:
-        """` of alice's job 88121`, to stand behind the count of the nodes."""
+    def owner_text(self) -> str:
+        """` of alice's job 88121`, to follow the number of nodes."""
         if self.user is None:
             return " whose jobs have ended"
         return f" of {self.user}'s job {self.job}" if self.job is not None else f" of {self.user}'s jobs"
 
 
 def storms(cluster: Cluster, now: float, policy: Policy) -> list[Storm]:
-    """The storms that rage now, the widest first. XIDs that take a node out are not counted: they are no noise."""
+    """The current storms, the largest first. XIDs for which the policy acts on the node are not counted."""
     seen: dict[str, dict[int, float]] = {}
     latest: dict[str, float] = {}
     for node, code, at, last in _recent(cluster, now):
-        advice = policy.of(code)
+        advice = policy.advice_for(code)
         if advice is None or not advice.acts:
             codes = seen.setdefault(node, {})
             codes[code] = min(at, codes.get(code, at))
             latest[node] = max(last, latest.get(node, last))
-    if len(seen) < NODES:
+    if len(seen) < MIN_NODES:
         return []
     found: list[Storm] = []
-    # Who came to the node after the last XID has nothing to do with it.
+    # A job that started after the last XID did not cause it.
     jobs = {
         node: [
             job
@@ -67,12 +67,12 @@ def storms(cluster: Cluster, now: float, policy: Policy) -> list[Storm]:
                 groups.setdefault(key, []).append(node)
         for (user, job_id), nodes in sorted(groups.items(), key=lambda one: -len(one[1])):
             mine = [node for node in nodes if node in left]
-            if len(mine) >= NODES:
+            if len(mine) >= MIN_NODES:
                 found.append(_storm(mine, seen, user, job_id))
                 for node in mine:
                     del left[node]
     orphans = [node for node in left if not jobs[node]]
-    if len(orphans) >= max(NODES, min(ORPHANS, len(cluster.nodes) // 20)):
+    if len(orphans) >= max(MIN_NODES, min(MIN_ORPHANED_NODES, len(cluster.nodes) // 20)):
         found.append(_storm(orphans, seen, None, None))
     return sorted(found, key=lambda storm: -len(storm.nodes))
 
@@ -81,7 +81,7 @@ def _recent(cluster: Cluster, now: float) -> Iterator[tuple[str, int, float, flo
     """Node, code, first and last time of every XID of the last minutes: the driver's own, or the alerts about them."""
     for xid in cluster.xids.values():
         if xid.last_at is not None and now - xid.last_at <= RECENT_S:
-            # A code that was there yesterday too began to storm when it came again.
+            # A code that was also seen before counts from its latest occurrence.
             new = xid.first_at is not None and now - xid.first_at <= RECENT_S
             yield xid.node, xid.code, xid.first_at if xid.first_at is not None and new else xid.last_at, xid.last_at
     for alert in cluster.alerts.values():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Partition
-from console.health.inconsistencies import good
+from console.health.inconsistencies import is_kind_fresh
 from widgets.units import duration
 
 if TYPE_CHECKING:
@@ -86,6 +86,6 @@ def closed_text(row: Partition, of: Leftovers, now: float) -> str | None:
 def leftover_lines(cluster: Cluster, of: Leftovers, now: float, mono: float | None) -> list[str]:
     """One line for each target to open again. No partitions while the facts about them are stale."""
     found = []
-    if mono is None or good(cluster, "partitions", "slurm", mono):
+    if mono is None or is_kind_fresh(cluster, "partitions", "slurm", mono):
         found += [one for row in cluster.partitions.values() if (one := closed_text(row, of, now)) is not None]
     return found + [f"{name} may submit no job{origin.words(now)}" for name, origin in of.users.items()]

@@ -87,7 +87,7 @@ def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -
     """
     since = now - days * 86400
     kinds = Counter(
-        drain_reasons.read(act.reason, act.who).kind
+        drain_reasons.classify(act.reason, act.who).kind
         for act in past_actions(records, "node", node)
         if act.action == "drain" and act.took_place and act.at is not None and since <= act.at <= now
     )
@@ -126,10 +126,10 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
             seen = entry.seen.get(node, {})
             stood = [text(seen.get("value")), text(seen.get("reason"))]
             texts = [entry.reason if entry.took_place(node) else None, given, *stood]
-            words = {one.word for value in texts if value and (one := tickets.read(value)) is not None}
+            words = {one.label for value in texts if value and (one := tickets.parse_ticket(value)) is not None}
             if given is not None:
-                gone = {one.word for value in stood[:1] if value and (one := tickets.read(value)) is not None}
-                mine = {one.word for one in (tickets.read(given),) if one is not None}
+                gone = {one.label for value in stood[:1] if value and (one := tickets.parse_ticket(value)) is not None}
+                mine = {one.label for one in (tickets.parse_ticket(given),) if one is not None}
                 for word in gone - mine:
                     found.pop((node, word), None)
                     words.discard(word)

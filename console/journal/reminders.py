@@ -134,7 +134,7 @@ def _silences(cluster: Cluster, now: float) -> Iterable[Reminder]:
 
 
 def _nodes(cluster: Cluster, now: float) -> Iterable[Reminder]:
-    for one in drain_reasons.inbox(cluster, now) if "nodes" in cluster.known else ():
+    for one in drain_reasons.drain_groups(cluster, now) if "nodes" in cluster.known else ():
         if one.forgotten and one.ticket is None:
             why = f': "{one.reason}"' if one.reason else ""
             age = "" if one.since is None else f" for {duration(now - one.since)}"

@@ -20,7 +20,7 @@ from collectors.shared_readings import Published
 from collectors.source_registry import descriptors
 from console.config import settings
 from console.config.settings import Config, RecordingSettings
-from console.health.automation import Automation, shipped
+from console.health.automation import Automation, known_automations
 
 from .oncall import field_docs, guard
 
@@ -97,7 +97,7 @@ def page() -> str:
 def _known() -> Iterator[str]:
     """The automations that ship."""
     yield "\nA pattern that matches what people write is refused. Known without it (console/automation.toml):\n"
-    for one in shipped():
+    for one in known_automations():
         yield f"- {one.name}: {one.source}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import DISPLAYS, UNAVAILABLE, display_word, parse_state
 from console.actions.registry import keys_for
-from themes.roles import JOB_LOOK, JOB_STRANGE, STATE_LOOK, STATE_STRANGE
+from themes.roles import JOB_LOOK, STATE_LOOK, UNKNOWN_JOB_LOOK, UNKNOWN_STATE_LOOK
 
 #: Display word to the Slurm states shown so, and the meaning.
 NODES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -98,10 +98,10 @@ def page() -> str:
         slurm = ", ".join(f"`{one}`" for one in said)
         lines.append(f"| {STATE_LOOK[word][0]} | {word} | {slurm} | {means} | {'out' if word in UNAVAILABLE else ''} | "
                      f"{_node_keys(said[0], word)} |")  # fmt: skip
-    lines.append(f"{_SUFFIXES} `{STATE_STRANGE[0]}`.")
+    lines.append(f"{_SUFFIXES} `{UNKNOWN_STATE_LOOK[0]}`.")
     lines.append(_LATER.rstrip())
     lines += [f"| {glyph} | {state} | {JOBS[state]} | {_job_keys(state)} |" for state, (glyph, _) in JOB_LOOK.items()]
-    lines.append(f"\nA state that this version does not know has the sign `{JOB_STRANGE[0]}`.")
+    lines.append(f"\nA state that this version does not know has the sign `{UNKNOWN_JOB_LOOK[0]}`.")
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.nodeset import runs_of
-from console.health.xid_policy import ACTIONS, SHIPPED, Advice, default_policy
+from console.health.xid_policy import ACTIONS, SHIPPED_FILE, Advice, default_policy
 
 _HEAD = """\
 # XIDs
@@ -67,7 +67,7 @@ def _spans(codes: Sequence[int]) -> str:
 
 def _sources() -> list[str]:
     """The sources named in the head of the policy file."""
-    head = SHIPPED.read_text(encoding="utf-8").partition("# Sources, as read in ")[2].partition("\n#\n")[0]
+    head = SHIPPED_FILE.read_text(encoding="utf-8").partition("# Sources, as read in ")[2].partition("\n#\n")[0]
     first, *rest = head.splitlines()
     lines: list[str] = []
     for line in rest:

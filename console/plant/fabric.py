@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Port
 from collectors.nodeset import natural_key
-from console.health.failure_domains import of_node
+from console.health.failure_domains import places_of_node
 from console.runtime.memo import remembered
 from widgets.units import plural
 
 #: What may be wrong with a port, worst first, and how it looks.
-WRONGS: Mapping[str, tuple[str, str]] = {
+PORT_PROBLEMS: Mapping[str, tuple[str, str]] = {
     "down": ("✖", "bad"), "flapping": ("≈", "bad"), "slow": ("▼", "warn"), "errors": ("▲", "warn"),
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ class SwitchRow(Struct, frozen=True, kw_only=True):
     """switch or rack."""
     ports: int | None
     """All that lead to nodes; None where no series tells."""
-    unwell: tuple[Port, ...] = ()
+    unhealthy: tuple[Port, ...] = ()
     nodes: tuple[str, ...] = ()
     """Those with a port that is not well."""
     jobs: int | None = None
@@ -44,15 +44,15 @@ class SwitchRow(Struct, frozen=True, kw_only=True):
 
     def count(self, word: str) -> int:
         """Ports of which this is wrong."""
-        return sum(word in port.wrong for port in self.unwell)
+        return sum(word in port.wrong for port in self.unhealthy)
 
 
-def place_of(port: Port, cluster: Cluster) -> tuple[str, str]:
+def place_of_port(port: Port, cluster: Cluster) -> tuple[str, str]:
     """Kind and name of where a port leads to, as far as anybody tells."""
     if port.switch:
         return "switch", port.switch
     node = cluster.nodes.get(port.node)
-    told = of_node(node) if node is not None else ()
+    told = places_of_node(node) if node is not None else ()
     if port.link != "Ethernet":
         for kind, name in told:
             if kind in {"switch", "leaf"}:
@@ -65,11 +65,11 @@ def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
     """Every switch, those with most that is not well first; racks stand for switches that nobody names."""
     held: dict[tuple[str, str], list[Port]] = {}
     for port in cluster.ports.values():
-        held.setdefault(place_of(port, cluster), []).append(port)
+        held.setdefault(place_of_port(port, cluster), []).append(port)
     counts = cluster.fabric.switches if cluster.fabric is not None else {}
     rows = []
     for kind, name in {*held, *(("switch", name) for name in counts)}:
-        ports = tuple(sorted(held.get((kind, name), ()), key=_worst))
+        ports = tuple(sorted(held.get((kind, name), ()), key=_port_sort_key))
         nodes = tuple(dict.fromkeys(port.node for port in ports))
         jobs = {job for node in nodes for job in cluster.jobs_on.get(node, ())}
         rows.append(
@@ -77,23 +77,25 @@ def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
                 name=name,
                 kind=kind,
                 ports=counts.get(name) if kind == "switch" else None,
-                unwell=ports,
+                unhealthy=ports,
                 nodes=nodes,
                 jobs=len(jobs) if "jobs" in cluster.known else None,
             )
         )
-    rows.sort(key=lambda row: (-len(row.unwell), natural_key(row.name)))
+    rows.sort(key=lambda row: (-len(row.unhealthy), natural_key(row.name)))
     return {row.key: row for row in rows}
 
 
-def _worst(port: Port) -> tuple[Any, ...]:
+def _port_sort_key(port: Port) -> tuple[Any, ...]:
     """What is worst first, then by node."""
-    rank = min((list(WRONGS).index(word) for word in port.wrong if word in WRONGS), default=len(WRONGS))
+    rank = min(
+        (list(PORT_PROBLEMS).index(word) for word in port.wrong if word in PORT_PROBLEMS), default=len(PORT_PROBLEMS)
+    )
     return rank, natural_key(port.node), natural_key(port.device)
 
 
 @remembered("ports")
-def by_node(cluster: Cluster) -> Mapping[str, Sequence[Port]]:
+def ports_by_node(cluster: Cluster) -> Mapping[str, Sequence[Port]]:
     """Node to its ports that are not well."""
     found: dict[str, list[Port]] = {}
     for port in cluster.ports.values():

@@ -1,4 +1,4 @@
-"""The fleet's GPUs, ranked: idle inside running jobs, hottest, hungriest, XIDs. Pure."""
+"""GPUs ranked: allocated but idle, hottest, highest power, newest XIDs. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from console.runtime.memo import remembered
 
 from .totals import running
 
-#: A job that started less than this ago is still loading; its idle GPUs are no waste yet.
+#: A job that started less than this ago is still loading; its idle GPUs are not reported.
 SETTLED_S = 600
 LISTED = 40
 
 
 class IdleJob(Struct, frozen=True):
-    """A running job with GPUs that do nothing now. Counted on nodes that it holds alone: a shared node's idle GPUs
-    cannot be told apart without asking for each GPU."""
+    """A running job with idle GPUs. Only nodes that it holds alone are counted: on a shared node the telemetry per
+    node does not show whose GPUs are idle."""
 
     job: Job
     idle: int
@@ -32,12 +32,14 @@ class IdleJob(Struct, frozen=True):
 def idle_jobs(cluster: Cluster, now: float) -> list[IdleJob]:
     """Running jobs that have settled and hold idle GPUs, most idle first."""
     return [
-        one for one in with_idle(cluster) if (elapsed := one.job.elapsed_s(now)) is not None and elapsed >= SETTLED_S
+        one
+        for one in jobs_with_idle_gpus(cluster)
+        if (elapsed := one.job.elapsed_s(now)) is not None and elapsed >= SETTLED_S
     ]
 
 
 @remembered("jobs", "loads", "jobs_on", "nodes")
-def with_idle(cluster: Cluster) -> Sequence[IdleJob]:
+def jobs_with_idle_gpus(cluster: Cluster) -> Sequence[IdleJob]:
     """Running jobs that hold idle GPUs, settled or not, most idle first."""
     found: list[IdleJob] = []
     for job in running(cluster):
@@ -70,7 +72,7 @@ def hottest(cluster: Cluster) -> Sequence[Load]:
 
 
 @remembered("loads")
-def hungriest(cluster: Cluster) -> Sequence[Load]:
+def top_power(cluster: Cluster) -> Sequence[Load]:
     """LISTED nodes by the power of their GPUs, or their own where only that is known."""
 
     def drawn(load: Load) -> float | None:
@@ -81,6 +83,6 @@ def hungriest(cluster: Cluster) -> Sequence[Load]:
 
 
 @remembered("xids")
-def xids(cluster: Cluster) -> Sequence[Xid]:
+def newest_xids(cluster: Cluster) -> Sequence[Xid]:
     """XIDs, newest first."""
     return sorted(cluster.xids.values(), key=lambda one: -(one.last_at or 0))

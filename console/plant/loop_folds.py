@@ -1,8 +1,7 @@
-"""Alerts of a cooling loop, and of the racks that hang on it, as one line. Pure.
+"""Folds the alerts of a cooling loop and of its racks into one. Pure.
 
-A loop feeds many racks, so much happens on it that it has nothing to do with: only alerts that speak of heat, or of
-what comes of it, may be its own. It takes the racks' alerts when it is ill itself, or when most of its racks are hot at
-one time.
+A loop serves many racks, so most alerts there have other causes: only alerts about heat or its effects may belong to
+it. It takes the alerts of its racks when it has an alert of its own, or when most of its racks are hot at one time.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from collectors.model import Alert
-from console.health.failure_domains import GAP_S, LOOP, TOGETHER, Place
+from console.health.failure_domains import GAP_S, LOOP, MIN_TOGETHER, Place
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-#: Words in the names of alerts that speak of heat, or of the coolant; and of what comes of it.
+#: Words in alert names that mean heat or coolant, and words that mean effects of heat.
 _HEAT = frozenset({
     "hot", "heat", "heating", "overheat", "overheated", "overheating", "temp", "temperature", "thermal", "thermals",
     "inlet", "cooling", "coolant", "cdu", "leak", "leakage", "leaking", "chiller", "flow", "supply", "warm",
 })  # fmt: skip
-_AFTER = frozenset({"down", "slowdown", "throttle", "throttled", "throttling", "unreachable", "shutdown", "off"})
-#: What makes another thing of it: a memory leak, the power supply.
-_NOT = frozenset({
+_HEAT_EFFECTS = frozenset({"down", "slowdown", "throttle", "throttled", "throttling", "unreachable", "shutdown", "off"})
+#: Words that give them another meaning: a memory leak, a power supply.
+_OTHER_SUBJECTS = frozenset({
     "memory", "mem", "power", "psu", "pdu", "ups", "voltage", "fan", "disk", "traffic", "network", "link", "links",
     "switch", "port", "ib", "infiniband",
 })  # fmt: skip
@@ -35,7 +34,7 @@ class FoldableAlert(Protocol):
     @property
     def alert(self) -> Alert: ...
     @property
-    def thing(self) -> str: ...
+    def host(self) -> str: ...
     @property
     def at(self) -> float: ...
 
@@ -44,63 +43,63 @@ T = TypeVar("T", bound=FoldableAlert)
 
 
 @lru_cache(maxsize=4096)
-def _words(name: str) -> frozenset[str]:
+def _name_words(name: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _WORD.findall(name))
 
 
-def speaks_of_heat(name: str) -> bool:
+def is_about_heat(name: str) -> bool:
     """Whether an alert of that name is about heat or the coolant."""
-    words = _words(name)
-    return bool(words & _HEAT) and not words & _NOT
+    words = _name_words(name)
+    return bool(words & _HEAT) and not words & _OTHER_SUBJECTS
 
 
-def follows(name: str) -> bool:
-    """Whether it is that, or may come of it: `GpuHot`, `HwThermalSlowdown`, `NodeDown`."""
-    words = _words(name)
-    return bool(words & (_HEAT | _AFTER)) and not words & _NOT
+def may_follow_heat(name: str) -> bool:
+    """Whether it is about heat or may be an effect of it: `GpuHot`, `HwThermalSlowdown`, `NodeDown`."""
+    words = _name_words(name)
+    return bool(words & (_HEAT | _HEAT_EFFECTS)) and not words & _OTHER_SUBJECTS
 
 
-def of_the_hot(told: Sequence[T]) -> list[T]:
-    """Those about things that are hot; none where too few are."""
-    hot = {one.thing for one in told if speaks_of_heat(one.alert.name)}
-    return [one for one in told if one.thing in hot] if len(hot) >= TOGETHER else []
+def on_hot_hosts(told: Sequence[T]) -> list[T]:
+    """The alerts of hosts that are hot; none where fewer than MIN_TOGETHER are."""
+    hot = {one.host for one in told if is_about_heat(one.alert.name)}
+    return [one for one in told if one.host in hot] if len(hot) >= MIN_TOGETHER else []
 
 
 def fold_racks(
     found: dict[Place, list[T]], hints: Mapping[Place, Sequence[T]], racks: Mapping[str, Sequence[str]]
 ) -> None:
-    """Put into each loop's alerts those of its racks that come of it. `hints` are the alerts about places."""
+    """Move the alerts of racks that their loop explains to the loop. `hints` are the alerts about places."""
     for loop, fed in racks.items():
         own = found.get((LOOP, loop), [])
-        hot = [place for rack in fed if (place := ("rack", rack)) in found and _mostly(found[place])]
-        heat = [place for place in hot if any(speaks_of_heat(one.alert.name) for one in found[place])]
+        hot = [place for rack in fed if (place := ("rack", rack)) in found and _mostly_heat(found[place])]
+        heat = [place for place in hot if any(is_about_heat(one.alert.name) for one in found[place])]
         if (LOOP, loop) in hints:
             begins = min(one.at for one in hints[LOOP, loop])
-            taken = [place for place in hot if _first(found[place]) >= begins - GAP_S]
+            taken = [place for place in hot if _first_start(found[place]) >= begins - GAP_S]
         elif own:
-            begins = _first(own)
-            taken = [place for place in heat if abs(_first(found[place]) - begins) <= GAP_S]
+            begins = _first_start(own)
+            taken = [place for place in heat if abs(_first_start(found[place]) - begins) <= GAP_S]
         else:
-            taken = _at_once(heat, found) if 2 * len(heat) > len(fed) else []
+            taken = _largest_burst(heat, found) if 2 * len(heat) > len(fed) else []
             taken = taken if len(taken) > 1 and 2 * len(taken) > len(fed) else []
         for place in taken:
             found.setdefault((LOOP, loop), []).extend(found.pop(place))
 
 
-def _mostly(told: Sequence[FoldableAlert]) -> bool:
-    return 2 * sum(follows(one.alert.name) for one in told) > len(told)
+def _mostly_heat(told: Sequence[FoldableAlert]) -> bool:
+    return 2 * sum(may_follow_heat(one.alert.name) for one in told) > len(told)
 
 
-def _first(told: Sequence[FoldableAlert]) -> float:
+def _first_start(told: Sequence[FoldableAlert]) -> float:
     return min(one.at for one in told)
 
 
-def _at_once(places: Sequence[Place], found: Mapping[Place, Sequence[T]]) -> list[Place]:
-    """The most of these that began within GAP_S of the one before."""
-    ordered = sorted(places, key=lambda place: _first(found[place]))
+def _largest_burst(places: Sequence[Place], found: Mapping[Place, Sequence[T]]) -> list[Place]:
+    """The largest run of places that each began within GAP_S of the one before."""
+    ordered = sorted(places, key=lambda place: _first_start(found[place]))
     bursts: list[list[Place]] = []
     for place in ordered:
-        if not bursts or _first(found[place]) - _first(found[bursts[-1][-1]]) > GAP_S:
+        if not bursts or _first_start(found[place]) - _first_start(found[bursts[-1][-1]]) > GAP_S:
             bursts.append([])
         bursts[-1].append(place)
     return max(bursts, key=len, default=[])

@@ -1,9 +1,8 @@
-"""NVLink domains as they stand: which trays may take work, what the fabric says of them, how large a job may be. Pure.
+"""NVLink domains: which trays are usable, the state of the fabric, and the largest job that fits. Pure.
 
-Who says what a domain is: the configuration where it calls the racks domains, else the blocks of Slurm's topology, else
-the fabric's own id. What a person laid out wins: only against that can it be seen that a tray has left. Which trays are
-usable is asked of the nodes, so it is right at once when one is drained; a job's size is told only where the counts
-alone prove it.
+Domains come from the configuration (racks as domains), else from the blocks of Slurm's topology, else from the fabric's
+own ids. A planned layout wins, because only it shows that a tray has left. Usable trays are read from the nodes, so a
+drain counts at once; a job size is ruled out only where the counts prove that it does not fit.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from collectors.nodestate import UNAVAILABLE
 from console.runtime.memo import remembered
 from widgets.units import plural
 
-#: How bad a word of the fabric or of IMEX is; a word that is not in here is as bad as it can be.
+#: States of the fabric and of IMEX, best first; an unknown word is the worst.
 _FABRIC = ("healthy", "degraded", "unhealthy")
 _IMEX = ("up", "degraded", "down")
-#: What a source says of domains that the fabric alone tells.
+#: `said_by` of domains that only the fabric defines.
 BY_FABRIC = "the fabric"
 
 
-class Part(Struct, frozen=True):
-    """Trays of a domain whose GPUs are in one clique."""
+class Clique(Struct, frozen=True):
+    """A clique: the trays of a domain whose GPUs can use NVLink together."""
 
-    clique: str
+    id: str
     nodes: tuple[str, ...]
 
 
@@ -44,60 +43,60 @@ class DomainState(Struct, frozen=True, kw_only=True):
     usable: tuple[str, ...]
     """Trays that are in service by Slurm."""
     free: tuple[str, ...]
-    """Of these, those on which nothing runs and that nobody has reserved."""
-    parts: tuple[Part, ...]
+    """The usable trays that are idle and not reserved."""
+    cliques: tuple[Clique, ...]
     """The cliques of the trays that tell one, the largest first; a tray whose GPUs are in two is a part of its own."""
     gpus: int | None
     gpus_ready: int | None
     """GPUs of usable trays of the largest clique whose fabric is healthy; None where none tells."""
     fabric: str | None
-    """The worst that a usable tray says: healthy, degraded, unhealthy."""
-    ill: tuple[str, ...]
+    """The worst state of a usable tray: healthy, degraded, unhealthy."""
+    unhealthy: tuple[str, ...]
     """Usable trays whose fabric is not healthy."""
-    wrong: tuple[str, ...]
+    problems: tuple[str, ...]
     imex: str | None
     """The worst word of IMEX: of the domain, or of the daemon of a usable tray."""
-    imex_ill: tuple[str, ...]
+    imex_down: tuple[str, ...]
     """Usable trays whose own daemon is not up."""
-    fits: int
-    """No job of more trays fits while nothing changes: the usable ones of one clique."""
-    fits_now: int
-    """The same of those that are free."""
+    largest_job: int
+    """The largest job in trays: the usable ones of one clique."""
+    largest_job_now: int
+    """The same for free trays."""
 
     @property
     def split(self) -> bool:
         """Whether trays in service are in several cliques: a job over it would not run."""
-        return len(_parts_of(self.parts, frozenset(self.usable))) > 1
+        return len(_clique_counts(self.cliques, frozenset(self.usable))) > 1
 
     @property
     def broken(self) -> bool:
-        """Whether it needs somebody."""
+        """Whether it is split, unhealthy, or its IMEX is not up."""
         return self.split or self.fabric == "unhealthy" or self.imex not in {None, "up"}
 
-    def part_of(self, node: str) -> Part | None:
-        """The clique that a tray is in; None where it tells none."""
-        return next((part for part in self.parts if node in part.nodes), None)
+    def clique_of(self, node: str) -> Clique | None:
+        """The clique of a tray; None where it reports none."""
+        return next((part for part in self.cliques if node in part.nodes), None)
 
 
 @remembered("domains", "trays", "nodes")
-def states(cluster: Cluster) -> Mapping[str, DomainState]:
+def domain_states(cluster: Cluster) -> Mapping[str, DomainState]:
     """Every domain by its name, in natural order; none where the nodes were never read."""
     if "nodes" not in cluster.known:
         return {}
     laid_out = cluster.domains or _by_fabric(cluster)
-    return {name: _state(domain, cluster) for name, domain in laid_out.items()}
+    return {name: _domain_state(domain, cluster) for name, domain in laid_out.items()}
 
 
 @remembered("domains", "trays", "nodes")
-def home(cluster: Cluster) -> Mapping[str, str]:
+def domain_of_node(cluster: Cluster) -> Mapping[str, str]:
     """Node to the domain that it is a tray of."""
-    return {node: one.name for one in states(cluster).values() for node in one.nodes}
+    return {node: one.name for one in domain_states(cluster).values() for node in one.nodes}
 
 
-def of_node(node: str, cluster: Cluster) -> DomainState | None:
+def state_of_node(node: str, cluster: Cluster) -> DomainState | None:
     """The domain that a node is a tray of; None for one that is in none."""
-    name = home(cluster).get(node)
-    return None if name is None else states(cluster)[name]
+    name = domain_of_node(cluster).get(node)
+    return None if name is None else domain_states(cluster)[name]
 
 
 def _by_fabric(cluster: Cluster) -> dict[str, Domain]:
@@ -123,12 +122,12 @@ def _rack(names: Iterable[str], nodes: Mapping[str, Node]) -> str | None:
     return next(iter(racks)) if len(racks) == 1 else None
 
 
-def _state(domain: Domain, cluster: Cluster) -> DomainState:
+def _domain_state(domain: Domain, cluster: Cluster) -> DomainState:
     nodes, trays = cluster.nodes, cluster.trays
     rows = [nodes[name] for name in domain.nodes if name in nodes]
     usable = tuple(node.name for node in rows if node.display not in UNAVAILABLE)
     free = tuple(node.name for node in rows if is_free(node))
-    parts = _parts(domain.nodes, trays)
+    parts = _cliques(domain.nodes, trays)
     main = frozenset(parts[0].nodes) if parts else frozenset()
     told = [trays[name] for name in usable if name in trays]
     ready = [tray.ready for tray in told if tray.node in main and tray.ready is not None]
@@ -144,25 +143,25 @@ def _state(domain: Domain, cluster: Cluster) -> DomainState:
         rack=_rack(domain.nodes, nodes),
         usable=usable,
         free=free,
-        parts=parts,
+        cliques=parts,
         gpus=None if None in sizes else sum(size or 0 for size in sizes),
         gpus_ready=sum(ready) if ready else None,
         fabric=_worst([tray.fabric for tray in told], _FABRIC),
-        ill=tuple(tray.node for tray in told if tray.fabric not in {None, "healthy"}),
-        wrong=tuple(dict.fromkeys(word for tray in told for word in tray.wrong)),
+        unhealthy=tuple(tray.node for tray in told if tray.fabric not in {None, "healthy"}),
+        problems=tuple(dict.fromkeys(word for tray in told for word in tray.wrong)),
         imex=_worst(words, _IMEX),
-        imex_ill=tuple(tray.node for tray in daemons),
-        fits=most_of_one(usable, parts),
-        fits_now=most_of_one(free, parts),
+        imex_down=tuple(tray.node for tray in daemons),
+        largest_job=largest_in_one_clique(usable, parts),
+        largest_job_now=largest_in_one_clique(free, parts),
     )
 
 
 def is_free(node: Node) -> bool:
-    """Whether a job may start there this moment: idle, and kept for nobody."""
+    """Whether a job can start there now: idle and not reserved or planned."""
     return node.display == "idle"
 
 
-def _parts(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Part, ...]:
+def _cliques(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Clique, ...]:
     """The cliques, the largest first. Two trays are in one only where the domain's id is the same too."""
     ids = Counter(trays[name].domain for name in names if name in trays)
     own = ids.most_common(1)[0][0] if ids else ""
@@ -173,19 +172,19 @@ def _parts(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Part, ...]:
             clique = tray.clique if tray.domain == own else f"{tray.domain[:8]}/{tray.clique}"
             found.setdefault(clique, []).append(name)
     order = sorted(found, key=lambda clique: (-len(found[clique]), natural_key(clique)))
-    return tuple(Part(clique, tuple(found[clique])) for clique in order)
+    return tuple(Clique(clique, tuple(found[clique])) for clique in order)
 
 
-def _parts_of(parts: Sequence[Part], names: frozenset[str]) -> list[int]:
+def _clique_counts(parts: Sequence[Clique], names: frozenset[str]) -> list[int]:
     """How many of these trays each clique has, the most first; cliques that have none are left out."""
     return sorted((count for part in parts if (count := len(names.intersection(part.nodes)))), reverse=True)
 
 
-def most_of_one(names: Iterable[str], parts: Sequence[Part]) -> int:
-    """The most of these trays that may be in one clique: one that tells no clique may be in any, so that no job is
-    said not to fit that might."""
+def largest_in_one_clique(names: Iterable[str], parts: Sequence[Clique]) -> int:
+    """The largest number of these trays that may be in one clique. A tray without a known clique may be in any, so that
+    no job is ruled out that might fit."""
     wanted = frozenset(names)
-    counts = _parts_of(parts, wanted)
+    counts = _clique_counts(parts, wanted)
     return max(counts, default=0) + len(wanted) - sum(counts)
 
 
@@ -199,30 +198,30 @@ def _worst(words: Iterable[str | None], order: Sequence[str]) -> str | None:
 
 def cliques_text(one: DomainState) -> str:
     """`3`, or `14 in 3, 4 in 4`; "" where no tray tells."""
-    if len(one.parts) == 1:
-        return one.parts[0].clique
-    return ", ".join(f"{len(part.nodes)} in {part.clique}" for part in one.parts)
+    if len(one.cliques) == 1:
+        return one.cliques[0].id
+    return ", ".join(f"{len(part.nodes)} in {part.id}" for part in one.cliques)
 
 
-def loses(cluster: Cluster, names: Iterable[str]) -> list[str]:
+def capacity_loss_texts(cluster: Cluster, names: Iterable[str]) -> list[str]:
     """What domains lose when these nodes go out of service, the largest loss first: `R07 15 of 18 trays usable (now
     16): no 16-tray job fits`."""
     going: dict[str, set[str]] = {}
     for name in names:
-        one = of_node(name, cluster)
+        one = state_of_node(name, cluster)
         if one is not None and name in one.usable:
             going.setdefault(one.name, set()).add(name)
     told = []
     for domain, out in going.items():
-        one = states(cluster)[domain]
+        one = domain_states(cluster)[domain]
         left = [name for name in one.usable if name not in out]
-        fits = most_of_one(left, one.parts)
+        fits = largest_in_one_clique(left, one.cliques)
         head = f"{domain} {len(left)} of {plural(len(one.nodes), 'tray')} usable (now {len(one.usable)})"
         if not left:
             text = f"{head}: none is left"
-        elif fits < one.fits:
+        elif fits < one.largest_job:
             text = f"{head}: no {fits + 1}-tray job fits"
         else:
             text = f"{head}: a job of {fits} trays is the largest, as it is now"
-        told.append((one.fits - fits, text))
+        told.append((one.largest_job - fits, text))
     return [text for _, text in sorted(told, key=lambda row: -row[0])]

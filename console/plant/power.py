@@ -1,4 +1,4 @@
-"""Power, summed: by rack and by job, against the budget, and what a drained rack gives back. Pure.
+"""Power by rack, row and job, against the budget, and the power that draining a rack would free. Pure.
 
 A figure that is not measured is None. A rack is measured by its PDU where the site has such a source, else it is the
 sum of its nodes, and then it is only known while every node of it that is up reports.
@@ -13,13 +13,13 @@ from msgspec import Struct
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand
 from collectors.nodestate import UNAVAILABLE
-from console.health.failure_domains import of_node
+from console.health.failure_domains import places_of_node
 from console.runtime.memo import remembered
 
 from .totals import running
 
 #: A trend this small (W/h per W of the site) is noise, not a way to the ceiling.
-_FLAT = 0.001
+_NO_TREND = 0.001
 
 
 class RackPower(Struct, frozen=True):
@@ -34,8 +34,8 @@ class RackPower(Struct, frozen=True):
     """None where the jobs were never read."""
     out: int
     """Nodes of it out of service."""
-    gives_back_w: float | None
-    """What it would draw less if it were drained and its jobs had ended."""
+    freed_w: float | None
+    """The power freed if it were drained and its jobs had ended, in watts."""
     row: str | None = None
     """The row it stands in, where the nodes' Extra tells it (`{"row": "A"}`)."""
 
@@ -66,14 +66,14 @@ def hours_to_ceiling(cluster: Cluster) -> float | None:
     power, now = cluster.power, site_w(cluster)
     if power is None or now is None or power.budget_w is None or power.trend_w_h is None:
         return None
-    if power.trend_w_h <= now * _FLAT:
+    if power.trend_w_h <= now * _NO_TREND:
         return None
     return max(0.0, (power.budget_w - now) / power.trend_w_h)
 
 
 @remembered("loads", "jobs_on", "nodes")
 def idle_node_w(cluster: Cluster) -> float | None:
-    """What a node draws that runs nothing: the median of those that do, None where there are none."""
+    """The power of an idle node in watts: the median over nodes without jobs, None where there are none."""
     from statistics import median
 
     drawn = [
@@ -115,7 +115,7 @@ def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
 
 def _row(cluster: Cluster, names: Sequence[str]) -> str | None:
     node = cluster.nodes.get(names[0]) if names else None
-    return next((name for kind, name in of_node(node) if kind == "row"), None) if node is not None else None
+    return next((name for kind, name in places_of_node(node) if kind == "row"), None) if node is not None else None
 
 
 def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
@@ -130,7 +130,7 @@ def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
 
 @remembered("jobs", "loads", "jobs_on", "nodes")
 def by_job(cluster: Cluster) -> Sequence[JobPower]:
-    """The running jobs, hungriest first."""
+    """The running jobs, highest power first."""
     drawn: list[JobPower] = []
     for job in running(cluster):
         try:

@@ -1,4 +1,4 @@
-"""Shared file systems, with what hangs when one hangs: nodes, their jobs and users, and what cannot end there. Pure."""
+"""Shared file systems, and the nodes, jobs and users affected when one hangs or is not mounted. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KILL_FAILED = "kill task failed"
 
 
 class StoreRow(Struct, frozen=True, kw_only=True):
-    """One file system, and who it keeps from working."""
+    """One file system, with the nodes, jobs and users affected."""
 
     store: FileSystem
     missing: tuple[str, ...]
-    """Nodes in service that lack it."""
+    """Nodes in service where it is not mounted."""
     jobs: tuple[str, ...] | None
     """Jobs on nodes where it hangs or is missing; None where the jobs are not known."""
     users: tuple[str, ...]
@@ -33,7 +33,7 @@ class StoreRow(Struct, frozen=True, kw_only=True):
 
     @property
     def bad(self) -> bool:
-        """It hangs somewhere: who works there stands still."""
+        """Whether it hangs on a node."""
         return bool(self.store.hung)
 
     @property
@@ -63,7 +63,7 @@ class StoreNode(Struct, frozen=True, kw_only=True):
 
 
 @remembered("storage", "nodes", "jobs", "jobs_on", "known")
-def stores(cluster: Cluster) -> Mapping[str, StoreRow]:
+def store_rows(cluster: Cluster) -> Mapping[str, StoreRow]:
     """Every file system, by name; those that hang first."""
     rows = []
     for store in cluster.storage.values():
@@ -76,7 +76,7 @@ def stores(cluster: Cluster) -> Mapping[str, StoreRow]:
                 missing=missing,
                 jobs=jobs if "jobs" in cluster.known else None,
                 users=_users(jobs, cluster),
-                stuck=tuple(node for node in store.hung if stuck(cluster.nodes.get(node)) is not None),
+                stuck=tuple(node for node in store.hung if stuck_reason(cluster.nodes.get(node)) is not None),
             )
         )
     order = ("hangs", "missing", "ill", "unknown", "well")
@@ -93,13 +93,13 @@ def nodes_of(row: StoreRow, cluster: Cluster) -> dict[str, StoreNode]:
             jobs = cluster.jobs_on.get(name, ())
             found[name] = StoreNode(
                 name=name, mount=row.store.name, how=how, node=node, jobs=jobs, users=_users(jobs, cluster),
-                stuck=stuck(node),
+                stuck=stuck_reason(node),
             )  # fmt: skip
     return found
 
 
-def stuck(node: Node | None) -> str | None:
-    """Why a job cannot end on a node: Slurm's own words for it."""
+def stuck_reason(node: Node | None) -> str | None:
+    """Slurm's word for why a job cannot end on a node; None where it can."""
     if node is None:
         return None
     if node.reason is not None and KILL_FAILED in node.reason.lower():
@@ -112,7 +112,7 @@ def _users(jobs: Iterable[str], cluster: Cluster) -> tuple[str, ...]:
 
 
 #: How a state looks: glyph and role.
-LOOKS: Mapping[str, tuple[str, str]] = {
+STATE_LOOKS: Mapping[str, tuple[str, str]] = {
     "hangs": ("✖", "bad"), "missing": ("▼", "warn"), "ill": ("▲", "warn"), "unknown": ("?", "text-dim"),
     "well": ("●", "good"),
 }  # fmt: skip
@@ -120,5 +120,5 @@ LOOKS: Mapping[str, tuple[str, str]] = {
 
 def state_span(word: str) -> Span:
     """Glyph and word."""
-    glyph, role = LOOKS[word]
+    glyph, role = STATE_LOOKS[word]
     return (f"{glyph} {word}", role)

@@ -21,11 +21,11 @@ class PartitionUse(Struct, frozen=True):
     gpus_alloc: int | None
     running: int | None
     pending: int | None
-    gpus_asked: int | None
+    gpus_requested: int | None
     """None where the nodes, or the jobs, were never read."""
-    oldest: int | None
+    oldest_submit: int | None
     """Submit time of the job that waits longest."""
-    why: tuple[tuple[str, int], ...]
+    reasons: tuple[tuple[str, int], ...]
     """Reasons of the pending jobs with their counts, most frequent first."""
 
 

@@ -1,7 +1,7 @@
-"""Who holds what: accounts and their users, with their shares, use and limits. Pure.
+"""Accounts and their users: resources held, fair shares, usage and limits. Pure.
 
-What is held comes from the jobs of the cluster and is always there; shares and limits come from Slurm's accounts where
-it keeps some.
+Resources held come from the jobs of the cluster and are always known; shares and limits come from Slurm's accounting
+where it is configured.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from msgspec import Struct
 from collectors.model import Cluster, Limit, Limits, Share
 from console.runtime.memo import remembered
 
-from .limit_hits import above, below
+from .limit_hits import accounts_above, accounts_below
 
 NO_ACCOUNT = "no account"
 """What stands for the account of jobs that name none: a Slurm without slurmdbd."""
 
 
-class Held(Struct, frozen=True):
-    """What somebody's jobs hold now, and ask for."""
+class HeldResources(Struct, frozen=True):
+    """What the jobs of an account or user hold now, and request."""
 
     running: int = 0
     gpus: int = 0
     nodes: int = 0
     pending: int = 0
-    asked: int = 0
+    gpus_requested: int = 0
     """GPUs that the pending ones ask for."""
 
-    def __add__(self, other: Held) -> Held:
-        return Held(
+    def __add__(self, other: HeldResources) -> HeldResources:
+        return HeldResources(
             self.running + other.running,
             self.gpus + other.gpus,
             self.nodes + other.nodes,
             self.pending + other.pending,
-            self.asked + other.asked,
+            self.gpus_requested + other.gpus_requested,
         )
 
 
@@ -44,7 +44,7 @@ class Holder(Struct, frozen=True):
 
     account: str
     user: str | None
-    held: Held
+    held: HeldResources
     users: int = 0
     """Of an account: how many have jobs, or a share, in it."""
     share: Share | None = None
@@ -58,7 +58,7 @@ class Holder(Struct, frozen=True):
 
 
 @remembered("jobs")
-def holdings(cluster: Cluster) -> Mapping[tuple[str, str], Held]:
+def holdings(cluster: Cluster) -> Mapping[tuple[str, str], HeldResources]:
     """Account and user to what that user's jobs hold. One pass over all jobs."""
     counts: dict[tuple[str, str], list[int]] = {}
     for job in cluster.jobs.values():
@@ -70,16 +70,16 @@ def holdings(cluster: Cluster) -> Mapping[tuple[str, str], Held]:
             one[0] += 1
             one[1] += job.gpus_held or 0
             one[2] += job.node_count or 0
-    return {key: Held(*figures) for key, figures in counts.items()}
+    return {key: HeldResources(*figures) for key, figures in counts.items()}
 
 
-def accounts(cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
+def account_holders(cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
     """All accounts that hold or wait for something, or have a share or a limit; who holds most GPUs first."""
     held = holdings(cluster)
-    own: dict[str, Held] = {}
+    own: dict[str, HeldResources] = {}
     members: dict[str, set[str]] = {}
     for (account, user), one in held.items():
-        own[account] = own.get(account, Held()) + one
+        own[account] = own.get(account, HeldResources()) + one
         members.setdefault(account, set()).add(user)
     by_share = {one.account: one for one in shares if one.user is None}
     for share in shares:
@@ -90,13 +90,15 @@ def accounts(cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -
     names |= {one.account for one in limits.limits if one.account is not None} if limits is not None else set()
     found = []
     for name in names:
-        whole, users = Held(), set[str]()
-        for account in below(name, tree):
-            whole += own.get(account, Held())
+        whole, users = HeldResources(), set[str]()
+        for account in accounts_below(name, tree):
+            whole += own.get(account, HeldResources())
             users |= members.get(account, set())
-        found.append(Holder(name, None, whole, len(users), by_share.get(name), nearest(name, None, limits)))
+        found.append(Holder(name, None, whole, len(users), by_share.get(name), fullest_limit(name, None, limits)))
     # An account stands before those under it, where they alone hold what it holds.
-    found.sort(key=lambda one: (-one.held.gpus, -one.held.asked, len(above(one.account, tree)), one.account))
+    found.sort(
+        key=lambda one: (-one.held.gpus, -one.held.gpus_requested, len(accounts_above(one.account, tree)), one.account)
+    )
     return {one.key: one for one in found}
 
 
@@ -107,25 +109,32 @@ def _tree(shares: Sequence[Share], limits: Limits | None) -> Limits:
     return Limits(parents=parents)
 
 
-def under(account: str, shares: Sequence[Share], limits: Limits | None) -> tuple[str, ...]:
+def account_subtree(account: str, shares: Sequence[Share], limits: Limits | None) -> tuple[str, ...]:
     """An account and all under it."""
-    return below(account, _tree(shares, limits))
+    return accounts_below(account, _tree(shares, limits))
 
 
-def users(account: str, cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
+def account_users(account: str, cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
     """The users of an account and of all under it, who holds most GPUs first."""
-    names = set(under(account, shares, limits))
+    names = set(account_subtree(account, shares, limits))
     held = {key: one for key, one in holdings(cluster).items() if key[0] in names}
     by_share = {(one.account, one.user): one for one in shares if one.user is not None and one.account in names}
     found = [
-        Holder(name, user, held.get((name, user), Held()), 0, by_share.get((name, user)), nearest(name, user, limits))
+        Holder(
+            name,
+            user,
+            held.get((name, user), HeldResources()),
+            0,
+            by_share.get((name, user)),
+            fullest_limit(name, user, limits),
+        )
         for name, user in {*held, *by_share}
     ]
-    found.sort(key=lambda one: (-one.held.gpus, -one.held.asked, one.user or "", one.account))
+    found.sort(key=lambda one: (-one.held.gpus, -one.held.gpus_requested, one.user or "", one.account))
     return {one.key: one for one in found}
 
 
-def nearest(account: str, user: str | None, limits: Limits | None) -> Limit | None:
+def fullest_limit(account: str, user: str | None, limits: Limits | None) -> Limit | None:
     """The limit that is set for exactly this account or user, of which most is in use."""
     own = limits_of(account, user, limits)
     return max(own, key=lambda one: one.share or 0.0, default=None)
@@ -143,11 +152,11 @@ def limits_of(account: str, user: str | None, limits: Limits | None) -> list[Lim
     ]
 
 
-def told(account: str, limits: Limits | None) -> list[Limit]:
-    """The limits that an account feels: its own, those above it, then those of each QOS as a whole; fullest first."""
+def applicable_limits(account: str, limits: Limits | None) -> list[Limit]:
+    """The limits that apply to an account: its own and those above it, then those of each QOS; fullest first."""
     if limits is None:
         return []
-    names = (account, *above(account, limits))
+    names = (account, *accounts_above(account, limits))
     own = [one for one in limits.limits if one.user is None and one.account in names and one.used is not None]
     of_qos = [one for one in limits.limits if one.qos and one.user is None and one.account is None]
     of_qos = [one for one in of_qos if one.used is not None]
@@ -156,7 +165,7 @@ def told(account: str, limits: Limits | None) -> list[Limit]:
     return [*own, *of_qos]
 
 
-def matching(rows: Mapping[str, Holder], text: str, members: Mapping[str, set[str]]) -> dict[str, Holder]:
+def matching_accounts(rows: Mapping[str, Holder], text: str, members: Mapping[str, set[str]]) -> dict[str, Holder]:
     """The accounts whose name, or one of whose users, holds every word of the text."""
     words = text.lower().split()
 

@@ -1,4 +1,4 @@
-"""What the accounts of a job mean, in words: why it ended, and what it made of what it held. Pure."""
+"""Job accounting as text: why a job ended, and how well it used its CPUs, memory and GPUs. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from collectors.model import JobAccount, NodeEvent, PastJob, Series, Step
 from widgets.units import UNKNOWN, clock_span, duration, memory, percent, plural, when
 
-#: States in which a job is not over.
-ALIVE = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "RESIZING", "STOPPED", "STAGE_OUT",
-                   "SIGNALING", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"})  # fmt: skip
-#: States of which nobody need ask why.
-WELL = frozenset({"COMPLETED"})
+#: States of a job that has not ended.
+UNFINISHED_STATES = frozenset({
+    "PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "RESIZING", "STOPPED", "STAGE_OUT", "SIGNALING",
+    "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+})  # fmt: skip
+#: States that need no explanation.
+SUCCESS_STATES = frozenset({"COMPLETED"})
 #: A node's failure ends its jobs some time after it began: slurmctld waits SlurmdTimeout, five minutes by default.
 _FAILED_WITHIN_S = 600
-_SHELL = {126: "what it called cannot be run", 127: "what it called was not found"}
-_PLAIN = {
+_SHELL_CODES = {126: "what it called cannot be run", 127: "what it called was not found"}
+_STATE_TEXT = {
     "BOOT_FAIL": "its nodes did not boot",
     "DEADLINE": "it could not be done by its deadline",
     "PREEMPTED": "a job with more right to its nodes took them",
@@ -26,10 +28,10 @@ _PLAIN = {
     "RECONFIG_FAIL": "the change of its node's mode failed",
 }
 #: Fewer samples than these tell nothing of a job's mean.
-_SAMPLES = 3
+_MIN_SAMPLES = 3
 
 
-def why(account: JobAccount, now: float) -> str:
+def end_reason(account: JobAccount, now: float) -> str:
     """Why it ended, in one plain sentence."""
     run = account.run
     match run.state:
@@ -49,10 +51,10 @@ def why(account: JobAccount, now: float) -> str:
         case "NODE_FAIL":
             return _node_failed(account, now)
         case "OUT_OF_MEMORY":
-            return f"out of memory{_where(account)}"
-    if run.state in ALIVE:
+            return f"out of memory{_out_of_memory_place(account)}"
+    if run.state in UNFINISHED_STATES:
         return "it waits" if run.started is None else "the accounting has it running"
-    return _PLAIN.get(run.state, f"it ended as {run.state}")
+    return _STATE_TEXT.get(run.state, f"it ended as {run.state}")
 
 
 def _failed(account: JobAccount) -> str:
@@ -60,7 +62,7 @@ def _failed(account: JobAccount) -> str:
     run = account.run
     for step in account.steps:
         own = step.id not in ("batch", "extern")
-        if own and (step.exit_code or step.signal) and _agree(step, run):
+        if own and (step.exit_code or step.signal) and _explains_job_end(step, run):
             where = f" on {step.nodes}" if step.nodes and "[" not in step.nodes and "," not in step.nodes else ""
             return f"step {step.id} ({step.name}){where} {_ended_with(step.exit_code, step.signal)}"
     if not run.exit_code and not run.signal:
@@ -69,7 +71,7 @@ def _failed(account: JobAccount) -> str:
     return f"{what} {_ended_with(run.exit_code, run.signal)}"
 
 
-def _agree(step: Step, run: PastJob) -> bool:
+def _explains_job_end(step: Step, run: PastJob) -> bool:
     """Whether the end of a step is the job's: a script may end with the exit code of the step, or of its signal."""
     wanted = (run.exit_code or 0, run.signal or 0)
     return wanted in ((step.exit_code or 0, step.signal or 0), (128 + (step.signal or 0), 0))
@@ -78,16 +80,16 @@ def _agree(step: Step, run: PastJob) -> bool:
 def _ended_with(code: int | None, number: int | None) -> str:
     """`ended with exit code 3`, `was ended by signal 9 (SIGKILL)`."""
     if number:
-        return f"was ended by {signal_words(number)}"
+        return f"was ended by {signal_text(number)}"
     if code is None:
         return "ended with an exit code that is not told"
-    more = _SHELL.get(code, "")
+    more = _SHELL_CODES.get(code, "")
     if 128 < code < 128 + 65:
-        more = f"as a shell tells of {signal_words(code - 128)}"
+        more = f"as a shell tells of {signal_text(code - 128)}"
     return f"ended with exit code {code}" + (f": {more}" if more else "")
 
 
-def signal_words(number: int) -> str:
+def signal_text(number: int) -> str:
     """`signal 9 (SIGKILL)`; Slurm's own 125 is its word for a job that ran out of memory."""
     if number == 125:
         return "the out-of-memory killer (signal 125)"
@@ -99,7 +101,7 @@ def signal_words(number: int) -> str:
 
 def _node_failed(account: JobAccount, now: float) -> str:
     run = account.run
-    event = _culprit(account)
+    event = _node_failure(account)
     node = run.failed_node or (event.node if event is not None else None)
     at = event.began if event is not None else run.ended
     said = f"killed by the failure of {node or 'one of its nodes'}"
@@ -111,7 +113,7 @@ def _node_failed(account: JobAccount, now: float) -> str:
     return f"{said} (set {event.state}{by}{reason})" if reason or by else said
 
 
-def _culprit(account: JobAccount) -> NodeEvent | None:
+def _node_failure(account: JobAccount) -> NodeEvent | None:
     """The failure that fits the end of the last run best: of the node that Slurm names, else of any of its nodes."""
     run = account.run
     if run.ended is None:
@@ -127,7 +129,7 @@ def _culprit(account: JobAccount) -> NodeEvent | None:
     return min(fit, key=lambda event: abs(event.began - ended), default=None)
 
 
-def _where(account: JobAccount) -> str:
+def _out_of_memory_place(account: JobAccount) -> str:
     """The step and node where the memory ran out, as far as that is told."""
     step = next((one for one in account.steps if one.state == "OUT_OF_MEMORY" and one.id != "extern"), None)
     if step is None:
@@ -185,5 +187,5 @@ def gpu_mean(series: Sequence[Series], run: PastJob) -> float | None:
     for one in series:
         if one.unit == "%" and one.name.startswith("util"):
             seen = [value for at, value in one.points if run.started <= at <= run.ended and value is not None]
-            return sum(seen) / len(seen) if len(seen) >= _SAMPLES else None
+            return sum(seen) / len(seen) if len(seen) >= _MIN_SAMPLES else None
     return None

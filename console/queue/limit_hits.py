@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from collectors.model import Cluster, Job, Limit, Limits
+from widgets.units import UNKNOWN, count, memory
 
 _GRP = re.compile(r"(QOS|Assoc)Grp(\w+?)(Minutes|RunMinutes)?(?:Limit)?")
 _MAX = re.compile(r"(QOS|Assoc)Max(\w+?)(Minutes)?Per(Job|Node|User|Account)(?:Limit)?")
@@ -50,12 +51,12 @@ class LimitHit(Struct, frozen=True):
     """What the TRES's name begins with; None where it is no limit of a TRES, "" where the reason does not tell."""
 
     @property
-    def together(self) -> bool:
-        """A limit of what several jobs hold together, so that it passes as they end; others a job can never meet."""
+    def shared(self) -> bool:
+        """Whether it limits several jobs together and so clears as they end; a limit per job or node never does."""
         return not self.name.endswith(("PJ", "PN"))
 
 
-def hit(reason: str) -> LimitHit | None:
+def limit_hit(reason: str) -> LimitHit | None:
     """The limit that this reason is about, None where it is about none."""
     if reason in _JOBS:
         return LimitHit(*_JOBS[reason])
@@ -74,7 +75,7 @@ def hit(reason: str) -> LimitHit | None:
     return LimitHit(scope, name, _TRES[word]) if word in _TRES else None
 
 
-def asked(job: Job, limit: Limit) -> int | None:
+def requested_amount(job: Job, limit: Limit) -> int | None:
     """How much of it this job asks for; None where that is not known."""
     if limit.tres == "gres/gpu":
         return job.gpus
@@ -86,7 +87,7 @@ def asked(job: Job, limit: Limit) -> int | None:
 def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]:
     """Those that count for this job: of its QOS and of its partition's (`qos`), of its account, of those above and of
     its user in it."""
-    accounts = (job.account, *above(job.account, limits)) if job.account else ()
+    accounts = (job.account, *accounts_above(job.account, limits)) if job.account else ()
     own = {name for name in (job.qos, *qos) if name}
     found = []
     for one in limits.limits:
@@ -100,7 +101,7 @@ def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]
     return found
 
 
-def of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
+def limit_of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
     """Of the limits that count for the job the one that it meets: what it asks for does not fit under it; else the one
     with least room. None where none of that kind is set, as far as is known."""
     fitting = [
@@ -110,7 +111,7 @@ def of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
     ]  # fmt: skip
 
     def room(one: Limit) -> float:
-        return one.most - (one.used or 0) - (asked(job, one) or 0)
+        return one.most - (one.used or 0) - (requested_amount(job, one) or 0)
 
     return min(fitting, key=lambda one: (room(one) >= 0, room(one) / max(1, one.most)), default=None)
 
@@ -137,7 +138,7 @@ def holders(job: Job, limit: Limit, cluster: Cluster, below: Sequence[str]) -> l
     return [(user, count) for user, count in held.most_common() if count]
 
 
-def below(account: str | None, limits: Limits) -> tuple[str, ...]:
+def accounts_below(account: str | None, limits: Limits) -> tuple[str, ...]:
     """An account and all under it."""
     if account is None:
         return ()
@@ -147,7 +148,7 @@ def below(account: str | None, limits: Limits) -> tuple[str, ...]:
     return tuple(found)
 
 
-def above(account: str, limits: Limits) -> tuple[str, ...]:
+def accounts_above(account: str, limits: Limits) -> tuple[str, ...]:
     """The accounts above one, the next one first."""
     found: list[str] = []
     at = account
@@ -155,3 +156,59 @@ def above(account: str, limits: Limits) -> tuple[str, ...]:
         found.append(parent)
         at = parent
     return tuple(found)
+
+
+# -- limits as text ---------------------------------------------------------------------------------------------------
+
+_UNIT_NAMES = {"gres/gpu": "GPU", "cpu": "CPU", "node": "node"}
+
+
+def amount_text(limit: Limit, amount: int | None) -> str:
+    """An amount of what the limit counts, with its unit."""
+    if amount is None:
+        return UNKNOWN
+    if limit.name in {"GrpWall", "MaxWallPJ"}:
+        return f"{amount:,} min"
+    if not limit.tres:
+        return f"{amount:,} job{'' if amount == 1 else 's'}" + (" waiting or running" if "Submit" in limit.name else "")
+    if "Mins" in limit.name:
+        return f"{amount:,} {_UNIT_NAMES.get(limit.tres, limit.tres)}-minutes"
+    if limit.tres == "mem":
+        return f"{memory(amount)} of memory"
+    one = _UNIT_NAMES.get(limit.tres)
+    return f"{amount:,} {limit.tres}" if one is None else f"{amount:,} {one}{'' if amount == 1 else 's'}"
+
+
+def most_text(limit: Limit) -> str:
+    """`64 GPUs`."""
+    return amount_text(limit, limit.most)
+
+
+def used_text(limit: Limit) -> str:
+    """`GrpTRES gres/gpu 60 of 64`: Slurm's own words, as sacctmgr takes them."""
+    return f"{limit.name} {limit.tres}".rstrip() + f" {figures_text(limit)}"
+
+
+def figures_text(limit: Limit) -> str:
+    """`60 of 64`, or the limit alone where the amount in use is unknown."""
+
+    def figure(value: int | None) -> str:
+        return memory(value) if limit.tres == "mem" and "Mins" not in limit.name else count(value)
+
+    minutes = " min" if "Mins" in limit.name or "Wall" in limit.name else ""
+    if limit.used is None:
+        return f"{figure(limit.most)}{minutes}"
+    return f"{figure(limit.used)} of {figure(limit.most)}{minutes}"
+
+
+def limit_owner(limit: Limit) -> str:
+    """Who sets it, and for whom it counts: `QOS normal`, `QOS normal, alice`, `account ml`, `alice in ml`."""
+    if limit.qos is not None:
+        who = limit.user or limit.account
+        return f"QOS {limit.qos}, {who}" if who else f"QOS {limit.qos}"
+    return f"{limit.user} in {limit.account}" if limit.user is not None else f"account {limit.account}"
+
+
+def limit_text(limit: Limit) -> str:
+    """The limit, its owner and its use on one line."""
+    return f"{limit_owner(limit)}: {used_text(limit)}"

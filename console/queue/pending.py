@@ -15,25 +15,35 @@ from collectors.model import Cluster, Factors, Fault, Job, JobDetail, Limit, Lim
 from widgets.units import clock_span, count, duration, percent, when
 
 from . import wait_reasons
-from .limit_hits import LimitHit, asked, below, hit, holders, limits_for, of_hit
-from .limit_text import limit_text, most_text, unit
+from .limit_hits import (
+    LimitHit,
+    accounts_below,
+    amount_text,
+    holders,
+    limit_hit,
+    limit_of_hit,
+    limit_text,
+    limits_for,
+    most_text,
+    requested_amount,
+)
 from .queue_position import (
-    Ahead,
-    Barrier,
-    Room,
-    ahead,
-    barrier,
-    each_gpus,
-    in_the_way,
-    maintenance,
+    JobsAhead,
+    PartitionCapacity,
+    ReservationBlock,
+    conflicting_reservations,
+    gpus_per_node,
+    is_maintenance,
+    jobs_ahead,
+    partition_capacity,
     partitions_of,
-    room,
+    reservation_block,
 )
 
 #: Reasons before which a reservation that leaves no room is the better answer: Slurm itself says one of these then.
-_TURN = ("Resources", "Priority", "ReqNodeNotAvail", "None")
-_NAMED_MOST = 3
-_NEAR = 0.8
+_QUEUE_REASONS = ("Resources", "Priority", "ReqNodeNotAvail", "None")
+_MAX_NAMED = 3
+_NEAR_LIMIT = 0.8
 """A limit of which so much is in use is told among the figures, though the job does not wait for it."""
 
 
@@ -46,7 +56,7 @@ class PendingFacts(NamedTuple):
     shares: Sequence[Share] | Fault | None = None
 
 
-class Why(Struct, frozen=True):
+class PendingReason(Struct, frozen=True):
     """The answer."""
 
     sentence: str
@@ -54,83 +64,84 @@ class Why(Struct, frozen=True):
     """Label and text, the most telling first."""
 
 
-def why(job: Job, cluster: Cluster, now: float, known: PendingFacts = PendingFacts()) -> Why:  # noqa: B008
+def pending_reason(job: Job, cluster: Cluster, now: float, known: PendingFacts = PendingFacts()) -> PendingReason:  # noqa: B008
     """Why this waiting job waits. Walks over all jobs and nodes."""
     detail = known.detail if isinstance(known.detail, JobDetail) else None
     reason = (job.reason or "None").partition(",")[0]
-    line = ahead(job, cluster) if "jobs" in cluster.known else None
-    space = room(job, cluster) if "nodes" in cluster.known else None
+    line = jobs_ahead(job, cluster) if "jobs" in cluster.known else None
+    space = partition_capacity(job, cluster) if "nodes" in cluster.known else None
     shut = None
     if {"nodes", "reservations"} <= cluster.known:
-        shut = barrier(job, cluster, now, detail)
-    meets = hit(reason)
+        shut = reservation_block(job, cluster, now, detail)
+    meets = limit_hit(reason)
     sentence = ""
-    if shut is not None and reason in _TURN:
-        sentence = _shut(job, shut, now)
+    if shut is not None and reason in _QUEUE_REASONS:
+        sentence = _blocked_by_reservation(job, shut, now)
     elif meets is not None:
-        sentence = _limited(job, meets, cluster, known.limits)
-    elif reason in _WAITS:
-        sentence = _WAITS[reason](job, cluster, now, line, space)
+        sentence = _limit_sentence(job, meets, cluster, known.limits)
+    elif reason in _SENTENCES:
+        sentence = _SENTENCES[reason](job, cluster, now, line, space)
     if not sentence:
-        sentence = wait_reasons.sentence(job, cluster, now, detail)
-    return Why(sentence, tuple(_figures(job, cluster, now, known, line, space, meets)))
+        sentence = wait_reasons.reason_sentence(job, cluster, now, detail)
+    return PendingReason(sentence, tuple(_figures(job, cluster, now, known, line, space, meets)))
 
 
 # -- the sentences that need more than the words of Slurm -------------------------------------------------------------
 
 
-def _shut(job: Job, shut: Barrier, now: float) -> str:
+def _blocked_by_reservation(job: Job, shut: ReservationBlock, now: float) -> str:
     """A reservation leaves too few nodes for as long as it asks for."""
     one = shut.reservation
-    what = f"{'maintenance' if maintenance(one) else 'reservation'} {one.name}"
+    what = f"{'maintenance' if is_maintenance(one) else 'reservation'} {one.name}"
     begins = one.starts or 0
     when_said = f"begins in {duration(begins - now)}" if begins > now else "is on"
-    left = f"leaves it {count(shut.left)} of the {things(job.node_count or 0, 'node')} that it needs"
+    left = f"leaves it {count(shut.left)} of the {counted(job.node_count or 0, 'node')} that it needs"
     if shut.out:
         left += f" ({count(shut.out)} more {'is' if shut.out == 1 else 'are'} out of service)"
     end = when(one.ends, None, now)
-    return f"It asks for {_asks(job)} and {what} {when_said} and {left}: it cannot start before that ends at {end}" + (
-        ", unless it asks for less time." if begins > now else "."
+    return (
+        f"It asks for {_time_limit_text(job)} and {what} {when_said} and {left}: "
+        f"it cannot start before that ends at {end}" + (", unless it asks for less time." if begins > now else ".")
     )
 
 
-def _resources(job: Job, cluster: Cluster, now: float, line: Ahead | None, space: Room | None) -> str:
+def _resources(job: Job, cluster: Cluster, now: float, line: JobsAhead | None, space: PartitionCapacity | None) -> str:
     first = "It is next in line" if line is not None and line.jobs == 0 else "It waits for its turn"
-    wants = things(job.node_count, "node") if job.node_count else "nodes"
+    wants = counted(job.node_count, "node") if job.node_count else "nodes"
     if job.gpus:
-        wants += f" with {things(job.gpus, 'GPU')}" + (" in all" if (job.node_count or 1) > 1 else "")
-    said = f"{first} in {_in(job)} and waits until {wants} {'is' if job.node_count == 1 else 'are'} free"
+        wants += f" with {counted(job.gpus, 'GPU')}" + (" in all" if (job.node_count or 1) > 1 else "")
+    said = f"{first} in {_partition_text(job)} and waits until {wants} {'is' if job.node_count == 1 else 'are'} free"
     if space is not None:
-        if space.fit is not None:
-            each = things(each_gpus(job), "GPU")
-            said += f": {count(space.fit)} of {things(space.serving, 'node')} in service have {each} free"
+        if space.fitting_nodes is not None:
+            each = counted(gpus_per_node(job), "GPU")
+            said += f": {count(space.fitting_nodes)} of {counted(space.in_service, 'node')} in service have {each} free"
         else:
-            said += f": {count(space.idle)} of {things(space.serving, 'node')} in service are idle"
-    return said + _soon(job, now)
+            said += f": {count(space.idle)} of {counted(space.in_service, 'node')} in service are idle"
+    return said + _expected_start(job, now)
 
 
-def _priority(job: Job, cluster: Cluster, now: float, line: Ahead | None, space: Room | None) -> str:
+def _priority(job: Job, cluster: Cluster, now: float, line: JobsAhead | None, space: PartitionCapacity | None) -> str:
     if line is None:
-        return f"Jobs with a higher priority wait ahead of it in {_in(job)}" + _soon(job, now)
+        return f"Jobs with a higher priority wait ahead of it in {_partition_text(job)}" + _expected_start(job, now)
     if line.jobs == 0:
         said = "Slurm said last that others go first; now no job with a higher priority waits for its turn in "
-        return said + _in(job) + _soon(job, now)
-    gpus = f"{'at least ' if not line.gpus_known else ''}{things(line.gpus, 'GPU')}"
+        return said + _partition_text(job) + _expected_start(job, now)
+    gpus = f"{'at least ' if not line.gpus_known else ''}{counted(line.gpus, 'GPU')}"
     verb = ("waits", "asks") if line.jobs == 1 else ("wait", "ask")
-    said = f"{things(line.jobs, 'job')} with a higher priority {verb[0]} ahead of it in {_in(job)}"
+    said = f"{counted(line.jobs, 'job')} with a higher priority {verb[0]} ahead of it in {_partition_text(job)}"
     said += f" and {verb[1]} for {gpus}"
     if space is not None:
-        said += f", with {things(space.gpus_free, 'GPU')} free now"
-    return said + _soon(job, now)
+        said += f", with {counted(space.gpus_free, 'GPU')} free now"
+    return said + _expected_start(job, now)
 
 
-_WAITS: dict[str, Callable[[Job, Cluster, float, Ahead | None, Room | None], str]] = {
+_SENTENCES: dict[str, Callable[[Job, Cluster, float, JobsAhead | None, PartitionCapacity | None], str]] = {
     "Resources": _resources,
     "Priority": _priority,
 }
 
 
-def _soon(job: Job, now: float) -> str:
+def _expected_start(job: Job, now: float) -> str:
     if job.expected is None:
         return "; Slurm does not say yet when it will start."
     if job.expected <= now:
@@ -138,60 +149,60 @@ def _soon(job: Job, now: float) -> str:
     return f"; Slurm expects it to start in {duration(job.expected - now)}."
 
 
-def _limited(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | Fault | None) -> str:
+def _limit_sentence(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | Fault | None) -> str:
     """A limit of its QOS or its association."""
     whose = f"QOS {job.qos}" if meets.scope == "QOS" and job.qos else "its QOS" if meets.scope == "QOS" else (
         f"account {job.account}" if job.account else "its account")  # fmt: skip
     if not isinstance(told, Limits):
-        kind = "more than is allowed to hold together" if meets.together else "more than one job may have"
+        kind = "more than is allowed to hold together" if meets.shared else "more than one job may have"
         because = f": {told.what}" if isinstance(told, Fault) else ""
         return (
             f"It would take {kind} under {whose} (Slurm says {job.reason}); how much is in use is not known{because}."
         )
-    limit = of_hit(job, meets, limits_for(job, told, _qos_of(job, cluster)))
+    limit = limit_of_hit(job, meets, limits_for(job, told, _qos_of(job, cluster)))
     if limit is None:
         return f"It meets a limit of {whose} (Slurm says {job.reason}), which Slurm does not tell us."
     if limit.used is None:
-        return _too_much(job, limit)
-    return _in_use(job, limit, holders(job, limit, cluster, below(limit.account, told)))
+        return _job_limit_sentence(job, limit)
+    return _shared_limit_sentence(job, limit, holders(job, limit, cluster, accounts_below(limit.account, told)))
 
 
-def _too_much(job: Job, limit: Limit) -> str:
+def _job_limit_sentence(job: Job, limit: Limit) -> str:
     """A limit of one job alone: what it asks for is no less tomorrow."""
     most = f"one job at most {most_text(limit)}" if limit.name.endswith("PJ") else f"at most {most_text(limit)}"
-    wants = asked(job, limit)
-    asks = f" and it asks for {unit(limit, wants)}" if wants is not None else ""
+    wants = requested_amount(job, limit)
+    asks = f" and it asks for {amount_text(limit, wants)}" if wants is not None else ""
     if limit.name == "MaxWallPJ" and (job.time_limit_s is not None or job.unlimited):
-        asks = f" and it asks for {_asks(job)}"
+        asks = f" and it asks for {_time_limit_text(job)}"
     setter = f"QOS {limit.qos}" if limit.qos is not None else f"Account {limit.account}"
     return f"{setter} allows {most}{asks}: it will not start as it is."
 
 
-def _in_use(job: Job, limit: Limit, who: Sequence[tuple[str, int]]) -> str:
+def _shared_limit_sentence(job: Job, limit: Limit, who: Sequence[tuple[str, int]]) -> str:
     """A limit of what several jobs hold, or have used, together."""
-    wants = asked(job, limit)
-    asks = f", and it asks for {unit(limit, wants)} more" if wants is not None and limit.tres else ""
-    used = _used(limit)
+    wants = requested_amount(job, limit)
+    asks = f", and it asks for {amount_text(limit, wants)} more" if wants is not None and limit.tres else ""
+    used = _used_text(limit)
     if limit.user is not None:
         setter = f"QOS {limit.qos}" if limit.qos is not None else f"Account {limit.account}"
-        return f"{setter} allows {limit.user} {most_text(limit)}{_when(limit)}: {used}{asks}."
-    by = ", ".join(f"{user} {count(held)}" for user, held in who[:_NAMED_MOST])
-    by += f" and {things(len(who) - _NAMED_MOST, 'other')}" if len(who) > _NAMED_MOST else ""
+        return f"{setter} allows {limit.user} {most_text(limit)}{_limit_period(limit)}: {used}{asks}."
+    by = ", ".join(f"{user} {count(held)}" for user, held in who[:_MAX_NAMED])
+    by += f" and {counted(len(who) - _MAX_NAMED, 'other')}" if len(who) > _MAX_NAMED else ""
     named = f" ({by})" if by else ""
     setter = f"Account {limit.account}" if limit.qos is None else f"QOS {limit.qos}"
     whose = f" for account {limit.account}" if limit.qos is not None and limit.account is not None else ""
-    return f"{setter} allows {most_text(limit)}{_when(limit)}{whose}: {used}{named}{asks}."
+    return f"{setter} allows {most_text(limit)}{_limit_period(limit)}{whose}: {used}{named}{asks}."
 
 
-def _used(limit: Limit) -> str:
+def _used_text(limit: Limit) -> str:
     if limit.tres or "Jobs" not in limit.name:
-        return f"{unit(limit, limit.used)} {'is' if limit.used == 1 else 'are'} in use"
+        return f"{amount_text(limit, limit.used)} {'is' if limit.used == 1 else 'are'} in use"
     if "Submit" in limit.name:
         return f"{count(limit.used)} {'is' if limit.used == 1 else 'are'} in the queue"
     return f"{count(limit.used)} {'runs' if limit.used == 1 else 'run'}"
 
 
-def _when(limit: Limit) -> str:
+def _limit_period(limit: Limit) -> str:
     """A budget is used up over time, anything else is given back."""
     return " in all" if limit.name in {"GrpTRESMins", "GrpWall"} else " at a time"
 
@@ -210,8 +221,8 @@ def _figures(
     cluster: Cluster,
     now: float,
     known: PendingFacts,
-    line: Ahead | None,
-    space: Room | None,
+    line: JobsAhead | None,
+    space: PartitionCapacity | None,
     meets: LimitHit | None,
 ) -> list[tuple[str, str]]:
     detail = known.detail if isinstance(known.detail, JobDetail) else None
@@ -224,22 +235,22 @@ def _figures(
     found += _share_figures(job, known.shares)
     if line is not None and line.jobs:
         more = "" if line.gpus_known else " or more"
-        found.append(("ahead", f"{things(line.jobs, 'job')} that wait for their turn, {count(line.gpus)} GPUs{more}"))
+        found.append(("ahead", f"{counted(line.jobs, 'job')} that wait for their turn, {count(line.gpus)} GPUs{more}"))
     if space is not None:
         kept = f" and {count(space.planned)} kept for planned jobs" if space.planned else ""
-        serving = f"{count(space.serving)} of {things(space.nodes, 'node')} in service"
-        free = f"{count(space.idle)} idle{kept}, {things(space.gpus_free, 'GPU')} free"
+        serving = f"{count(space.in_service)} of {counted(space.nodes, 'node')} in service"
+        free = f"{count(space.idle)} idle{kept}, {counted(space.gpus_free, 'GPU')} free"
         found.append(("partition", f"{', '.join(partitions_of(job))}: {serving}, {free}"))
-    found += _higher(job, cluster)
-    for one in in_the_way(job, cluster, now, detail) if "reservations" in cluster.known else ():
+    found += _higher_tiers(job, cluster)
+    for one in conflicting_reservations(job, cluster, now, detail) if "reservations" in cluster.known else ():
         begins = one.starts or 0
         said = f"begins in {duration(begins - now)}" if begins > now else f"on until {when(one.ends, None, now)}"
-        kind = "maintenance" if maintenance(one) else "reservation"
-        found.append((kind, f"{one.name} {said}, takes {things(one.node_count, 'node')} {one.nodes or ''}".rstrip()))
+        kind = "maintenance" if is_maintenance(one) else "reservation"
+        found.append((kind, f"{one.name} {said}, takes {counted(one.node_count, 'node')} {one.nodes or ''}".rstrip()))
     return found
 
 
-def _higher(job: Job, cluster: Cluster) -> list[tuple[str, str]]:
+def _higher_tiers(job: Job, cluster: Cluster) -> list[tuple[str, str]]:
     """Partitions that share nodes with its own, and whose jobs go first whatever their priority."""
     rows = [row for name in partitions_of(job) if (row := cluster.partitions.get(name)) is not None]
     tiers = [row.priority_tier for row in rows if row.priority_tier is not None]
@@ -282,27 +293,27 @@ def _limit_figures(
     if told is None:
         return []
     mine = limits_for(job, told, _qos_of(job, cluster))
-    near = [one for one in mine if (one.share or 0.0) >= _NEAR or (meets is not None and one.name == meets.name)]
+    near = [one for one in mine if (one.share or 0.0) >= _NEAR_LIMIT or (meets is not None and one.name == meets.name)]
     near.sort(key=lambda one: -(one.share or 0.0))
-    return [("limit", limit_text(one)) for one in near[:_NAMED_MOST]]
+    return [("limit", limit_text(one)) for one in near[:_MAX_NAMED]]
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
-def things(number: int | None, one: str) -> str:
+def counted(number: int | None, one: str) -> str:
     """`1 node`, `3 nodes`, and a dash where it is not known."""
     return f"{count(number)} {one}{'' if number == 1 else 's'}"
 
 
-def _in(job: Job) -> str:
+def _partition_text(job: Job) -> str:
     names = partitions_of(job)
     if not names:
         return "its partition"
     return f"partition {names[0]}" if len(names) == 1 else f"partitions {', '.join(names)}"
 
 
-def _asks(job: Job) -> str:
+def _time_limit_text(job: Job) -> str:
     return "no time limit" if job.unlimited else _span(job.time_limit_s)
 
 

@@ -1,5 +1,5 @@
-"""Where a waiting job stands: who is ahead of it, what its partition has, which reservation is in its way. Pure, and a
-walk over all jobs and nodes: called off the event loop."""
+"""The position of a pending job: jobs ahead, capacity of its partitions, reservations in conflict. Pure; it walks over
+all jobs and nodes, so it is called off the event loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collectors.model import Cluster, Job, JobDetail, Node, Reservation
 from collectors.nodeset import names_in
 from collectors.nodestate import UNAVAILABLE
 
-#: Reasons of jobs that wait for nothing but their turn: they alone are ahead of one another.
-IN_LINE = frozenset({"Priority", "Resources"})
-#: Nodes that a reservation keeps just now: they serve again when it ends.
+#: Reasons of jobs that wait only for their turn.
+QUEUE_REASONS = frozenset({"Priority", "Resources"})
+#: Display words of nodes that a reservation holds now.
 _RESERVED = frozenset({"maintenance", "reserved"})
-#: Nodes that take no work of everybody's although they are well.
-_KEPT = _RESERVED | {"powered off", "blocked"}
+#: Display words of healthy nodes that accept no general work.
+_NOT_ACCEPTING = _RESERVED | {"powered off", "blocked"}
 
 
-class Ahead(Struct, frozen=True):
+class JobsAhead(Struct, frozen=True):
     """The jobs that wait for their turn before this one."""
 
     jobs: int
@@ -30,21 +30,21 @@ class Ahead(Struct, frozen=True):
     partitions: tuple[str, ...]
 
 
-class Room(Struct, frozen=True):
+class PartitionCapacity(Struct, frozen=True):
     """What the partitions of a job have."""
 
     nodes: int
-    serving: int
+    in_service: int
     """Nodes on which new work can start."""
     idle: int
     planned: int
     """Nodes that stand idle because Slurm keeps them for a job that it has planned."""
     gpus_free: int
-    fit: int | None
+    fitting_nodes: int | None
     """Nodes in service with as many free GPUs as the job asks for on each; None where it asks for none, or unevenly."""
 
 
-class Barrier(Struct, frozen=True):
+class ReservationBlock(Struct, frozen=True):
     """Reservations that leave the job too few nodes for as long as it asks for."""
 
     reservation: Reservation
@@ -62,32 +62,32 @@ def partitions_of(job: Job) -> tuple[str, ...]:
     return tuple(filter(None, (job.partition or "").split(",")))
 
 
-def _place(job: Job) -> tuple[int, int]:
+def _queue_order(job: Job) -> tuple[int, int]:
     """Its place in the line: by priority, then by number."""
     base = job.id.partition("_")[0].partition("+")[0]
     return -(job.priority or 0), int(base) if base.isdecimal() and len(base) < 16 else 0
 
 
-def ahead(job: Job, cluster: Cluster) -> Ahead | None:
+def jobs_ahead(job: Job, cluster: Cluster) -> JobsAhead | None:
     """Who waits for his turn before this job in one of its partitions. None where its priority is not known."""
     mine = set(partitions_of(job))
     if job.priority is None or not mine:
         return None
-    place = _place(job)
+    place = _queue_order(job)
     jobs = gpus = 0
     known = True
     for one in cluster.jobs.values():
-        if one.state != "PENDING" or one.reason not in IN_LINE or one.id == job.id or one.priority is None:
+        if one.state != "PENDING" or one.reason not in QUEUE_REASONS or one.id == job.id or one.priority is None:
             continue
         if one.partition not in mine and mine.isdisjoint(partitions_of(one)):
             continue
-        if _place(one) < place:
+        if _queue_order(one) < place:
             jobs += 1
             if one.gpus is None:
                 known = False
             else:
                 gpus += one.gpus
-    return Ahead(jobs, gpus, known, tuple(sorted(mine)))
+    return JobsAhead(jobs, gpus, known, tuple(sorted(mine)))
 
 
 def nodes_of(job: Job, cluster: Cluster) -> Sequence[Node]:
@@ -96,12 +96,12 @@ def nodes_of(job: Job, cluster: Cluster) -> Sequence[Node]:
     return [node for node in cluster.nodes.values() if not mine.isdisjoint(node.partitions)]
 
 
-def serves(node: Node) -> bool:
+def accepts_work(node: Node) -> bool:
     """Whether new work can start on it, as far as its state tells."""
-    return node.display not in UNAVAILABLE and node.display not in _KEPT
+    return node.display not in UNAVAILABLE and node.display not in _NOT_ACCEPTING
 
 
-def each_gpus(job: Job) -> int | None:
+def gpus_per_node(job: Job) -> int | None:
     """GPUs that it asks for on each node, None where it asks for none, or they do not divide evenly."""
     count = job.node_count
     if not job.gpus or not count or job.gpus % count:
@@ -109,35 +109,35 @@ def each_gpus(job: Job) -> int | None:
     return job.gpus // count
 
 
-def room(job: Job, cluster: Cluster) -> Room | None:
+def partition_capacity(job: Job, cluster: Cluster) -> PartitionCapacity | None:
     """What there is for it. None where nodes are not known."""
     nodes = nodes_of(job, cluster)
     if not nodes:
         return None
-    each = each_gpus(job)
-    serving = [node for node in nodes if serves(node)]
+    each = gpus_per_node(job)
+    serving = [node for node in nodes if accepts_work(node)]
     free = [max(0, (node.gpus or 0) - (node.gpus_alloc or 0)) for node in serving]
-    return Room(
+    return PartitionCapacity(
         nodes=len(nodes),
-        serving=len(serving),
+        in_service=len(serving),
         idle=sum(node.display == "idle" for node in serving),
         planned=sum(node.display == "planned" for node in serving),
         gpus_free=sum(free),
-        fit=None if each is None else sum(one >= each for one in free),
+        fitting_nodes=None if each is None else sum(one >= each for one in free),
     )
 
 
-def maintenance(one: Reservation) -> bool:
+def is_maintenance(one: Reservation) -> bool:
     """Whether it keeps nodes for work on them."""
     return not {"MAINT", "MAINTENANCE"}.isdisjoint(one.flags)
 
 
-def set_of(folded: str | None) -> frozenset[str]:
+def node_names(folded: str | None) -> frozenset[str]:
     """The names in a node set; none where it cannot be read."""
     return frozenset(names_in(folded))
 
 
-def open_to(job: Job, one: Reservation, detail: JobDetail | None) -> bool:
+def may_use_reservation(job: Job, one: Reservation, detail: JobDetail | None) -> bool:
     """Whether the job may run inside: it asked for it, or it draws in all jobs of its users (MAGNETIC)."""
     if detail is not None and one.name in detail.fields.get("resv_name", "").split(","):
         return True
@@ -146,7 +146,9 @@ def open_to(job: Job, one: Reservation, detail: JobDetail | None) -> bool:
     return job.user in (one.users or "").split(",") or (job.account or "") in (one.accounts or "").split(",")
 
 
-def in_the_way(job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None) -> Sequence[Reservation]:
+def conflicting_reservations(
+    job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None
+) -> Sequence[Reservation]:
     """The reservations that would begin before a job started now has reached its time limit, and that take nodes which
     it could use, the first to begin first. None where its time limit is not known: it might be over before."""
     seconds = math.inf if job.unlimited else job.time_limit_s
@@ -159,9 +161,9 @@ def in_the_way(job: Job, cluster: Cluster, now: float, detail: JobDetail | None 
     for one in cluster.reservations.values():
         if one.starts is None or one.ends is None or one.ends <= now or one.starts >= now + seconds:
             continue
-        if open_to(job, one, detail):
+        if may_use_reservation(job, one, detail):
             continue
-        names = set_of(one.nodes)
+        names = node_names(one.nodes)
         if any(name in names and not mine.isdisjoint(node.partitions) for name, node in _known(names, cluster.nodes)):
             found.append(one)
     return sorted(found, key=lambda one: one.starts or 0)
@@ -171,32 +173,34 @@ def _known(names: Iterable[str], nodes: Mapping[str, Node]) -> Iterable[tuple[st
     return ((name, nodes[name]) for name in names if name in nodes)
 
 
-def barrier(job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None) -> Barrier | None:
+def reservation_block(
+    job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None
+) -> ReservationBlock | None:
     """The reservations in its way, where they leave too few nodes for it: it cannot start before they end, as long as
     it asks for so much time. None where there are none such, or it is not known how many nodes it needs."""
     needs = job.node_count
     every = nodes_of(job, cluster)
-    wanted = set_of(detail.fields.get("required_nodes")) if detail is not None else frozenset()
-    if detail is not None and (excluded := set_of(detail.fields.get("excluded_nodes"))):
+    wanted = node_names(detail.fields.get("required_nodes")) if detail is not None else frozenset()
+    if detail is not None and (excluded := node_names(detail.fields.get("excluded_nodes"))):
         every = [node for node in every if node.name not in excluded]
     if wanted:
         every = [node for node in every if node.name in wanted]
         needs = len(wanted)
-    standing = in_the_way(job, cluster, now, detail)
+    standing = conflicting_reservations(job, cluster, now, detail)
     if not needs or not every or not standing:
         return None
-    sets = [(one, set_of(one.nodes)) for one in sorted(standing, key=lambda one: one.ends or 0)]
+    sets = [(one, node_names(one.nodes)) for one in sorted(standing, key=lambda one: one.ends or 0)]
     taken = frozenset().union(*(names for _, names in sets))
     free = [node for node in every if node.name not in taken]
-    left = sum(serves(node) for node in free)
+    left = sum(accepts_work(node) for node in free)
     # All nodes that are in service without any reservation would not do either: then it waits for something else.
-    if left >= needs or sum(serves(node) or node.display in _RESERVED for node in every) < needs:
+    if left >= needs or sum(accepts_work(node) or node.display in _RESERVED for node in every) < needs:
         return None
     last = sets[-1][0]
     for at, (one, _) in enumerate(sets):
         still = frozenset().union(*(names for _, names in sets[at + 1 :]))
-        if sum((serves(node) or node.display in _RESERVED) and node.name not in still for node in every) >= needs:
+        if sum((accepts_work(node) or node.display in _RESERVED) and node.name not in still for node in every) >= needs:
             last = one
             break
     mine = {node.name for node in every}
-    return Barrier(last, len(taken & mine), left, len(free) - left)
+    return ReservationBlock(last, len(taken & mine), left, len(free) - left)

@@ -1,5 +1,5 @@
-"""Asks what decides who waits, sparingly: shares and limits of a whole cluster at most once a minute, by all screens
-together; their age is told. Blocks, so it is called off the event loop."""
+"""Cached reads of priority factors, shares and limits: at most once a minute for all screens together, with their age.
+Blocks, so it is called off the event loop."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from collectors.clock import Clock
 from collectors.model import Factors, Fault, Limits, Queueing, Share, SourceFault
 
 T = TypeVar("T")
-#: Seconds for which an answer does, a fault too: each costs the controller a call that walks over all accounts.
-EVERY_S = 60.0
-#: Of one job: whoever goes back and forth between jobs need not ask again.
-FACTORS_S = 15.0
-_FACTORS_KEPT = 64
+#: Seconds that an answer or a fault is kept: each read makes the controller walk over all accounts.
+CACHE_S = 60.0
+#: The same for the factors of one job.
+FACTORS_CACHE_S = 15.0
+_MAX_ENTRIES = 64
 
 
 class QueueAnswer(Struct, Generic[T], frozen=True):
-    """What was said, or why nothing was, and when it was asked for."""
+    """An answer or its fault, and when it was read (monotonic seconds)."""
 
     value: T | Fault
     mono: float
 
     @property
     def known(self) -> T | None:
-        """What was said, None for a fault."""
+        """The answer, None for a fault."""
         return None if isinstance(self.value, Fault) else self.value
 
     @property
     def fault(self) -> Fault | None:
-        """Why nothing was said."""
+        """The fault, None for an answer."""
         return self.value if isinstance(self.value, Fault) else None
 
 
-class Sparing:
-    """The same questions as a Queueing has, with answers that do for a while. Any thread may ask."""
+class QueueCache:
+    """Caches the answers of a Queueing. Thread-safe."""
 
     def __init__(self, asked: Queueing, clock: Clock) -> None:
-        self.asked = asked
+        self.source = asked
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[str, QueueAnswer[Any]] = {}
 
     def factors(self, job: str) -> QueueAnswer[Factors]:
         """Of one waiting job."""
-        return self._once(f"job {job}", FACTORS_S, lambda: self.asked.factors(job))
+        return self._cached(f"job {job}", FACTORS_CACHE_S, lambda: self.source.factors(job))
 
     def shares(self) -> QueueAnswer[Sequence[Share]]:
         """Of all accounts and users."""
-        return self._once("shares", EVERY_S, self.asked.shares)
+        return self._cached("shares", CACHE_S, self.source.shares)
 
     def limits(self) -> QueueAnswer[Limits]:
         """All that are set."""
-        return self._once("limits", EVERY_S, self.asked.limits)
+        return self._cached("limits", CACHE_S, self.source.limits)
 
-    def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
-        # Who asks while another does waits for that answer: two screens cost one call.
+    def _cached(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
+        # A second caller waits for the first one's answer: two screens cost one call.
         with self._lock:
             known = self._kept.pop(what, None)
             mono = self._clock.mono()
@@ -69,6 +69,6 @@ class Sparing:
                 except SourceFault as error:
                     known = QueueAnswer(error.fault, mono)
             self._kept[what] = known
-            while len(self._kept) > _FACTORS_KEPT:
+            while len(self._kept) > _MAX_ENTRIES:
                 del self._kept[next(iter(self._kept))]
             return known

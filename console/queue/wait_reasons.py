@@ -14,20 +14,20 @@ from collectors.model import Cluster, Job, JobDetail, Node
 from collectors.nodeset import fold
 from widgets.units import clock_span, count, duration, plural, when
 
-from .queue_position import maintenance, partitions_of, serves, set_of
+from .queue_position import accepts_work, is_maintenance, node_names, partitions_of
 
 _UNAVAILABLE = re.compile(r"UnavailableNodes:(\S+)")
 _DEPENDENCY = re.compile(r"([a-z]+):([0-9]+(?:_(?:[0-9]+|\*))?)(?:\+[0-9]+)?\(([a-z]+)\)")
-_SHOWN = 3
-_NEVER = "it will not start as it is"
+_MAX_NAMED = 3
+_NEVER_STARTS = "it will not start as it is"
 #: What each kind of dependency waits for.
-_AFTER = {
+_DEPENDENCY_TEXT = {
     "after": "to begin", "afterany": "to end", "afterok": "to end well", "afternotok": "to fail",
     "aftercorr": "to end well, task by task", "afterburstbuffer": "to stage out its data",
 }  # fmt: skip
 
 
-class Of(NamedTuple):
+class ReasonContext(NamedTuple):
     """What a sentence may draw on."""
 
     job: Job
@@ -41,22 +41,22 @@ class Of(NamedTuple):
         names = partitions_of(self.job)
         return f"partition {names[0]}" if len(names) == 1 else f"partitions {', '.join(names)}" if names else "it"
 
-    def more(self, field: str) -> str | None:
+    def detail_field(self, field: str) -> str | None:
         """A field of the details, None where they are not known or it is empty."""
         return self.detail.fields.get(field) or None if self.detail is not None else None
 
 
-def sentence(job: Job, cluster: Cluster, now: float, detail: JobDetail | None) -> str:
+def reason_sentence(job: Job, cluster: Cluster, now: float, detail: JobDetail | None) -> str:
     """One sentence, whatever the reason."""
     word = (job.reason or "None").partition(",")[0]
-    of = Of(job, cluster, now, detail)
-    if word in _TOLD:
-        return _TOLD[word](of)
-    if word in _PLAIN:
-        return _PLAIN[word]
+    of = ReasonContext(job, cluster, now, detail)
+    if word in _WITH_FACTS:
+        return _WITH_FACTS[word](of)
+    if word in _FIXED:
+        return _FIXED[word]
     if word.startswith("QOSMin"):
         least = f"the least that {f'QOS {job.qos}' if job.qos else 'its QOS'} takes"
-        return f"It asks for less than {least} (Slurm says {word}): {_NEVER}."
+        return f"It asks for less than {least} (Slurm says {word}): {_NEVER_STARTS}."
     if word in _ENDED:
         return f"Its last run ended ({word}), and it waits to run again."
     if word.startswith(("BurstBuffer", "burst_buffer")):
@@ -67,34 +67,34 @@ def sentence(job: Job, cluster: Cluster, now: float, detail: JobDetail | None) -
 # -- held, or not yet -------------------------------------------------------------------------------------------------
 
 
-def _none(of: Of) -> str:
+def _none(of: ReasonContext) -> str:
     return "Slurm has not said yet why it waits: its scheduler has not looked at it."
 
 
-def _begin(of: Of) -> str:
+def _begin(of: ReasonContext) -> str:
     at = of.job.expected
     if at is None or at <= of.now:
         return "It may not begin yet: its owner, or its requeue, gave it a time to begin, which Slurm does not tell."
     return f"It may not begin before {when(at, None, of.now)}, in {duration(at - of.now)}: so it was asked for."
 
 
-def _dependency(of: Of) -> str:
+def _dependency(of: ReasonContext) -> str:
     text = of.detail.dependency if of.detail is not None else None
     if text is None:
         return "It waits for another job, as its owner asked; which one is not known yet."
     said = []
     for kind, job, state in _DEPENDENCY.findall(text):
         if state != "fulfilled":
-            said.append(f"job {job} {_AFTER.get(kind, kind)}{_how(of, job)}")
+            said.append(f"job {job} {_DEPENDENCY_TEXT.get(kind, kind)}{_how(of, job)}")
     if "singleton" in text and "singleton(fulfilled)" not in text:
         said.append(f"every other job of {of.job.user} called {of.job.name} to end")
     if not said:
         return f"It waits for another job: {text}."
-    more = f" and {count(len(said) - _SHOWN)} others" if len(said) > _SHOWN else ""
-    return f"It waits for {(' or ' if '?' in text else ' and ').join(said[:_SHOWN])}{more}."
+    more = f" and {count(len(said) - _MAX_NAMED)} others" if len(said) > _MAX_NAMED else ""
+    return f"It waits for {(' or ' if '?' in text else ' and ').join(said[:_MAX_NAMED])}{more}."
 
 
-def _how(of: Of, job: str) -> str:
+def _how(of: ReasonContext, job: str) -> str:
     """How that job fares."""
     base = job.removesuffix("_*")
     one = of.cluster.jobs.get(base)
@@ -109,13 +109,13 @@ def _how(of: Of, job: str) -> str:
     return " (which runs)" if left is None else f" (which runs, {duration(left)} left at most)"
 
 
-def _never(of: Of) -> str:
+def _never(of: ReasonContext) -> str:
     text = of.detail.dependency if of.detail is not None else None
     on = f" ({text})" if text else ""
     return f"It waits for something of another job that can never happen any more{on}: it will not start."
 
 
-def _array(of: Of) -> str:
+def _array(of: ReasonContext) -> str:
     base = of.job.id.partition("_")[0]
     run = sum(1 for key, one in of.cluster.jobs.items() if one.nodes is not None and key.startswith(f"{base}_"))
     return f"Array {base} lets only so many of its tasks run at once, and {count(run)} of them run now."
@@ -124,14 +124,16 @@ def _array(of: Of) -> str:
 # -- nodes ----------------------------------------------------------------------------------------------------------
 
 
-def _not_available(of: Of) -> str:
+def _not_available(of: ReasonContext) -> str:
     reason = of.job.reason or ""
     named = _UNAVAILABLE.search(reason)
     # Nodes that it insists on say more than those that Slurm lists: of these any may be any node of the partition.
-    names = set_of(of.more("required_nodes")) or (set_of(named[1]) if named else frozenset())
-    bad = [node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not serves(node)]
+    names = node_names(of.detail_field("required_nodes")) or (node_names(named[1]) if named else frozenset())
+    bad = [
+        node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not accepts_work(node)
+    ]
     if bad:
-        which = "It insists on" if of.more("required_nodes") else "Slurm keeps it waiting for"
+        which = "It insists on" if of.detail_field("required_nodes") else "Slurm keeps it waiting for"
         return f"{which} {_states(of, bad)}."
     kept = _reserved(of, names)
     if kept:
@@ -144,7 +146,7 @@ def _not_available(of: Of) -> str:
     return f"Nodes that it needs are down, drained or reserved; Slurm does not say which ({reason})."
 
 
-def _states(of: Of, nodes: Sequence[Node]) -> str:
+def _states(of: ReasonContext, nodes: Sequence[Node]) -> str:
     """`gpu0010, which is drained ("bad DIMM", by root, 3h ago)`."""
     if len(nodes) == 1:
         node = nodes[0]
@@ -160,24 +162,26 @@ def _states(of: Of, nodes: Sequence[Node]) -> str:
     return ", ".join(f"{fold(names)} ({display})" for display, names in kinds.items())
 
 
-def _reserved(of: Of, names: frozenset[str]) -> str:
+def _reserved(of: ReasonContext, names: frozenset[str]) -> str:
     """The reservation that is on over nodes that it needs."""
     for one in of.cluster.reservations.values():
         on = one.starts is not None and one.starts <= of.now and (one.ends or 0) > of.now
-        if on and names & set_of(one.nodes):
-            kind = "maintenance" if maintenance(one) else "reservation"
+        if on and names & node_names(one.nodes):
+            kind = "maintenance" if is_maintenance(one) else "reservation"
             return f"Nodes that it needs are held by {kind} {one.name} until {when(one.ends, None, of.now)}."
     return ""
 
 
-def _node_down(of: Of) -> str:
-    names = set_of(of.more("required_nodes"))
-    bad = [node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not serves(node)]
+def _node_down(of: ReasonContext) -> str:
+    names = node_names(of.detail_field("required_nodes"))
+    bad = [
+        node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not accepts_work(node)
+    ]
     return f"It insists on {_states(of, bad)}." if bad else "A node that it needs is down."
 
 
-def _reservation(of: Of) -> str:
-    name = of.more("resv_name")
+def _reservation(of: ReasonContext) -> str:
+    name = of.detail_field("resv_name")
     one = of.cluster.reservations.get(name) if name else None
     if one is None:
         said = f"reservation {name}" if name else "its reservation"
@@ -188,15 +192,15 @@ def _reservation(of: Of) -> str:
     return f"It runs inside reservation {one.name} alone, and waits for room in it."
 
 
-def _constraints(of: Of) -> str:
+def _constraints(of: ReasonContext) -> str:
     asks = of.detail.features if of.detail is not None else None
-    return "No node can give what it asks for" + (f" (features {asks})" if asks else "") + f": {_NEVER}."
+    return "No node can give what it asks for" + (f" (features {asks})" if asks else "") + f": {_NEVER_STARTS}."
 
 
 # -- the partition --------------------------------------------------------------------------------------------------
 
 
-def _down(of: Of) -> str:
+def _down(of: ReasonContext) -> str:
     """PartitionDown: jobs may be queued. PartitionInactive: they may not."""
     rows = [row for name in partitions_of(of.job) if (row := of.cluster.partitions.get(name)) is not None]
     states = " and ".join(f"{row.name} is {row.state}" for row in rows if row.state != "UP")
@@ -206,29 +210,29 @@ def _down(of: Of) -> str:
     return f"Partition {states}: nothing starts in it until somebody sets it UP."
 
 
-def _partition_nodes(of: Of) -> str:
+def _partition_nodes(of: ReasonContext) -> str:
     rows = [row for name in partitions_of(of.job) if (row := of.cluster.partitions.get(name)) is not None]
     has = ", ".join(f"{row.name} has {count(row.node_count)}" for row in rows)
     wants = f"It asks for {plural(of.job.node_count, 'node')}"
     return f"{wants}, which is not what {of.partition} allows" + (f" ({has})." if has else ".")
 
 
-def _partition_time(of: Of) -> str:
+def _partition_time(of: ReasonContext) -> str:
     rows = [row for name in partitions_of(of.job) if (row := of.cluster.partitions.get(name)) is not None]
     known = [(row.name, row.time_limit_s) for row in rows if row.time_limit_s is not None]
     limits = ", ".join(f"{name} allows {clock_span(seconds)}" for name, seconds in known)
     asks = "more time" if of.job.time_limit_s is None else clock_span(of.job.time_limit_s)
     if not limits:
-        return f"It asks for {asks}, more than {of.partition} allows: {_NEVER}."
-    return f"It asks for {asks} and partition {limits}: {_NEVER}."
+        return f"It asks for {asks}, more than {of.partition} allows: {_NEVER_STARTS}."
+    return f"It asks for {asks} and partition {limits}: {_NEVER_STARTS}."
 
 
-def _licences(of: Of) -> str:
-    asks = of.more("licenses")
+def _licences(of: ReasonContext) -> str:
+    asks = of.detail_field("licenses")
     return f"It waits for licences that others hold{f': it asks for {asks}' if asks else ''}."
 
 
-_TOLD: dict[str, Callable[[Of], str]] = {
+_WITH_FACTS: dict[str, Callable[[ReasonContext], str]] = {
     "None": _none,
     "BeginTime": _begin,
     "Dependency": _dependency,
@@ -246,7 +250,7 @@ _TOLD: dict[str, Callable[[Of], str]] = {
 }
 #: Reasons of a run that is over: a job that was queued again keeps one for a while.
 _ENDED = frozenset({"NonZeroExitCode", "RaisedSignal", "OutOfMemory", "TimeLimit", "InactiveLimit"})
-_PLAIN = {
+_FIXED = {
     "JobHeldUser": "It is held, as its owner may hold and release it: it waits until somebody does.",
     "JobHeldAdmin": "An administrator holds it: it waits until an operator releases it; its owner cannot.",
     "JobHoldMaxRequeue": "It was requeued too often, so Slurm holds it until it is released.",
@@ -255,21 +259,21 @@ _PLAIN = {
     "Prolog": "Its prolog still runs on the nodes that it got.",
     "PrologSlurmctld": "The controller's own prolog for it still runs.",
     "Cleaning": "It was requeued, and its last run is still being cleaned up on its nodes.",
-    "InvalidAccount": f"Its account is not known to Slurm any more: {_NEVER}.",
-    "InvalidQOS": f"Its QOS is not known to Slurm any more: {_NEVER}.",
-    "AccountNotAllowed": f"Its account may not use its partition: {_NEVER}.",
-    "QOSNotAllowed": f"Its QOS may not be used there, by its account or in its partition: {_NEVER}.",
+    "InvalidAccount": f"Its account is not known to Slurm any more: {_NEVER_STARTS}.",
+    "InvalidQOS": f"Its QOS is not known to Slurm any more: {_NEVER_STARTS}.",
+    "AccountNotAllowed": f"Its account may not use its partition: {_NEVER_STARTS}.",
+    "QOSNotAllowed": f"Its QOS may not be used there, by its account or in its partition: {_NEVER_STARTS}.",
     "QOSUsageThreshold": "What its account or user has used is over the threshold of its QOS.",
-    "PartitionConfig": f"It asks for something that its partition's configuration refuses: {_NEVER}.",
-    "MaxMemPerLimit": f"It asks for more memory on a CPU or node than is allowed: {_NEVER}.",
+    "PartitionConfig": f"It asks for something that its partition's configuration refuses: {_NEVER_STARTS}.",
+    "MaxMemPerLimit": f"It asks for more memory on a CPU or node than is allowed: {_NEVER_STARTS}.",
     "MaxPoweredUpNodes": "As many nodes are powered up as are allowed at once, and it needs more.",
-    "ReservationDeleted": f"The reservation that it asked for was deleted: {_NEVER}.",
-    "ReservationInvalid": f"The reservation that it asked for is not one that it may use: {_NEVER}.",
+    "ReservationDeleted": f"The reservation that it asked for was deleted: {_NEVER_STARTS}.",
+    "ReservationInvalid": f"The reservation that it asked for is not one that it may use: {_NEVER_STARTS}.",
     **dict.fromkeys(("AssociationJobLimit", "QOSJobLimit"), "As many jobs run as its account or QOS allows."),
     **dict.fromkeys(("AssociationResourceLimit", "QOSResourceLimit"),
                     "Its account or QOS holds as much as it is allowed; Slurm does not say of what."),
     **dict.fromkeys(("AssociationTimeLimit", "QOSTimeLimit"),
-                    f"It asks for more time than its account or QOS allows: {_NEVER}."),
+                    f"It asks for more time than its account or QOS allows: {_NEVER_STARTS}."),
     "NvidiaImexChannels": "It waits for an IMEX channel, which other jobs across NVLink domains hold.",
     "SchedDefer": "The scheduler was told to put off all jobs (SchedulerParameters), and looks at it later.",
     "FrontEndDown": "No front end is up to start it.",

@@ -14,9 +14,9 @@ from msgspec import Struct, field
 from collectors.jobstate import held
 from collectors.model import Cluster
 from collectors.nodeset import fold, natural_key
-from console.alerts.groups import groups
+from console.alerts.groups import alert_groups
 from console.health import drain_reasons
-from console.health.unknown_reasons import not_read
+from console.health.unknown_reasons import unread_sources
 from console.health.xid_policy import Policy
 from console.journal.entries import JournalEntry, outcome_text, targets_text
 from console.journal.reader import JournalSnapshot
@@ -167,7 +167,7 @@ def make(
     )  # fmt: skip
     if stale:
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
-    if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
+    if known and (missing := unread_sources(cluster, ("nodes", "jobs", "loads", "alerts"))):
         limits = [*limits, f"not read: {', '.join(missing)}"]
     entries = [one for one in journal.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return ShiftReport(
@@ -208,16 +208,16 @@ def make(
 def _open_nodes(cluster: Cluster, now: float) -> tuple[OpenNodes, ...]:
     return tuple(
         OpenNodes(nodes=fold(one.nodes), count=len(one.nodes), states=one.displays, kind=one.label, reason=one.reason,
-                  by=one.by, who=one.who, ticket=one.ticket, since=one.since,
+                  by=one.by, who=one.author, ticket=one.ticket, since=one.since,
                   jobs=None if one.jobs is None else len(one.jobs))
-        for one in drain_reasons.inbox(cluster, now)
+        for one in drain_reasons.drain_groups(cluster, now)
     )  # fmt: skip
 
 
 def _open_alerts(cluster: Cluster, now: float, policy: Policy) -> tuple[OpenAlert, ...]:
     return tuple(
         OpenAlert(title=one.title, severity=one.severity, alerts=len(one.alerts), since=one.since)
-        for one in groups(cluster, now, policy)
+        for one in alert_groups(cluster, now, policy)
         if one.state == "active" and one.severity != "info"
     )
 
@@ -293,6 +293,6 @@ def _xids(past: ShiftFacts, policy: Policy) -> tuple[tuple[int, str, int, str], 
     for node, codes in past.xids.items():
         for code, gpus in codes.items():
             by_code.setdefault(code, {})[node] = gpus
-    found = [(code, fold(nodes), sum(nodes.values()), policy.say(code) if policy.of(code) is not None else "")
+    found = [(code, fold(nodes), sum(nodes.values()), policy.step(code) if policy.advice_for(code) else "")
              for code, nodes in by_code.items()]  # fmt: skip
     return tuple(sorted(found, key=lambda one: (-one[2], one[0])))

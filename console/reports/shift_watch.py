@@ -41,7 +41,7 @@ class Outage(Struct, frozen=True, kw_only=True):
     by: str | None
     kind: str
     """A key of `reasons.KINDS`."""
-    who: drain_reasons.Who
+    who: drain_reasons.Author
     since: float | None
     """None when it was out before the recording and Slurm does not say since when."""
     until: float | None = None
@@ -203,7 +203,7 @@ class ShiftWatch:
     def _nodes(self, before: Cluster, after: Cluster, names: Iterable[str], wall: float, gap: float | None) -> None:
         for name in names:
             node, one = after.nodes.get(name), self._open.get(name)
-            is_out = node is not None and drain_reasons.out(node)
+            is_out = node is not None and drain_reasons.is_unavailable(node)
             if one is not None and gap is not None and (node is None or not is_out or node.reason_at != one.reason_at):
                 self._count(one, gap)  # the gap was not observed, but a new reason carries its own time
                 reason_at = node.reason_at if node is not None and is_out else None
@@ -228,9 +228,9 @@ class ShiftWatch:
         """A node that is out now. One that was seen to go out went out now; for another the reason's time may tell."""
         reason_at = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
         since = wall if seen else reason_at
-        cause = drain_reasons.read(node.reason, node.reason_by)
+        cause = drain_reasons.classify(node.reason, node.reason_by)
         first = Outage(node=node.name, rack=node.rack, display=node.display, reason=node.reason, by=node.reason_by,
-                       kind=cause.kind, who=cause.who, since=since)  # fmt: skip
+                       kind=cause.kind, who=cause.author, since=since)  # fmt: skip
         return _Open(first, node.reason_at, wall if since is None else since, _gpus(node))
 
     def _count(self, one: _Open, wall: float) -> None:
@@ -330,12 +330,12 @@ def _gpus(node: Node) -> int | None:
 
 def _worse(first: Outage, node: Node) -> Outage:
     """The outage with its worst state so far and the newest reason."""
-    cause = drain_reasons.read(node.reason, node.reason_by)
+    cause = drain_reasons.classify(node.reason, node.reason_by)
     named = bool(node.reason)
     return Outage(
         node=first.node, rack=node.rack, display=first.display if first.display in _DOWN else node.display,
         reason=node.reason if named else first.reason, by=node.reason_by if named else first.by,
-        kind=cause.kind if named else first.kind, who=cause.who if named else first.who, since=first.since,
+        kind=cause.kind if named else first.kind, who=cause.author if named else first.who, since=first.since,
     )  # fmt: skip
 
 

@@ -14,9 +14,18 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault, Limits, Share
 from console.actions.registry import NAVIGATION
 from console.filters.language import LENGTH_CAP
-from console.queue.accounts import NO_ACCOUNT, Holder, accounts, holdings, matching, told, under, users
-from console.queue.limit_text import limit_text
-from console.queue.queue_reads import EVERY_S, QueueAnswer
+from console.queue.accounts import (
+    NO_ACCOUNT,
+    Holder,
+    account_holders,
+    account_subtree,
+    account_users,
+    applicable_limits,
+    holdings,
+    matching_accounts,
+)
+from console.queue.limit_hits import limit_text
+from console.queue.queue_reads import CACHE_S, QueueAnswer
 from console.tables.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
@@ -93,7 +102,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         """Ctrl+R: shares and limits too, where the last answer is old enough."""
         if self._asked is not None and self._shares is not None:
             old = self.app.clock.mono() - self._shares.mono
-            if old < EVERY_S:
+            if old < CACHE_S:
                 self.app.tell("shares and limits are asked for once a minute at most")
         self._ask()
         self.app.action_refresh()
@@ -121,7 +130,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self._say()
 
     def _paint(self) -> None:
-        rows = accounts(self.cluster, *self._known)
+        rows = account_holders(self.cluster, *self._known)
         shown: Mapping[str, Holder] = rows
         if self.filter:
             names: dict[str, set[str]] = {}
@@ -130,7 +139,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
             for one in self._known[0]:
                 if one.user is not None:
                     names.setdefault(one.account, set()).add(one.user)
-            shown = matching(rows, self.filter, names)
+            shown = matching_accounts(rows, self.filter, names)
         first = not self.table.keys or self.table.cursor_key == self.table.keys[0]
         self.table.set_rows(shown, ctx=self.ctx(), alive=rows)
         if first and shown:
@@ -140,7 +149,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def _follow(self) -> None:
         """Below stands what belongs to the account under the cursor."""
         account = self.table.cursor_key
-        found = users(account, self.cluster, *self._known) if account is not None else {}
+        found = account_users(account, self.cluster, *self._known) if account is not None else {}
         self.members.set_rows(found, ctx=self.ctx())
         self._say()
 
@@ -172,7 +181,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.limits.set_title([("Limits ", "title"), (f" {account}", "")] if account else "Limits")
         why = [one.fault for one in (self._limits, self._shares) if one is not None and one.fault is not None]
         lines = [PaneLine([(text, "warn")]) for text in dict.fromkeys(str(fault) for fault in why)]
-        for one in told(account, self._known[1]):
+        for one in applicable_limits(account, self._known[1]):
             share = one.share or 0.0
             role = "bad" if share >= FULL else "warn" if share >= NEAR else ""
             lines.append(PaneLine([(f"{percent(100 * share, 0):>6} ", role or "text-dim"), (limit_text(one), role)]))
@@ -228,7 +237,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
             of = f" in {row.account}" if row.user is not None else ""
             self.app.tell(f"{row.user or row.account} has no job in the queue{of}")
             return
-        names = [row.account] if row.user is not None else under(row.account, *self._known)
+        names = [row.account] if row.user is not None else account_subtree(row.account, *self._known)
         mine = {account for account, _ in holdings(self.cluster)}
         wanted = " | ".join(f"account={_quoted(name)}" for name in names if name in mine and name != NO_ACCOUNT)
         if row.user is not None:

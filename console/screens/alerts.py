@@ -13,7 +13,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
 from console.actions.action import Kind
-from console.alerts.groups import AlertGroup, groups, keeps_quiet, reason
+from console.alerts.groups import AlertGroup, alert_groups, drain_reason_text, suppressed_counts
 from console.filters.language import LENGTH_CAP
 from console.tables.alert_columns import GROUPS, SILENCES, Quiet, detail
 from console.tables.table_columns import Ctx
@@ -74,19 +74,19 @@ class AlertsScreen(WachtScreen):
         """The groups too."""
         super().prepare(cluster, session, policy, shown=shown)
         if shown:
-            groups(cluster, session.clock.now(), policy)
+            alert_groups(cluster, session.clock.now(), policy)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The groups are made anew when something they tell of changed."""
         ctx = self.ctx()
         if diff is None or diff.kinds & _KINDS:
             before = self.table.row_of(self.table.cursor_key) if self.table.cursor_key else None
-            rows = {one.key: one for one in groups(cluster, self.app.clock.now(), self.app.policy)}
+            rows = {one.key: one for one in alert_groups(cluster, self.app.clock.now(), self.app.policy)}
             self.table.set_rows(rows, ctx=ctx)
             # The pane has the room that the table leaves. In steps: a group more must not move what is read.
             self.table.styles.max_height = _STEP * -(-(len(rows) + 2) // _STEP) if rows else None
             self._follow(before, rows.values())
-            quiet = keeps_quiet(cluster)
+            quiet = suppressed_counts(cluster)
             standing = [Quiet(one, quiet.get(one.id, 0)) for one in cluster.silences.values()]
             standing.sort(key=lambda one: (one.silence.state != "active", one.silence.ends or 0))
             self.silences.set_rows({one.silence.id: one for one in standing}, ctx=ctx)
@@ -220,7 +220,7 @@ class AlertsScreen(WachtScreen):
         """The alert's name, its place and what it says."""
         if self.focused is self.silences:
             return None
-        texts = [reason(group, _REASON_CAP) for group in self._chosen()]
+        texts = [drain_reason_text(group, _REASON_CAP) for group in self._chosen()]
         if len(texts) > 1:
             texts = list(dict.fromkeys(group.title for group in self._chosen()))
         text = ", ".join(texts)

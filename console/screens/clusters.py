@@ -15,7 +15,7 @@ from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import Ctx
 from console.triage.attention import SUMS
 from console.triage.attention_list import AttentionLine
-from console.triage.judgement import Judged, judge
+from console.triage.judgement import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
@@ -43,7 +43,7 @@ class ClustersScreen(WachtScreen):
         super().__init__()
         self.table: VirtualTable[Any] = VirtualTable(CLUSTERS, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
-        self._judged: dict[str, Judged | Fault] = {}
+        self._judged: dict[str, AttentionResult | Fault] = {}
         """What needs a person in each, as it was judged last: at 12,000 nodes the event loop has no time for it."""
         self._asking = False
         """Whether a thread judges."""
@@ -67,7 +67,7 @@ class ClustersScreen(WachtScreen):
             self._asking = True
             self.ask(lambda: {name: answer_or_fault(one) for name, one in due.items()}, self._judged_now, "needs")
 
-    def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], Judged]]]:
+    def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], AttentionResult]]]:
         """What judges those of which something has changed since they were judged."""
         for one in standings:
             session = self.app.sessions.get(one.name)
@@ -76,10 +76,10 @@ class ClustersScreen(WachtScreen):
                 continue
             by, made = self.app.by_now(session), self._judged.get(one.name)
             now = stepped(by.clock.now())
-            if not isinstance(made, Judged) or not made.stands(one.cluster, by, now):
-                yield one.name, judge(one.cluster, by, now, self.app.policy)
+            if not isinstance(made, AttentionResult) or not made.is_current(one.cluster, by, now):
+                yield one.name, attention_task(one.cluster, by, now, self.app.policy)
 
-    def _judged_now(self, found: dict[str, Judged | Fault] | Fault) -> None:
+    def _judged_now(self, found: dict[str, AttentionResult | Fault] | Fault) -> None:
         self._asking = False
         if isinstance(found, Fault):
             return  # the next tick asks again
@@ -107,7 +107,7 @@ class ClustersScreen(WachtScreen):
         clock = self.app.by_now(at).clock
         # A recording that is played at a speed is judged moment by moment.
         lately = at.site.recorded or abs(clock.now() - made.now) < _LATELY_S
-        return made.needs if made.by.clock is clock and lately else None
+        return made.lines if made.by.clock is clock and lately else None
 
     def keys(self) -> Sequence[KeyHint]:
         """What Enter does here."""
@@ -117,7 +117,7 @@ class ClustersScreen(WachtScreen):
         """While this is shown, power is read of the others too. What it showed when it was left is of then."""
         super().on_screen_resume()
         self.app.watch_others(_MORE)
-        self._judged = {name: made for name, made in self._judged.items() if isinstance(made, Judged)}
+        self._judged = {name: made for name, made in self._judged.items() if isinstance(made, AttentionResult)}
         if self.is_mounted:
             self.tick(self.ctx())
 

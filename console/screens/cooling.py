@@ -11,7 +11,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold_for_slurm
 from console.plant import cooling
-from console.plant.cooling import ILL, LoopStatus
+from console.plant.cooling import FAULTY_STATES, LoopStatus
 from console.tables.cooling_columns import LOOPS, look
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
@@ -57,7 +57,7 @@ class CoolingScreen(WachtScreen):
             self.table.empty_text = self._none()
             self.table.set_rows({one.name: one for one in found}, ctx=self.ctx())
         known = "cooling" in cluster.known
-        ill = sum(one.state in ILL for one in found)
+        ill = sum(one.state in FAULTY_STATES for one in found)
         silent = sum(one.state == "silent" for one in found)
         said = [(f"   {ill:,} ill", "bad")] if ill else []
         said += [(f"   {silent:,} silent", "warn")] if silent else []
@@ -118,19 +118,19 @@ class CoolingScreen(WachtScreen):
 def _lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
     """How it is, what hangs on it, its leak detectors, what says nothing."""
     glyph, role = look(one)
-    yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.ill else "")])
-    yield PaneLine([("on it   ", "text-dim"), (cooling.about(one), "")])
+    yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.faulty else "")])
+    yield PaneLine([("on it   ", "text-dim"), (cooling.impact_text(one), "")])
     limits = ", ".join(
         f"{row.what} {word} {limit:,g}"
-        for row in (one.supply, one.back, one.flow, one.pressure)
+        for row in (one.supply, one.return_point, one.flow, one.pressure)
         if row is not None
         for word, limit in (("at least", row.low), ("at most", row.high))
         if limit is not None
     )
     if limits:
         yield PaneLine([("limits  ", "text-dim"), (limits, "")])
-    if one.where_wet:
-        yield PaneLine([("wet     ", "text-dim"), (", ".join(one.where_wet), "bad")])
+    if one.wet_places:
+        yield PaneLine([("wet     ", "text-dim"), (", ".join(one.wet_places), "bad")])
     elif one.unknown:
         said = f"{one.unknown:,} of {one.detectors or 0:,} detectors say neither dry nor wet"
         yield PaneLine([("leaks   ", "text-dim"), (said, "warn")])

@@ -37,7 +37,7 @@ class DomainsScreen(WachtScreen):
     """
     crumb = "domains"
     reads = frozenset({"domains", "trays"})
-    sums = (nvlink_domains.states,)
+    sums = (nvlink_domains.domain_states,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class DomainsScreen(WachtScreen):
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
-        found = nvlink_domains.states(cluster)
+        found = nvlink_domains.domain_states(cluster)
         if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
             ill = {name: one for name, one in found.items() if one.broken}
             self.table.empty_text = self._none()
@@ -92,7 +92,7 @@ class DomainsScreen(WachtScreen):
 
     def _say(self) -> None:
         """What is under the cursor, in words."""
-        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
         self.detail.set_lines([] if one is None else list(_lines(one)))
@@ -105,7 +105,7 @@ class DomainsScreen(WachtScreen):
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
-        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         return "scontrol show topology" if one is None else f"scontrol show node {fold_for_slurm(one.nodes)}"
 
     @on(TableKeys.Moved)
@@ -114,7 +114,7 @@ class DomainsScreen(WachtScreen):
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        one = nvlink_domains.states(self.cluster).get(event.key)
+        one = nvlink_domains.domain_states(self.cluster).get(event.key)
         if one is not None:
             self.app.open_list("nodes", fold(one.nodes))
 
@@ -122,21 +122,21 @@ class DomainsScreen(WachtScreen):
 def _lines(one: DomainState) -> Iterable[PaneLine]:
     """How large a job may be, the cliques with their trays, what is ill."""
     yield PaneLine([
-        ("largest job ", "text-dim"), (f"{one.fits} trays", "text-strong"), (", now ", "text-dim"),
-        (f"{one.fits_now}", "text-strong"),
-        *([(f"; no {one.fits + 1}-tray job fits", "warn")] if one.fits < len(one.nodes) else []),
+        ("largest job ", "text-dim"), (f"{one.largest_job} trays", "text-strong"), (", now ", "text-dim"),
+        (f"{one.largest_job_now}", "text-strong"),
+        *([(f"; no {one.largest_job + 1}-tray job fits", "warn")] if one.largest_job < len(one.nodes) else []),
     ])  # fmt: skip
-    if len(one.parts) > 1:
-        for part in one.parts[:3]:
-            yield PaneLine([(f"clique {part.clique}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
+    if len(one.cliques) > 1:
+        for part in one.cliques[:3]:
+            yield PaneLine([(f"clique {part.id}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
                         (fold(part.nodes), "text-dim")])  # fmt: skip
-    if one.ill:
-        why = f": {', '.join(one.wrong)}" if one.wrong else ""
+    if one.unhealthy:
+        why = f": {', '.join(one.problems)}" if one.problems else ""
         yield PaneLine(
-            [(f"fabric {one.fabric} on {fold(one.ill)}{why}", "bad" if one.fabric == "unhealthy" else "warn")]
+            [(f"fabric {one.fabric} on {fold(one.unhealthy)}{why}", "bad" if one.fabric == "unhealthy" else "warn")]
         )
     if one.imex not in {None, "up"}:
-        where = f" on {fold(one.imex_ill)}" if one.imex_ill else ", as its trays say"
+        where = f" on {fold(one.imex_down)}" if one.imex_down else ", as its trays say"
         yield PaneLine([(f"IMEX {one.imex}{where}", "warn")])
     gone = [node for node in one.nodes if node not in one.usable]
     if gone:

@@ -66,7 +66,7 @@ class FabricScreen(TwoTables):
             spans.append((" —", "text-strong"))
         else:
             spans.append((f" {plural(one.ports, 'port')}, {count(one.up)} up", "text-strong"))
-            for word, (glyph, role) in fabric.WRONGS.items():
+            for word, (glyph, role) in fabric.PORT_PROBLEMS.items():
                 if number := sum(word in port.wrong for port in ports):
                     spans.append((f"   {glyph} {count(number)} {word}", role))
             if one.uncabled and self.size.width >= WIDE:
@@ -84,7 +84,7 @@ class FabricScreen(TwoTables):
     def follow(self) -> None:
         """The ports of the switch under the cursor."""
         row = fabric.by_switch(self.cluster).get(self.switches.cursor_key or "")
-        unwell = {} if row is None else {port.key: port for port in row.unwell}
+        unwell = {} if row is None else {port.key: port for port in row.unhealthy}
         self.ports.set_rows(unwell, ctx=self.ctx())
         if row is None:
             self.head(1, (("Ports ", "title"),))
@@ -109,7 +109,7 @@ class FabricScreen(TwoTables):
             return None
         if self.active is self.ports:
             return fabric.port_text(row)
-        return f"{row.name}: {plural(len(row.unwell), 'port')} not well" if row.unwell else None
+        return f"{row.name}: {plural(len(row.unhealthy), 'port')} not well" if row.unhealthy else None
 
     @on(TableKeys.Opened, "#main")
     def _switch(self, event: TableKeys.Opened) -> None:

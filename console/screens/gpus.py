@@ -51,7 +51,7 @@ class GpusScreen(WachtScreen):
     """
     crumb = "gpus"
     acts_on = "node"
-    sums = (gpus.with_idle, gpus.hottest, gpus.hungriest)
+    sums = (gpus.jobs_with_idle_gpus, gpus.hottest, gpus.top_power)
     AUTO_FOCUS = "#map"
 
     def __init__(self) -> None:
@@ -107,11 +107,13 @@ class GpusScreen(WachtScreen):
         for name, title, kinds, none in _LISTS:
             spans = [(title, "title"), *([found[name]] if name in found else [])]
             self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
-            self.lists[name].set_empty(self.why_unknown(*kinds) or none)
-        self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
+            self.lists[name].set_empty_text(self.why_unknown(*kinds) or none)
+        self.lists["xids"].set_lines(
+            xid_lines(gpus.newest_xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now)
+        )
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
         self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))
-        self.lists["hungry"].set_lines(hungry_lines(gpus.hungriest(cluster)))
+        self.lists["hungry"].set_lines(hungry_lines(gpus.top_power(cluster)))
         self._say()
 
     def _say(self) -> None:

@@ -25,7 +25,7 @@ from console.reports.report import ShiftReport
 from console.runtime.state_files import StateFileFault
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, when
 
 from .layout.app_port import ConsoleApp
@@ -86,7 +86,7 @@ class HandoverScreen(WachtScreen):
 
     def _told(self, answer: Any) -> None:
         if not isinstance(answer, _HandoverView):
-            self.text.set_lines([line((str(answer), "warn"))])
+            self.text.set_lines([pane_line((str(answer), "warn"))])
             return
         self._made = answer
         self._fold()
@@ -150,7 +150,7 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
         plain = _BACKSLASH.sub(r"\1", text)
         if text.startswith("## "):
             behind = text == _HEAD
-            lines.append(line((plain[3:], "title")))
+            lines.append(pane_line((plain[3:], "title")))
             if behind:
                 lines += [
                     PaneLine(()),
@@ -158,7 +158,7 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
                     PaneLine(()),
                 ]
         elif not behind and not text.startswith("# "):
-            lines.append(line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
+            lines.append(pane_line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
     return [
         one if one.key or not one.spans or not one.spans[0][0] else one._replace(key=str(at))
         for at, one in enumerate(lines)
@@ -168,11 +168,11 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
 def _left_lines(left: Sequence[Reminder], width: int, none: str) -> list[PaneLine]:
     """Enter opens what a line is about, whichever of its lines the cursor is on."""
     return [
-        line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
+        pane_line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
              key=f"l{at}.{row} {one.kind} {one.opens}".rstrip())
         for at, one in enumerate(left)
         for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND, break_on_hyphens=False) or [""])
-    ] or [line((none, "text-dim"))]  # fmt: skip
+    ] or [pane_line((none, "text-dim"))]  # fmt: skip
 
 
 def console_sources(app: ConsoleApp) -> ReportSources:

@@ -12,7 +12,7 @@ from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.commands import command_help
 from widgets.cells import Span, spans_width
 from widgets.key_bar import KeyHint
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 
 from .layout.screen import WachtScreen
 
@@ -67,7 +67,7 @@ class HelpScreen(WachtScreen):
     def _lines(self) -> list[PaneLine]:
         room, keys = max(20, self.size.width - 6), self.app.keymap
         wide = 2 + max(len(keys.shown(way.id)) for way in NAVIGATION)
-        lines = [line(("Acting on the machine (always asks first)", "title"))]
+        lines = [pane_line(("Acting on the machine (always asks first)", "title"))]
         for action in sorted(ACTIONS, key=lambda one: self._why.get(one.id) is not None):
             why = self._why.get(action.id)
             key, label = (
@@ -78,15 +78,15 @@ class HelpScreen(WachtScreen):
             lines += _hanging([key, label], said, "", room)
             if why:
                 lines += _hanging([(" " * (_KEY + _LABEL), "")], f"not now: {why}", "warn", room)
-        lines += [line(""), line(("Finding one's way", "title"))]
+        lines += [pane_line(""), pane_line(("Finding one's way", "title"))]
         for way in NAVIGATION:
             if shown := keys.shown(way.id):
                 lines += _hanging([(f"  {shown:<{wide}}", "key")], way.help, "", room)
-        lines += [line(""), line(("Commands, after a colon", "title"))]
+        lines += [pane_line(""), pane_line(("Commands, after a colon", "title"))]
         for name, text in command_help():
             # A screen with many names takes more room, never the blank before what is said of it.
             lines += _hanging([(f"  {name:<28}  ", "text-strong")], text, "", room)
-        lines += [line(""), line(("Filters, after a slash", "title"))]
+        lines += [pane_line(""), pane_line(("Filters, after a slash", "title"))]
         for name, text in FILTERS:
             lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
         return lines

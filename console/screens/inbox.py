@@ -13,7 +13,7 @@ from collectors.model import Cluster, Diff
 from collectors.nodeset import fold, fold_for_slurm
 from console.actions.action import Kind
 from console.health import drain_reasons
-from console.health.inconsistencies import contradictions, suspects
+from console.health.inconsistencies import inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
 from console.tables.inbox_columns import CONTRADICTIONS, INBOX, in_words
 from console.tables.table_columns import Ctx
@@ -40,7 +40,7 @@ class InboxScreen(TwoTables):
     """
     crumb = "inbox"
     acts_on = "node"
-    sums = (suspects, drifts)
+    sums = (suspect_nodes, drifts)
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,9 +66,9 @@ class InboxScreen(TwoTables):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
         ctx = self.ctx()
-        entries = {one.nodes[0]: one for one in drain_reasons.inbox(cluster, ctx.now)}
+        entries = {one.nodes[0]: one for one in drain_reasons.drain_groups(cluster, ctx.now)}
         self.inbox.set_rows(entries, ctx=ctx)
-        found = contradictions(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
+        found = inconsistencies(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
         found.sort(key=lambda one: ("bad", "warn", "note").index(one.severity))
         self.disagree.set_rows({f"{one.node}/{one.kind}/{at}": one for at, one in enumerate(found)}, ctx=ctx)
         self.inbox.dimmed = self.stale("slurm.nodes")

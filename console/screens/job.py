@@ -13,12 +13,12 @@ from collectors.model import Cluster, Diff, Fault, JobAccount, JobDetail
 from collectors.nodeset import names_in
 from console.actions.action import Kind
 from console.health.unknown_reasons import why_unknown
-from console.queue.job_accounting import ALIVE, gpu_mean
+from console.queue.job_accounting import UNFINISHED_STATES, gpu_mean
 from console.tables import inspection_lines
 from console.tables.accounting_lines import account_lines, before_lines, beside_lines, fault_lines
 from console.tables.table_columns import Ctx, state_cell
 from widgets.cells import spans_of
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, energy, percent
 
 from .layout.inspection import Inspection
@@ -83,7 +83,9 @@ class JobScreen(Inspection):
         known = isinstance(answer, JobDetail)
         missing = isinstance(answer, Fault) and answer.kind == "missing"
         lines = (
-            inspection_lines.detail_lines(answer) if known else [line((str(answer), "text-dim" if missing else "bad"))]
+            inspection_lines.detail_lines(answer)
+            if known
+            else [pane_line((str(answer), "text-dim" if missing else "bad"))]
         )
         self.more.set_lines(lines)
         job = self.cluster.jobs.get(self.key)
@@ -120,7 +122,7 @@ class JobScreen(Inspection):
             if "jobs" in self.cluster.known:
                 self.ended.follow(ctx)
             else:
-                self.facts.set_lines([line((why_unknown(self.cluster, "jobs"), "text-dim"))])
+                self.facts.set_lines([pane_line((why_unknown(self.cluster, "jobs"), "text-dim"))])
                 self.show_nodes((), known=False)
             return
         if self.ended.was_asked:  # it was queued again
@@ -140,7 +142,7 @@ class JobScreen(Inspection):
         """The nodes that it has or had, as they are now; `known` is False where nobody tells of them."""
         if not known:
             self.nodes.set_title([("Nodes", "title"), (" —", "text-strong")])
-            self.nodes.set_lines([line(("not known", "text-dim"))])
+            self.nodes.set_lines([pane_line(("not known", "text-dim"))])
             return
         self.nodes.set_title([("Nodes", "title"), (f" {len(names)}", "text-strong")])
         self.nodes.set_lines([self._node_line(name) for name in names])
@@ -194,7 +196,7 @@ class EndedJob:
     def follow(self, ctx: Ctx) -> None:
         """The facts or the clock have moved: ask where that is due, and show what is known."""
         screen, mono = self._on, self._on.app.clock.mono()
-        behind = self.account is not None and self.account.run.state in ALIVE and self._times < _TIMES
+        behind = self.account is not None and self.account.run.state in UNFINISHED_STATES and self._times < _TIMES
         if self._asked is None or (behind and mono - self._asked >= _AGAIN_S):
             self._asked, self._times = mono, self._times + 1
             ledger, job = screen.at.ledger, self._job
@@ -204,13 +206,13 @@ class EndedJob:
         screen.more.set_title("Steps, and its nodes meanwhile")
         gone = f"job {self._job} is not in the queue any more"
         if self.account is None:
-            lines = [line((gone, "text-dim" if self._fault is None else "warn"))]
+            lines = [pane_line((gone, "text-dim" if self._fault is None else "warn"))]
             lines += fault_lines("why it ended", self._fault) if self._fault is not None else []
-            screen.more.set_lines([] if self._fault is None else [line(("not known", "text-dim"))])
+            screen.more.set_lines([] if self._fault is None else [pane_line(("not known", "text-dim"))])
         else:
             lines = account_lines(self.account, ctx.now, self._telemetry)
-            if self.account.run.state in ALIVE:
-                lines.insert(0, line((f"{gone}; its end is not in the accounting yet", "warn")))
+            if self.account.run.state in UNFINISHED_STATES:
+                lines.insert(0, pane_line((f"{gone}; its end is not in the accounting yet", "warn")))
             screen.more.set_lines(beside_lines(self.account, ctx.now))
         screen.facts.set_lines(lines)
         screen.facts.styles.height = min(len(screen.facts.lines) + 2, max(6, screen.size.height - 2 - _BELOW))

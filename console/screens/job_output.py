@@ -17,7 +17,7 @@ from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError, is_job
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
-from widgets.pane import Pane, line
+from widgets.pane import Pane, pane_line
 from widgets.units import age, memory
 
 from .layout.screen import WachtScreen
@@ -62,12 +62,12 @@ class LogScreen(WachtScreen):
     def _tail_came(self, answer: Any) -> None:
         self._tail = answer
         if isinstance(answer, LogTail):
-            self.text.set_lines([line(one) for one in answer.lines] or [line(("it is empty", "text-dim"))])
+            self.text.set_lines([pane_line(one) for one in answer.lines] or [pane_line(("it is empty", "text-dim"))])
             self.text.action_ends(last=True)
         else:
             role = "text-dim" if answer.kind == "missing" else "warn"
             pieces = textwrap.wrap(str(answer), max(20, self.size.width - 4))
-            self.text.set_lines([line((piece, role)) for piece in pieces])
+            self.text.set_lines([pane_line((piece, role)) for piece in pieces])
         self.tick(self.ctx())
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:

@@ -18,7 +18,7 @@ from console.tables.node_sections import part_lines
 from console.tables.table_columns import Ctx
 from widgets.chart import Chart
 from widgets.key_bar import KeyHint
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, degrees, memory, percent, power, times
 
 from .layout.inspection import Inspection
@@ -113,7 +113,7 @@ class NodeScreen(Inspection):
             if "slurm.nodes" not in cluster.sources:
                 unknown = unknown and "no Slurm here: what follows is from the driver alone"
             none = f"Slurm has no node {self.key}"
-            self.facts.set_lines([line((unknown, "text-dim") if unknown else (none, "bad"))])
+            self.facts.set_lines([pane_line((unknown, "text-dim") if unknown else (none, "bad"))])
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
             word = self.app.pending_words("node").get(self.key)
@@ -132,7 +132,7 @@ class NodeScreen(Inspection):
         old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
         none = self.why_unknown("jobs") or "no job is on this node"
-        rows = inspection_lines.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
+        rows = inspection_lines.job_rows(ids, cluster.jobs, ctx.now) or [pane_line((none, "text-dim"))]
         self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
         self.troubles.set_lines(
             [
@@ -183,7 +183,7 @@ class NodeScreen(Inspection):
         lines = gpu_table(self._found, self.cluster.jobs, max(20, self.gpus.size.width - 4))
         self.gpus.set_title(*gpus_title(self._found, self.cluster.nodes.get(self.key), now))
         if self._said:
-            lines.append(line((self._said, "text-dim" if self._missing else "warn")))
+            lines.append(pane_line((self._said, "text-dim" if self._missing else "warn")))
         if self.has_class("-wide") and lines:
             # There is room below the GPUs for what they talk through.
             lines += self._attached_lines(now)
@@ -222,7 +222,7 @@ class NodeScreen(Inspection):
                 chart.show(f"{CHARTS[at]}  {over}" if said else "", (), percent, say=said)
 
     def _past_came(self, answer: Any) -> None:
-        self._past = list(answer) if isinstance(answer, Sequence) else [line((str(answer), "bad"))]
+        self._past = list(answer) if isinstance(answer, Sequence) else [pane_line((str(answer), "bad"))]
         self.tick(self.ctx())
 
     def _runs_came(self, answer: Any) -> None:
@@ -236,7 +236,7 @@ class NodeScreen(Inspection):
     def _last_jobs(self, now: float) -> list[PaneLine]:
         """The jobs that ended here."""
         if self._runs is None:
-            return [line(("last jobs: asking the accounting …", "text-dim"))]
+            return [pane_line(("last jobs: asking the accounting …", "text-dim"))]
         if isinstance(self._runs, Fault):
             return fault_lines("last jobs", self._runs)
         return last_job_lines(self._runs, PAST_DAYS, now)
@@ -249,7 +249,7 @@ class NodeScreen(Inspection):
             return fault_lines("out of service", self._events)
         # PrivateData may keep some of them from who asks: it says where the number is from.
         said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
-        return [line((said, "text-dim")), *event_lines(self._events, now)]
+        return [pane_line((said, "text-dim")), *event_lines(self._events, now)]
 
     def _history(self, now: float) -> list[PaneLine]:
         """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""

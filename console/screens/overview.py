@@ -12,7 +12,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault
 from collectors.nodeset import expand
 from console.actions.action import Kind
-from console.health.inconsistencies import fresh, suspects
+from console.health.inconsistencies import fresh_facts, suspect_nodes
 from console.health.version_drift import drifts
 from console.plant import cooling, nvlink_domains
 from console.plant.power import by_rack
@@ -21,7 +21,7 @@ from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
 from console.tables.gpu_lines import under_line
 from console.tables.table_columns import Ctx
-from console.triage.judgement import Judged, judge
+from console.triage.judgement import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap
@@ -68,7 +68,7 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     reads = frozenset({"power", "counts"})
-    sums = (partition_uses, by_user, by_rack, suspects, drifts, nvlink_domains.states, cooling.worst_first)
+    sums = (partition_uses, by_user, by_rack, suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first)
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -84,7 +84,7 @@ class OverviewScreen(WachtScreen):
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._needs: Sequence[AttentionLine] = ()
-        self._made: tuple[Judged, ...] = ()
+        self._made: tuple[AttentionResult, ...] = ()
         """Of what is shown and of what comes, or the one before: the newest first."""
         self._asked = 0
         """Which question of a thread was the last."""
@@ -118,15 +118,17 @@ class OverviewScreen(WachtScreen):
         from console.triage import attention_cooling, attention_domains
 
         cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
-        return attention_domains.racks(cluster, fresh(cluster, now, mono)) | attention_cooling.racks(cluster, now, mono)
+        return attention_domains.racks_of_broken_domains(
+            cluster, fresh_facts(cluster, now, mono)
+        ) | attention_cooling.racks_of_faulty_loops(cluster, now, mono)
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, session, policy, shown=shown)
         if _answered(cluster):
-            self._keep(judge(cluster, session.by, stepped(session.clock.now()), policy)())
+            self._keep(attention_task(cluster, session.by, stepped(session.clock.now()), policy)())
 
-    def _keep(self, made: Judged) -> None:
+    def _keep(self, made: AttentionResult) -> None:
         self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
 
     def _judged(self, now: float) -> Sequence[AttentionLine]:
@@ -135,24 +137,24 @@ class OverviewScreen(WachtScreen):
         cluster, by = self.cluster, self.at.by
         if not _answered(cluster):
             return ()
-        judging = judge(cluster, by, now, self.app.policy)
+        judging = attention_task(cluster, by, now, self.app.policy)
         made = next((one for one in self._made if one.cluster() is cluster and one.by.clock is by.clock), None)
         if made is None:
             self._keep(made := judging())
-        elif not made.stands(cluster, by, now):
+        elif not made.is_current(cluster, by, now):
             self._asked += 1
             asked = self._asked
             self.ask(judging, lambda made: self._judged_later(asked, made), "needs")
-        return made.needs
+        return made.lines
 
-    def _judged_later(self, asked: int, made: Judged | Fault) -> None:
+    def _judged_later(self, asked: int, made: AttentionResult | Fault) -> None:
         if asked != self._asked:
             return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
             self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
         elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
             self._keep(made)
-            self._say_needs(made.needs, made.now)
+            self._say_needs(made.lines, made.now)
 
     def _fit(self) -> None:
         """The map has all the room where it needs it; where it leaves much, the trends have that."""
@@ -189,7 +191,7 @@ class OverviewScreen(WachtScreen):
         self._say_needs(self._judged(ctx.now), ctx.now)
         self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
         self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
-        self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
+        self.users.set_empty_text(self.why_unknown("jobs") or "no job holds a GPU")
         old = self.old("slurm.jobs", "slurm.partitions")
         words = overview_figures.controller_words(cluster)
         gap = [("  ", "")] if old and words else []

@@ -10,8 +10,8 @@ from typing import Any
 
 from collectors.jobstate import WAITING
 from collectors.model import Fault, Job, JobDetail
-from console.queue.pending import PendingFacts, Why, why
-from console.queue.queue_reads import EVERY_S, Sparing
+from console.queue.pending import PendingFacts, PendingReason, pending_reason
+from console.queue.queue_reads import CACHE_S, QueueCache
 from widgets.pane import Pane, PaneLine
 from widgets.units import age
 
@@ -32,7 +32,7 @@ class PendingPane(Pane):
         self._on = screen
         self._job = job
         self._known = PendingFacts()
-        self._why: Why | None = None
+        self._why: PendingReason | None = None
         self._asked: float | None = None
         self._told: float | None = None
         """When the oldest of what was asked for on demand was asked."""
@@ -49,12 +49,12 @@ class PendingPane(Pane):
         if job is None:
             return
         mono = screen.app.clock.mono()
-        if self._asked is None or mono - self._asked >= EVERY_S:
+        if self._asked is None or mono - self._asked >= CACHE_S:
             self._asked = mono
             queueing = screen.at.queueing
             screen.ask(lambda: _ask(queueing, self._job), self._came, "queueing")
         cluster, now, known = screen.cluster, screen.ctx().now, self._known
-        screen.ask(lambda: why(job, cluster, now, known), self._answered, "why")
+        screen.ask(lambda: pending_reason(job, cluster, now, known), self._answered, "why")
         self._say()
 
     def _row(self) -> Job | None:
@@ -72,7 +72,7 @@ class PendingPane(Pane):
         self.follow()
 
     def _answered(self, answer: Any) -> None:
-        self._why = answer if isinstance(answer, Why) else Why(str(answer))
+        self._why = answer if isinstance(answer, PendingReason) else PendingReason(str(answer))
         self._say()
 
     def _say(self) -> None:
@@ -87,12 +87,12 @@ class PendingPane(Pane):
         self.set_lines(lines)
 
 
-def _ask(queueing: Sparing, job: str) -> Sequence[Any]:
+def _ask(queueing: QueueCache, job: str) -> Sequence[Any]:
     factors, limits, shares = queueing.factors(job), queueing.limits(), queueing.shares()
     return min(one.mono for one in (limits, shares)), factors.value, limits.value, shares.value
 
 
-def lines_of(found: Why, room: int) -> list[PaneLine]:
+def lines_of(found: PendingReason, room: int) -> list[PaneLine]:
     """The sentence, then the figures, on as many lines as they take."""
     lines = [PaneLine([(piece, "text-strong")]) for piece in textwrap.wrap(found.sentence, room)]
     for label, text in found.figures:

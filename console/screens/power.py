@@ -164,7 +164,7 @@ class PowerScreen(TwoTables):
         for one in found[:2]:
             if one.state != "ok":
                 glyph, role = look(one)
-                spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
+                spans.append((f" {glyph} {one.name} {cooling.short_text(one)} ", stale or role))
         old = self.old("prom.cooling")
         spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
         self.loops_line.set_lines([PaneLine(spans)])
@@ -205,10 +205,10 @@ class PowerScreen(TwoTables):
 def loop_line(one: cooling.LoopStatus, stale: str = "") -> PaneLine:
     """`✖ cdu-03  flow 54 l/min  41.0→50.4 °C`."""
     glyph, role = look(one)
-    water = [figure(one.supply), ("→", "text-dim"), figure(one.back), (" °C", "text-dim")]
+    water = [figure(one.supply), ("→", "text-dim"), figure(one.return_point), (" °C", "text-dim")]
     spans: list[Span] = [
         (f"{glyph} ", role),
         (f"{pad(one.name, 10)} ", "text-strong"),
-        (f"{pad(cooling.short(one), 18)} ", role),
+        (f"{pad(cooling.short_text(one), 18)} ", role),
     ]
     return PaneLine([(text, stale or of) for text, of in (*spans, *water)])

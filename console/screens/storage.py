@@ -36,7 +36,7 @@ class StorageScreen(TwoTables):
     crumb = "storage"
     acts_on = "node"
     reads = frozenset({"storage"})
-    sums = (storage.stores,)
+    sums = (storage.store_rows,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class StorageScreen(TwoTables):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
-            self.stores.set_rows(storage.stores(cluster), ctx=self.ctx())
+            self.stores.set_rows(storage.store_rows(cluster), ctx=self.ctx())
         self.stores.empty_text = self.nodes_hit.empty_text = self.none_of("storage", SOURCE, NO_SOURCE, NONE)
         self.tick(self.ctx())
 
@@ -59,7 +59,7 @@ class StorageScreen(TwoTables):
         self.follow()
 
     def _say(self) -> None:
-        rows = storage.stores(self.cluster)
+        rows = storage.store_rows(self.cluster)
         known = "storage" in self.cluster.known
         spans: list[Span] = [("Storage ", "title"), (f" {len(rows)}" if known else " —", "text-strong")]
         hit = {job for row in rows.values() if row.bad for job in row.jobs or ()}
@@ -76,7 +76,7 @@ class StorageScreen(TwoTables):
 
     def follow(self) -> None:
         """The nodes of the file system under the cursor."""
-        row = storage.stores(self.cluster).get(self.stores.cursor_key or "")
+        row = storage.store_rows(self.cluster).get(self.stores.cursor_key or "")
         hit = {} if row is None else storage.nodes_of(row, self.cluster)
         self.nodes_hit.set_rows(hit, ctx=self.ctx())
         if row is None:

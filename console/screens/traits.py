@@ -13,7 +13,7 @@ from console.actions.action import Kind
 from console.clusters.cluster_session import ClusterSession
 from console.health.common_traits import Trait, traits
 from widgets.key_bar import KeyHint
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 
 from .layout.screen import WachtScreen
 
@@ -60,8 +60,10 @@ class CommonScreen(WachtScreen):
         """Counted anew with every reading."""
         found = traits(self.names, cluster, self._last)
         self.text.set_title([("In common ", "title"), (f" {len(self.names):,} nodes  {fold(self.names)}", "text-dim")])
-        lines = [_line(one) for one in found] or [line(("nothing that most other nodes have not as well", "text-dim"))]
-        self.text.set_lines([*lines, *([PaneLine(()), line((self._said, "text-dim"))] if self._said else [])])
+        lines = [_line(one) for one in found] or [
+            pane_line(("nothing that most other nodes have not as well", "text-dim"))
+        ]
+        self.text.set_lines([*lines, *([PaneLine(()), pane_line((self._said, "text-dim"))] if self._said else [])])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The nodes it is about."""
@@ -73,10 +75,14 @@ class CommonScreen(WachtScreen):
 
 
 def _line(one: Trait) -> PaneLine:
-    role = "" if one.have < one.of else "warn" if one.others else "bad"
-    spans = [(f"{one.kind:<16} ", "text-dim"), (f"{one.value}  ", "text-strong"), (f"{one.have:,} of {one.of:,}", role)]
-    others = f"  and {one.others:,} of the {one.rest:,} others" if one.others else "  and no other"
-    return line([*spans, (others, "text-dim")])
+    role = "" if one.named_count < one.named_total else "warn" if one.other_count else "bad"
+    spans = [
+        (f"{one.kind:<16} ", "text-dim"),
+        (f"{one.value}  ", "text-strong"),
+        (f"{one.named_count:,} of {one.named_total:,}", role),
+    ]
+    others = f"  and {one.other_count:,} of the {one.other_total:,} others" if one.other_count else "  and no other"
+    return pane_line([*spans, (others, "text-dim")])
 
 
 def _last_jobs(session: ClusterSession, names: Sequence[str], now: float) -> Mapping[str, Sequence[str]]:

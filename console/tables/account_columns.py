@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from collectors.model import Share
-from console.queue.accounts import Held, Holder
-from console.queue.limit_text import figures_text
+from console.queue.accounts import HeldResources, Holder
+from console.queue.limit_hits import figures_text
 from console.tables.exports import attribute
 from widgets.cells import Cell
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import dim
@@ -31,7 +31,7 @@ def _limit(one: Holder, _: Any) -> Cell:
     return (f"{percent(100 * share, 0):>5} {figures_text(limit)} {name}{said}", role)
 
 
-def _figure(read: Callable[[Held], int]) -> Callable[[Holder, Any], Cell]:
+def _figure(read: Callable[[HeldResources], int]) -> Callable[[Holder, Any], Cell]:
     def cell(one: Holder, ctx: Any) -> Cell:
         if "jobs" not in ctx.cluster.known:
             return (UNKNOWN, "text-dim")
@@ -65,7 +65,7 @@ def _sort(read: Callable[[Share], float | None]) -> Callable[[Holder], Any]:
     return lambda one: None if one.share is None else read(one.share)
 
 
-def _held(key: str, title: str, width: int, read: Callable[[Held], int], priority: int) -> Column:
+def _held(key: str, title: str, width: int, read: Callable[[HeldResources], int], priority: int) -> Column:
     return Column(
         key,
         title,
@@ -75,7 +75,7 @@ def _held(key: str, title: str, width: int, read: Callable[[Held], int], priorit
         align="right",
         priority=priority,
         descending=True,
-        export=(_held_export(_HELD.get(key, key), key),),
+        export=(_held_export(_HELD.get(key, key), _ATTRIBUTE.get(key, key)),),
     )
 
 
@@ -96,12 +96,13 @@ def _held_export(name: str, of: str) -> ExportField:
 
 #: Figures whose field for programs has another name than the column.
 _HELD = {"gpus": "gpus_held", "nodes": "nodes_held", "asked": "gpus_asked"}
+_ATTRIBUTE = {"asked": "gpus_requested"}
 _FIGURES: tuple[Column, ...] = (
     _held("gpus", "GPUs", 6, lambda held: held.gpus, 0),
     _held("running", "running", 7, lambda held: held.running, 1),
     _held("nodes", "nodes", 6, lambda held: held.nodes, 7),
     _held("pending", "pending", 7, lambda held: held.pending, 2),
-    _held("asked", "GPUs asked", 10, lambda held: held.asked, 6),
+    _held("asked", "GPUs asked", 10, lambda held: held.gpus_requested, 6),
     Column("shares", "shares", 12, _shares, _sort(lambda share: share.shares_norm), align="right", priority=4,
            export=(_share_export("shares", "shares"), _share_export("shares_norm", "shares_norm"))),
     Column("used", "use", 6, _part, _sort(lambda share: share.usage_part), align="right", priority=3, descending=True,
@@ -109,20 +110,22 @@ _FIGURES: tuple[Column, ...] = (
     Column("factor", "fair share", 10, _factor, _sort(lambda share: share.factor), align="right", priority=5,
            export=(_share_export("fair_share", "factor"),)),
     Column("limit", "nearest limit", 26, _limit, lambda one: one.nearest.share if one.nearest is not None else None,
-           priority=1, grow=3, most=60, descending=True,
-           export=tuple(_nearest_export(f"limit_{name}", name) for name in ("name", "tres", "qos", "used", "most"))),
+           priority=1, grow=3, max_width=60, descending=True,
+           export=tuple(_nearest_export(f"limit_{name}", name) for name in ("name", "tres", "qos", "used",
+               "max_width"))),
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
-    Column("account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28,
-           identity=always),
+    Column("account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, max_width=28,
+           identity=always_identity),
     *_FIGURES[:3],
     Column("users", "users", 5, lambda one, _: count(one.users), lambda one: one.users, align="right", priority=8,
            descending=True, export=(attribute("users"),)),
     *_FIGURES[3:],
 )  # fmt: skip
 MEMBERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24, identity=always),
+    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, max_width=24,
+           identity=always_identity),
     Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
-           most=24),
+           max_width=24),
     *_FIGURES,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from collectors.model import Fault, JobAccount, NodeEvent, PastJob, Step
 from console.queue import job_accounting as words
 from themes.roles import job_look
 from widgets.cells import Span, pad
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.units import UNKNOWN, clock_span, count, duration, memory, when
 
 from .inspection_lines import fact
@@ -32,14 +32,14 @@ def state_spans(run: PastJob) -> list[Span]:
 
 def fault_lines(about: str, fault: Fault) -> list[PaneLine]:
     """Why there is nothing: in a quiet line where this is how the site is, loud where something failed."""
-    return [line((f"{about}: {fault}", "text-dim" if fault.kind == "missing" else "warn"))]
+    return [pane_line((f"{about}: {fault}", "text-dim" if fault.kind == "missing" else "warn"))]
 
 
 def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[PaneLine]:
     """The jobs that ended on a node, the last one first, each to be opened."""
     if not runs:
-        return [line((f"last jobs: the accounting shows none in {days} days", "text-dim"))]
-    lines = [line((f"{'last jobs':<10} {'ended':<16} {'ago':>6} user", "text-dim"))]
+        return [pane_line((f"last jobs: the accounting shows none in {days} days", "text-dim"))]
+    lines = [pane_line((f"{'last jobs':<10} {'ended':<16} {'ago':>6} user", "text-dim"))]
     for number, run in enumerate(runs):
         code = words.code_text(run.exit_code, run.signal)
         ((word, role),) = state_spans(run)
@@ -81,10 +81,10 @@ def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False
 def account_lines(account: JobAccount, now: float, telemetry: str | None = None) -> list[PaneLine]:
     """What a job came to. `telemetry`: what else is known of its GPUs."""
     run = account.run
-    well = run.state in words.WELL or run.state in words.ALIVE
+    well = run.state in words.SUCCESS_STATES or run.state in words.UNFINISHED_STATES
     codes = f"exit code {words.code_text(run.exit_code, run.signal)}"
     derived = words.code_text(run.derived_code, run.derived_signal)
-    said = words.why(account, now)
+    said = words.end_reason(account, now)
     limit = "no limit" if run.time_limit_s is None else f"of {clock_span(run.time_limit_s)}"
     started = UNKNOWN if run.started is None else when(run.started, None, now)
     ended = UNKNOWN if run.ended is None else f"{when(run.ended, None, now)}  ({duration(now - run.ended)} ago)"
@@ -117,19 +117,19 @@ def beside_lines(account: JobAccount, now: float) -> list[PaneLine]:
     """What happened beside and before: steps, what befell its nodes meanwhile, earlier runs, what is not known."""
     lines = step_lines(account.steps)
     if account.events:
-        lines += [line(("on its nodes meanwhile", "text-dim")), *event_lines(account.events, now, with_node=True)]
+        lines += [pane_line(("on its nodes meanwhile", "text-dim")), *event_lines(account.events, now, with_node=True)]
     elif account.events is not None and account.run.started is not None:
-        lines.append(line(("no outage of its nodes meanwhile, as sacctmgr shows", "text-dim")))
+        lines.append(pane_line(("no outage of its nodes meanwhile, as sacctmgr shows", "text-dim")))
     lines += before_lines(account, account.earlier, now)
-    return [*lines, *(line((note, "warn")) for note in account.notes)]
+    return [*lines, *(pane_line((note, "warn")) for note in account.notes)]
 
 
 def before_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[PaneLine]:
     """Runs of a job after which it was queued again, and why each ended; nothing where there was none."""
-    lines = [line(("queued again after", "text-dim"))] if runs else []
+    lines = [pane_line(("queued again after", "text-dim"))] if runs else []
     for run in runs:
         on = f" on {run.nodes}" if run.nodes else ""
-        said = words.why(replace(account, run=run, steps=()), now)
+        said = words.end_reason(replace(account, run=run, steps=()), now)
         lines.append(
             PaneLine([*state_spans(run), (f"  {when(run.started, None, now)} to {when(run.ended, None, now)}{on}", "")])
         )
@@ -140,9 +140,9 @@ def before_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> li
 def step_lines(steps: Sequence[Step]) -> list[PaneLine]:
     """The table of its steps; of memory the most that a task of each held."""
     if not steps:
-        return [line(("no step of it was started", "text-dim"))]
+        return [pane_line(("no step of it was started", "text-dim"))]
     head = f"{'step':<8} {'state':<15} {'exit':>6} {'took':>8} {'memory':>8}  name, nodes"
-    lines = [line((head, "text-dim"))]
+    lines = [pane_line((head, "text-dim"))]
     for step in steps:
         took = None if step.started is None or step.ended is None else step.ended - step.started
         glyph, role = job_look(step.state)

@@ -11,7 +11,7 @@ from collectors.jobstate import job_word
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import UNAVAILABLE
-from console.alerts.groups import AlertGroup, order, safe
+from console.alerts.groups import AlertGroup, recommended_action, sort_key
 from console.health.unknown_reasons import why_unknown
 from console.tables.exports import attribute, moment
 from themes.roles import state_look
@@ -53,8 +53,8 @@ def folded(names: Sequence[str]) -> str:
 
 def who(group: AlertGroup) -> str:
     """Who has it, and how much of it where something in it still rings."""
-    names = ", ".join(group.taken_by)
-    return f"{names} ({group.quiet} of {len(group.alerts)})" if names and group.state == "active" else names
+    names = ", ".join(group.acked_by)
+    return f"{names} ({group.suppressed} of {len(group.alerts)})" if names and group.state == "active" else names
 
 
 def _state(group: AlertGroup, _: Ctx) -> Cell:
@@ -92,25 +92,25 @@ def _length(names: Sequence[str] | None) -> int | None:
 
 
 GROUPS: tuple[Column, ...] = (
-    Column("state", "state", 11, _state, order, export=(attribute("state"), attribute("severity"))),
-    Column("what", "what", 27, _title, lambda g: natural_key(g.title), grow=3, most=46,
+    Column("state", "state", 11, _state, sort_key, export=(attribute("state"), attribute("severity"))),
+    Column("what", "what", 27, _title, lambda g: natural_key(g.title), grow=3, max_width=46,
            identity=lambda g: len(g.nodes) == 1, export=(attribute("what", "title"),)),
     Column("nodes", "nodes", 5, lambda g, _: _hit(g, len(g.nodes)), lambda g: len(g.nodes), align="right",
            descending=True, export=(attribute("nodes"), attribute("unknown_hosts", "unknown"))),
     Column("jobs", "jobs", 4, lambda g, _: _hit(g, _length(g.jobs)), lambda g: _length(g.jobs), align="right",
            priority=1, descending=True, export=(attribute("jobs"),)),
-    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, most=22, descending=True,
-           export=(attribute("users"),)),
+    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, max_width=22,
+           descending=True, export=(attribute("users"),)),
     Column("gpus", "GPUs", 5, lambda g, _: _hit(g, g.gpus), lambda g: g.gpus, align="right", priority=6,
            descending=True, export=(attribute("gpus"),)),
-    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, most=16,
+    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, max_width=16,
            export=(attribute("racks"),)),
     Column("since", "since", 7, _since, lambda g: g.since, align="right", volatile=True, export=(moment("since"),)),
-    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.taken_by, grow=1, most=24,
-           export=(attribute("taken_by"),)),
+    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.acked_by, grow=1, max_width=24,
+           export=(attribute("taken_by", "acked_by"),)),
     Column("alerts", "alerts", 6, lambda g, _: count(len(g.alerts)), lambda g: len(g.alerts), align="right",
            priority=4, descending=True,
-           export=(ExportField("alerts", lambda g, _: len(g.alerts)), attribute("quiet"))),
+           export=(ExportField("alerts", lambda g, _: len(g.alerts)), attribute("quiet", "suppressed"))),
     Column("summary", "summary", 24, lambda g, _: _said(g), lambda g: g.summary, priority=8, grow=5,
            export=(attribute("summary"),)),
 )  # fmt: skip
@@ -136,9 +136,9 @@ SILENCES: tuple[Column, ...] = (
     Column("state", "state", 9, lambda s, _: ("◐ taken" if s.silence.taken else f"‖ {s.silence.state}", ""),
            export=(attribute("id", "silence.id"), attribute("state", "silence.state"),
                attribute("taken", "silence.taken"))),
-    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, most=24,
+    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, max_width=24,
            export=(moment("starts", "silence.starts"), moment("ends", "silence.ends"))),
-    Column("by", "by", 8, lambda s, _: s.silence.by, lambda s: s.silence.by, grow=1, most=16),
+    Column("by", "by", 8, lambda s, _: s.silence.by, lambda s: s.silence.by, grow=1, max_width=16),
     Column("alerts", "keeps quiet", 11, lambda s, _: count(s.alerts), lambda s: s.alerts, align="right", priority=2,
            descending=True, export=(attribute("alerts"),)),
     Column("comment", "comment", 14, lambda s, _: s.silence.comment, lambda s: s.silence.comment, grow=3),
@@ -155,7 +155,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
         made.append(_field("nodes", _nodes(group, cluster)))
     if group.nodes:
         made.append(_field("jobs", _jobs(group, ctx)))
-        made.append(_field("safe", [(safe(group), "")]))
+        made.append(_field("safe", [(recommended_action(group), "")]))
     # One take makes several silences that say the same.
     over = Counter(tuple(_silence(cluster.silences[one], ctx)) for one in group.silences)
     told = [_field("silence", [*spans, (f"  ×{n:,}" if n > 1 else "", "text-dim")]) for spans, n in over.items()]
@@ -165,7 +165,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
                group.runbook if links and group.runbook else None)
     )  # fmt: skip
     names = ", ".join(f"{name} ×{number:,}" if number > 1 else name for name, number in group.names)
-    quiet = f"; {group.quiet:,} of {len(group.alerts):,} kept quiet" if group.quiet else ""
+    quiet = f"; {group.suppressed:,} of {len(group.alerts):,} kept quiet" if group.suppressed else ""
     made.append(_field("alerts", [(names, ""), (quiet, "text-dim")]))
     room = lines - len(made)
     if room > 2:
@@ -228,7 +228,8 @@ def _nodes(group: AlertGroup, cluster: Cluster) -> list[Span]:
     states = ", ".join(f"{number:,} {word}" for word, number in sorted(displays.items(), key=lambda one: -one[1]))
     spans: list[Span] = []
     if group.nodes:
-        of = f" of {group.of:,}" if group.of is not None and group.of > len(group.nodes) else ""
+        size = group.place_size
+        of = f" of {size:,}" if size is not None and size > len(group.nodes) else ""
         ill = any(word in UNAVAILABLE for word in displays)
         spans = [(f"{len(group.nodes):,}{of}  ", "text-strong"), (states, "warn" if ill else "")]
         spans.append((f"  {folded(group.nodes)}", "accent"))

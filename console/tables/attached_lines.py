@@ -16,7 +16,7 @@ from .inspection_lines import fact
 
 def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[PaneLine]:
     """What was read of the node itself; until then what the machine's sums know of it. [] where nothing tells."""
-    ports = (attached.ports if attached is not None else ()) or tuple(fabric.by_node(cluster).get(node, ()))
+    ports = (attached.ports if attached is not None else ()) or tuple(fabric.ports_by_node(cluster).get(node, ()))
     # What is not well comes first: on a small screen the rest is below the edge.
     ordered = sorted(ports, key=lambda port: not port.wrong)
     mounts = _mounts(attached, cluster, node)

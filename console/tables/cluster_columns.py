@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from collectors.model import Fault
 from console.clusters.cluster_summary import ClusterSummary
-from console.health.unknown_reasons import late, not_read
+from console.health.unknown_reasons import late_sources, unread_sources
 from console.plant.power import site_w
 from console.tables.exports import attribute
 from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, age, count, power
 
 from .overview_figures import RUNNING
@@ -57,7 +57,7 @@ def _none(row: ClusterRow) -> str:
     failed = next((one for one in cluster.sources.values() if one.fault is not None), None)
     if failed is not None:
         return f"unknown: {failed.name}: {failed.fault}"
-    return _NOTHING_READ if not_read(cluster) or late(cluster, row.standing.mono) else _NOTHING
+    return _NOTHING_READ if unread_sources(cluster) or late_sources(cluster, row.standing.mono) else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
@@ -168,7 +168,7 @@ def _total_export(name: str) -> ExportField:
 
 
 CLUSTERS: tuple[Column, ...] = (
-    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always,
+    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, max_width=24, identity=always_identity,
            export=(attribute("cluster", "standing.name"), attribute("shown", "standing.shown"),
                attribute("not_open", "standing.why"))),
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
@@ -178,13 +178,13 @@ CLUSTERS: tuple[Column, ...] = (
     Column("out", "out", 7, _out, priority=2, align="right"),
     Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right",
            export=(_total_export("gpus_alloc"), _total_export("gpus"))),
-    Column("queue", "queue", 22, _queue, priority=5, grow=1, most=28),
+    Column("queue", "queue", 22, _queue, priority=5, grow=1, max_width=28),
     Column("power", "power", 8, _power, priority=7, align="right", export=(ExportField("power_w", power_w),)),
     Column("age", "age", 5, _age, priority=3, align="right", volatile=True, export=(attribute("oldest_s"),)),
     Column("ill", "sources", 14, lambda r,
            _: (r.standing.ill or "answer",
                "warn" if r.standing.ill else "text-dim") if r.standing.cluster is not None else "",
-           priority=6, grow=1, most=30, volatile=True, export=(attribute("sources", "standing.ill"),)),
+           priority=6, grow=1, max_width=30, volatile=True, export=(attribute("sources", "standing.ill"),)),
     Column("need", "worst need", 20, _need, priority=0, grow=4, volatile=True,
            export=(ExportField("worst_need", worst_need),)),
 )  # fmt: skip

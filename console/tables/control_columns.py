@@ -10,9 +10,9 @@ from msgspec import Struct
 from collectors.model import Cluster, Diag
 from collectors.nodeset import natural_key
 from console.tables.exports import attribute, moment
-from console.triage.attention_control import stuck
+from console.triage.attention_control import is_stuck
 from widgets.cells import Cell
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, duration, share
 
 from .table_columns import Ctx, dim
@@ -59,7 +59,7 @@ def hung(cluster: Cluster, now: float) -> Mapping[str, Hung]:
     if control is None:
         return found
     for one in told.values():
-        found[one.job] = Hung(one.job, one.user, "completing", one.since, one.nodes, stuck(one, control, now))
+        found[one.job] = Hung(one.job, one.user, "completing", one.since, one.nodes, is_stuck(one, control, now))
     for lost in control.runaway or ():
         found[f"runaway {lost.job}"] = Hung(lost.job, lost.user, "runaway", lost.since, lost.nodes, True)
     return found
@@ -87,7 +87,7 @@ def duration_us(us: int | None) -> str:
 
 
 ASKERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, most=24, identity=always),
+    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, max_width=24, identity=always_identity),
     Column("calls", "calls", 9, lambda a, _: count(a.calls), lambda a: a.calls, align="right", descending=True),
     Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True,
            export=(attribute("time_us"),)),
@@ -99,10 +99,11 @@ ASKERS: tuple[Column, ...] = (
 )  # fmt: skip
 
 HUNG: tuple[Column, ...] = (
-    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, most=14, identity=always),
+    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, max_width=14,
+           identity=always_identity),
     Column("what", "what", 12, _what, lambda h: (h.what, not h.late), export=(attribute("what"), attribute("late"))),
     Column("since", "for", 8, lambda h, ctx: duration(None if h.since is None else ctx.now - h.since),
            lambda h: h.since, align="right", volatile=True, export=(moment("since"),)),
-    Column("user", "user", 8, lambda h, _: h.user, lambda h: h.user, priority=2, grow=1, most=16),
+    Column("user", "user", 8, lambda h, _: h.user, lambda h: h.user, priority=2, grow=1, max_width=16),
     Column("nodes", "nodes", 12, lambda h, _: dim(h.nodes), lambda h: natural_key(h.nodes or ""), grow=3),
 )  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collectors.model import Coolant
 from collectors.nodeset import fold, natural_key
-from console.health.cooling_loops import is_wrong
+from console.health.cooling_loops import is_out_of_limits
 from console.plant.cooling import STATES, LoopStatus, State
 from console.tables.exports import attribute
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, power
 
 from .table_columns import Ctx
@@ -40,7 +40,7 @@ def figure(row: Coolant | None, digits: int = 1) -> Span:
         return (UNKNOWN, "text-dim")
     if row.value is None:
         return ("?", "warn")
-    return (f"{row.value:,.{digits}f}", "bad" if is_wrong(row) else "")
+    return (f"{row.value:,.{digits}f}", "bad" if is_out_of_limits(row) else "")
 
 
 def leak(loop: LoopStatus) -> Span:
@@ -73,13 +73,13 @@ def _point_export(name: str, of: str) -> ExportField:
 
 
 LOOPS: tuple[Column, ...] = (
-    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20, identity=always,
-           export=(attribute("name"),)),
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, max_width=20,
+           identity=always_identity, export=(attribute("name"),)),
     Column("state", "state", 10, _state, lambda r: STATES.index(r.state), export=(attribute("state"),)),
     Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
            descending=True, export=(_point_export("supply_c", "supply"),)),
-    Column("return", "return °C", 9, lambda r, _: figure(r.back), lambda r: _sort(r.back), align="right", priority=1,
-           descending=True, export=(_point_export("return_c", "back"),)),
+    Column("return", "return °C", 9, lambda r, _: figure(r.return_point), lambda r: _sort(r.return_point),
+           align="right", priority=1, descending=True, export=(_point_export("return_c", "return_point"),)),
     Column("delta", "ΔK", 5, _delta, lambda r: r.delta_c, align="right", priority=6, export=(attribute("delta_c"),)),
     Column("flow", "l/min", 7, lambda r, _: figure(r.flow, 0), lambda r: _sort(r.flow), align="right", priority=2,
            export=(_point_export("flow_lpm", "flow"),)),
@@ -87,9 +87,9 @@ LOOPS: tuple[Column, ...] = (
            priority=5, export=(_point_export("pressure_bar", "pressure"),)),
     Column("leak", "leak", 10, lambda r, _: leak(r), lambda r: (r.wet or 0, r.unknown), priority=3, descending=True,
            export=(attribute("wet"), attribute("detectors"), attribute("detectors_unknown", "unknown"),
-               attribute("where_wet"))),
+               attribute("where_wet", "wet_places"))),
     Column("racks", "racks", 9, lambda r, _: fold(r.racks) if r.racks else UNKNOWN, lambda r: len(r.racks),
-           priority=7, grow=1, most=24, export=(attribute("racks"),)),
+           priority=7, grow=1, max_width=24, export=(attribute("racks"),)),
     Column("nodes", "nodes", 5, _nodes, lambda r: len(r.nodes), align="right", priority=4, descending=True,
            export=(attribute("nodes"),)),
     Column("jobs", "jobs", 5, lambda r, _: count(None if r.jobs is None else len(r.jobs)),
@@ -98,5 +98,5 @@ LOOPS: tuple[Column, ...] = (
     Column("power", "power", 8, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", priority=8,
            descending=True, export=(attribute("power_w"),)),
     Column("text", "how it is", 24, lambda r, _: (r.text, look(r)[1] if r.state != "ok" else ""), priority=10, grow=3,
-           most=70, export=(attribute("text"),)),
+           max_width=70, export=(attribute("text"),)),
 )  # fmt: skip

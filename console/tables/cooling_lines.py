@@ -13,8 +13,8 @@ def node_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine]:
     """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing of a loop that is well."""
     lines: list[PaneLine] = []
     told = "" if cooling.is_fresh(cluster, now) else " when last read"
-    for loop in cooling.of_node(name, cluster):
-        if loop.ill or loop.state == "silent":
+    for loop in cooling.loops_of_node(name, cluster):
+        if loop.faulty or loop.state == "silent":
             _, role = look(loop)
             said = f"{loop.name} {loop.state}{told}: "
             lines.append(PaneLine([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))

@@ -6,7 +6,7 @@ from collectors.nodeset import fold, natural_key
 from console.plant.nvlink_domains import DomainState, cliques_text
 from console.tables.exports import attribute
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count
 
 from .domain_lines import word
@@ -32,10 +32,10 @@ def _ready(one: DomainState, _: Ctx) -> Cell:
 
 def _clique(one: DomainState, _: Ctx) -> Cell:
     """`3`, or `split 14+4`: which trays are where stands below the table."""
-    if len(one.parts) < 2:
-        return (cliques_text(one) or UNKNOWN, "" if one.parts else "text-dim")
-    sizes = "+".join(str(len(part.nodes)) for part in one.parts)
-    return (f"split {sizes}", "bad") if one.split else (f"{one.parts[0].clique} ({sizes})", "warn")
+    if len(one.cliques) < 2:
+        return (cliques_text(one) or UNKNOWN, "" if one.cliques else "text-dim")
+    sizes = "+".join(str(len(part.nodes)) for part in one.cliques)
+    return (f"split {sizes}", "bad") if one.split else (f"{one.cliques[0].id} ({sizes})", "warn")
 
 
 def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
@@ -47,26 +47,26 @@ def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
 
 
 DOMAINS: tuple[Column, ...] = (
-    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always),
+    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, max_width=24, identity=always_identity),
     Column("usable", "usable", 12, _usable, lambda d: len(d.usable),
            export=(ExportField("usable", lambda d, _: len(d.usable)), ExportField("trays", lambda d, _: len(d.nodes)))),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True, export=(ExportField("free", lambda d, _: len(d.free)),)),
-    Column("fits", "fits", 4, lambda d, _: count(d.fits), lambda d: d.fits, align="right", priority=3,
-           descending=True, export=(attribute("fits"), attribute("fits_now"))),
+    Column("largest_job", "largest_job", 4, lambda d, _: count(d.largest_job), lambda d: d.largest_job, align="right",
+           priority=3, descending=True, export=(attribute("largest_job"), attribute("fits_now", "largest_job_now"))),
     Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4,
            export=(attribute("gpus_ready"), attribute("gpus"))),
-    Column("clique", "clique", 10, _clique, lambda d: -len(d.parts), priority=1, grow=1, most=20,
-           export=(ExportField("cliques", lambda d, _: [part.clique for part in d.parts]), attribute("split"))),
+    Column("clique", "clique", 10, _clique, lambda d: -len(d.cliques), priority=1, grow=1, max_width=20,
+           export=(ExportField("cliques", lambda d, _: [part.clique for part in d.cliques]), attribute("split"))),
     Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1,
-           export=(attribute("fabric"), attribute("wrong"), attribute("ill"))),
+           export=(attribute("fabric"), attribute("wrong", "problems"), attribute("ill", "unhealthy"))),
     Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2,
-           export=(attribute("imex"), attribute("imex_ill"))),
+           export=(attribute("imex"), attribute("imex_ill", "imex_down"))),
     Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True,
            export=(ExportField("jobs", jobs_on),)),
-    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, most=12, grow=1,
+    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, max_width=12, grow=1,
            export=(attribute("rack"),)),
-    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, most=40,
+    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, max_width=40,
            export=(attribute("nodes"),)),
     Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9,
            export=(attribute("said_by"),)),

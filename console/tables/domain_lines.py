@@ -19,7 +19,7 @@ def word(text: str | None) -> Span:
 def node_lines(name: str, cluster: Cluster) -> list[PaneLine]:
     """`Domain R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up`, and a line for what is wrong with this
     tray; none for a node that is in no domain."""
-    one = nvlink_domains.of_node(name, cluster)
+    one = nvlink_domains.state_of_node(name, cluster)
     tray = cluster.trays.get(name)
     if one is None:
         return [] if tray is None else [PaneLine([("domain         ", "text-dim"), *_tray(tray)])]

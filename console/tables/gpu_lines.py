@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collectors.model import Cluster, Gpu, Load, Xid
 from collectors.nodeset import fold
 from console.health.inconsistencies import xids_by_node
-from console.health.xid_policy import Policy, preceding
+from console.health.xid_policy import Policy, preceding_xid
 from console.plant.gpus import IdleJob
 from themes.roles import heat_role, state_look
 from widgets.cells import Span
@@ -30,10 +30,10 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
     by_node = xids_by_node(cluster)
     for xid in found:
         node = cluster.nodes.get(xid.node)
-        advice = policy.of(xid.code, xid.severity)
+        advice = policy.advice_for(xid.code, xid.severity)
         glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
         word = advice.action if advice is not None else "no advice"
-        before = preceding(xid, by_node.get(xid.node, ()))
+        before = preceding_xid(xid, by_node.get(xid.node, ()))
         often = f" ×{xid.count}" if xid.count and xid.count > 1 else ""
         since = () if xid.last_at is None else ((duration(now - xid.last_at), "text-dim"),)
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from collectors.model import Gpu, Job, Node
 from widgets.cells import Span, gauge, pad, pad_spans
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.units import UNKNOWN, degrees, memory, percent
 
 NOT_OFFERED = "n/a"
@@ -141,7 +141,7 @@ def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[
     while len(shown) > 1 and sum(col.width for col in shown) + GAP * (len(shown) - 1) > cells:
         shown.remove(max(shown, key=lambda col: col.drop))
     head = (" " * GAP).join(pad(col.title, col.width, "right" if col.right else "left") for col in shown)
-    lines = [line((head, "header"))]
+    lines = [pane_line((head, "header"))]
     for gpu in gpus:
         spans: list[Span] = []
         for at, col in enumerate(shown):

@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
 from console.health import version_drift
-from console.health.drain_reasons import robot
-from console.health.inconsistencies import contradictions, suspects, xids_by_node
+from console.health.drain_reasons import is_automation
+from console.health.inconsistencies import inconsistencies, suspect_nodes, xids_by_node
 from console.health.unknown_reasons import why_unknown
-from console.health.xid_policy import Policy, preceding
+from console.health.xid_policy import Policy, preceding_xid
 from console.journal.past_actions import PastAction, drains_text
 from console.plant import cooling, nvlink_domains
 from console.runtime.memo import Sum
 from widgets.cells import Span, pad, spans_of
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
 from . import cooling_lines, domain_lines
 from .table_columns import job_state_cell, state_cell, used
 
 _LABEL = 15
-NODE_SUMS: tuple[Sum, ...] = (suspects, version_drift.by_node, nvlink_domains.home, cooling.loops)
+NODE_SUMS: tuple[Sum, ...] = (suspect_nodes, version_drift.drift_by_node, nvlink_domains.domain_of_node, cooling.loops)
 """What is looked up to tell of a node."""
 
 
@@ -46,7 +46,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
         who = node.reason_by or "unknown"
-        kind = "robot" if robot(node.reason_by, node.reason) else "human" if node.reason_by else ""
+        kind = "robot" if is_automation(node.reason_by, node.reason) else "human" if node.reason_by else ""
         since = UNKNOWN if node.reason_at is None else duration(now - node.reason_at)
         lines.append(fact("reason", (node.reason, "text-strong")))
         lines.append(
@@ -116,10 +116,10 @@ def trouble_lines(
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
     if unknown := why_unknown(cluster, "xids"):
-        lines.append(line((f"XIDs {unknown}", "text-dim")))
+        lines.append(pane_line((f"XIDs {unknown}", "text-dim")))
     for xid in sorted(known, key=lambda one: -(one.last_at or 0)):
-        advice = policy.of(xid.code, xid.severity)
-        before = preceding(xid, known)
+        advice = policy.advice_for(xid.code, xid.severity)
+        before = preceding_xid(xid, known)
         often = f" ×{count(xid.count)}" if xid.count is not None else ""
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
         boot = node.boot_at if node is not None else None
@@ -136,7 +136,7 @@ def trouble_lines(
             )
         )
         if advice is None:
-            lines.append(line((f"  no advice for XID {xid.code}", "text-dim")))
+            lines.append(pane_line((f"  no advice for XID {xid.code}", "text-dim")))
         else:
             lines.append(
                 PaneLine(
@@ -151,12 +151,17 @@ def trouble_lines(
         if before is not None:
             seen = when(before.last_at, None, now)
             lines.append(
-                line((f"  before it XID {before.code} ({seen}): {policy.say(before.code, before.severity)}", "warn"))
+                pane_line(
+                    (
+                        f"  before it XID {before.code} ({seen}): {policy.step(before.code, before.severity)}",
+                        "warn",
+                    )
+                )
             )
         if advice is not None:
             for other in advice.others:
-                lines.append(line((f"  {other.source} says {other.action}: {other.first_step}", "text-dim")))
-    for one in contradictions(cluster, now, policy, mono=mono, resumed=resumed, node=name):
+                lines.append(pane_line((f"  {other.source} says {other.action}: {other.first_step}", "text-dim")))
+    for one in inconsistencies(cluster, now, policy, mono=mono, resumed=resumed, node=name):
         lines.append(PaneLine([("disagree  ", "warn"), (one.text, "")]))
     return lines
 
@@ -181,7 +186,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
 
 def past_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
     """What was done to it before, newest first, from the journal."""
-    lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
+    lines = [pane_line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
         ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
         about = f" {act.about}" if act.about else ""

@@ -16,7 +16,7 @@ from collectors.nodestate import parse_state
 from console.journal.entries import STATES, JournalEntry, number, outcome_text, targets_text, text, value_before, whole
 from console.tables.exports import attribute, moment
 from widgets.cells import Cell, Span, spans_width
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN, duration, stamp
 
@@ -79,18 +79,17 @@ def _reason(entry: JournalEntry, _: JournalCtx) -> Cell:
 JOURNAL: tuple[Column, ...] = (
     Column("at", "when", 11, lambda e, c: when(e.at, c.now), lambda e: e.at, volatile=True, descending=True,
            export=(moment("at"), attribute("plan"))),
-    Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, most=18, volatile=True),
-    Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, most=12),
-    Column("targets", "on", 14, lambda e, _: targets_text(e), targets_text, grow=3, most=60,
-           identity=lambda e: len(e.targets) == 1,
-           export=(attribute("kind"), attribute("targets"))),
-    Column("outcome", "what came of it", 17, result, outcome_text, grow=1, most=34, volatile=True,
+    Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, max_width=18, volatile=True),
+    Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, max_width=12),
+    Column("targets", "on", 14, lambda e, _: targets_text(e), targets_text, grow=3, max_width=60,
+           identity=lambda e: len(e.targets) == 1, export=(attribute("kind"), attribute("targets"))),
+    Column("outcome", "what came of it", 17, result, outcome_text, grow=1, max_width=34, volatile=True,
            export=(ExportField("outcome", lambda e, _: outcome_text(e)),
                ExportField("undone", lambda e, c: c.undone.get(e.key)), attribute("undoes"),)),
     Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4, export=(attribute("reason"),)),
-    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20,
+    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, max_width=20,
            export=(attribute("host"),)),
-    Column("cluster", "cluster", 9, lambda e, _: e.cluster, lambda e: e.cluster, priority=6, grow=1, most=14),
+    Column("cluster", "cluster", 9, lambda e, _: e.cluster, lambda e: e.cluster, priority=6, grow=1, max_width=14),
 )  # fmt: skip
 
 
@@ -130,7 +129,7 @@ def detail(
     for target, why in list(entry.dropped.items())[:_EACH]:
         if target not in entry.outcome:
             lines += _hang("not sent", f"{target}: {why}", room)
-    lines += [line("")]
+    lines += [pane_line("")]
     lines += _hang("plan", entry.plan or UNKNOWN, room)
     lines += _hang("hash", [(entry.sum or UNKNOWN, "text-dim")], room)
     return lines
@@ -177,12 +176,12 @@ def _targets(entry: JournalEntry, room: int) -> list[PaneLine]:
         before = _before(entry, entry.seen.get(target, {})) + _given(entry, target)
         state, why = (told.state, told.why) if told is not None else ("no result", "")
         alike.setdefault((rank.get(state, -1), state, why, before), []).append(target)
-    lines = [line("")] if alike else []
+    lines = [pane_line("")] if alike else []
     for (_, state, why, before), targets in sorted(alike.items(), key=lambda item: item[0][0])[:_EACH]:
         head = [(f"{_several(entry, targets)}  ", "text-strong"), (state, ROLES.get(state, "bad"))]
         lines += _hang(head, "   ".join(part for part in (why, before) if part), room)
     if len(alike) > _EACH:
-        lines.append(line((f"and {len(alike) - _EACH:,} more", "text-dim")))
+        lines.append(pane_line((f"and {len(alike) - _EACH:,} more", "text-dim")))
     return lines
 
 

@@ -31,11 +31,11 @@ def lines(
         found.append(fact("health", *checks))
     if runs := _versions(cluster, node):
         found.append(fact("runs", *runs))
-    ticket = tickets.of(node)
+    ticket = tickets.ticket_of(node)
     known: list[Span] = []
     if ticket is not None:
-        told = ticket.said(now, tickets.there_since(node, ticket, ticketed))
-        known += [(told, "text-strong"), (f" ({ticket.where})  ", "text-dim")]
+        told = ticket.text_at(now, tickets.known_since(node, ticket, ticketed))
+        known += [(told, "text-strong"), (f" ({ticket.found_in})  ", "text-dim")]
     if one is not None and one.serial:
         known += [("serial ", "text-dim"), (one.serial, "")]
     if known:
@@ -61,7 +61,7 @@ def _checks(one: Checkup, node: Node, now: float) -> list[Span]:
 
 def _versions(cluster: Cluster, node: Node) -> list[Span]:
     versions = version_drift.versions(cluster, node)
-    differs = {one.what: one for one in version_drift.by_node(cluster).get(node.name, ())}
+    differs = {one.what: one for one in version_drift.drift_by_node(cluster).get(node.name, ())}
     spans: list[Span] = []
     # What slurmd runs stands beside it already.
     told = [what for what in versions if what in differs or what != "slurmd"]
@@ -69,7 +69,7 @@ def _versions(cluster: Cluster, node: Node) -> list[Span]:
         other = differs.get(what)
         said = f"{what} {versions[what]}"
         if other is not None:
-            spans.append((f"{said} (most of {other.where}: {other.most})  ", "warn"))
+            spans.append((f"{said} (most of {other.place}: {other.majority})  ", "warn"))
         else:
             spans.append((f"{said}  ", ""))
     return spans

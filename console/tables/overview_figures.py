@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from collectors.model import Cluster, SlurmCounts
 from collectors.nodestate import DISPLAYS
-from console.health.unknown_reasons import late, not_read, why, why_unknown
+from console.health.unknown_reasons import late_sources, unknown_reason, unread_sources, why_unknown
 from console.ingest.controller_cost import strain
 from console.plant.power import by_rack, hours_to_ceiling, site_w
 from console.plant.totals import PartitionUse
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
-from widgets.pane import PaneLine, line
+from widgets.pane import PaneLine, pane_line
 from widgets.units import age, count, duration, percent, plural, power, share
 
 from .partition_columns import why_text
@@ -55,7 +55,7 @@ def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) ->
         if told and len(longer) > room:  # half a number would be a wrong one
             break
         told = longer
-    return [line([(head, "warn" if lost else "text-dim"), (told, "text-strong")])] if told else []
+    return [pane_line([(head, "warn" if lost else "text-dim"), (told, "text-strong")])] if told else []
 
 
 def _count_words(counts: SlurmCounts, what: str) -> list[str]:
@@ -116,7 +116,7 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
                 (f"{glyph} {pad(short, wide)}", role if number else "text-dim"),
                 (f"{number:>5,}", "text-strong" if number else "text-dim"),
             ]
-        lines.append(line(spans))
+        lines.append(pane_line(spans))
     return lines
 
 
@@ -133,14 +133,16 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     filled = totals.gpus_alloc / totals.gpus if totals.gpus else None
     room = cells - 29
     first = figure("in jobs", f"{totals.gpus_alloc:,}", share(totals.gpus_alloc, totals.gpus))
-    lines = [line([*first, ("  ", ""), *bar(filled, min(24, room))] if room > 4 else first)]
+    lines = [pane_line([*first, ("  ", ""), *bar(filled, min(24, room))] if room > 4 else first)]
     if "loads" in cluster.known:
         idle = totals.gpus_idle_in_jobs
         lines.append(
-            line(figure("idle in jobs", count(idle), share(idle, totals.gpus_alloc), "warn" if idle else "text-strong"))
+            pane_line(
+                figure("idle in jobs", count(idle), share(idle, totals.gpus_alloc), "warn" if idle else "text-strong")
+            )
         )
-    lines.append(line(figure("free", f"{free:,}", share(free, totals.gpus))))
-    lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
+    lines.append(pane_line(figure("free", f"{free:,}", share(free, totals.gpus))))
+    lines.append(pane_line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
         used: list[Span] = [("utilisation ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong")]
         hot = f"  hot nodes {count(totals.nodes_hot)}"
@@ -151,11 +153,11 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
         for word, role in ((over, "text-dim"), (hot, "warn" if totals.nodes_hot else "text-dim")):
             if sum(len(text) for text, _ in used) + len(word) <= cells:
                 used.append((word, role))
-        lines.append(line(used))
+        lines.append(pane_line(used))
     if totals.gpu_slices:
-        lines.append(line([(f"{totals.gpu_slices:,} are MIG slices", "text-dim")]))
+        lines.append(pane_line([(f"{totals.gpu_slices:,} are MIG slices", "text-dim")]))
     if "loads" not in cluster.known:
-        lines.append(line([("utilisation ", "text-dim"), (why_unknown(cluster, "loads"), "text-dim")]))
+        lines.append(pane_line([("utilisation ", "text-dim"), (why_unknown(cluster, "loads"), "text-dim")]))
     return lines[:rows]
 
 
@@ -166,7 +168,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     now, facts = site_w(cluster), cluster.power
     budget = facts.budget_w if facts is not None else None
     lines = [
-        line(
+        pane_line(
             [
                 ("now    ", "text-dim"),
                 (power(now), "text-strong"),
@@ -178,13 +180,13 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
         role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
         share = percent(100 * now / budget)
         drawn = [*bar(now / budget, min(24, cells - 8), role), (f" {share}", role)]
-        lines.append(line(drawn if cells > 16 else [(f"{share} of {power(budget)}", role)]))
+        lines.append(pane_line(drawn if cells > 16 else [(f"{share} of {power(budget)}", role)]))
     trend = facts.trend_w_h if facts is not None else None
     if trend is not None:
         hours = hours_to_ceiling(cluster)
         soon = f"  ceiling in {duration(hours * 3600)}" if hours is not None and cells >= 28 else ""
         lines.append(
-            line(
+            pane_line(
                 [
                     ("trend  " if cells > 16 else "trend ", "text-dim"),
                     (f"{'+' if trend >= 0 else ''}{power(trend)}/h", ""),
@@ -201,10 +203,10 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
         silent = (cluster.totals.nodes or 0) - measured
         told = "all" if not short else f"{silent:,} silent" if measured else "unmetered"
         told = told if cluster.totals.nodes else f"{measured:,} of —"
-    lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
+    lines.append(pane_line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
     most = max(by_rack(cluster).values(), key=lambda rack: rack.power_w or 0.0, default=None) if cells > 20 else None
     if most is not None and most.power_w is not None:
-        lines.append(line([("most   ", "text-dim"), (f"{most.rack or 'no rack'} {power(most.power_w)}", "")]))
+        lines.append(pane_line([("most   ", "text-dim"), (f"{most.rack or 'no rack'} {power(most.power_w)}", "")]))
     return lines[:rows]
 
 
@@ -217,15 +219,15 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     wide = cells >= 90
     head = f"{'partition':<12} {'running':>8} {'pending':>8} {'GPUs asked':>11} {'longest wait':>13}"
     head = head if wide else f"{'partition':<10} {'run':>6} {'pend':>6} {'asked':>7} {'wait':>7}"
-    lines = [line([(head + "  why they wait", "header")])]
+    lines = [pane_line([(head + "  why they wait", "header")])]
     for use in sorted(uses, key=lambda one: (-(one.pending or 0), -(one.running or 0), one.partition.name)):
-        wait = "" if use.oldest is None else duration(now - use.oldest)
+        wait = "" if use.oldest_submit is None else duration(now - use.oldest_submit)
         # The sign comes first: behind a long name the word is cut off.
         name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
-            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_asked):>11} {wait:>13}  "
+            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_requested):>11} {wait:>13}  "
             if wide
-            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_asked):>7} {wait:>7}  "
+            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_requested):>7} {wait:>7}  "
         )
         role = "text-strong" if use.partition.state == "UP" else "bad"
         lines.append(
@@ -289,12 +291,12 @@ def need_lines(
             lines.insert(0, PaneLine([("✖ ", "bad"), (f"{source.name}: {source.fault}", "")], (), None))
     if not lines and "nodes" not in cluster.known:
         return [_waiting(cluster, "slurm.nodes")]
-    old = late(cluster, mono) if mono is not None else ()
-    if missing := [f"{word}: {', '.join(names)}" for word, names in (("not read", not_read(cluster)), ("late", old))
-                   if names]:  # fmt: skip
-        lines = lines or [line([("nothing in what was read needs you", "text-dim")])]
-        return [*lines, *(line([(text, "text-dim")]) for text in missing)]
-    return lines or [line([("nothing is known to need you", "text-dim")])]
+    old = late_sources(cluster, mono) if mono is not None else ()
+    if missing := [f"{word}: {', '.join(names)}" for word, names in
+                   (("not read", unread_sources(cluster)), ("late", old)) if names]:  # fmt: skip
+        lines = lines or [pane_line([("nothing in what was read needs you", "text-dim")])]
+        return [*lines, *(pane_line([(text, "text-dim")]) for text in missing)]
+    return lines or [pane_line([("nothing is known to need you", "text-dim")])]
 
 
 def user_lines(users: Sequence[tuple[str, int, int]]) -> list[PaneLine]:
@@ -308,5 +310,5 @@ def user_lines(users: Sequence[tuple[str, int, int]]) -> list[PaneLine]:
 
 def _waiting(cluster: Cluster, source: str) -> PaneLine:
     state = cluster.sources.get(source)
-    text = why(cluster, "", source)
-    return line((text, "bad" if state is not None and state.fault is not None else "text-dim"))
+    text = unknown_reason(cluster, "", source)
+    return pane_line((text, "bad" if state is not None and state.fault is not None else "text-dim"))

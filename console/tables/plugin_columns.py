@@ -39,4 +39,4 @@ def _column(own: OwnColumn) -> Column:
         said = text(row)
         return UNKNOWN if said is None else (said, "warn") if broke and said == "broken" else said
 
-    return Column(own.key, own.title, own.width, cell, text, priority=own.priority, grow=1, most=own.width + 20)
+    return Column(own.key, own.title, own.width, cell, text, priority=own.priority, grow=1, max_width=own.width + 20)

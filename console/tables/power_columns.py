@@ -6,7 +6,7 @@ from collectors.nodeset import natural_key
 from console.plant.power import JobPower, RackPower
 from console.tables.exports import attribute
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, duration, power
 
 from .table_columns import Ctx, dim
@@ -20,8 +20,8 @@ def _rack_bar(one: RackPower, ctx: Ctx) -> Cell:
 
 
 RACKS: tuple[Column, ...] = (
-    Column("rack", "rack", 6, lambda r, _: r.rack or "none", lambda r: natural_key(r.rack), grow=1, most=16,
-           identity=always, export=(attribute("rack"),)),
+    Column("rack", "rack", 6, lambda r, _: r.rack or "none", lambda r: natural_key(r.rack), grow=1, max_width=16,
+           identity=always_identity, export=(attribute("rack"),)),
     Column("row", "row", 4, lambda r, _: dim(r.row), lambda r: r.row, priority=6, export=(attribute("row"),)),
     Column("power", "power", 9, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", descending=True,
            export=(attribute("power_w"),)),
@@ -34,8 +34,8 @@ RACKS: tuple[Column, ...] = (
            descending=True, export=(attribute("jobs"),)),
     Column("out", "out", 4, lambda r, _: (count(r.out), "warn" if r.out else "text-dim"), lambda r: r.out, priority=5,
            align="right", descending=True, export=(attribute("nodes_out", "out"),)),
-    Column("back", "drained gives back", 18, lambda r, _: power(r.gives_back_w), lambda r: r.gives_back_w,
-           align="right", priority=1, descending=True, export=(attribute("gives_back_w"),)),
+    Column("back", "drained gives back", 18, lambda r, _: power(r.freed_w), lambda r: r.freed_w, align="right",
+           priority=1, descending=True, export=(attribute("freed_w"),)),
 )  # fmt: skip
 
 
@@ -44,13 +44,14 @@ def _job_power(one: JobPower, _: Ctx) -> Cell:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 8, lambda j, _: j.job.id, lambda j: natural_key(j.job.id), grow=1, most=12, identity=always),
+    Column("id", "job", 8, lambda j, _: j.job.id, lambda j: natural_key(j.job.id), grow=1, max_width=12,
+           identity=always_identity),
     Column("power", "power", 9, _job_power, lambda j: j.power_w, align="right", descending=True,
            export=(attribute("power_w"), attribute("complete"))),
-    Column("user", "user", 8, lambda j, _: j.job.user, lambda j: j.job.user, grow=1, most=14),
-    Column("name", "name", 10, lambda j, _: j.job.name, lambda j: j.job.name, priority=2, grow=2, most=24),
+    Column("user", "user", 8, lambda j, _: j.job.user, lambda j: j.job.user, grow=1, max_width=14),
+    Column("name", "name", 10, lambda j, _: j.job.name, lambda j: j.job.name, priority=2, grow=2, max_width=24),
     Column("account", "account", 9, lambda j, _: dim(j.job.account), lambda j: j.job.account, priority=4, grow=1,
-           most=16, export=(attribute("account", "job.account"),)),
+           max_width=16, export=(attribute("account", "job.account"),)),
     Column("gpus", "GPUs", 5, lambda j, _: count(j.job.gpus_held), lambda j: j.job.gpus_held, align="right",
            priority=1, descending=True, export=(attribute("gpus_held", "job.gpus_held"),)),
     Column("left", "left", 7, lambda j, c: duration(j.job.left_s(c.now)), align="right", priority=3, volatile=True,

@@ -6,7 +6,7 @@ from collectors.nodeset import fold, natural_key
 from console.plant.storage import StoreNode, StoreRow, state_span
 from console.tables.exports import attribute
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import Ctx, state_cell
@@ -50,7 +50,7 @@ def _where(row: StoreRow, _: Ctx) -> Cell:
 
 STORES: tuple[Column, ...] = (
     Column("name", "file system", 11, lambda row, _: row.store.name, lambda row: natural_key(row.store.name), grow=1,
-           most=30, identity=always, export=(attribute("name", "store.name"),)),
+           max_width=30, identity=always_identity, export=(attribute("name", "store.name"),)),
     Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4,
            export=(attribute("kind", "store.kind"),)),
     Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state),
@@ -72,7 +72,8 @@ STORES: tuple[Column, ...] = (
            export=(attribute("jobs_hit", "jobs"), attribute("users"))),
     Column("where", "what is wrong", 20, _where, priority=2, grow=4, export=(attribute("wrong", "store.wrong"),)),
     Column("device", "what is mounted", 20, lambda row, _: (row.store.device, "text-dim"),
-           lambda row: row.store.device, priority=8, grow=1, most=44, export=(attribute("device", "store.device"),)),
+           lambda row: row.store.device, priority=8, grow=1, max_width=44,
+           export=(attribute("device", "store.device"),)),
 )  # fmt: skip
 
 
@@ -81,16 +82,16 @@ def _node_state(one: StoreNode, _: Ctx) -> Cell:
 
 
 STORE_NODES: tuple[Column, ...] = (
-    Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, most=24,
-           identity=always, export=(attribute("node", "name"), attribute("file_system", "mount"))),
+    Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, max_width=24,
+           identity=always_identity, export=(attribute("node", "name"), attribute("file_system", "mount"))),
     Column("how", "there it", 9, lambda one, _: state_span(one.how), lambda one: one.how),
     Column("state", "node is", 13, _node_state, lambda one: one.node.display if one.node is not None else ""),
     Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1,
            export=(attribute("stuck"),)),
     Column("jobs", "jobs", 14, lambda one, _: ", ".join(one.jobs), lambda one: len(one.jobs), priority=3, grow=1,
-           most=30, descending=True, export=(attribute("jobs"),)),
-    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2, most=40,
-           export=(attribute("users"),)),
+           max_width=30, descending=True, export=(attribute("jobs"),)),
+    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2,
+           max_width=40, export=(attribute("users"),)),
     Column("rack", "rack", 6, lambda one, _: (one.node.rack if one.node is not None else None) or UNKNOWN,
            lambda one: one.node.rack if one.node is not None else "", priority=4),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from collectors.nodestate import DISPLAYS
 from console.tables.exports import attribute, moment
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, ExportField, always
+from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
 
@@ -95,8 +95,8 @@ def load_export(name: str) -> ExportField:
 
 
 NODES: tuple[Column, ...] = (
-    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always,
-           export=(attribute("name"),)),
+    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, max_width=18,
+           identity=always_identity, export=(attribute("name"),)),
     Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name)),
            export=(attribute("state", "display"),
                ExportField("slurm_state", lambda n, _: "+".join((n.state, *n.flags))))),
@@ -115,12 +115,13 @@ NODES: tuple[Column, ...] = (
            priority=11, descending=True, export=(attribute("cpus_alloc"), attribute("cpus"))),
     Column("memory", "free mem", 8, lambda n, _: memory(n.free_memory_mb), lambda n: n.free_memory_mb, align="right",
            priority=12, export=(attribute("free_memory_mb"),)),
-    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True,
+    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, max_width=16, volatile=True,
            export=(ExportField("jobs", lambda n, c: c.cluster.jobs_on.get(n.name,
                ()) if "jobs" in c.cluster.known else None),)),
     Column("partitions", "partitions", 10, lambda n, _: ",".join(n.partitions), lambda n: n.partitions, priority=13,
-           grow=1, most=20, export=(attribute("partitions"),)),
-    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1, export=(attribute("reason_by"),)),
+           grow=1, max_width=20, export=(attribute("partitions"),)),
+    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, max_width=10, grow=1,
+           export=(attribute("reason_by"),)),
     Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True,
            export=(moment("reason_at"),)),
     Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6,
@@ -162,15 +163,16 @@ def _job_key(job: Job) -> int:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always, export=(attribute("id"),)),
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, max_width=14, identity=always_identity,
+           export=(attribute("id"),)),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j)),
            export=(ExportField("state", lambda j, _: job_word(j)), attribute("slurm_state", "state"))),
-    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
-    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),
-    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18,
-           export=(attribute("account"),)),
-    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12,
-           export=(attribute("partition"),)),
+    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, max_width=14),
+    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, min_width=10, grow=3, max_width=32),
+    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1,
+           max_width=18, export=(attribute("account"),)),
+    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1,
+           max_width=12, export=(attribute("partition"),)),
     Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12, export=(attribute("qos"),)),
     Column("nodes_n", "nodes", 5, lambda j, _: count(j.node_count), lambda j: j.node_count, align="right", priority=5,
            descending=True, export=(attribute("node_count"),)),
@@ -189,6 +191,6 @@ JOBS: tuple[Column, ...] = (
            priority=11, descending=True, export=(attribute("priority"),)),
     Column("restarts", "restarts", 8, lambda j, _: count(j.restarts), lambda j: j.restarts, align="right",
            priority=10, descending=True, export=(attribute("restarts"),)),
-    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4,
+    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, min_width=12, grow=4,
            export=(attribute("nodes"), attribute("reason"))),
 )  # fmt: skip

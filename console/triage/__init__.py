@@ -1,4 +1,4 @@
-"""What needs a person, worst first: the list "Needs you" of the overview and of the hand-over.
+"""The attention list of the overview and of the hand-over report: what an operator must look at, worst first.
 
-`attention` decides what is in it, `attention_*` what each subject adds. Pure, from one Cluster; a judgement carries all
-that it was made of. Not here: what is wrong with one node (`health`)."""
+`attention` decides which lines it has and in what order, each `attention_*` module adds the items of one subject.
+Pure functions of one Cluster. Not here: what is wrong with a single node (`health`)."""

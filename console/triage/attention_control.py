@@ -1,4 +1,4 @@
-"""What of Slurm's own daemons needs a person: for the list "Needs you", and for the screen `:control`. Pure."""
+"""Attention items about Slurm's own daemons, for the attention list and the screen `:control`. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Completing, Control, Diag
 from collectors.nodeset import fold, names_in
-from console.health.inconsistencies import good
+from console.health.inconsistencies import is_kind_fresh
 from console.ingest import controller_cost
 from widgets.units import count, duration, plural
 
-#: UnkillableStepTimeout where nobody tells it, as Slurm has it, and how long a job may end beyond it: the epilog too
-#: takes its time.
+#: Slurm's default of UnkillableStepTimeout, used where it is not known, and the time that the epilog may take after it.
 UNKILLABLE_S = 60
 EPILOG_S = 120
-#: What waits for slurmdbd: from here on it does not keep up, and from there on soon something is lost (MaxDBDMsgs is
-#: 10,000 at least).
+#: Messages queued for slurmdbd: from DBD_QUEUE on it does not keep up, from DBD_FULL on messages may soon be lost
+#: (MaxDBDMsgs is at least 10,000).
 DBD_QUEUE, DBD_FULL = 1_000, 8_000
-#: Of so many readings in a row each larger than the one before, up to so many messages: it grows.
+#: The queue grows when DBD_GROWS readings in a row each exceed the one before and the last has DBD_SOME messages.
 DBD_GROWS, DBD_SOME = 4, 100
-_MOST = 3
+_MAX_NAMED = 3
 
 
-class ControllerTrouble(Struct, frozen=True):
+class AttentionItem(Struct, frozen=True):
     """One line."""
 
     text: str
@@ -33,14 +32,14 @@ class ControllerTrouble(Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
-def troubles(cluster: Cluster, now: float, mono: float | None = None) -> list[ControllerTrouble]:
-    """Everything that needs somebody, worst first. Nothing is told from facts that are old."""
-    found: list[ControllerTrouble] = []
-    clock = _newest(cluster, now) if mono is None else mono
-    control = cluster.control if good(cluster, "control", "slurm", clock) else None
+def control_items(cluster: Cluster, now: float, mono: float | None = None) -> list[AttentionItem]:
+    """Items about controllers, slurmdbd, stuck and runaway jobs, worst first. Stale facts give none."""
+    found: list[AttentionItem] = []
+    clock = _newest_mono(cluster, now) if mono is None else mono
+    control = cluster.control if is_kind_fresh(cluster, "control", "slurm", clock) else None
     if control is not None:
         found += _controllers(control)
-    if cluster.diag is not None and good(cluster, "diag", "slurm", clock):
+    if cluster.diag is not None and is_kind_fresh(cluster, "diag", "slurm", clock):
         found += _load(cluster.diag)
         found += _queue(cluster.diag, cluster.dbd_queues)
     if control is not None:
@@ -49,32 +48,32 @@ def troubles(cluster: Cluster, now: float, mono: float | None = None) -> list[Co
     return sorted(found, key=lambda one: not one.bad)
 
 
-def _newest(cluster: Cluster, now: float) -> float:
-    """The clock that ages are read by where nobody gives one: that of the newest reading."""
+def _newest_mono(cluster: Cluster, now: float) -> float:
+    """The monotonic time of `now`, estimated from the newest reading."""
     newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
     return newest + max(0.0, now - cluster.at)
 
 
-def _controllers(control: Control) -> Iterator[ControllerTrouble]:
+def _controllers(control: Control) -> Iterator[AttentionItem]:
     up = [one for one in control.controllers if one.up]
     for one in control.controllers:
         if one.up or not up:
             continue
         if one is control.controllers[0]:
-            yield ControllerTrouble(
+            yield AttentionItem(
                 f"{one.host} ({one.role}) does not answer: {up[0].host} ({up[0].role}) has taken over", True
             )
         else:
-            yield ControllerTrouble(
+            yield AttentionItem(
                 f"{one.host} ({one.role}) does not answer: nobody would take over from {up[0].host}", False
             )
     if control.dbd is not None and control.dbd_up is False:
         text = f"slurmdbd at {control.dbd} does not answer: slurmctld keeps what it has to tell, and limits stand still"
-        yield ControllerTrouble(text, True)
+        yield AttentionItem(text, True)
 
 
-def strained(diag: Diag) -> list[str]:
-    """Figures of slurmctld above what an unstrained one has, as words."""
+def overload_figures(diag: Diag) -> list[str]:
+    """The figures of slurmctld that show overload, as text."""
     found = []
     if diag.server_threads is not None and diag.server_threads >= controller_cost.THREADS:
         found.append(f"{diag.server_threads} threads")
@@ -86,15 +85,14 @@ def strained(diag: Diag) -> list[str]:
     return found
 
 
-def _load(diag: Diag) -> Iterator[ControllerTrouble]:
-    words = strained(diag)
+def _load(diag: Diag) -> Iterator[AttentionItem]:
+    words = overload_figures(diag)
     if words:
-        yield ControllerTrouble(f"slurmctld strains: {', '.join(words)}; who asks so much: :control", len(words) > 1)
+        yield AttentionItem(f"slurmctld strains: {', '.join(words)}; who asks so much: :control", len(words) > 1)
 
 
-def growing(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
-    """The readings, up to the newest, of which each is larger than the one before; empty where they are too few or the
-    queue is too short to be more than a moment's work."""
+def growing_readings(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
+    """The latest readings that each exceed the one before; empty where they are too few or the queue is short."""
     at = len(queues) - 1
     while at > 0 and queues[at][1] > queues[at - 1][1]:
         at -= 1
@@ -102,9 +100,9 @@ def growing(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...
     return found if len(found) >= DBD_GROWS and found[-1][1] >= DBD_SOME else ()
 
 
-def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[ControllerTrouble]:
-    """What waits for slurmdbd: a queue that grows is told of long before it is large."""
-    waits, grows = diag.dbd_queue, growing(queues)
+def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[AttentionItem]:
+    """The queue for slurmdbd. A growing queue is reported long before it is large."""
+    waits, grows = diag.dbd_queue, growing_readings(queues)
     if waits is None or (waits < DBD_QUEUE and not grows):
         return
     more = ""
@@ -112,38 +110,40 @@ def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[Controll
         (first, few), (last, _) = grows[0], grows[-1]
         more = f", {count(waits - few)} more than {duration(last - first)} ago and more at each reading"
     text = f"{plural(waits, 'message')} wait for slurmdbd{more}: does it answer? try: sacctmgr show stats"
-    yield ControllerTrouble(text, waits >= DBD_FULL)
+    yield AttentionItem(text, waits >= DBD_FULL)
 
 
-def stuck(one: Completing, control: Control, now: float) -> bool:
-    """Whether a job has been ending for longer than its processes may take to die, and the epilog beside them."""
+def is_stuck(one: Completing, control: Control, now: float) -> bool:
+    """Whether a job has been completing for longer than UnkillableStepTimeout and the epilog allow."""
     limit = control.unkillable_s or UNKILLABLE_S
     return one.since is not None and now - one.since > limit + EPILOG_S
 
 
-def _stuck(control: Control, now: float) -> Iterator[ControllerTrouble]:
-    """A line a job; many in one."""
-    mine = [one for one in control.completing or () if stuck(one, control, now)]
+def _stuck(control: Control, now: float) -> Iterator[AttentionItem]:
+    """One item a job; many stuck jobs share one."""
+    mine = [one for one in control.completing or () if is_stuck(one, control, now)]
     known = control.unkillable_s
     past = "past UnkillableStepTimeout" + ("" if known is None else f" {known} s")
     hint = "its processes hang in the kernel; reboot"
-    for one in mine if len(mine) <= _MOST else ():
+    for one in mine if len(mine) <= _MAX_NAMED else ():
         ago = duration(now - (one.since or now))
         where = one.nodes or "nodes unknown"
         said = f"{where}: job {one.job} COMPLETING for {ago}, {past}: {hint}"
-        yield ControllerTrouble(said, True, one.since, names_in(one.nodes))
-    if len(mine) > _MOST:
+        yield AttentionItem(said, True, one.since, names_in(one.nodes))
+    if len(mine) > _MAX_NAMED:
         names = tuple(dict.fromkeys(name for one in mine for name in names_in(one.nodes)))
         since = min(one.since for one in mine if one.since is not None)
         text = f"{plural(len(mine), 'job')} COMPLETING, {past}: hung processes or a file system: {fold(names)}"
-        yield ControllerTrouble(text, True, since, names)
+        yield AttentionItem(text, True, since, names)
 
 
-def _runaway(control: Control) -> Iterator[ControllerTrouble]:
+def _runaway(control: Control) -> Iterator[AttentionItem]:
     mine = control.runaway or ()
     if mine:
-        some = ", ".join(f"{one.job} {one.user}" for one in mine[:_MOST]) + (", …" if len(mine) > _MOST else "")
+        some = ", ".join(f"{one.job} {one.user}" for one in mine[:_MAX_NAMED]) + (
+            ", …" if len(mine) > _MAX_NAMED else ""
+        )
         word = "a runaway job" if len(mine) == 1 else f"{len(mine)} runaway jobs"
         since = min((one.since for one in mine if one.since is not None), default=None)
         text = f"{word}: slurmdbd charges what slurmctld does not know ({some}); sacctmgr show runawayjobs mends it"
-        yield ControllerTrouble(text, False, since)
+        yield AttentionItem(text, False, since)

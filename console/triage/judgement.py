@@ -1,4 +1,4 @@
-"""What needs a person, with all that it was made of: judged off the event loop, shown while it is still true."""
+"""The attention list with the inputs that it was computed from: computed in a thread, shown while they are current."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from .attention_list import AttentionLine
 
 
-class JudgedBy(NamedTuple):
-    """What a cluster is judged by, beside its facts."""
+class AttentionInputs(NamedTuple):
+    """The inputs of the attention list besides the Cluster."""
 
     clock: Clock
     resumed: Mapping[str, float]
     leftovers: Leftovers
 
 
-class Judged(NamedTuple):
-    """What needs a person, and all that it was made of."""
+class AttentionResult(NamedTuple):
+    """The attention list, and the inputs that it was computed from."""
 
     cluster: ref[Cluster]
-    """Nothing more is asked of it than whether it is the one that is shown."""
-    by: JudgedBy
+    """Weak: used only to compare it with the Cluster that is shown."""
+    by: AttentionInputs
     now: float
-    needs: Sequence[AttentionLine]
+    lines: Sequence[AttentionLine]
 
-    def stands(self, cluster: Cluster, by: JudgedBy, now: float) -> bool:
-        """Whether it was made of just that."""
+    def is_current(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
+        """Whether it was computed from exactly these inputs."""
         return self.cluster() is cluster and self.now == now and all(map(is_, self.by, by))
 
 
-def judge(cluster: Cluster, by: JudgedBy, now: float, policy: Policy) -> Callable[[], Judged]:
-    """What judges it, on any thread."""
+def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Policy) -> Callable[[], AttentionResult]:
+    """A function that computes the attention list, for any thread."""
 
-    def judged() -> Judged:
-        from .attention import needs  # with what it imports it would hold up the first frame
+    def judged() -> AttentionResult:
+        from .attention import attention_lines  # slow to import: it would delay the first frame
 
-        found = needs(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, leftovers=by.leftovers)
-        return Judged(ref(cluster), by, now, found)
+        found = attention_lines(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, leftovers=by.leftovers)
+        return AttentionResult(ref(cluster), by, now, found)
 
     return judged

@@ -16,7 +16,7 @@ from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
-from console.alerts.alert_rules import FILE, RuleLimits, text
+from console.alerts.alert_rules import SHIPPED_FILE, RuleLimits, rule_file_text
 from console.health.xid_policy import default_policy
 
 from .alertmanager import Alertmanager
@@ -35,7 +35,7 @@ def promtool(suite: str, name: str, *words: str, **files: str) -> str:
     folder = root_of(suite) / "tmp" / name
     folder.mkdir(parents=True)
     try:
-        shutil.copy(FILE, folder / "rules.yml")
+        shutil.copy(SHIPPED_FILE, folder / "rules.yml")
         for key, body in files.items():
             (folder / f"{key}.yml").write_text(body)
         argv = ["chroot", str(root_of(suite)), "/usr/bin/promtool", *words]
@@ -197,7 +197,7 @@ def night(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Night]:
     am: Alertmanager = request.getfixturevalue(f"alertmanager_{PAIRS[request.param]}")
     am.reset()
     file = tmp_path_factory.mktemp("rules") / "wacht-alerts.yml"
-    file.write_text(text(limits=RuleLimits(waits=False, rack_w=10**9)))
+    file.write_text(rule_file_text(limits=RuleLimits(waits=False, rack_w=10**9)))
     clock = ManualClock(now=time.time())
     machine = Machine(SimSettings(nodes=64, incident="pdu"), clock)
     with Monitor(request.param, machine=machine, rules=[file], alertmanager=am.url) as monitor:
@@ -220,7 +220,9 @@ def test_faults_ring(night: Night) -> None:
     assert silent.severity == "warning" and silent.labels["job"] == "dcgm" and "silent" in silent.summary
     # XIDs as the policy has them.
     standing_xids = {name: load.xid for name, load in machine.loads().items() if load.xid is not None}
-    before = {name for name, code in standing_xids.items() if (advice := default_policy().of(code)) and advice.acts}
+    before = {
+        name for name, code in standing_xids.items() if (advice := default_policy().advice_for(code)) and advice.acts
+    }
     night.wait("GpuXid", *before)
     for name, code in ((lost, 79), (odd, 63), (ill, 31)):
         machine.faults.report_xid(machine.host(name), code, 2)

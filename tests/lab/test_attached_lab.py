@@ -18,10 +18,10 @@ from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import FileSystems, Ports, open_telemetry
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from console.health.inconsistencies import fresh
+from console.health.inconsistencies import fresh_facts
 from console.ingest.reduce import begin, reduce
-from console.triage.attention_attached import ports as ill_ports
-from console.triage.attention_attached import storage as ill_stores
+from console.triage.attention_attached import port_items as ill_ports
+from console.triage.attention_attached import storage_items as ill_stores
 from tests import make
 
 from .conftest import monitoring
@@ -120,7 +120,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
     ):
         cluster, _ = reduce(cluster, make.reading(source, **{kind: getattr(told, kind) for kind in (
             "nodes", "ports", "fabric", "storage") if getattr(told, kind) is not None}))  # fmt: skip
-    good = fresh(cluster, 1100.0, 100.0)
+    good = fresh_facts(cluster, 1100.0, 100.0)
     said = "\n".join(one.text for one in (*ill_stores(cluster, good), *ill_ports(cluster, good)))
     assert f"{leaf}: {len(down)} ports down" in said
     assert f"/scratch hangs on {fold(row.hung)}; 2 of 6 targets do not answer" in said

@@ -17,11 +17,11 @@ from collectors.sim import SimSettings
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
 from collectors.sim.plant import cooling as water
-from console.alerts.alert_rules import RuleLimits, text
-from console.alerts.groups import groups
+from console.alerts.alert_rules import RuleLimits, rule_file_text
+from console.alerts.groups import alert_groups
 from console.ingest.reduce import begin, reduce
 from console.plant import cooling
-from console.triage.attention import needs
+from console.triage.attention import attention_lines
 
 from .alertmanager import Alertmanager
 from .conftest import require_engine
@@ -85,7 +85,7 @@ def test_a_cdu_that_trips_is_one_line(alertmanager_forky: Alertmanager, tmp_path
     am = alertmanager_forky
     am.reset()
     rules = tmp_path / "wacht-alerts.yml"
-    rules.write_text(text(limits=RuleLimits(waits=False, rack_w=10**9)))
+    rules.write_text(rule_file_text(limits=RuleLimits(waits=False, rack_w=10**9)))
     clock = ManualClock(now=time.time())
     machine = Machine(SimSettings(nodes=128, incident="cooling", gpus_per_node=4), clock)
     with Monitor("prometheus-3", machine=machine, rules=[rules], alertmanager=am.url, per_node=False) as monitor:
@@ -102,15 +102,15 @@ def test_a_cdu_that_trips_is_one_line(alertmanager_forky: Alertmanager, tmp_path
 
         wait_for(missing, 60)
         cluster = seen(monitor, am, machine)
-        (loop,) = [one for one in cooling.loops(cluster).values() if one.ill]
+        (loop,) = [one for one in cooling.loops(cluster).values() if one.faulty]
         hot = {one.node for one in cluster.alerts.values() if one.name == "GpuHot"} & set(loop.nodes)
         assert (loop.name, loop.state, loop.racks) == ("cdu-02", "low flow", ("R05", "R06", "R07", "R08"))
         assert len(hot) > 10
-        (line,) = [one for one in groups(cluster, time.time()) if one.place == ("cdu", "cdu-02")]
+        (line,) = [one for one in alert_groups(cluster, time.time()) if one.place == ("cdu", "cdu-02")]
         assert line.title.startswith("cdu-02: flow ") and line.title.endswith(f"{len(hot)} nodes hot")
         assert {name for name, _ in line.names} == {"CoolantFlowLow", "CoolantSupplyWarm", "GpuHot"}
         assert (line.severity, len(line.nodes)) == ("critical", 64)
-        said = [one.text for one in needs(cluster, time.time())]
+        said = [one.text for one in attention_lines(cluster, time.time())]
         assert said[0].startswith("cdu-02 low flow: flow ") and "R[05-08], 64 nodes" in said[0]
         assert sum("CoolantFlowLow" in one or "CoolantSupplyWarm" in one for one in said) == 0
     am.reset()

@@ -22,7 +22,7 @@ from collectors.sim import SimSettings
 from collectors.sim.cooling_incident import COLD_S
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from console.alerts.alert_rules import RuleLimits, text
+from console.alerts.alert_rules import RuleLimits, rule_file_text
 from console.app.dialogs import ConfirmDialog
 from console.app.progress import ProgressDialog
 from console.config.paths import journal_path
@@ -81,7 +81,7 @@ def monitor(machine: Machine, alertmanager_forky: Alertmanager, tmp_path_factory
     alertmanager_forky.reset()
     file = tmp_path_factory.mktemp("rules") / "wacht-alerts.yml"
     settings = PrometheusSettings(url="http://unused", cooling=msgspec.structs.replace(COOLING, limits=LIMITS))
-    file.write_text(text(settings, limits=RuleLimits(waits=False, rack_w=10**9)))
+    file.write_text(rule_file_text(settings, limits=RuleLimits(waits=False, rack_w=10**9)))
     with Monitor("prometheus-3", machine=machine, rules=[file], alertmanager=alertmanager_forky.url) as started:
         started.wait_for_samples()
         yield started

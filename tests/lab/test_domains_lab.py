@@ -83,23 +83,23 @@ def snapshot(lab: Lab, monkeypatch: pytest.MonkeyPatch, **chosen: object):
 def test_blocks_are_domains_and_a_drain_tells_what_they_lose(racks: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = snapshot(racks, monkeypatch)
     assert cluster.sources["slurm.topology"].ok, cluster.sources["slurm.topology"].fault
-    found = nvlink_domains.states(cluster)
+    found = nvlink_domains.domain_states(cluster)
     assert {name: one.nodes for name, one in found.items()} == {
         "R01": ("gpu0001", "gpu0002", "gpu0003"), "R02": ("gpu0004", "gpu0005", "gpu0006"),
     }  # fmt: skip
-    assert {(one.said_by, len(one.usable), one.fits) for one in found.values()} == {("Slurm's blocks", 3, 3)}
+    assert {(one.said_by, len(one.usable), one.largest_job) for one in found.values()} == {("Slurm's blocks", 3, 3)}
     made = make_plan(BY_ID["drain"], ["gpu0002"], cluster, time.time(), time.monotonic(), Guard(), default_policy(),
                      Options(break_glass=True), PreflightReads())  # fmt: skip
     assert isinstance(made, Plan)
     assert any("R01 2 of 3 trays usable (now 3): no 3-tray job fits" in line for line in text(made))
     racks.run(["scontrol", "update", "NodeName=gpu0002", "State=DRAIN", "Reason=x"])
-    after = nvlink_domains.states(snapshot(racks, monkeypatch))
-    assert after["R01"].usable == ("gpu0001", "gpu0003") and after["R02"].fits == 3
+    after = nvlink_domains.domain_states(snapshot(racks, monkeypatch))
+    assert after["R01"].usable == ("gpu0001", "gpu0003") and after["R02"].largest_job == 3
     racks.run(["scontrol", "update", "NodeName=gpu0002", "State=UNDRAIN"])
     by_racks = snapshot(racks, monkeypatch, racks=RackRule(pattern=r"gpu(?P<n>\d+)", nodes_per_rack=2, domains=True))
     assert {name: len(one.nodes) for name, one in by_racks.domains.items()} == {"R01": 2, "R02": 2, "R03": 2}
     same = snapshot(racks, monkeypatch, racks=RackRule(topology=True))
-    assert nvlink_domains.states(same)["R01"].rack == "R01", "the blocks may be the racks too"
+    assert nvlink_domains.domain_states(same)["R01"].rack == "R01", "the blocks may be the racks too"
 
 
 def test_a_slurm_without_blocks_has_no_domains(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

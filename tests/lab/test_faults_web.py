@@ -21,7 +21,7 @@ from collectors.prometheus.sources import open_sources as open_prometheus
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.sources import open_sources as open_slurm
-from console.health.inconsistencies import contradictions
+from console.health.inconsistencies import inconsistencies
 from tests import make
 from tests.faults import fault
 from tests.faults.proxy import Proxy
@@ -197,5 +197,5 @@ def test_old_samples_are_gaps(prometheus_3: Monitor) -> None:
             assert any("samples older than" in said for said in watch.source.warnings), watch.source.warnings
             nodes = {name: make.node(name, "ALLOCATED", gpus_alloc=8) for name in cluster.loads}
             seen = msgspec.structs.replace(cluster, nodes=nodes, known=cluster.known | {"nodes"})
-            told = {one.kind for one in contradictions(seen, watch.clock.now(), mono=watch.clock.mono())}
+            told = {one.kind for one in inconsistencies(seen, watch.clock.now(), mono=watch.clock.mono())}
             assert told <= {"xid"}, "neither exporters nor jobs are accused, where all samples are old"

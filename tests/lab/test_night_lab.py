@@ -14,7 +14,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from console.alerts.alert_rules import RuleLimits, text
+from console.alerts.alert_rules import RuleLimits, rule_file_text
 from console.app.dialogs import ConfirmDialog
 from console.config.paths import journal_path
 from console.config.settings import load
@@ -50,7 +50,7 @@ def monitor(machine: Machine, alertmanager_forky: Alertmanager, tmp_path_factory
     require_engine("prometheus-3")
     alertmanager_forky.reset()
     file = tmp_path_factory.mktemp("rules") / "wacht-alerts.yml"
-    file.write_text(text(limits=RuleLimits(waits=False, rack_w=10**9)))
+    file.write_text(rule_file_text(limits=RuleLimits(waits=False, rack_w=10**9)))
     with Monitor("prometheus-3", machine=machine, rules=[file], alertmanager=alertmanager_forky.url) as started:
         started.wait_for_samples()
         yield started

@@ -15,7 +15,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import SlurmAccounting
 from collectors.slurm.rest.accounting import RestAccounting
 from collectors.slurm.sources import open_accounting
-from console.queue.job_accounting import why
+from console.queue.job_accounting import end_reason
 
 from . import accounting, rest
 from .conftest import running
@@ -104,7 +104,7 @@ def _killed(found: JobAccount) -> list[tuple[str, str | None]]:
 
 def test_why_each_of_them_ended(story: Story) -> None:
     now = time.time()
-    said = {name: why(story.account(name), now) for name in story.jobs if name not in {"array", "moved"}}
+    said = {name: end_reason(story.account(name), now) for name in story.jobs if name not in {"array", "moved"}}
     assert said["ok"] == "it completed"
     assert said["failed"] == "its script ended with exit code 3"
     assert said["killed"] == "its script was ended by signal 11 (SIGSEGV)"
@@ -191,7 +191,7 @@ def test_slurmrestd_tells_the_same(story: Story) -> None:
     moved = over.account_of_job(story.jobs["moved"])
     assert _killed(moved) == [("NODE_FAIL", "gpu0002")]
     assert moved.run.state == "NODE_FAIL" or (moved.run.ended is None and moved.earlier)
-    assert why(over.account_of_job(story.jobs["cancelled"]), time.time()) == "it was cancelled by bob"
+    assert end_reason(over.account_of_job(story.jobs["cancelled"]), time.time()) == "it was cancelled by bob"
 
 
 def test_without_slurmdbd(story: Story) -> None:

@@ -11,9 +11,9 @@ from collectors.model import Cluster, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.queue_factors import open_queueing
 from collectors.slurm.sources import open_sources, open_transport
-from console.queue.accounts import accounts, users
-from console.queue.pending import PendingFacts, Why, why
-from console.queue.queue_reads import Sparing
+from console.queue.accounts import account_holders, account_users
+from console.queue.pending import PendingFacts, PendingReason, pending_reason
+from console.queue.queue_reads import QueueCache
 from console.session.snapshot import take
 
 from .conftest import running
@@ -53,13 +53,13 @@ class Scene:
         """Read all of it."""
         self.cluster = take("lab", open_sources("lab", SlurmSettings()), SystemClock())
 
-    def why(self, name: str) -> Why:
+    def why(self, name: str) -> PendingReason:
         """The answer for a job, with all that can be asked."""
         job, queueing = self.cluster.jobs[self.jobs[name]], open_queueing("lab", SlurmSettings())
         detail = open_transport("lab", SlurmSettings()).job_detail(job.id)
-        asked = Sparing(queueing, SystemClock())
+        asked = QueueCache(queueing, SystemClock())
         known = PendingFacts(detail, asked.factors(job.id).value, asked.limits().value, asked.shares().value)
-        return why(job, self.cluster, SystemClock().now(), known)
+        return pending_reason(job, self.cluster, SystemClock().now(), known)
 
 
 def furnish(lab: Lab) -> dict[str, str]:
@@ -162,7 +162,7 @@ def test_figures_are_slurms_own(scene: Scene) -> None:
 def test_accounts_and_who_holds_what(scene: Scene) -> None:
     queueing = open_queueing("lab", SlurmSettings())
     shares, limits = queueing.shares(), queueing.limits()
-    rows = accounts(scene.cluster, shares, limits)
+    rows = account_holders(scene.cluster, shares, limits)
     assert (rows["ml"].held.gpus, rows["small"].held.gpus, rows["root"].held.gpus) == (112, 8, 112)
     small = rows["small"]
     assert small.share is not None and (small.share.shares, small.share.parent) == (7, "ml")
@@ -170,7 +170,7 @@ def test_accounts_and_who_holds_what(scene: Scene) -> None:
     assert (small.nearest.name, small.nearest.tres, small.nearest.used, small.nearest.most) == (
         "GrpTRES", "gres/gpu", 8, 8,
     )  # fmt: skip
-    members = users("ml", scene.cluster, shares, limits)
+    members = account_users("ml", scene.cluster, shares, limits)
     assert next(iter(members)) == "ml/alice" and "small/carol" in members and members["ml/alice"].held.gpus == 88
     bob = members["ml/bob"]
     assert bob.share is not None and bob.share.factor is not None and 0 <= bob.share.factor <= 1

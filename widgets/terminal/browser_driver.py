@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import App
 from textual.drivers.web_driver import WebDriver
 
-LARGEST = (1000, 400)
+MAX_SIZE = (1000, 400)
 """Cells across and down: more than a wall of screens has."""
 
 
@@ -20,7 +20,7 @@ class BrowserDriver(WebDriver):
         super().__init__(app, **options)
         self._write = partial(self._all)
         if self._size is not None:
-            self._size = _sane(*self._size)
+            self._size = _bounded(*self._size)
 
     def run_input_thread(self) -> None:
         """Packets of the server until it closes the pipe, or says what no server says."""
@@ -31,7 +31,7 @@ class BrowserDriver(WebDriver):
     def on_meta(self, packet_type: str, payload: dict[str, Any]) -> None:
         """What the browser says of itself."""
         if packet_type == "resize":
-            payload["width"], payload["height"] = _sane(int(payload["width"]), int(payload["height"]))
+            payload["width"], payload["height"] = _bounded(int(payload["width"]), int(payload["height"]))
         super().on_meta(packet_type, payload)
 
     def _all(self, data: bytes) -> int:
@@ -45,6 +45,6 @@ class BrowserDriver(WebDriver):
         return len(data)
 
 
-def _sane(width: int, height: int) -> tuple[int, int]:
+def _bounded(width: int, height: int) -> tuple[int, int]:
     """Every cell costs memory, and whoever holds the other end says how many there are."""
-    return max(1, min(width, LARGEST[0])), max(1, min(height, LARGEST[1]))
+    return max(1, min(width, MAX_SIZE[0])), max(1, min(height, MAX_SIZE[1]))

@@ -1,4 +1,4 @@
-"""Sieve: lets no colour through that a theme may not use, also where a widget of Textual's brings one of its own."""
+"""Filters out colours that a theme may not use, also those that Textual's own widgets bring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 
 
-class Sixteen(LineFilter):
+class PaletteFilter(LineFilter):
     """Every colour becomes the nearest of the terminal's own sixteen."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
@@ -29,11 +29,11 @@ def _nearest(style: Style) -> Style:
     )
 
 
-def sieve(app: App[Any], colours: str) -> None:
+def filter_colours(app: App[Any], colours: str) -> None:
     """Set the filters of an App for a theme of all colours ("all"), of the sixteen ("16") or of none ("none").
 
     Textual sets its own once, from NO_COLOR: but who asks for a theme by its name is to have its colours.
     """
-    wanted: dict[str, list[LineFilter]] = {"16": [Sixteen()], "none": [NoColor()]}
-    others = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | Sixteen)]
+    wanted: dict[str, list[LineFilter]] = {"16": [PaletteFilter()], "none": [NoColor()]}
+    others = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | PaletteFilter)]
     app._filters[:] = [*others, *wanted.get(colours, ())]

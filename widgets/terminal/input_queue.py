@@ -1,4 +1,4 @@
-"""InOrder: one key after the other. What was typed next waits until the one before has done all that it does.
+"""InputQueueApp: handles one key after the other. Later input waits until the key before it has had its full effect.
 
 Textual 8.2.8 hands every key on at once to what has the focus by then. A key that opens a line or another screen does
 so only when it has come back to the app: what comes close behind it, from a slow line or a fast hand, then reaches what
@@ -21,90 +21,90 @@ from .quiet_app import QuietScreen
 
 Result = TypeVar("Result")
 
-PATIENCE_S = 0.5
-"""What was typed next goes on its way then: a widget that was taken away keeps what it had not read."""
-AT_ONCE = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
-"""Keys of somebody who wants out, whatever is on its way."""
+TIMEOUT_S = 0.5
+"""Input waits at most this long: a removed widget never returns the marker."""
+BYPASS_KEYS = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
+"""Keys to quit or suspend, which do not wait."""
 
 
-class _Behind(Message):
-    """Goes the way that a key went, behind it and what it sent: back at the app, all of that is done."""
+class _Marker(Message):
+    """A marker that follows a key through the message queues: when it is back at the app, the key is done."""
 
     def __init__(self, left: int) -> None:
         super().__init__()
         self.left = left
 
 
-class InOrder(App[Result]):
-    """The part of an app that keys, pastes and clicks come to first."""
+class InputQueueApp(App[Result]):
+    """An app that queues keys, pastes and clicks."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        self._behind: _Behind | None = None
-        self._typed_on: deque[Event] = deque()
-        self._patience: asyncio.TimerHandle | None = None
+        self._marker: _Marker | None = None
+        self._waiting: deque[Event] = deque()
+        self._timeout: asyncio.TimerHandle | None = None
         super().__init__(*given, **named)
 
     @property
-    def all_done(self) -> bool:
-        """Whether all that was typed has done what it does."""
-        return self._behind is None and not self._typed_on
+    def input_settled(self) -> bool:
+        """Whether all input has been handled."""
+        return self._marker is None and not self._waiting
 
     async def on_event(self, event: Event) -> None:
-        """Let one through, the others wait."""
-        move, waiting = isinstance(event, MouseMove), self._typed_on
+        """Queue input; pass everything else on."""
+        move, waiting = isinstance(event, MouseMove), self._waiting
         if (
             not isinstance(event, InputEvent | Paste | AppFocus | AppBlur)
             or event.is_forwarded
             or (move and not waiting)
-            or (isinstance(event, Key) and event.key in AT_ONCE)
+            or (isinstance(event, Key) and event.key in BYPASS_KEYS)
         ):
             await super().on_event(event)
             return
         if move and isinstance(waiting[-1], MouseMove):
             waiting.pop()  # only where it is counts
         waiting.append(event)
-        await self._let_through()
+        await self._dispatch()
 
     def press_next(self, key: str, time: float) -> None:
         """A key that something stands for that was just clicked: it comes before what was typed behind the click."""
         event = Key(key, None)
         event.time = time
-        self._typed_on.appendleft(event)
-        self.call_next(self._let_through)
+        self._waiting.appendleft(event)
+        self.call_next(self._dispatch)
 
-    async def _let_through(self) -> None:
-        while self._typed_on and self._behind is None:
-            event = self._typed_on.popleft()
+    async def _dispatch(self) -> None:
+        while self._waiting and self._marker is None:
+            event = self._waiting.popleft()
             screen = self.screen if self.screen_stack else None
             # Here and not in the screen: a key goes to what has the focus, and a screen that is not shown yet may
             # give it.
-            if isinstance(screen, QuietScreen) and screen.early(event):
+            if isinstance(screen, QuietScreen) and screen.is_too_early(event):
                 continue
             await super().on_event(event)
             if not isinstance(event, MouseMove):
                 # Twice: what it does may be a message to a widget, which tells others.
-                self._follow(1)
-                self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._go_on)
+                self._send_marker(1)
+                self._timeout = asyncio.get_running_loop().call_later(TIMEOUT_S, self._timed_out)
 
-    def _follow(self, left: int) -> None:
-        self._behind = behind = _Behind(left)
+    def _send_marker(self, left: int) -> None:
+        self._marker = behind = _Marker(left)
         to: MessagePump = (self.focused or self.screen) if self.screen_stack else self
         if not to.post_message(behind):
             self.post_message(behind)
 
-    def _go_on(self) -> None:
+    def _timed_out(self) -> None:
         """It takes too long, or is lost."""
-        self._behind = _Behind(0)
-        self.post_message(self._behind)
+        self._marker = _Marker(0)
+        self.post_message(self._marker)
 
-    @on(_Behind)
-    async def _done(self, behind: _Behind) -> None:
-        if behind is not self._behind:
+    @on(_Marker)
+    async def _marker_back(self, behind: _Marker) -> None:
+        if behind is not self._marker:
             return
         if behind.left:
-            self._follow(behind.left - 1)
+            self._send_marker(behind.left - 1)
             return
-        if self._patience is not None:
-            self._patience.cancel()
-        self._behind = None
-        await self._let_through()
+        if self._timeout is not None:
+            self._timeout.cancel()
+        self._marker = None
+        await self._dispatch()

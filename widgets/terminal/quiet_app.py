@@ -1,4 +1,4 @@
-"""QuietApp and QuietScreen: Textual's, but what they send over the wire is only what changed, when it can go."""
+"""QuietApp and QuietScreen: Textual's App and Screen that send only changed cells, and only when the line is ready."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input
 
-from widgets.toast import Word
+from widgets.toast import Toast
 
-from .flow_control import Flow
-from .screen_diff import Glass, GlassUpdate
-from .strip_cache import free_strips
+from .flow_control import LinePace
+from .screen_diff import ScreenUpdate, TerminalScreen
+from .strip_cache import patch_strips
 from .stylesheet_cache import CachedStylesheet
-from .terminal_driver import LineDriver
+from .terminal_driver import TerminalDriver
 from .tty_writer import TtyWriter
 
 Result = TypeVar("Result")
 
 _LOOK_S = 1.0
-"""A line that has to move says when it has; but it is not believed when it says nothing at all."""
+"""Longest wait for the line to report that it has moved."""
 _ASK_AGAIN_S = 2.0
-"""An answer of the terminal may be lost, in a paste for one."""
+"""An answer of the terminal may be lost, for example in a paste: ask again after this long."""
 
 
 class QuietScreen(Screen[Result]):
@@ -54,7 +54,7 @@ class QuietScreen(Screen[Result]):
         """Textual 8.2.8 tells a screen that it has laid out how large it is, and lays it out again for that."""
         if size != self._compositor.size or size != self._size:
             super()._screen_resized(size)
-        elif isinstance(self.app, QuietApp) and self.app.glass.lost:
+        elif isinstance(self.app, QuietApp) and self.app.terminal_screen.needs_full_paint:
             self.refresh()  # the terminal was resized there and back
 
     async def _message_loop_exit(self) -> None:
@@ -67,7 +67,7 @@ class QuietScreen(Screen[Result]):
                 if sender.is_running and sender is not self:
                     self.app.screen._invoke_later(call, sender)
 
-    def early(self, event: Event) -> bool:
+    def is_too_early(self, event: Event) -> bool:
         """Whether it was typed before this could be read: it was meant for something else, and is dropped."""
         return False
 
@@ -87,39 +87,39 @@ class QuietModal(QuietScreen[Result], ModalScreen[Result]):
 
 
 class QuietApp(App[Result]):
-    """An App that keeps in mind what the terminal shows, and what the line to it can bear.
+    """An App that tracks what the terminal shows and how fast the line takes data.
 
-    A frame that cannot go is not made. What it would have shown is owed, and paid by one frame of the newest when the
-    line has moved. Its screens should be Quiet, but any screen may be shown.
+    A frame that cannot be sent is not rendered; when the line is ready, one frame with the newest content is sent. Its
+    screens should be QuietScreens, but any screen may be shown.
     """
 
     def __init__(self, **options: Any) -> None:
-        self.glass = Glass()
-        self._flow = Flow()
-        self._owed = False
-        self._framed = self._touched = float("-inf")
+        self.terminal_screen = TerminalScreen()
+        self._pace = LinePace()
+        self._frame_owed = False
+        self._last_frame = self._last_input = float("-inf")
         """When the last frame was sent, and when the last key or click came (monotonic)."""
-        self._due: asyncio.TimerHandle | None = None
+        self._frame_timer: asyncio.TimerHandle | None = None
         """When a frame that was too early may go."""
-        self._again: asyncio.TimerHandle | None = None
-        self._unseen: list[tuple[Callable[[], None], int]] = []
+        self._ask_timer: asyncio.TimerHandle | None = None
+        self._awaiting: list[tuple[Callable[[], None], int]] = []
         """What waits until the terminal shows it, and the position on the line; -1 while it is owed."""
-        self._worn: tuple[Theme, dict[str, str]] | None = None
+        self._variables_of_theme: tuple[Theme, dict[str, str]] | None = None
         """The theme that is on, and what styles call its colours."""
         super().__init__(**options)
-        free_strips()
+        patch_strips()
         self.stylesheet = CachedStylesheet(self.theme_variables)
 
     def get_css_variables(self) -> dict[str, str]:
         """Mixed once for each theme: Textual asks for them with every screen."""
         theme = self.current_theme
-        if self._worn is None or self._worn[0] is not theme:
-            self._worn = theme, super().get_css_variables()
-        return self._worn[1]
+        if self._variables_of_theme is None or self._variables_of_theme[0] is not theme:
+            self._variables_of_theme = theme, super().get_css_variables()
+        return self._variables_of_theme[1]
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal."""
-        return LineDriver
+        return TerminalDriver
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen."""
@@ -130,17 +130,17 @@ class QuietApp(App[Result]):
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
 
     def _resumed(self) -> None:
-        self.glass.forget()
+        self.terminal_screen.forget()
         # The line is a new one, which counts from nothing: what waited for the old one waits for what is painted now.
-        self._unseen = [(call, -1) for call, _ in self._unseen]
-        self.call_after_refresh(self._look)
+        self._awaiting = [(call, -1) for call, _ in self._awaiting]
+        self.call_after_refresh(self._check_shown)
 
     async def on_event(self, event: Event) -> None:
         """A terminal that is resized may have moved or lost what it showed."""
         if isinstance(event, Resize):
-            self.glass.forget()
+            self.terminal_screen.forget()
         elif isinstance(event, InputEvent) and not isinstance(event, MouseMove):
-            self._touched = time.monotonic()
+            self._last_input = time.monotonic()
             if isinstance(event, Key) and event.key == "ctrl+z" and not event.is_forwarded:
                 self.action_suspend_process()  # in dialogs and prompts too, which take all other keys
                 return
@@ -149,11 +149,11 @@ class QuietApp(App[Result]):
     @property
     def idle_s(self) -> float:
         """Seconds since the last key or click."""
-        return time.monotonic() - self._touched
+        return time.monotonic() - self._last_input
 
     def action_redraw(self) -> None:
         """Send everything again: somebody else wrote on the terminal."""
-        self.glass.forget()
+        self.terminal_screen.forget()
         self.screen.refresh()
 
     def leave(self) -> None:
@@ -166,7 +166,7 @@ class QuietApp(App[Result]):
     ) -> None:  # fmt: skip
         """Say a word in the corner; one that comes late holds nothing up."""
         lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
-        self.post_message(Notify(Word(message, title, severity, lasts_s, markup)))
+        self.post_message(Notify(Toast(message, title, severity, lasts_s, markup)))
 
     # What the line to the terminal says.
 
@@ -174,29 +174,30 @@ class QuietApp(App[Result]):
     def slow_line(self) -> bool:
         """Whether the line to the terminal is held to be slow: paint what changes by itself less often."""
         if (line := self._line) is not None:
-            self._flow = self._flow.next(line.seen(), time.monotonic())
-        return self._flow.slow
+            self._pace = self._pace.next(line.state(), time.monotonic())
+        return self._pace.slow
 
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call once the terminal shows what is painted now; at once where there is no terminal.
 
         A terminal that answers questions says so itself. Of another it is known only that the system has taken it.
         """
-        self._unseen.append((call, -1))
-        self._look()
+        self._awaiting.append((call, -1))
+        self._check_shown()
 
     def line_moved(self) -> None:
         """The line has room again, the terminal has answered, or the time for a frame has come: pay what is owed."""
-        if self._owed and not self._batch_count and self.screen_stack and (update := self._newest()) is not None:
+        ready = self._frame_owed and not self._batch_count and self.screen_stack
+        if ready and (update := self._full_update()) is not None:
             self._send(update)
-        self._look()
+        self._check_shown()
 
     def line_ended(self, code: int) -> None:
         """The terminal has gone, or a signal ends us; `code` is what the program returns."""
         self.leave()
         self._return_code = code
 
-    def broken(self, error: BaseException) -> None:
+    def thread_failed(self, error: BaseException) -> None:
         """A thread that the console cannot do without has died of this: end as for an exception on the event loop."""
         try:
             raise error
@@ -205,50 +206,50 @@ class QuietApp(App[Result]):
 
     def thread_died(self, thread: threading.ExceptHookArgs) -> None:
         """For threading.excepthook: what a thread does not catch must neither be lost nor painted on the screen."""
-        if isinstance(self._driver, LineDriver) and thread.exc_value is not None:
-            self._driver.broke(thread.exc_value)
+        if isinstance(self._driver, TerminalDriver) and thread.exc_value is not None:
+            self._driver.report_failure(thread.exc_value)
 
-    def give_back(self) -> None:
+    def release_terminal(self) -> None:
         """Give the terminal back if it was not: the last thing that a program does, however it ended."""
-        if isinstance(self._driver, LineDriver):
-            self._driver.rescue()
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.release_now()
 
     def action_suspend_process(self) -> None:
         """Ctrl+Z, where there is somebody to go on from it."""
-        if isinstance(self._driver, LineDriver) and not self._driver.has_shell:
+        if isinstance(self._driver, TerminalDriver) and not self._driver.has_shell:
             self.notify("no shell started this console: there is nothing to go back to", severity="warning")
         else:
             super().action_suspend_process()
 
     @property
     def _line(self) -> TtyWriter | None:
-        return self._driver.line if isinstance(self._driver, LineDriver) else None
+        return self._driver.line if isinstance(self._driver, TerminalDriver) else None
 
-    def _look(self) -> None:
+    def _check_shown(self) -> None:
         """Call what waited for something to be shown and is."""
-        if not self._unseen:
+        if not self._awaiting:
             return
         line = self._line
         if line is not None:
             line.wanted = True
-            if not self._owed and any(position < 0 for _, position in self._unseen):
+            if not self._frame_owed and any(position < 0 for _, position in self._awaiting):
                 asked = line.ask()
-                self._unseen = [(call, asked if position < 0 else position) for call, position in self._unseen]
-        waiting, self._unseen = self._unseen, []
+                self._awaiting = [(call, asked if position < 0 else position) for call, position in self._awaiting]
+        waiting, self._awaiting = self._awaiting, []
         for call, position in waiting:
-            if line is None or (position >= 0 and line.shown(position)):
+            if line is None or (position >= 0 and line.is_shown(position)):
                 call()
             else:
-                self._unseen.append((call, position))
-        if self._unseen and self._again is None:
-            self._again = asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again)
+                self._awaiting.append((call, position))
+        if self._awaiting and self._ask_timer is None:
+            self._ask_timer = asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again)
 
     def _ask_again(self) -> None:
-        self._again = None
-        if self._unseen and (line := self._line) is not None and not line.seen().waiting:
+        self._ask_timer = None
+        if self._awaiting and (line := self._line) is not None and not line.state().unsent_bytes:
             line.ask()
         with self._context():
-            self._look()
+            self._check_shown()
 
     # Painting.
 
@@ -260,7 +261,7 @@ class QuietApp(App[Result]):
             self.post_display_hook()
         else:
             if renderable is not None:
-                self.glass.forget()
+                self.terminal_screen.forget()
             super()._display(screen, renderable)
 
     def _send(self, update: ChopsUpdate | LayoutUpdate) -> None:
@@ -268,51 +269,53 @@ class QuietApp(App[Result]):
         driver = self._driver
         if driver is None or driver.is_headless or self._closed or not self._running:
             return
-        if isinstance(driver, LineDriver):
-            if self._held(driver):
-                self._owed = True
+        if isinstance(driver, TerminalDriver):
+            if self._must_wait(driver):
+                self._frame_owed = True
                 return
-            if self._owed and isinstance(update, ChopsUpdate):
-                update = self._newest() or update
-            self._owed = False
+            if self._frame_owed and isinstance(update, ChopsUpdate):
+                update = self._full_update() or update
+            self._frame_owed = False
         try:
-            text = GlassUpdate(update, self.glass, self.size.width).render_segments(self.console)
+            text = ScreenUpdate(update, self.terminal_screen, self.size.width).render_segments(self.console)
         except Exception as error:
             self._handle_exception(error)
             return
-        self.glass.lost = self.glass.lost and not isinstance(update, LayoutUpdate)
+        if isinstance(update, LayoutUpdate):
+            self.terminal_screen.needs_full_paint = False
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
         if not text and place == self._previous_cursor_position:
             return
         self._previous_cursor_position = place
         begin, end = (SYNC_START, SYNC_END) if self._sync_available else ("", "")
-        write = driver.frame if isinstance(driver, LineDriver) else driver.write
+        write = driver.write_frame if isinstance(driver, TerminalDriver) else driver.write
         write(f"{begin}{text}{Control.move_to(*place)}{end}")
 
-    def _newest(self) -> LayoutUpdate | None:
+    def _full_update(self) -> LayoutUpdate | None:
         """Everything that is to be seen now."""
         update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
         return update if isinstance(update, LayoutUpdate) else None
 
-    def _held(self, driver: LineDriver) -> bool:
+    def _must_wait(self, driver: TerminalDriver) -> bool:
         """Whether a frame has to wait. It will be asked for when it need not."""
         if (line := driver.line) is None:
             return True
         now = time.monotonic()
         line.wanted = True
-        seen = line.seen(now)
-        self._flow = self._flow.next(seen, now)
-        hold = self._flow.hold_s(seen, now, self._framed, self._touched)
+        seen = line.state(now)
+        self._pace = self._pace.next(seen, now)
+        hold = self._pace.hold_s(seen, now, self._last_frame, self._last_input)
         if hold == 0.0:
-            line.wanted = bool(self._unseen)
-            self._framed = now
+            line.wanted = bool(self._awaiting)
+            self._last_frame = now
             return False
-        if self._due is not None:
-            self._due.cancel()
-        self._due = asyncio.get_running_loop().call_later(_LOOK_S if hold is None else hold, self._time_has_come)
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+        wait_s = _LOOK_S if hold is None else hold
+        self._frame_timer = asyncio.get_running_loop().call_later(wait_s, self._frame_timer_fired)
         return True
 
-    def _time_has_come(self) -> None:
-        self._due = None
+    def _frame_timer_fired(self) -> None:
+        self._frame_timer = None
         with self._context():
             self.line_moved()

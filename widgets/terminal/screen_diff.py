@@ -1,4 +1,4 @@
-"""Glass: what the operator's terminal shows, cell by cell, so that only what differs is sent over the wire.
+"""TerminalScreen: what the terminal shows, cell by cell, so that only changed cells are sent.
 
 Textual 8.2.8 does not compare: it sends a changed line from the left edge of its widget on ("TODO: crop to x extents"
 in _compositor.py), says both colours and a reset for every run of text, and paints a screen two or three times while
@@ -23,7 +23,7 @@ Cell = tuple[str, Style]
 Piece = tuple[int, int, Strip]
 """Line, first cell, and what is to stand from there on."""
 
-_JUMP = 8
+_MAX_GAP = 8
 """Equal cells between two that differ that are cheaper sent again than jumped over."""
 _PLAIN = Style.null()
 LINK = re.compile(r"https://[!-~]{1,492}")
@@ -69,7 +69,7 @@ def _colour(colour: Color | None, front: bool, system: ColorSystem) -> tuple[str
 
 
 @lru_cache(maxsize=16384)
-def _turn(before: Style | None, after: Style, blank: bool, system: ColorSystem) -> str | None:
+def _style_change(before: Style | None, after: Style, blank: bool, system: ColorSystem) -> str | None:
     """The sequence that takes the terminal from one style to the next; "" or None where there is nothing to say.
 
     None says that the terminal may stay in the style it is in, because a blank looks the same in it.
@@ -104,20 +104,20 @@ def _cells(strip: Strip) -> list[Cell]:
     return cells
 
 
-class Glass:
-    """Remembers what was sent. `forget` when somebody else may have written on the terminal."""
+class TerminalScreen:
+    """Remembers what was sent. Call `forget` when another program may have written to the terminal."""
 
     def __init__(self) -> None:
         self.links = False
         """Whether links are sent as such: not every terminal knows them, and not every site wants them."""
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
-        self.lost = False
-        """Whether it has not been painted whole since somebody else may have written on it."""
+        self.needs_full_paint = False
+        """True until it is painted in full after `forget`."""
 
     def forget(self) -> None:
         """Whatever comes next is sent in full."""
-        self.lost = True
+        self.needs_full_paint = True
         self._lines.clear()
 
     def send(self, pieces: Iterable[Piece], width: int, system: ColorSystem) -> str:
@@ -137,14 +137,14 @@ class Glass:
             if new == old:
                 continue
             line[x : x + len(new)] = new
-            for start, end in _differing(old, new):
+            for start, end in _changed_runs(old, new):
                 out.append(f"\x1b[{y + 1};{x + start + 1}H")
                 for char, want in new[start:end]:
                     if want is not style:
                         if self.links and (target := _link(want)) != link:
                             link = target
                             out.append(f"\x1b]8;;{link or ''}\x1b\\")
-                        turn = _turn(style, want, char == " ", system)
+                        turn = _style_change(style, want, char == " ", system)
                         if turn is not None:
                             out.append(turn)
                             style = want
@@ -161,12 +161,12 @@ def _link(style: Style) -> str | None:
     return style.link if style.link is not None and LINK.fullmatch(style.link) else None
 
 
-def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:
+def _changed_runs(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:
     """Runs of cells that differ, small gaps bridged, never through a wide character."""
     runs: list[tuple[int, int]] = []
     for at, cell in enumerate(new):
         if old[at] != cell:
-            if runs and at - runs[-1][1] <= _JUMP:
+            if runs and at - runs[-1][1] <= _MAX_GAP:
                 runs[-1] = (runs[-1][0], at + 1)
             else:
                 runs.append((at, at + 1))
@@ -174,9 +174,9 @@ def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[in
     for start, end in runs:
         first, last = start, end
         # Half a wide character cannot be sent, and half an old one must not stay.
-        while first > 0 and not (new[first][0] and _begins(old[first])):
+        while first > 0 and not (new[first][0] and _is_first_cell(old[first])):
             first -= 1
-        while last < len(new) and not (new[last][0] and _begins(old[last])):
+        while last < len(new) and not (new[last][0] and _is_first_cell(old[last])):
             last += 1
         if whole and first <= whole[-1][1]:
             first = whole.pop()[0]
@@ -184,30 +184,30 @@ def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[in
     return whole
 
 
-def _begins(cell: Cell | None) -> bool:
+def _is_first_cell(cell: Cell | None) -> bool:
     """Whether a cell is the beginning of what stands in it."""
     return cell is None or cell[0] != ""
 
 
-class GlassUpdate(CompositorUpdate):
-    """An update of Textual's compositor, sent through a Glass."""
+class ScreenUpdate(CompositorUpdate):
+    """An update of Textual's compositor, sent through a TerminalScreen."""
 
-    def __init__(self, update: ChopsUpdate | LayoutUpdate, glass: Glass, width: int) -> None:
+    def __init__(self, update: ChopsUpdate | LayoutUpdate, glass: TerminalScreen, width: int) -> None:
         self._update, self._glass, self._width = update, glass, width
 
     def render_segments(self, console: Console) -> str:
         """The bytes. To be called once, and only when they are really written."""
         update = self._update
-        pieces = _whole(update) if isinstance(update, LayoutUpdate) else _parts(update)
+        pieces = _all_pieces(update) if isinstance(update, LayoutUpdate) else _changed_pieces(update)
         return self._glass.send(pieces, self._width, console._color_system or ColorSystem.TRUECOLOR)
 
 
-def _whole(update: LayoutUpdate) -> Iterable[Piece]:
+def _all_pieces(update: LayoutUpdate) -> Iterable[Piece]:
     for y, line in enumerate(update.strips, update.region.y):
         yield y, update.region.x, Strip.join(line)
 
 
-def _parts(update: ChopsUpdate) -> Iterable[Piece]:
+def _changed_pieces(update: ChopsUpdate) -> Iterable[Piece]:
     for y, first, last in update.spans:
         for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
             start, stop = max(x, first), min(end, last)

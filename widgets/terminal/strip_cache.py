@@ -27,20 +27,20 @@ _SIZES = {
 _divide = Strip.divide
 
 
-def divide(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
+def divide_uncached(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
     """`Strip.divide`, which keeps nothing of a line that is not cut."""
     cuts = list(cuts)
     return [strip] if cuts == [strip.cell_length] else _divide(strip, cuts)
 
 
-def make(strip: Strip, segments: Iterable[Segment], cell_length: int | None = None) -> None:
+def init_without_caches(strip: Strip, segments: Iterable[Segment], cell_length: int | None = None) -> None:
     """`Strip.__init__`, which leaves the caches to `cache`."""
     strip._segments = list(segments)
     strip._cell_length = cell_length
     strip._render_cache = strip._link_ids = strip._cell_count = None
 
 
-def cache(strip: Strip, name: str) -> Any:
+def create_cache(strip: Strip, name: str) -> Any:
     """`Strip.__getattr__`: a cache that is used for the first time. Raises AttributeError for all else."""
     if (size := _SIZES.get(name)) is None:
         raise AttributeError(f"{type(strip).__name__!r} object has no attribute {name!r}")
@@ -49,8 +49,8 @@ def cache(strip: Strip, name: str) -> Any:
     return fresh
 
 
-def free_strips() -> None:
+def patch_strips() -> None:
     """From now on, in this process."""
-    Strip.divide = divide  # type: ignore[assignment, method-assign]
-    Strip.__init__ = make  # type: ignore[assignment, method-assign]
-    Strip.__getattr__ = cache  # type: ignore[attr-defined]
+    Strip.divide = divide_uncached  # type: ignore[assignment, method-assign]
+    Strip.__init__ = init_without_caches  # type: ignore[assignment, method-assign]
+    Strip.__getattr__ = create_cache  # type: ignore[attr-defined]

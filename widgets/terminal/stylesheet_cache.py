@@ -1,4 +1,4 @@
-"""Sheet: Textual's stylesheet, reading each style once.
+"""CachedStylesheet: Textual's stylesheet, parsing each style once.
 
 Textual 8.2.8 reads every style anew whenever a screen with one of its own opens or a theme is set: four times before
 the first frame, which was half of what a start takes after the imports. But what is read differs with the colours of

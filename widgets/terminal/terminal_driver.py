@@ -1,4 +1,4 @@
-"""LineDriver: Textual's driver on a Line. It takes the terminal, and gives it back whatever ends or stops the program.
+"""TerminalDriver: Textual's driver on a TtyWriter. It restores the terminal however the program ends or stops.
 
 Textual 8.2.8 spins when the terminal has gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
 operator's own when it is continued after SIGSTOP or after a program that was killed, and stops where there is no shell
@@ -24,23 +24,23 @@ from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from widgets.keys import Keys
+from widgets.keys import KeyParser
 
-from .tty_writer import TtyWriter, own
+from .tty_writer import TtyWriter, open_nonblocking
 
 if TYPE_CHECKING:
     from textual.app import App
 
-    from .screen_diff import Glass
+    from .screen_diff import TerminalScreen
 
-    class _Owner(Protocol):
+    class _DriverApp(Protocol):
         """What the driver tells the app, on its event loop."""
 
-        glass: Glass
+        terminal_screen: TerminalScreen
 
         def line_moved(self) -> None: ...
         def line_ended(self, code: int) -> None: ...
-        def broken(self, error: BaseException) -> None: ...
+        def thread_failed(self, error: BaseException) -> None: ...
 
 
 MODES_OFF = (
@@ -50,18 +50,18 @@ MODES_OFF = (
     "\x1b[?2004l\x1b[?1004l\x1b[?2048l"  # pasting, focus, sizes
 )
 """Everything that Textual, or a program that had the terminal meanwhile, may have left on. What is off stays off."""
-LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
+MODES_LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
 """Kitty's keys (each screen has its own), the alternate screen, colours, the cursor."""
 _LINK_END = "\x1b]8;;\x1b\\"
 """A link may have been cut too; but not every terminal knows them, so only where they are sent."""
 _ABORT = "\x18\x1b\\"
-_LOOK_MS = 100
+_POLL_MS = 100
 _SETTLE_S = 0.05
-_SAME_WISH_S = 1.0
+_REPEAT_SIGNAL_S = 1.0
 """A hang-up comes twice, from the system and from the shell: what comes so soon after a signal is no second wish."""
 
 
-class LineDriver(LinuxDriver):
+class TerminalDriver(LinuxDriver):
     """Ends the app when the terminal has gone, or a signal asks for it."""
 
     def __init__(
@@ -69,13 +69,13 @@ class LineDriver(LinuxDriver):
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = sys.__stdout__  # open_console has seen that it is a terminal; Textual's is stderr
-        self._owner: _Owner = app  # type: ignore[assignment]
+        self._driver_app: _DriverApp = app  # type: ignore[assignment]
         self.line: TtyWriter | None = None
         self._taken = False
         self._stopping = False
         """While we have stopped ourselves, and go on by ourselves when we are continued."""
         self._continued = False
-        self._asked: float | None = None
+        self._end_requested: float | None = None
         """When a signal asked us to end (monotonic)."""
 
     # Writing.
@@ -83,22 +83,22 @@ class LineDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """Write something that is no frame."""
         if self.line is not None:
-            self.line.word(data)
+            self.line.write_message(data)
 
-    def frame(self, data: str) -> None:
+    def write_frame(self, data: str) -> None:
         """Write a frame."""
         if self.line is not None:
-            self.line.frame(data)
+            self.line.write_frame(data)
 
     # Taking the terminal, and giving it back.
 
     def start_application_mode(self) -> None:
         """Take the terminal, as soon as we are in its foreground."""
-        self._catch()
-        if not self._in_front():
+        self._install_signal_handlers()
+        if not self._wait_for_foreground():
             return
         assert self._file is not None
-        self.line = TtyWriter(self._file.fileno(), self._moved, self._lost)
+        self.line = TtyWriter(self._file.fileno(), self._line_moved, self._terminal_gone)
         self._taken = True
         self.exit_event.clear()
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -119,8 +119,8 @@ class LineDriver(LinuxDriver):
             super().disable_input()
         finally:
             self.exit_event.set()  # the thread that reads would keep the process alive
-            self._set_back()
-            self.write(MODES_OFF + (_LINK_END if self._owner.glass.links else "") + LEAVE)
+            self._restore_attributes()
+            self.write(MODES_OFF + (_LINK_END if self._driver_app.terminal_screen.links else "") + MODES_LEAVE)
 
     def disable_input(self) -> None:
         """Read no more of what is typed."""
@@ -132,17 +132,17 @@ class LineDriver(LinuxDriver):
         self.stop_application_mode()  # which has failed to start, perhaps
         if self.line is not None:
             if not self.line.stop():
-                self._write_past(_ABORT + MODES_OFF + LEAVE)  # its thread has died
+                self._write_directly(_ABORT + MODES_OFF + MODES_LEAVE)  # its thread has died
             self.line = None
 
-    def rescue(self) -> None:
+    def release_now(self) -> None:
         """Give the terminal back at once, from wherever: the program ends, and not in its order."""
         if self._taken and self.line is not None:
             self._taken = False
             self.exit_event.set()
-            self.line.give_up()
-            self._write_past(_ABORT + MODES_OFF + LEAVE)
-            self._set_back()
+            self.line.abandon()
+            self._write_directly(_ABORT + MODES_OFF + MODES_LEAVE)
+            self._restore_attributes()
 
     def suspend_application_mode(self) -> None:
         """Give the terminal to somebody else, whose Ctrl+C and Ctrl+\\ are not for us."""
@@ -153,22 +153,22 @@ class LineDriver(LinuxDriver):
 
     def resume_application_mode(self) -> None:
         """Take the terminal again from somebody who may have been killed, and left it as it was in the middle."""
-        front = self._in_front()
-        self._set_back()
-        self._write_past(MODES_OFF if front else MODES_OFF + LEAVE)
+        front = self._wait_for_foreground()
+        self._restore_attributes()
+        self._write_directly(MODES_OFF if front else MODES_OFF + MODES_LEAVE)
         self.start_application_mode()
 
-    def _set_back(self) -> None:
+    def _restore_attributes(self) -> None:
         # In the background the shell has it, with its own settings: ours are not to be put over them.
         with contextlib.suppress(OSError, termios.error):
             if self.attrs_before is not None and os.tcgetpgrp(self.fileno) == os.getpgrp():
                 termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
 
-    def _write_past(self, text: str) -> None:
+    def _write_directly(self, text: str) -> None:
         """Write without the Line, and without waiting for a terminal that stands still."""
         assert self._file is not None
         with contextlib.suppress(OSError, termios.error):
-            fd = own(self._file.fileno())
+            fd = open_nonblocking(self._file.fileno())
             try:
                 if not select.select([], [fd], [], 0)[1]:
                     termios.tcflush(fd, termios.TCOFLUSH)
@@ -195,44 +195,44 @@ class LineDriver(LinuxDriver):
         if not self._auto_restart:
             if self.has_shell:  # another program has the terminal, and was stopped with us
                 os.kill(os.getpid(), signal.SIGSTOP)
-        elif self._asked is None and not self._on_loop(self._give_way):
+        elif self._end_requested is None and not self._on_loop(self._suspend):
             self._stop(signal.SIGTSTP)
 
     def _sigcont_application(self, *_: object) -> None:
         self._continued = True
         if self._auto_restart and not self._stopping:
-            self._on_loop(self._come_back)
+            self._on_loop(self._resume)
 
-    def _give_way(self) -> None:
+    def _suspend(self) -> None:
         """Stop, as Ctrl+Z asks, on the event loop: a signal may come in the middle of anything."""
         if self.has_shell:
             self.suspend_application_mode()
             self._stop(signal.SIGTSTP)
-            self._come_back()
+            self._resume()
 
-    def _come_back(self) -> None:
+    def _resume(self) -> None:
         """Go on. Who was stopped by SIGSTOP gave nothing back, and finds a terminal that others have used."""
-        if not self._in_front():
+        if not self._wait_for_foreground():
             return
         if self._taken:
             self.suspend_application_mode()
         self._must_signal_resume = True
         self.start_application_mode()
 
-    def _in_front(self) -> bool:
+    def _wait_for_foreground(self) -> bool:
         """Wait, stopped, until we are in the foreground of the terminal. False when we are to end, or when nobody is
         left who could put us there."""
-        while self._asked is None:
+        while self._end_requested is None:
             try:
                 if os.tcgetpgrp(self.fileno) == os.getpgrp():
                     return True
             except OSError as error:
                 if error.errno == errno.ENOTTY:
                     return True  # it is not the terminal that we could be in the background of
-                self._lost()
+                self._terminal_gone()
                 return False
             if not self._stop(signal.SIGTTOU):
-                self._lost()
+                self._terminal_gone()
                 return False
         return False
 
@@ -253,13 +253,13 @@ class LineDriver(LinuxDriver):
         try:
             self.run_input_thread()
         except Exception as error:
-            self.broke(error)
+            self.report_failure(error)
 
     def run_input_thread(self) -> None:
         """Read what is typed until the end, or until the terminal has gone."""
         # Whoever is stopped between being told that there is something and reading it comes back when the shell has
         # read that: with a descriptor that blocks, it would wait there for the next key, and whoever waits for it too.
-        fd = own(self.fileno, os.O_RDONLY)
+        fd = open_nonblocking(self.fileno, os.O_RDONLY)
         try:
             self._read(fd)
         finally:
@@ -268,20 +268,20 @@ class LineDriver(LinuxDriver):
     def _read(self, fd: int) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        parser = Keys(self._debug)
+        parser = KeyParser(self._debug)
         # A byte that is no UTF-8 is no reason to crash.
         decode = getincrementaldecoder("utf-8")("replace").decode
         ending = False
         while not ending:
             ending = self.exit_event.is_set()
             try:
-                data = os.read(fd, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
+                data = os.read(fd, 4096) if poll.poll(0 if ending else _POLL_MS) else None
             except BlockingIOError:
                 continue
             except OSError:
                 data = b""
             if data == b"":
-                self._lost()
+                self._terminal_gone()
                 return
             # Nothing at all would tell the parser that this is the end.
             for message in parser.feed(text) if data and (text := decode(data)) else ():
@@ -299,17 +299,17 @@ class LineDriver(LinuxDriver):
 
     # What the app is told.
 
-    def broke(self, error: BaseException) -> None:
+    def report_failure(self, error: BaseException) -> None:
         """From any thread: the program cannot go on without what raised this."""
-        self._on_loop(self._owner.broken, error)
+        self._on_loop(self._driver_app.thread_failed, error)
 
-    def _moved(self) -> None:
-        self._on_loop(self._owner.line_moved)
+    def _line_moved(self) -> None:
+        self._on_loop(self._driver_app.line_moved)
 
-    def _lost(self) -> None:
+    def _terminal_gone(self) -> None:
         if (line := self.line) is not None:
-            line.give_up()
-        self._on_loop(self._owner.line_ended, 128 + signal.SIGHUP)
+            line.abandon()
+        self._on_loop(self._driver_app.line_ended, 128 + signal.SIGHUP)
 
     def _on_loop(self, call: Callable[..., None], *given: object) -> bool:
         def run() -> None:
@@ -322,7 +322,7 @@ class LineDriver(LinuxDriver):
             return False  # it is closed: the app has ended
         return True
 
-    def _catch(self) -> None:
+    def _install_signal_handlers(self) -> None:
         """Signals end the app as a key would. What was ignored when we were started (nohup) stays so."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -330,16 +330,16 @@ class LineDriver(LinuxDriver):
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if self._asked is None:
-            self._asked = now
-        elif now - self._asked < _SAME_WISH_S:
+        if self._end_requested is None:
+            self._end_requested = now
+        elif now - self._end_requested < _REPEAT_SIGNAL_S:
             return
         else:
             self._end_now(number)
-        if not self._on_loop(self._owner.line_ended, 128 + number):
+        if not self._on_loop(self._driver_app.line_ended, 128 + number):
             self._end_now(number)
 
     def _end_now(self, number: int) -> None:
         """The app has had its time, or has none any more. No core is left of a program that holds tokens."""
-        self.rescue()
+        self.release_now()
         os._exit(128 + number)

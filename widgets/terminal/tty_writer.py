@@ -1,7 +1,6 @@
-"""Line: the way to the terminal, which may be slow, stand still, or end; widgets.terminal.terminal_driver puts Textual
-on it.
+"""TtyWriter: writes to a terminal that may be slow, stall or disappear; used by widgets.terminal.terminal_driver.
 
-Textual 8.2.8 writes in a thread behind a queue of 30, and blocks the event loop when that is full.
+Textual 8.2.8 writes in a thread behind a queue of 30 entries, and blocks the event loop when it is full.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from itertools import cycle
 
 from .flow_control import FlowState
 
-WORDS = 65_536
-"""Bytes of words (bell, notification, clipboard) that may wait: later ones are dropped, for they would be old."""
-ASK_EVERY = 4_096
+MAX_MESSAGE_BYTES = 65_536
+"""Bytes of messages (bell, notification, clipboard) that may be queued; later ones are dropped."""
+QUERY_EVERY = 4_096
 """Bytes after which the terminal is asked whether they have come."""
-PATIENCE_S = 5.0
-"""A question that is not answered for so long holds no frame up any more: an answer may have been lost."""
+ANSWER_TIMEOUT_S = 5.0
+"""A query without an answer for this long no longer delays frames: the answer may be lost."""
 STOP_S = 0.4
 """How long the end of the program waits for the terminal, three times at most."""
 _RECENT_S = 5.0
-_PIECE = 4_096
-_LOOK_MS = 100
+_WRITE_BYTES = 4_096
+_POLL_MS = 100
 _ABORT = b"\x18\x1b\\"
 """CAN and ST end whatever sequence the terminal was in the middle of; elsewhere they do nothing."""
-_ROW = 2
+_QUERY_ROW = 2
 """Questions are asked from this row. Row 1 would not do: a terminal says F3 with a modifier as a place in it."""
 
 
@@ -46,104 +45,106 @@ class TtyWriter:
         """`moved` is called from a thread, once after `wanted` was set; `lost` when the terminal has gone."""
         self.wanted = False
         """Set before looking at `seen`, to be told when it has changed for the better."""
-        self._fd = own(fd)
+        self._fd = open_nonblocking(fd)
         self._moved, self._lost = moved, lost
         self._more = threading.Condition()
         self._chunks: deque[tuple[bytes, float, bool]] = deque()
-        self._begun = 0
+        self._chunk_offset = 0
         """Bytes of the first chunk that are taken."""
-        self._handed = self._taken = self._words = self._answered = self._asked = 0
-        self._asks: deque[tuple[int, int, float]] = deque(maxlen=8)  # column, position in what was handed over, when
+        self._queued_bytes = self._written_bytes = self._message_bytes = self._answered_bytes = self._asked_at = 0
+        self._queries: deque[tuple[int, int, float]] = deque(maxlen=8)  # column, queue position, when
         self._answers = False
         self._columns = cycle(range(1, 21))
-        self._stuck: deque[tuple[float, float, int]] = deque(maxlen=512)  # when, seconds waited, bytes then taken
+        self._blocked: deque[tuple[float, float, int]] = deque(maxlen=512)  # when, seconds waited, bytes then taken
         self._ending = self._gone = False
-        self._last: list[bytes] | None = None
+        self._final_messages: list[bytes] | None = None
         """The words since `drop`."""
         self._thread = threading.Thread(target=self._run, name="wacht-line", daemon=True)
         self._thread.start()
 
     # What the app does. None of it waits.
 
-    def word(self, text: str) -> None:
+    def write_message(self, text: str) -> None:
         """Write something that is no frame."""
         with self._more:
-            if self._words <= WORDS:
-                self._hand(text.encode("utf-8", "replace"), word=True)
+            if self._message_bytes <= MAX_MESSAGE_BYTES:
+                self._enqueue(text.encode("utf-8", "replace"), word=True)
 
-    def frame(self, text: str) -> None:
+    def write_frame(self, text: str) -> None:
         """Write a frame, and ask now and then whether it has come."""
         with self._more:
             data = text.encode("utf-8", "replace")
-            due = self._handed + len(data) - self._asked >= ASK_EVERY and (self._answers or not self._asks)
-            self._hand(data + (self._question(len(data)) if due else b""))
+            due = self._queued_bytes + len(data) - self._asked_at >= QUERY_EVERY and (
+                self._answers or not self._queries
+            )
+            self._enqueue(data + (self._query(len(data)) if due else b""))
 
     def ask(self) -> int:
         """Ask whether everything up to here has come. Returns the position for `shown`."""
         with self._more:
             if self._answers:
-                self._hand(self._question(0))
-            return self._handed
+                self._enqueue(self._query(0))
+            return self._queued_bytes
 
-    def shown(self, position: int) -> bool:
+    def is_shown(self, position: int) -> bool:
         """Whether the terminal shows what was handed over up to there, as far as can be known."""
         with self._more:
-            return (self._answered if self._answers else self._taken) >= position
+            return (self._answered_bytes if self._answers else self._written_bytes) >= position
 
     def answer(self, row: int, column: int) -> bool:
         """The terminal has said where its cursor is, counted from 1; False when that is no answer to a question."""
         with self._more:
-            if row != _ROW or all(column != asked for asked, _, _ in self._asks):
+            if row != _QUERY_ROW or all(column != asked for asked, _, _ in self._queries):
                 return False
-            while self._asks:
-                asked, self._answered, _ = self._asks.popleft()
+            while self._queries:
+                asked, self._answered_bytes, _ = self._queries.popleft()
                 if asked == column:
                     break
             self._answers = True
-            if not self._asks and self._handed - self._asked >= ASK_EVERY:
-                self._hand(self._question(0))  # nobody asked for what followed, and it may hold the next frame up
+            if not self._queries and self._queued_bytes - self._asked_at >= QUERY_EVERY:
+                self._enqueue(self._query(0))  # nobody asked for what followed, and it may hold the next frame up
             self._more.notify_all()
-        self._tell()
+        self._notify_moved()
         return True
 
-    def seen(self, now: float | None = None) -> FlowState:
+    def state(self, now: float | None = None) -> FlowState:
         """What is known of the line now."""
         now = time.monotonic() if now is None else now
         with self._more:
             oldest = [self._chunks[0][1]] if self._chunks else []
             on_way = None
-            if self._answers and not (self._asks and now - self._asks[0][2] > PATIENCE_S):
-                on_way = self._handed - self._answered
-                oldest += [self._asks[0][2]] if self._asks else []
-            while self._stuck and now - self._stuck[0][0] > _RECENT_S:
-                self._stuck.popleft()
+            if self._answers and not (self._queries and now - self._queries[0][2] > ANSWER_TIMEOUT_S):
+                on_way = self._queued_bytes - self._answered_bytes
+                oldest += [self._queries[0][2]] if self._queries else []
+            while self._blocked and now - self._blocked[0][0] > _RECENT_S:
+                self._blocked.popleft()
             return FlowState(
-                waiting=self._handed - self._taken,
-                on_way=on_way,
+                unsent_bytes=self._queued_bytes - self._written_bytes,
+                in_flight=on_way,
                 behind_s=max(0.0, now - min(oldest, default=now)),
-                stuck_s=sum(waited for _, waited, _ in self._stuck),
-                stuck_bytes=sum(size for _, _, size in self._stuck),
+                blocked_s=sum(waited for _, waited, _ in self._blocked),
+                blocked_bytes=sum(size for _, _, size in self._blocked),
             )
 
     def drop(self) -> None:
         """Forget what is not written yet: the screen is given up, and only what restores the terminal comes now."""
         with self._more:
-            if self._last is None:
-                self._last = []
+            if self._final_messages is None:
+                self._final_messages = []
                 cut = bool(self._chunks)  # the thread may be in the middle of the first
-                while self._asks and self._asks[-1][1] > self._taken:
-                    self._asks.pop()
+                while self._queries and self._queries[-1][1] > self._written_bytes:
+                    self._queries.pop()
                 self._clear()
                 if cut:
-                    self._hand(_ABORT)
+                    self._enqueue(_ABORT)
 
     def wait_answers(self) -> None:
         """Wait a little until all that the terminal has still to say has come: nobody else must read it."""
         with self._more:
-            if self._answers or not self._asks:
-                self._hand(self._question(0))
-            if self._asks and time.monotonic() - self._asks[-1][2] < PATIENCE_S:
-                self._more.wait_for(lambda: self._gone or not self._asks, STOP_S)
+            if self._answers or not self._queries:
+                self._enqueue(self._query(0))
+            if self._queries and time.monotonic() - self._queries[-1][2] < ANSWER_TIMEOUT_S:
+                self._more.wait_for(lambda: self._gone or not self._queries, STOP_S)
 
     def stop(self) -> bool:
         """End the thread, once all is written or the terminal has had its time (twice STOP_S at most).
@@ -156,18 +157,18 @@ class TtyWriter:
         if self._thread.is_alive():
             # It does not read. What lies in the system is thrown away, and the end put there for when it does.
             with self._more:
-                last = b"".join(self._last or [])
+                last = b"".join(self._final_messages or [])
                 self._clear()
-                self._hand(_ABORT + last)
+                self._enqueue(_ABORT + last)
             with contextlib.suppress(termios.error):
                 termios.tcflush(self._fd, termios.TCOFLUSH)
             self._thread.join(STOP_S)
         with self._more:
             whole = self._gone or not self._chunks
-        self.give_up()
+        self.abandon()
         return whole
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Write nothing any more: there is nobody to read it."""
         with self._more:
             self._gone = True
@@ -176,31 +177,31 @@ class TtyWriter:
 
     # Under the lock.
 
-    def _hand(self, data: bytes, word: bool = False) -> None:
+    def _enqueue(self, data: bytes, word: bool = False) -> None:
         if self._gone or not data:
             return
         self._chunks.append((data, time.monotonic(), word))
-        self._handed += len(data)
-        self._words += len(data) if word else 0
-        if self._last is not None and word:
-            self._last.append(data)
+        self._queued_bytes += len(data)
+        self._message_bytes += len(data) if word else 0
+        if self._final_messages is not None and word:
+            self._final_messages.append(data)
         self._more.notify_all()
 
-    def _question(self, before: int) -> bytes:
+    def _query(self, before: int) -> bytes:
         """Where is the cursor? From a place that tells this question from the others; then back."""
         column = next(self._columns)
-        text = f"\x1b7\x1b[{_ROW};{column}H\x1b[6n\x1b8".encode()
-        self._asked = self._handed + before + len(text)
-        self._asks.append((column, self._asked, time.monotonic()))
+        text = f"\x1b7\x1b[{_QUERY_ROW};{column}H\x1b[6n\x1b8".encode()
+        self._asked_at = self._queued_bytes + before + len(text)
+        self._queries.append((column, self._asked_at, time.monotonic()))
         return text
 
     def _clear(self) -> None:
         self._chunks.clear()
-        self._taken, self._begun, self._words = self._handed, 0, 0
+        self._written_bytes, self._chunk_offset, self._message_bytes = self._queued_bytes, 0, 0
 
     # The thread.
 
-    def _tell(self) -> None:
+    def _notify_moved(self) -> None:
         if self.wanted:
             self.wanted = False
             self._moved()
@@ -215,42 +216,42 @@ class TtyWriter:
                 if not self._chunks:
                     break
                 first = self._chunks[0][0]
-                piece = first[self._begun : self._begun + _PIECE]
+                piece = first[self._chunk_offset : self._chunk_offset + _WRITE_BYTES]
             try:
                 size = os.write(self._fd, piece)
             except BlockingIOError:
                 waiting_since = time.monotonic() if waiting_since is None else waiting_since
-                poll.poll(_LOOK_MS)
+                poll.poll(_POLL_MS)
                 continue
             except OSError as error:
                 if error.errno == errno.EINTR:
                     continue
-                self.give_up()
+                self.abandon()
                 self._lost()
                 break
             with self._more:
                 if waiting_since is not None:
                     now = time.monotonic()
-                    self._stuck.append((now, now - waiting_since, size))
+                    self._blocked.append((now, now - waiting_since, size))
                     waiting_since = None
                 if self._chunks and self._chunks[0][0] is first:  # or it was dropped meanwhile
-                    self._took(size)
+                    self._count_written(size)
                 empty = not self._chunks
             if empty:
-                self._tell()
+                self._notify_moved()
         os.close(self._fd)
 
-    def _took(self, size: int) -> None:
-        self._taken += size
-        self._begun += size
+    def _count_written(self, size: int) -> None:
+        self._written_bytes += size
+        self._chunk_offset += size
         data, _, word = self._chunks[0]
-        if self._begun == len(data):
+        if self._chunk_offset == len(data):
             self._chunks.popleft()
-            self._begun = 0
-            self._words -= len(data) if word else 0
+            self._chunk_offset = 0
+            self._message_bytes -= len(data) if word else 0
 
 
-def own(fd: int, way: int = os.O_WRONLY) -> int:
+def open_nonblocking(fd: int, way: int = os.O_WRONLY) -> int:
     """A descriptor of the terminal that does not block, to write or (os.O_RDONLY) to read.
 
     O_NONBLOCK on the given one would also be our shell's. After su the terminal is another user's and may not be

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from console.config.saved_filters import SavedFilters
     from console.config.settings import Config
     from console.config.theme_files import ThemeChoice
-    from console.filters.completion import Offers
+    from console.filters.completion import LineCompletions
     from console.gate.gate import Gate
     from console.health.xid_policy import Policy
     from console.ingest.poller import Poller
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from console.recording.player import Player
     from console.recording.recorder import Recorder
     from console.session.site import Site
-    from console.triage.judgement import JudgedBy
+    from console.triage.judgement import AttentionInputs
     from widgets.cells import Span
     from widgets.key_bar import KeyHint
     from widgets.pane import PaneLine
@@ -45,7 +45,7 @@ class ConsoleApp(QuietApp[None]):
         keymap: Keymap
         policy: Policy
         histories: dict[str, History]
-        offers: Offers
+        offers: LineCompletions
         filters: SavedFilters
         views: dict[str, bool]
         session: ClusterSession
@@ -104,7 +104,7 @@ class ConsoleApp(QuietApp[None]):
 
         def standings(self) -> list[ClusterSummary]: ...
 
-        def by_now(self, session: ClusterSession) -> JudgedBy: ...
+        def by_now(self, session: ClusterSession) -> AttentionInputs: ...
 
         def undo(self, key: str | None, only: Sequence[str] | None = None) -> None: ...
 

@@ -35,7 +35,7 @@ class FilteredScreen(WachtScreen):
         """Open the filter line with the filter that is on."""
         self._before = self.filter_text
         self.app.offer()
-        self.prompt.open("/", self._before, self.app.offers.here_filters)
+        self.prompt.open("/", self._before, self.app.offers.screen_filters)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""
@@ -69,7 +69,7 @@ class FilteredScreen(WachtScreen):
         except FilterError as error:
             # Half a filter is no mistake yet: what it may become helps more.
             if not (typing and prompt.hint()):
-                prompt.say(str(error))
+                prompt.show_message(str(error))
             return False
         prompt.hint()
         return True

@@ -20,7 +20,7 @@ from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.table_keys import TableKeys
-from widgets.table_view import AT_ONCE, SortKey, View, arrange
+from widgets.table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 
 from .filtered_screen import FilteredScreen
 from .side_pane import WIDE, SidePane
@@ -36,7 +36,7 @@ class PreparedView(NamedTuple):
     cluster: ref[Cluster]
     """Rows may stand still for long, and must not keep all other facts of then."""
     filter: Filter | None
-    view: View[Any]
+    view: TableView[Any]
     strange: Sequence[str] = ()
     """What the filter asks for that no row has, with what there is."""
 
@@ -82,12 +82,12 @@ class ListScreen(FilteredScreen):
         """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
         super().prepare(cluster, session, policy, shown=shown)
         if (self.filter is None or shown) and not self._fits(cluster):
-            self._make(cluster, self.filter, self.table.by, session.clock.now())
+            self._make(cluster, self.filter, self.table.sort_key, session.clock.now())
 
     def _fits(self, cluster: Cluster) -> bool:
         """Whether the newest view is of this Cluster, this filter and this order."""
         made = self._made
-        if made is None or made.filter is not self.filter or made.view.by != self.table.by:
+        if made is None or made.filter is not self.filter or made.view.sort_key != self.table.sort_key:
             return False
         # Without a filter only the rows count, with one anything may have let rows in or out.
         return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
@@ -114,12 +114,12 @@ class ListScreen(FilteredScreen):
         """Show the rows of the Cluster as they are now, at once where that takes no time."""
         if self._fits(self.cluster):
             self._filled()
-        elif len(self.rows()) <= AT_ONCE:
-            self._make(self.cluster, self.filter, self.table.by, self.ctx().now)
+        elif len(self.rows()) <= MAX_SYNC_ROWS:
+            self._make(self.cluster, self.filter, self.table.sort_key, self.ctx().now)
             self._filled()
         else:
-            self.table.waits = True
-            cluster, chosen, by, now = self.cluster, self.filter, self.table.by, self.ctx().now
+            self.table.rows_outdated = True
+            cluster, chosen, by, now = self.cluster, self.filter, self.table.sort_key, self.ctx().now
             self.ask(lambda: self._make(cluster, chosen, by, now), self._made_later, group="view")
 
     def _made_later(self, answer: Any) -> None:
@@ -132,7 +132,7 @@ class ListScreen(FilteredScreen):
 
     def _filled(self) -> None:
         assert self._made is not None
-        self.table.waits = False
+        self.table.rows_outdated = False
         self.table.set_rows(self._made.view, ctx=self.ctx(), alive=self.rows())
 
     def tick(self, ctx: Ctx) -> None:
@@ -205,7 +205,7 @@ class ListScreen(FilteredScreen):
             spans.append((f" {every:,}" if known else " —", "text-strong"))
             self.table.empty_text = self.missing_text(self.rows_of, self.source, f"there are no {self.crumb}")
         else:
-            count = "…" if self.table.waits else f"{shown:,}"
+            count = "…" if self.table.rows_outdated else f"{shown:,}"
             spans += [
                 (f" {count} of {every:,}" if known else " —", "text-strong"),
                 ("   / ", "text-dim"),

@@ -17,7 +17,7 @@ from collectors.model import Cluster, Diff, Fault, SourceFault
 from console.actions.action import Kind, rows_of
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
 from console.gate import rights
-from console.health.unknown_reasons import why, why_unknown
+from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
@@ -244,15 +244,15 @@ class WachtScreen(QuietScreen[None]):
             self.refresh_top()
             self.refresh_keys()
 
-    def keep_up(self, cluster: Cluster) -> None:
+    def update_hidden(self, cluster: Cluster) -> None:
         """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
         keep another alive, the one it showed last: after ten minutes on a live Slurm of 12,000 nodes and 100,000 jobs a
         console had 195 MB without this, and 182 with it."""
         self.cluster, self._shown = cluster, None
         ctx = self.ctx()
-        self.top.keep_up(cluster)
+        self.top.update_hidden(cluster)
         for one in self.walk_children(Scrolled):
-            one.keep_up(cluster, ctx)
+            one.update_hidden(cluster, ctx)
 
     def on_mount(self) -> None:
         """Show what is known already."""
@@ -332,7 +332,7 @@ class WachtScreen(QuietScreen[None]):
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        return why(self.cluster, kind, source, self.app.clock.mono()) or none
+        return unknown_reason(self.cluster, kind, source, self.app.clock.mono()) or none
 
     def why_unknown(self, *kinds: str) -> str:
         """Why one of these kinds is not known now; "" where all are."""

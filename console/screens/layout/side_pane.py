@@ -22,13 +22,13 @@ from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.table_columns import state_cell
 from widgets.cells import spans_of
-from widgets.pane import Pane, PaneLine, line
+from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import clock_span
 
 if TYPE_CHECKING:
     from console.actions.action import Kind
-    from console.queue.pending import Why
-    from console.queue.queue_reads import Sparing
+    from console.queue.pending import PendingReason
+    from console.queue.queue_reads import QueueCache
 
     from .screen import WachtScreen
 
@@ -69,7 +69,7 @@ class SidePane(Vertical):
         self._timer: Timer | None = None
         self._found: tuple[Gpu, ...] = ()
         self._said = ""
-        self._why: Why | None = None
+        self._why: PendingReason | None = None
         self._waits: Job | None = None
         """The row of a job that waits, of which it was asked why."""
         self._asked: float | None = None
@@ -142,7 +142,7 @@ class SidePane(Vertical):
 
     def _none(self, said: str) -> None:
         self.facts.set_title(self.key or "—")
-        self._lines(self.facts, [line((said, "text-dim"))])
+        self._lines(self.facts, [pane_line((said, "text-dim"))])
         for pane in (self.gpus, self.more):
             pane.display = False
         self.last.set_title("—")
@@ -169,14 +169,14 @@ class SidePane(Vertical):
         rows = (
             inspection_lines.job_rows(ids, cluster.jobs, now)
             if known
-            else [line((why_unknown(cluster, "jobs"), "text-dim"))]
+            else [pane_line((why_unknown(cluster, "jobs"), "text-dim"))]
         )
         self._lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
         troubles = inspection_lines.trouble_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
         self.last.set_title("XIDs, contradictions, processes")
         last = [*troubles, *inspection_lines.process_lines(self._found)]
-        self.last.set_lines(last or [line(("none is known", "text-dim"))])
+        self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
         if self._asked is None or mono - self._asked >= app.gpus_every_s:
             self._asked = mono
@@ -187,9 +187,9 @@ class SidePane(Vertical):
         title, age = gpus_title(self._found, node, now)
         self.gpus.set_title(title, age)
         if self._said:
-            lines.append(line((self._said, "warn")))
+            lines.append(pane_line((self._said, "warn")))
         # As high as it will be: what stands beneath it does not move when the answer comes.
-        self._lines(self.gpus, lines or [line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
+        self._lines(self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
 
     def _came(self, key: str, answer: Any) -> None:
         if key != self.key or not self.is_on:
@@ -217,9 +217,9 @@ class SidePane(Vertical):
             return
         names = names_in(job.nodes)
         self.last.set_title([("Nodes", "title"), (f" {len(names)}", "text-strong")])
-        rest = [line((f"and {len(names) - NODES_MOST:,} more", "text-dim"))] if len(names) > NODES_MOST else []
+        rest = [pane_line((f"and {len(names) - NODES_MOST:,} more", "text-dim"))] if len(names) > NODES_MOST else []
         nodes = [self._node_line(name) for name in names[:NODES_MOST]]
-        self.last.set_lines([*nodes, *rest] if names else [line(("it has no nodes", "text-dim"))])
+        self.last.set_lines([*nodes, *rest] if names else [pane_line(("it has no nodes", "text-dim"))])
 
     def _paint_waiting(self, key: str, job: Job) -> None:
         """It has no nodes yet: why it waits stands there, from what is polled; nothing of this job alone is asked."""
@@ -232,16 +232,16 @@ class SidePane(Vertical):
             cluster, now, queueing = screen.cluster, screen.ctx().now, screen.at.queueing
             screen.ask(lambda: _why(job, cluster, now, queueing), lambda told: self._why_came(key, told), "beside")
         self.last.set_title("Why it waits", f"{opens}: its priority, shares and limits")
-        lines = [line(("looking …", "text-dim"))] if self._why is None else lines_of(
+        lines = [pane_line(("looking …", "text-dim"))] if self._why is None else lines_of(
             self._why, max(20, self.last.size.width - 4))  # fmt: skip
         self.last.set_lines(lines)
 
     def _why_came(self, key: str, told: Any) -> None:
 
-        from console.queue.pending import Why
+        from console.queue.pending import PendingReason
 
         if key == self.key and self.is_on:
-            self._why = told if isinstance(told, Why) else Why(str(told))
+            self._why = told if isinstance(told, PendingReason) else PendingReason(str(told))
             self.paint()
 
     def _node_line(self, name: str) -> PaneLine:
@@ -260,17 +260,19 @@ class SidePane(Vertical):
         return [(word, "pending")] if word else []
 
 
-def _why(job: Job, cluster: Cluster, now: float, queueing: Sparing) -> Why:
+def _why(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
     """Why a job waits, and what it asks for. Limits are asked for where it meets one: at most once a minute, by all
     screens together. Blocks."""
     from console.queue import pending
-    from console.queue.limit_hits import hit
+    from console.queue.limit_hits import limit_hit
 
-    meets = hit((job.reason or "").partition(",")[0])
-    told = pending.why(job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None))
+    meets = limit_hit((job.reason or "").partition(",")[0])
+    told = pending.pending_reason(
+        job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None)
+    )
     limit = "no time limit" if job.unlimited else clock_span(job.time_limit_s)
-    wants = [pending.things(job.node_count, "node"), pending.things(job.gpus, "GPU"), limit]
+    wants = [pending.counted(job.node_count, "node"), pending.counted(job.gpus, "GPU"), limit]
     figures = [("asks", ", ".join(wants)), *told.figures]
     if job.expected is None:
         figures.insert(1, ("expected", "Slurm does not say yet when it will start"))
-    return pending.Why(told.sentence, tuple(figures))
+    return pending.PendingReason(told.sentence, tuple(figures))
