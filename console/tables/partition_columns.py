@@ -43,7 +43,7 @@ PARTITIONS: tuple[Column, ...] = (
     Column("pending", "pending", 8, lambda u, _: count(u.pending), lambda u: u.pending, align="right", priority=0,
            descending=True, export=(attribute("pending"),)),
     Column("asked", "GPUs asked", 10, lambda u, _: count(u.gpus_requested), lambda u: u.gpus_requested, align="right",
-           priority=7, descending=True, export=(attribute("gpus_requested"),)),
+           priority=7, descending=True, export=(attribute("gpus_asked", "gpus_requested"),)),
     Column("wait", "longest wait", 12, lambda u,
            c: "" if u.oldest_submit is None else duration(c.now - u.oldest_submit),
            lambda u: None if u.oldest_submit is None else -u.oldest_submit, align="right", priority=3, volatile=True,

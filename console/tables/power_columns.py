@@ -35,7 +35,7 @@ RACKS: tuple[Column, ...] = (
     Column("out", "out", 4, lambda r, _: (count(r.out), "warn" if r.out else "text-dim"), lambda r: r.out, priority=5,
            align="right", descending=True, export=(attribute("nodes_out", "out"),)),
     Column("back", "drained gives back", 18, lambda r, _: power(r.freed_w), lambda r: r.freed_w, align="right",
-           priority=1, descending=True, export=(attribute("freed_w"),)),
+           priority=1, descending=True, export=(attribute("gives_back_w", "freed_w"),)),
 )  # fmt: skip
 
 
