@@ -104,7 +104,7 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-#: In words what `Action.refuse` says of a target, and `tests/test_pages.py` holds to it.
+#: In words what `Action.refuse` says of a target, and `tests/unit/console/pages/test_generated.py` holds to it.
 _REFUSED: Mapping[str, str] = {
     "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
     "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.slurm import Lab
+from tests.support.paths import ROOT
 
 from . import live, procs, screens
 from .report import Row
@@ -26,7 +27,6 @@ NODES = ((256, 10_000), MIDDLE, (12_000, 10_000))
 JOBS = ((1_000, 1_000), MIDDLE, (1_000, 100_000))
 CONSOLES = (1, 4, 12)
 USERS = ("alice", "bob", "carol")
-_ROOT = Path(__file__).parent.parent.parent
 _PATIENCE_S = 60.0
 _REST_S = 20.0
 
@@ -125,7 +125,7 @@ _SPENT = ("calls", "s", "bytes")
 
 
 def _reader(log: Started, home: Path) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = screens.environment(str(home), {"PATH": log.path, WHO: "reader", "PYTHONPATH": path})
     return subprocess.Popen(
         [sys.executable, "-m", "tests.bench.reader"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

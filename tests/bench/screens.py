@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.paths import ROOT
+
 from . import keys, probe, procs, targets
 from .report import Row, median
 from .started import WHO, Started
@@ -20,7 +22,6 @@ from .terminal import Terminal
 #: Something stands there; the nodes are counted; the queue is counted.
 FIRST = re.compile(r"\S")
 USEFUL = (re.compile(r"Nodes\s+[\d,]*\d"), re.compile(r"pending\s+[\d,]*\d"))
-_ROOT = Path(__file__).parent.parent.parent
 _TIMEOUT_S = 60.0
 _SETTLE_S = 2.0
 #: Every screen, in the order of its key.
@@ -98,7 +99,7 @@ def console(
     argv, more = wacht(*case.words), dict(case.more)
     if told is not None:
         argv = [sys.executable, "-m", "tests.bench.probe", str(told), *case.words]
-        more["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        more["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (
         tempfile.TemporaryDirectory(prefix="wacht-bench-", ignore_cleanup_errors=True) as home,
         Terminal(argv, environment(home, more), rate=rate, delay_s=delay_s) as terminal,

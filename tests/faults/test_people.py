@@ -12,7 +12,7 @@ from collectors.model import Change
 from console.app.dialogs import ConfirmDialog
 from console.journal.writer import read
 from tests.faults import fault
-from tests.operator import Operator, console
+from tests.support.operator import Operator, console
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -20,12 +19,13 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
 from collectors.slurm.transport import ACTIONS, KINDS, TASKS, Road, There, why_not
+from tests.support.paths import DOCS
 
 from . import rest
 from .roots import SUITES
 from .slurm import Lab
 
-PAGE = Path(__file__).parents[2] / "docs" / "slurm.md"
+PAGE = DOCS / "slurm.md"
 BEGIN, END = "<!-- table: written by tests/lab/roads.py -->", "<!-- end of the table -->"
 #: The data parsers that each version has; tests/lab/test_roads_lab.py reads with every one.
 PARSERS = {"trixie": (42, 41, 40), "forky": (45, 44, 43, 42)}

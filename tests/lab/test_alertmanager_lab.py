@@ -13,7 +13,7 @@ from collectors.alertmanager.write import open_writer
 from collectors.model import Change, SourceFault
 from console.actions import silences
 from tests.faults import fault
-from tests.yardstick import cost
+from tests.support.yardstick import cost
 
 from .alertmanager import Alertmanager
 from .place import wait_for

@@ -22,7 +22,7 @@ from console.health.inconsistencies import fresh
 from console.ingest.reduce import begin, reduce
 from console.triage.attention_attached import ports as ill_ports
 from console.triage.attention_attached import storage as ill_stores
-from tests import make
+from tests.support import make
 
 from .conftest import monitoring
 from .place import wait_for

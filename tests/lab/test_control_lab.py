@@ -17,7 +17,7 @@ from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.commands.daemons import DaemonReader
 from console.config.settings import Config
 from console.session import site
-from tests.operator import console_on
+from tests.support.operator import console_on
 
 from . import accounting
 from .conftest import running

@@ -31,7 +31,7 @@ from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
 from console.session import site
-from tests.operator import Operator, console_on
+from tests.support.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
 from .conftest import require_engine

@@ -26,8 +26,8 @@ from console.journal.writer import Journal, orphans, verify
 from console.session import site
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
-from tests.operator import console_on
-from tests.test_act_lab import SETTINGS, Site
+from tests.lab.test_act_lab import SETTINGS, Site
+from tests.support.operator import console_on
 
 from .conftest import running
 from .place import wait_for

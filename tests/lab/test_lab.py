@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 from . import place
 from .conftest import require
 from .nodes import is_in
 from .place import wait_for
 from .roots import SUITES, USERS, LabError, cache_dir, root_of
 from .slurm import RESERVATION, Lab
-
-TOP = Path(__file__).parents[2]
 
 
 def inside(root: Path) -> list[int]:
@@ -194,7 +194,7 @@ def test_a_killed_owner_takes_its_lab_along() -> None:
         "from tests.lab.slurm import Lab; lab = Lab('trixie', nodes=4).start(); print(lab.name, flush=True); input()"
     )
     owner = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout
@@ -236,7 +236,12 @@ def test_the_command_line() -> None:
 
     def call(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.lab", *words], cwd=TOP, capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-m", "tests.lab", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         return done.stdout
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 from .slurm import Lab
 
-ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "plugin-example"
 
 

@@ -12,7 +12,7 @@ from collectors.model import Rights
 from collectors.slurm.commands import rights
 from console.actions.registry import BY_ID
 from console.gate.rights import refused
-from tests.make import job, node
+from tests.support.make import job, node
 
 from . import accounting
 from .conftest import require, running

@@ -16,7 +16,7 @@ from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Counts
 from collectors.slurm import SlurmSettings
 from console.session.site import Site
-from tests.operator import console_on
+from tests.support.operator import console_on
 
 from .conftest import require_engine, running
 from .place import wait_for

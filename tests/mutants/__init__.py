@@ -3,7 +3,8 @@
 Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants, each an exact piece of text
 that stands once in the file, what takes its place, and the rule that breaks. `equal` says why a mutant changes nothing
 that a test could see, `lives` why no test kills one that does. `python -m tests.mutants` (`make mutants`) applies them
-one by one to a copy of the tree and runs the tests; tests/test_mutants.py holds that each still applies and compiles.
+one by one to a copy of the tree and runs the tests; tests/mutants/test_table.py holds that each still applies and
+compiles.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from tests.support.paths import ROOT
+
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 class Mutant(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from collectors.model import Reservation
 from collectors.slurm import SlurmSettings
 from collectors.slurm.native import client, write
 from collectors.slurm.native.native_transport import NativeRoad
-from tests.make import RECORDED
+from tests.support.make import RECORDED
 
 HERE = Path(__file__).parent
 
