@@ -7,7 +7,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Facts, SourceFault
 from collectors.web import rest_of
-from tests.unit.console.ingest.test_poller import Held, Watched
+from tests.support.held_sources import Held, Watched
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from console.triage.attention_attached import ports as ill_ports
 from console.triage.attention_attached import storage as ill_stores
 from tests.support import make
 
-from .conftest import monitoring
 from .place import wait_for
 from .prometheus import Monitor
+from .running import monitoring
 
 #: The counters are looked at over so many seconds here, an hour on a machine that has one behind it.
 FLAPS_S = 6

@@ -14,8 +14,8 @@ from collectors.sim.exporters.dcgm import Odd
 from collectors.sim.plant import versions
 from console.health.version_drift import drifts
 
-from .conftest import monitoring
 from .prometheus import Monitor
+from .running import monitoring
 
 pytestmark = pytest.mark.lab
 

@@ -21,7 +21,7 @@ from console.journal.chain import read
 from console.session import site
 from tests.support.operator import Operator
 
-from .conftest import running
+from .running import running
 from .slurm import COMMANDS, Lab
 
 A, B = "lab-forky", "leeuwarden"

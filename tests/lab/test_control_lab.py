@@ -20,8 +20,8 @@ from console.session import site
 from tests.support.operator import console_on
 
 from . import accounting
-from .conftest import running
 from .place import wait_for
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -26,10 +26,10 @@ from console.health.xid_policy import default_policy
 from console.plant import nvlink_domains
 from console.session.snapshot import take
 
-from .conftest import require, require_engine
 from .place import wait_for
 from .prometheus import Monitor
 from .roots import SUITES
+from .running import require, require_engine
 from .slurm import Lab
 
 CONF = "BlockName=R01 Nodes=gpu[0001-0003]\nBlockName=R02 Nodes=gpu[0004-0006]\nBlockSizes=3\n"

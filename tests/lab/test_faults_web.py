@@ -29,8 +29,8 @@ from tests.support import make
 
 from . import rest
 from .alertmanager import Alertmanager
-from .conftest import running
 from .prometheus import Monitor
+from .running import running
 from .slurm import Lab
 
 #: Source to the kind of facts that it brings.

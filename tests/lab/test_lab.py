@@ -16,10 +16,11 @@ import pytest
 from tests.support.paths import ROOT
 
 from . import place
-from .conftest import require
+from .namespaces import in_namespace_of
 from .nodes import is_in
 from .place import wait_for
 from .roots import SUITES, USERS, LabError, cache_dir, root_of
+from .running import require
 from .slurm import RESERVATION, Lab
 
 
@@ -44,20 +45,6 @@ def owners_of_sleeps(root: Path) -> set[int]:
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):
                 owners.add(Path(f"/proc/{pid}").stat().st_uid)
     return owners
-
-
-def in_namespace_of(pid: int) -> list[int]:
-    """The processes that share a pid namespace with `pid`."""
-    wanted = Path(f"/proc/{pid}/ns/pid").readlink()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "ns/pid").readlink() == wanted:
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def outside(lab: Lab, *argv: str, user: str = "root", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -23,9 +23,9 @@ from console.session import site
 from tests.support.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
-from .conftest import require_engine
 from .place import wait_for
 from .prometheus import Monitor
+from .running import require_engine
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -16,9 +16,9 @@ from console.queue.pending import PendingFacts, Why, why
 from console.queue.queue_reads import Sparing
 from console.session.snapshot import take
 
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .slurm import RESERVATION, Lab
 
 pytestmark = pytest.mark.lab

@@ -17,11 +17,11 @@ from collectors.sim.exporters.dcgm import Odd
 from tests.support.paths import ROOT
 
 from . import place
-from .conftest import require_engine
+from .namespaces import in_namespace_of
 from .place import wait_for
 from .prometheus import ENGINES, Monitor, QueryError
 from .roots import LabError
-from .test_lab import in_namespace_of
+from .running import require_engine
 
 UTIL = "avg by (Hostname) (max by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL))"
 WATTS = "sum by (Hostname) (max by (Hostname, UUID) (DCGM_FI_DEV_POWER_USAGE))"

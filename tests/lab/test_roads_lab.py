@@ -18,10 +18,10 @@ from collectors.slurm.sources import open_road
 from collectors.slurm.transport import Road
 
 from . import rest
-from .conftest import running
 from .place import wait_for
 from .roads import ALLOWED, PARSERS, ROWS, differences, known, rows, settings, strange
 from .roots import SUITES
+from .running import running
 from .scene import HOSTILE_NAMES, furnish
 from .slurm import Lab
 

@@ -32,10 +32,10 @@ from tests.faults import fault
 
 from . import rest
 from .conf import HOST
-from .conftest import running
 from .place import wait_for
 from .roads import PARSERS, ROWS, differences, known, rows, settings, strange
 from .roots import SUITES
+from .running import running
 from .slurm import Lab
 
 _COMMON = f"NodeHostname={HOST} NodeAddr=127.0.0.1 Port=9 CPUs=8 RealMemory=10000"

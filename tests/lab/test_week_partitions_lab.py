@@ -27,9 +27,9 @@ from console.journal.writer import Journal
 from console.session.snapshot import take
 
 from .accounting import ACCOUNT
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -11,7 +11,7 @@ import pytest
 from collectors.model import Change
 from collectors.slurm import writers
 from collectors.slurm.native.write import NativeWriter
-from tests.native.conftest import recorded_rows
+from tests.native.recorded import recorded_rows
 
 HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.write_worker")
 

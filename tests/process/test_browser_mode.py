@@ -12,7 +12,7 @@ import time
 import pytest
 
 from console.runtime.browser_mode import served
-from tests.pty.test_program import WACHT
+from tests.support.pty_program import WACHT
 
 WEB = "textual.drivers.web_driver:WebDriver"
 

@@ -22,8 +22,8 @@ import pytest
 
 from console import __version__
 from console.cli import shell_files
-from tests.pty.test_program import Pty, restored
 from tests.support.paths import ROOT
+from tests.support.pty_program import Pty, restored
 from tests.tools import boot, pyz
 
 pytestmark = [pytest.mark.pty, pytest.mark.xdist_group("install")]

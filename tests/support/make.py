@@ -13,6 +13,7 @@ from typing import Any
 from collectors.model import Cluster, Facts, Fault, Job, Node, Reading, Source
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.commands.jobs import COLUMNS, NAMED
+from console.config.keymap import KeyLine
 from console.ingest import reduce as reducer
 from tests.support.paths import DATA
 
@@ -61,6 +62,11 @@ def cluster(name: str = "lab", sources: Iterable[Source] = (), **facts: Any) -> 
     if facts:
         made, _ = reducer.reduce(made, reading("slurm.all", **facts))
     return made if not sources else reducer.msgspec.structs.replace(made, sources={one.name: one for one in sources})
+
+
+def key_lines(**named: object) -> list[KeyLine]:
+    """Keys or filters of a configuration, each on a line of its own."""
+    return [KeyLine(f"own.toml:{at}", name, value) for at, (name, value) in enumerate(named.items(), 1)]
 
 
 class Commands:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from collectors.clock import ManualClock
-from collectors.model import Cluster, Diff
+from collectors.model import KINDS, Cluster, Diff
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from console.recording.frame import unpack
 from console.recording.location import Bounds
+from console.recording.row_codec import ROWS
 from console.recording.session_writer import Tape
 from console.recording.store import FrameTime, RecordingReader
 
@@ -67,3 +68,19 @@ def cluster_at(recording: RecordingReader, there: FrameTime) -> Cluster:
         step, whole = recording.frame(here)
         cluster = unpack(step or whole or b"", cluster if step is not None else None)[0]
     return cluster
+
+
+ALL = [kind for kind in KINDS if kind != "rights"]
+
+
+def same(one: Cluster, other: Cluster) -> None:
+    for kind in [*ALL, "totals", "jobs_on", "racks", "cost", "at", "demo", "name"]:
+        assert getattr(one, kind) == getattr(other, kind), kind
+    assert one.known - {"rights"} == other.known - {"rights"}
+    for kind in ROWS:
+        assert sorted(getattr(one, kind)) == sorted(getattr(other, kind))
+
+
+def intent(plan: str, at: str = "2026-11-17T23:07:00+00:00") -> dict[str, object]:
+    return {"time": at, "event": "intent", "id": plan, "action": "drain", "kind": "node", "targets": ["gpu0001"],
+            "reason": "bad DIMM", "login": "jdv", "uid": 1000}  # fmt: skip

@@ -24,8 +24,8 @@ from console.journal.undo import Undo, undo_of
 from console.journal.writer import Journal, _Write
 from console.screens.layout.screen import WachtScreen
 from tests.faults import fault
+from tests.support.gate_world import World, job, node, planned, small
 from tests.support.operator import Operator, console
-from tests.unit.console.gate.test_planning import World, job, node, planned, small
 
 
 def crowd(folder, count: int) -> World:

@@ -18,8 +18,8 @@ from console.screens.layout.screen import stepped
 from console.screens.overview import OverviewScreen
 from console.triage import attention as judging
 from tests.support.operator import Operator, console
-from tests.ui.app.test_clusters import A, B, Both, consoles
-from tests.ui.app.test_replay import Direct
+from tests.support.replays import Direct
+from tests.support.two_clusters import A, B, Both, consoles
 
 
 class Judge:

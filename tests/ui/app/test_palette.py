@@ -10,10 +10,9 @@ from console.app.palette import PaletteEntry, found, named, score
 from console.app.palette_screen import PaletteScreen
 from console.screens.job import JobScreen
 from console.screens.node import NodeScreen
-from tests.support.make import cluster, job, node
+from tests.support.make import cluster, job, key_lines, node
 from tests.support.operator import Operator, console
 from tests.support.yardstick import cost
-from tests.unit.console.config.test_keymap import lines
 
 BIG = cluster(
     nodes=[node(f"gpu{at:05}", rack=f"R{at // 16:03}") for at in range(12_000)],
@@ -129,7 +128,7 @@ async def test_an_action_asks_as_its_key_does_and_a_refused_one_says_why():
 
 
 async def test_a_command_a_way_a_theme_and_a_saved_filter():
-    async with console(filters=lines(mine="state=allocated")) as op:
+    async with console(filters=key_lines(mine="state=allocated")) as op:
         await op.press("2")
         await opened(op, ":save")
         await op.press("enter")
@@ -184,7 +183,7 @@ async def test_a_paste_chooses_nothing():
 
 
 async def test_the_keys_of_the_set_stand_there():
-    async with console(keys=lines(base="k9s")) as op:
+    async with console(keys=key_lines(base="k9s")) as op:
         await op.press("3")
         await opened(op, "cancel")
         op.sees("Ctrl+K")

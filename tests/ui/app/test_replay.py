@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from collectors.model import Cluster, Diff, SourceFault
+from collectors.model import Cluster, SourceFault
 from console.actions.registry import ACTIONS, NAVIGATION, keys_for
 from console.app.app import WachtApp
 from console.app.dialogs import ConfirmDialog
 from console.app.replay_mode import KEYS
-from console.config.settings import Config
 from console.gate import gate as gates
 from console.journal.chain import append
 from console.recording.location import Bounds
 from console.recording.moments import find, lasting
 from console.recording.player import ReplayClock
-from console.recording.replay_site import replay_site
-from console.recording.session_writer import Tape
 from console.recording.store import RecordingReader
 from console.screens.power import PowerScreen
 from console.session.site_gate import LOCKED
 from tests.support.operator import Operator, console
-from tests.support.recordings import BOUNDS, Night, cluster_at
-from tests.unit.console.recording.test_recorder import intent
+from tests.support.recordings import Night, cluster_at, intent
+from tests.support.replays import Direct, replay
 
 
 @pytest.fixture(autouse=True)
@@ -45,41 +41,9 @@ def no_writer(monkeypatch):
     monkeypatch.setattr(gates, "open_writer", never)
 
 
-@asynccontextmanager
-async def replay(path: Path, size=(120, 40), begin=None, **config) -> AsyncIterator[Operator]:
-    """`wacht replay`, without its terminal."""
-    app = WachtApp(replay_site(path, begin), Config(**config))
-    try:
-        async with app.run_test(size=size, notifications=True) as pilot:
-            op = Operator(app, pilot)
-            await op.until(lambda: "slurm.diag" in op.cluster.sources and op.cluster.known, "the first moment")
-            await pilot.pause()
-            yield op
-    finally:
-        app.stop_reading()
-
-
 def body(op: Operator) -> str:
     """The screen without the top line (it says REPLAY) and the key bar (nothing can be done)."""
     return "\n".join(op.screen().split("\n")[1:-1])
-
-
-class Direct:
-    """Records each Cluster at once, in the thread that made it."""
-
-    trouble, path = "", None
-
-    def __init__(self, app: WachtApp, path: Path, journal: Path | None = None) -> None:
-        self.clock, self.path = app.clock, path
-        self.tape = Tape(path, BOUNDS, self.clock.now(), self.clock.mono(), journal)
-        self.tape._store._base.execute("PRAGMA synchronous=OFF")
-        self.offer(app.cluster, Diff())
-
-    def offer(self, cluster: Cluster, diff: Diff) -> None:
-        self.tape.add(cluster, diff, self.clock.now(), self.clock.mono())
-
-    def stop(self) -> None:
-        self.tape.close()
 
 
 # -- the same frames ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.recordings import recorded
-from tests.ui.app.test_replay import replay
+from tests.support.replays import replay
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from collectors.model import Partition
 from console.plant.totals import partition_uses
 from console.tables.overview_figures import queue_lines
-from tests.pty.test_program import Pty
 from tests.support import make
 from tests.support.operator import Operator, console
+from tests.support.pty_program import Pty
 from themes import themes
 
 SCREENS = ("1", "2", "4", "5", "6")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Alert, Cluster, Fault, Source
-from tests.ui.widgets.test_any_size import Bench
+from tests.support.widget_app import Bench
 from widgets.cells import spans_width
 from widgets.chips import chips, is_stale, top_spans
 from widgets.key_bar import KeyBar, KeyHint

@@ -8,7 +8,7 @@ from textual.geometry import Region
 
 from collectors.model import Cluster, Load, Node
 from collectors.nodestate import DISPLAYS
-from tests.ui.widgets.test_any_size import Bench, machine
+from tests.support.widget_app import Bench, machine
 from widgets.map_layout import lay_out
 from widgets.map_measures import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell, widened
 from widgets.node_map import NodeMap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.ui.widgets.test_any_size import Bench
+from tests.support.widget_app import Bench
 from widgets.pane import Pane, line
 
 

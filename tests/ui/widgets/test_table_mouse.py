@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual import events
 
-from tests.ui.widgets.test_table import Bench
+from tests.support.table_app import Bench
 from widgets.table import VirtualTable
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ui.widgets.test_table import Bench, Row
+from tests.support.table_app import Bench, Row
 from widgets import table_view
 from widgets.table_view import AT_ONCE, SortKey, arrange
 

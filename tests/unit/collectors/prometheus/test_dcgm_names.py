@@ -11,7 +11,7 @@ from collectors.prometheus import PrometheusSettings, dcgm_names
 from collectors.prometheus.query_table import TABLE
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.sim.exporters.dcgm import DEFAULT, FIELDS, RENAMED
-from tests.unit.collectors.prometheus.test_gpu_rows import gpus, row
+from tests.support.dcgm_rows import gpus, row
 
 #: What an H100 at work says before 4.9, and since.
 OLDER = {

@@ -23,8 +23,8 @@ from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import otherwise
 from console.gate.preview import text
+from tests.support.gate_world import NOW, World, alert, job, node, planned
 from tests.support.operator import Operator, console
-from tests.unit.console.gate.test_planning import NOW, World, alert, job, node, planned
 
 Pair = tuple[Row, Row | None]
 

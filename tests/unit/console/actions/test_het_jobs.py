@@ -8,7 +8,7 @@ import pytest
 
 from collectors.model import Job
 from console.actions.plan import Confirm, Plan, Refusal
-from tests.unit.console.gate.test_planning import World, node, planned
+from tests.support.gate_world import World, node, planned
 
 PARTS = ["11+0", "11+1", "11+2"]
 

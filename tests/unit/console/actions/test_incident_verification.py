@@ -13,7 +13,7 @@ from console.actions.incident import asked
 from console.actions.plan import Options
 from console.actions.verification import Verification
 from console.journal.entries import join
-from tests.unit.console.gate.test_planning import World, node
+from tests.support.gate_world import World, node
 
 NODES = [f"n{at}" for at in range(1, 4)]
 

@@ -16,9 +16,9 @@ from console.actions.targets import is_filter, named, parted, refuse_more
 from console.filters.language import compile_filter, misplaced
 from console.runtime.errors import FilterError
 from tests.support import make
+from tests.support.act_terminal import Terminal
+from tests.support.gate_world import node, planned, small
 from tests.support.operator import console
-from tests.unit.console.cli.test_act import Terminal
-from tests.unit.console.gate.test_planning import node, planned, small
 
 CLUSTER = make.cluster(
     nodes=[

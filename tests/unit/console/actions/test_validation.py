@@ -16,8 +16,8 @@ from console.actions.targets import jobs_of, named, nodes_of
 from console.actions.waves import draws, may_begin
 from console.gate.rights import refused
 from tests.support import make
-from tests.unit.console.cli.test_act import Terminal
-from tests.unit.console.gate.test_planning import small
+from tests.support.act_terminal import Terminal
+from tests.support.gate_world import small
 
 RACKS = make.cluster(nodes=[make.node("n1", rack="R01"), make.node("n2", rack="R02")])
 

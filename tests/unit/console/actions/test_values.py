@@ -17,7 +17,7 @@ from console.actions.verification import drifted, seen
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
-from tests.unit.console.gate.test_planning import NOW, World, job, node
+from tests.support.gate_world import NOW, World, job, node
 
 HOUR = 3600
 PARTS = {

@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.model import Cluster, Load, Node, Power, Source
+from collectors.model import Cluster, Load, Power, Source
 from console.actions.plan import Guard, Options, Waves
 from console.actions.waves import MINUTE, may_begin, planned, steps
-from tests.unit.console.gate.test_planning import NOW, node
-
-NAMES = [f"gpu{number:04d}" for number in range(1, 161)]
-
-
-def down(name: str, **more: object) -> Node:
-    return node(name, "DOWN", reason="maintenance", rack=f"R{(int(name[3:]) - 1) // 16 + 1:02}", gpus=8, **more)
+from tests.support.gate_world import NOW, node
+from tests.support.rollout_world import NAMES, down
 
 
 def waves_of(count: int, guard: Guard | None = None, **options: object) -> Waves:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import threading
@@ -15,7 +14,8 @@ from console.actions.plan import Guard, Plan
 from console.cli.act import named, run_act
 from console.cli.rollout_text import stoppable
 from console.gate.preview import text as preview
-from tests.unit.console.gate.test_planning import job, node, small
+from tests.support.act_terminal import Terminal
+from tests.support.gate_world import job, node, small
 
 
 class Screen(io.StringIO):
@@ -23,31 +23,6 @@ class Screen(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-class Terminal:
-    """Runs `wacht act` on the small world; `types` are the lines a person would type, None without a terminal."""
-
-    def __init__(self, world) -> None:
-        self.world = world
-        self.asked: list[str] = []
-
-    def __call__(self, action: str, *words: str, types: str | None = None, gate: dict | None = None,
-                 on: type[io.StringIO] = io.StringIO, **options) -> int:  # fmt: skip
-        self.out, self.err = on(), io.StringIO()
-
-        def ask(question: str) -> str:
-            self.asked.append(question)
-            return types or ""
-
-        return run_act(
-            self.world.gate(**(gate or {})), self.world.cluster(), action, words, out=self.out, err=self.err,
-            ask=None if types is None else ask, sleep=self.world.clock.advance, **options,
-        )  # fmt: skip
-
-    @property
-    def told(self) -> dict:
-        return json.loads(self.out.getvalue())
 
 
 @pytest.fixture

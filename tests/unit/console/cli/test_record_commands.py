@@ -28,8 +28,7 @@ from console.recording.store import RecordingFault
 from console.recording.store import RecordingReader as File
 from console.session.site import demo, here
 from tests.support import make
-from tests.support.recordings import Night, cluster_at
-from tests.unit.console.recording.test_recorder import intent, same
+from tests.support.recordings import Night, cluster_at, intent, same
 
 MAIN = "from console.cli.main import main; main()"
 

@@ -12,8 +12,8 @@ from console.actions.registry import BY_ID
 from console.cli.main import cli
 from console.cli.options import SCREENS
 from console.cli.shell_command import SHELLS
-from tests.pty.test_program import Pty
 from tests.support.paths import ROOT
+from tests.support.pty_program import Pty
 from themes import themes
 
 

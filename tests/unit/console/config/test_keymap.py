@@ -12,11 +12,12 @@ from textual.keys import _character_to_key
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.dialogs import ConfirmDialog
 from console.cli.main import cli
-from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
+from console.config.keymap import FIXED, MOVING, OWN, SETS, pressed, read_keys, shown, spelt
 from console.config.settings import load
 from console.pages import oncall
 from console.screens.job import JobScreen
 from console.screens.node import NodeScreen
+from tests.support.make import key_lines
 from tests.support.operator import console
 from tests.support.paths import DOCS
 
@@ -28,17 +29,13 @@ def _state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
-def lines(**named: object) -> list[KeyLine]:
-    return [KeyLine(f"own.toml:{at}", name, value) for at, (name, value) in enumerate(named.items(), 1)]
-
-
 def test_every_name_is_once():
     assert len(OWN) == len(ACTIONS) + len(NAVIGATION)
 
 
 @pytest.mark.parametrize("base", SETS)
 def test_a_set_gives_no_key_two_meanings_and_can_be_typed(base):
-    keymap = read_keys(lines(base=base))
+    keymap = read_keys(key_lines(base=base))
     assert keymap.told == () and keymap.base == base
     owners: dict[str, str] = {}
     for name, keys in keymap.keys.items():
@@ -52,7 +49,7 @@ def test_a_set_gives_no_key_two_meanings_and_can_be_typed(base):
 
 @pytest.mark.parametrize("base", SETS)
 def test_no_action_of_a_set_is_where_one_moves(base):
-    keymap = read_keys(lines(base=base))
+    keymap = read_keys(key_lines(base=base))
     for action in ACTIONS:
         assert MOVING.isdisjoint(keymap.keys[action.id]) and FIXED.isdisjoint(keymap.keys[action.id])
     assert {"h", "j", "k", "l", "g", "G"} == MOVING
@@ -69,7 +66,7 @@ def test_characters_are_named_as_textual_names_them():
 
 
 def test_a_single_key_takes_the_place_of_the_old_one():
-    keymap = read_keys(lines(drain="ctrl+d", page_down=["ctrl+f", "+"], charts=""))
+    keymap = read_keys(key_lines(drain="ctrl+d", page_down=["ctrl+f", "+"], charts=""))
     assert keymap.told == ()
     assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("plus")) == (
         "d", "", "pagedown", "pagedown",
@@ -80,7 +77,7 @@ def test_a_single_key_takes_the_place_of_the_old_one():
 
 
 def test_two_keys_may_change_places():
-    keymap = read_keys(lines(drain="x", ssh="d"))
+    keymap = read_keys(key_lines(drain="x", ssh="d"))
     assert keymap.told == () and (keymap.turn("x"), keymap.turn("d")) == ("d", "x")
 
 
@@ -115,23 +112,23 @@ def test_two_keys_may_change_places():
     ],
 )
 def test_what_cannot_be_is_told_with_its_line_and_left_out(named, why):
-    keymap = read_keys(lines(**named))
+    keymap = read_keys(key_lines(**named))
     (told,) = keymap.told
     last = list(named)[-1]
     assert told.startswith(f"own.toml:{len(named)}: keys.{last}: ") and why in told and "left out" in told
     good = {name: value for name, value in named.items() if name != last}
-    assert keymap.keys == read_keys(lines(**good)).keys
+    assert keymap.keys == read_keys(key_lines(**good)).keys
 
 
 def test_of_two_lines_the_later_is_left_out_and_the_rest_stands():
-    keymap = read_keys(lines(ssh="f7", charts="f7", order="X"))
+    keymap = read_keys(key_lines(ssh="f7", charts="f7", order="X"))
     assert len(keymap.told) == 1 and "own.toml:2: keys.charts: F7 is ssh" in keymap.told[0]
     assert (keymap.turn("f7"), keymap.turn("g"), keymap.turn("X")) == ("x", "g", "o")
 
 
 def test_a_line_that_falls_takes_nothing_from_its_owner():
     """`d` would be free, had drain moved; as it cannot, the line that wanted `d` cannot either."""
-    keymap = read_keys(lines(drain="j", ssh="d"))
+    keymap = read_keys(key_lines(drain="j", ssh="d"))
     assert len(keymap.told) == 2 and keymap.keys == read_keys().keys
 
 
@@ -160,7 +157,7 @@ def test_wacht_keys_prints_those_in_force(tmp_path):
 
 
 async def test_vim_moves_and_turns_pages():
-    async with console(keys=lines(base="vim"), nodes=256) as op:
+    async with console(keys=key_lines(base="vim"), nodes=256) as op:
         await op.press("2", "j", "j")
         table = op.list.table
         assert table.cursor_key == table.keys[2]
@@ -173,7 +170,7 @@ async def test_vim_moves_and_turns_pages():
 
 
 async def test_k9s_describes_with_d_and_cordons_with_c():
-    async with console(keys=lines(base="k9s"), read_only=False) as op:
+    async with console(keys=key_lines(base="k9s"), read_only=False) as op:
         busy = op.node("allocated")[0]
         await op.press("2")
         await op.select(busy)
@@ -187,7 +184,7 @@ async def test_k9s_describes_with_d_and_cordons_with_c():
 
 
 async def test_k9s_has_the_log_on_l():
-    async with console(keys=lines(base="k9s")) as op:
+    async with console(keys=key_lines(base="k9s")) as op:
         await op.press("2", "l")
         op.sees("put the cursor on a job")
         await op.press("3")
@@ -216,7 +213,7 @@ async def test_minus_goes_to_the_view_before_and_back_with_what_was_open_on_it()
     ("vim", "q", True), ("vim", "wq", True), ("vim", "q!", True), ("k9s", "q", True), ("default", "q", False),
 ])  # fmt: skip
 async def test_colon_q_leaves_where_the_program_that_a_set_is_like_has_it(base, typed, leaves):
-    async with console(keys=lines(base=base)) as op:
+    async with console(keys=key_lines(base=base)) as op:
         gone = []
         op.app.leave = lambda: gone.append(True)
         await op.command(typed)
@@ -225,7 +222,7 @@ async def test_colon_q_leaves_where_the_program_that_a_set_is_like_has_it(base, 
 
 
 async def test_a_key_that_a_set_moved_away_does_nothing():
-    async with console(keys=lines(base="k9s")) as op:
+    async with console(keys=key_lines(base="k9s")) as op:
         await op.press("3", "K")
         await op.pilot.pause()
         assert op.app.screen is op.list
@@ -234,7 +231,7 @@ async def test_a_key_that_a_set_moved_away_does_nothing():
 
 
 async def test_a_line_takes_letters_whatever_the_keymap_says():
-    async with console(keys=lines(base="k9s", refresh="n")) as op:
+    async with console(keys=key_lines(base="k9s", refresh="n")) as op:
         await op.press("2")
         await op.burst("/draining")
         assert op.list.prompt.value == "draining"
@@ -244,7 +241,7 @@ async def test_a_line_takes_letters_whatever_the_keymap_says():
 
 
 async def test_a_click_in_the_bar_is_the_key_that_stands_there():
-    async with console(keys=lines(drain="ctrl+x")) as op:
+    async with console(keys=key_lines(drain="ctrl+x")) as op:
         await op.press("2")
         await op.select(op.node("allocated")[0])
         bar = op.list.bar
@@ -254,7 +251,7 @@ async def test_a_click_in_the_bar_is_the_key_that_stands_there():
 
 
 async def test_the_help_shows_the_keys_in_force_and_the_start_tells_what_was_left_out():
-    async with console(keys=lines(drain="ctrl+x", hold="j")) as op:
+    async with console(keys=key_lines(drain="ctrl+x", hold="j")) as op:
         op.sees("own.toml:2: keys.hold: j moves the cursor")
         await op.press("2", "question_mark")
         op.sees("Ctrl+X", "drain")

@@ -16,8 +16,8 @@ from console.gate import preview
 from console.gate.confirmation import asked
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
+from tests.support.gate_world import NOW, World, job, node, planned
 from tests.support.journal_entries import Book
-from tests.unit.console.gate.test_planning import NOW, World, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
 

@@ -12,7 +12,7 @@ import pytest
 from collectors.model import Rights, SourceFault, Xid
 from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
 from console.gate.outcome import Progress, SendResult
-from tests.unit.console.gate.test_planning import NOW, World, alert, job, node, planned
+from tests.support.gate_world import NOW, World, alert, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
 

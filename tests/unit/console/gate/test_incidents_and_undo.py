@@ -16,9 +16,9 @@ from console.gate.impact import told
 from console.gate.outcome import results_of
 from console.journal.undo import Undo
 from tests.support import make
+from tests.support.gate_world import NOW as THEN
+from tests.support.gate_world import World, node
 from tests.support.journal_entries import HOUR, NOW, Book
-from tests.unit.console.gate.test_planning import NOW as THEN
-from tests.unit.console.gate.test_planning import World, node
 
 # -- an incident eases only as long as the very silence stands that this console made ----------------------------------
 

@@ -8,7 +8,7 @@ from collectors.model import Partition, Reservation
 from console.actions.plan import Confirm, Guard, Options, Plan
 from console.cli.act import run_act
 from console.gate.preview import text
-from tests.unit.console.gate.test_planning import NOW, World, job, node
+from tests.support.gate_world import NOW, World, job, node
 
 PARTS = {name: Partition(name=name, state="UP") for name in ("gpu", "debug", "all")}
 

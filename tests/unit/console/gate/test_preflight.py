@@ -11,8 +11,8 @@ from console.actions.registry import BY_ID
 from console.gate.preflight import checks
 from console.health.xid_policy import default_policy
 from tests.support import make
+from tests.support.gpu_checks import DAY, HOUR, NOW, load, node, of, said, site, xid
 from tests.support.yardstick import cost
-from tests.unit.console.gate.test_fitness import DAY, HOUR, NOW, load, node, of, said, site, xid
 
 # -- a node that comes back: what Slurm says --------------------------------------------------------------------------
 

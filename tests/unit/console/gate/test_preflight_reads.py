@@ -11,7 +11,7 @@ from console.cli.act import sources_of
 from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
 from console.runtime.null_sources import NoTelemetry
 from tests.support import make
-from tests.unit.console.gate.test_fitness import eight, node, site
+from tests.support.gpu_checks import eight, node, site
 
 
 class Ear:

@@ -8,16 +8,15 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Check, Confirm, Guard, Options, PreflightReads, Refusal
 from console.actions.registry import BY_ID
 from console.gate.planning import make as make_plan
-from console.gate.planning import spelled
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
 from tests.support import make
+from tests.support.previews import NOW, lines, plan
 from tests.support.yardstick import cost
 
-NOW = 1_795_000_000.0
 HOUR = 3600
 
 
@@ -27,26 +26,6 @@ def site(*nodes, jobs=(), alerts=(), silences=(), **facts):
     return msgspec.structs.replace(
         made, at=NOW, sources={"slurm.all": Source(name="slurm.all", ok=True, read_mono=500.0)}
     )
-
-
-def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard=None, **options):
-    """A plan as the gate makes it, without its commands."""
-    kind = f"{BY_ID[action].kind}s"
-    made = make_plan(BY_ID[action], list(getattr(cluster, kind)) if targets is None else targets, cluster, NOW, 500.0,
-                     guard or Guard(), default_policy(), Options(**options), extra or PreflightReads())  # fmt: skip
-    assert isinstance(made, Plan), made
-    made = spelled(made, why, "jdv")
-    return made if checks is None else msgspec.structs.replace(made, checks=tuple(checks))
-
-
-def lines(made, label=None, cells=None):
-    """What stands under a label; all lines without one. `cells` is how wide the screen is."""
-    found, under = [], ""
-    for row in rows(made, cells):
-        under = row.label or under
-        if label is None or under == label:
-            found.append(row.text)
-    return found
 
 
 def alert(node="gpu0001", name="NodePowerLost", **more):

@@ -18,7 +18,7 @@ from console.actions.registry import BY_ID, keys_for
 from console.actions.waves import RETURNS
 from console.gate.outcome import Progress
 from console.journal.writer import unfinished, verify
-from tests.unit.console.gate.test_planning import World, alert, job, node
+from tests.support.gate_world import World, alert, job, node
 
 NODES = [f"gpu{number:04d}" for number in range(1, 9)]
 JOBS = [str(number) for number in range(101, 105)]

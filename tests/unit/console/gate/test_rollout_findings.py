@@ -18,10 +18,9 @@ from console.config.settings import Config
 from console.gate.preflight import checks
 from console.health.xid_policy import default_policy
 from console.session import site_gate
-from tests.unit.console.actions.test_waves import NAMES, down
-from tests.unit.console.gate.test_fitness import DAY, NOW, eight, node, site, xid
-from tests.unit.console.gate.test_planning import World
-from tests.unit.console.gate.test_rollout import Hand, Machine, facts, plan_of, sick
+from tests.support.gate_world import World
+from tests.support.gpu_checks import DAY, NOW, eight, node, site, xid
+from tests.support.rollout_world import NAMES, Hand, Machine, down, facts, plan_of, sick
 
 
 @pytest.fixture

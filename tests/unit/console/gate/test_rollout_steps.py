@@ -18,9 +18,8 @@ from console.gate.outcome import Progress
 from console.gate.preview import text
 from console.journal.entries import join
 from console.journal.writer import verify
-from tests.unit.console.actions.test_waves import NAMES, down
-from tests.unit.console.gate.test_planning import World, node
-from tests.unit.console.gate.test_rollout import Hand, Machine, facts, plan_of, sick, silent
+from tests.support.gate_world import World, node
+from tests.support.rollout_world import NAMES, Hand, Machine, down, facts, plan_of, sick, silent
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import Journal, JournalFault, verify
 from tests.faults import fault
-from tests.unit.console.gate.test_planning import job, planned, small
+from tests.support.gate_world import job, planned, small
 
 
 @pytest.fixture

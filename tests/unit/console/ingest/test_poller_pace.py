@@ -11,7 +11,7 @@ from collectors import process
 from collectors.clock import ManualClock
 from collectors.model import Budget, Diag, Facts, Partition, SourceFault, Taken
 from console.ingest import poller as polling
-from tests.unit.console.ingest.test_poller import PATIENCE_S, Held, Watched, facts
+from tests.support.held_sources import PATIENCE_S, Held, Watched, facts
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from console.journal import chain
 from console.journal.chain import Follower, JournalFault, read, verify
 from console.journal.writer import Journal
 from tests.faults import fault
-from tests.pty.test_program import Pty, restored
+from tests.support.pty_program import Pty, restored
 
 
 @pytest.fixture

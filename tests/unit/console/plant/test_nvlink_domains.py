@@ -16,7 +16,7 @@ from console.plant import nvlink_domains
 from console.tables.domain_lines import node_lines
 from console.triage.attention import needs
 from tests.support import make
-from tests.unit.console.gate.test_preview import lines, plan
+from tests.support.previews import lines, plan
 
 NOW = 1_795_000_000.0
 OWN, OTHER = "8f1d2c3b-0000-4000-8000-000000000007", "11111111-0000-4000-8000-000000000009"

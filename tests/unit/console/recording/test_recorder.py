@@ -14,25 +14,15 @@ import msgspec
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import KINDS, Alert, Cluster, Diff, Fault, Job, Load, Matcher, Node, Silence, Source
+from collectors.model import Alert, Diff, Fault, Job, Load, Matcher, Node, Silence, Source
 from console.journal.chain import append
 from console.recording import frame, recorder, session_writer
 from console.recording.location import Bounds
 from console.recording.recorder import Recorder
-from console.recording.row_codec import ROWS, Table, pack_rows, unpack_rows
+from console.recording.row_codec import Table, pack_rows, unpack_rows
 from console.recording.session_writer import Busy
 from console.recording.store import RecordingFault, RecordingFile, RecordingReader
-from tests.support.recordings import BOUNDS, Night, cluster_at, recorded
-
-ALL = [kind for kind in KINDS if kind != "rights"]
-
-
-def same(one: Cluster, other: Cluster) -> None:
-    for kind in [*ALL, "totals", "jobs_on", "racks", "cost", "at", "demo", "name"]:
-        assert getattr(one, kind) == getattr(other, kind), kind
-    assert one.known - {"rights"} == other.known - {"rights"}
-    for kind in ROWS:
-        assert sorted(getattr(one, kind)) == sorted(getattr(other, kind))
+from tests.support.recordings import BOUNDS, Night, cluster_at, intent, recorded, same
 
 
 def test_every_moment_is_as_it_was(tmp_path):
@@ -320,11 +310,6 @@ def test_a_source_that_fails_is_marked_once(tmp_path):
         night.cluster = msgspec.structs.replace(night.cluster, sources={**night.cluster.sources, "slurm.jobs": fault})
         keep.add(night.cluster, Diff(), night.clock.now(), night.clock.mono())
     assert [mark.what for mark in RecordingReader(tmp_path / "a.wacht").marks(0, 1e12)] == ["slurm.jobs: timeout"]
-
-
-def intent(plan: str, at: str = "2026-11-17T23:07:00+00:00") -> dict[str, object]:
-    return {"time": at, "event": "intent", "id": plan, "action": "drain", "kind": "node", "targets": ["gpu0001"],
-            "reason": "bad DIMM", "login": "jdv", "uid": 1000}  # fmt: skip
 
 
 def test_actions_are_kept_with_the_moment_when_they_were_seen(tmp_path):

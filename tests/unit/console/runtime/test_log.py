@@ -21,8 +21,8 @@ from console.config.settings import Config
 from console.journal.writer import Journal
 from console.runtime import log
 from tests.faults import fault
-from tests.pty.test_program import Pty
 from tests.support.make import cluster
+from tests.support.pty_program import Pty
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S+ .+")
 

@@ -20,7 +20,7 @@ from console.journal.writer import Journal
 from console.session import crash
 from console.session.site import demo
 from tests.faults import fault
-from tests.pty.test_program import Pty, restored
+from tests.support.pty_program import Pty, restored
 
 FACT = "gpu0417-of-alice"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.c3VjaCBhIHRva2Vu"

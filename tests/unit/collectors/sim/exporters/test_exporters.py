@@ -19,6 +19,7 @@ from collectors.sim.exporters.dcgm import RENAMED, Odd
 from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.machine import Machine
 from collectors.sim.plant.sensors import OFF_THE_BUS
+from tests.support.exporter_text import _LABEL, Series, parsed
 from tests.support.paths import ROOT
 
 #: What shared/reference/telemetry.md lists as on by default.
@@ -33,36 +34,6 @@ DEFAULT_ON = {
     )),
 }  # fmt: skip
 LABELS = ["gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", "DCGM_FI_DRIVER_VERSION"]
-
-_SAMPLE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? (NaN|-?\d+(?:\.\d+)?(?:e[+-]\d+)?)")
-_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="([^"\\\n]*)"')
-
-Series = dict[tuple[tuple[str, str], ...], float]
-
-
-def parsed(text: str) -> dict[str, Series]:
-    """Families by name, strictly: HELP, TYPE, then all samples of it, none twice, nothing else."""
-    assert text.endswith("\n") and "\n\n" not in text
-    found: dict[str, Series] = {}
-    name = ""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if line.startswith("# HELP "):
-            name = line.split(" ", 3)[2]
-            assert name not in found, f"{name} comes twice"
-            assert re.fullmatch(rf"# TYPE {name} (gauge|counter)", lines[number + 1])
-            found[name] = {}
-        elif not line.startswith("# TYPE "):
-            match = _SAMPLE.fullmatch(line)
-            assert match and match[1] == name, line
-            labels = tuple(_LABEL.findall(match[2] or ""))
-            assert ",".join(f'{key}="{value}"' for key, value in labels) == (match[2] or "")
-            assert len({key for key, _ in labels}) == len(labels)
-            key = tuple(sorted(labels))
-            assert key not in found[name], f"{line} comes twice"
-            found[name][key] = float(match[3])
-    assert all(found.values())
-    return found
 
 
 def by(series: Series, *labels: str) -> dict[tuple[str, ...], list[float]]:

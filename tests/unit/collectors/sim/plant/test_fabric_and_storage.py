@@ -10,7 +10,7 @@ from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.exporters.node_exporter import NodeText
 from collectors.sim.machine import Machine
 from collectors.sim.sources import SimTelemetry
-from tests.unit.collectors.sim.exporters.test_exporters import parsed
+from tests.support.exporter_text import parsed
 
 
 def made(**settings: object) -> tuple[Machine, ManualClock]:

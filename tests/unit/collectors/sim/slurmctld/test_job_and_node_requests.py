@@ -7,7 +7,7 @@ from functools import partial
 from collectors.model import Change
 from collectors.sim.sources import SimTransport
 from console.actions.registry import BY_ID
-from tests.unit.collectors.sim.slurmctld.test_operator_requests import HOUR, Operator
+from tests.support.sim_operator import HOUR, Operator
 
 
 class Week(Operator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.collectors.sim.slurmctld.test_operator_requests import START, Operator
+from tests.support.sim_operator import START, Operator
 
 
 def reboots(op: Operator, name: str, to: str = "RESUME", reason: str = "fw"):

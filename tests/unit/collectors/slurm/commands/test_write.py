@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +18,7 @@ from collectors.slurm.commands.argv import BATCH, calls
 from collectors.slurm.commands.write import CliWriter, refusals, to_all
 from collectors.slurm.writers import open_writer
 from tests.faults import fault
+from tests.support.slurm_scripts import Slurm, jobs, nodes, reboot
 
 HOSTILE = ["-oProxyCommand=x", "a;b", "$(x)", "`x`", "ALL", "all", "aLL", "", " ", "gpu[1-2]", "a,b", "a b", "a\nb",
            "@x", "--help", "gpu1=x", "gpu\u0661", "é", "../x", "*"]  # fmt: skip
@@ -29,47 +27,10 @@ LONG = "x" * 5000
 REASONS = [LONG, "$(reboot); `x` | y > /z", "-h", "State=RESUME NodeName=ALL", "\x1b]52;c;eA==\x07", "é ✓"]
 
 
-class Slurm:
-    """Stand-ins for scontrol and scancel that note their argv and answer as told."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log = folder / "log"
-        for name in ("scontrol", "scancel", "sudo"):
-            script = folder / name
-            script.write_text(
-                f"#!{sys.executable} -IS\nimport json, os, sys, time\n"
-                f"with open({str(self.log)!r}, 'a') as log: log.write(json.dumps(sys.argv) + '\\n')\n"
-                f"answer = {str(folder / 'answer')!r}\n"
-                "rc, err, hang = json.load(open(answer)) if os.path.exists(answer) else (0, '', 0)\n"
-                "sys.stderr.write(err); sys.stderr.flush(); time.sleep(hang); sys.exit(rc)\n"
-            )
-            script.chmod(0o755)
-
-    def answers(self, rc: int, err: str = "", hang: float = 0) -> None:
-        (self.folder / "answer").write_text(json.dumps([rc, err, hang]))
-
-    @property
-    def calls(self) -> list[list[str]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
-
-
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
     return Slurm(tmp_path)
-
-
-def nodes(action: str, *names: str, reason: str | None = None, **more: object) -> Change:
-    return Change(action=action, kind="node", targets=names, reason=reason, **more)
-
-
-def jobs(action: str, *ids: str, **more: object) -> Change:
-    return Change(action=action, kind="job", targets=ids, **more)
-
-
-def reboot(**to: str) -> Change:
-    return nodes("reboot", *to, reason="fw", next_state=to)
 
 
 def words(change: Change) -> list[str]:

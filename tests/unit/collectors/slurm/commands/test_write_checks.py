@@ -7,7 +7,7 @@ import pytest
 from collectors.model import Change
 from collectors.slurm.commands.argv import calls
 from collectors.slurm.commands.write import CliWriter
-from tests.unit.collectors.slurm.commands.test_write import Slurm, jobs, nodes, reboot
+from tests.support.slurm_scripts import Slurm, jobs, nodes, reboot
 
 
 @pytest.fixture
