@@ -28,7 +28,7 @@ class Template(Struct, frozen=True, kw_only=True):
     """The longest that one may take; then it is killed, and what it did is unknown."""
 
 
-def why_not(kind: str, argv: Sequence[str]) -> str | None:
+def template_fault(kind: str, argv: Sequence[str]) -> str | None:
     """What is wrong with a template, None where nothing is."""
     if not argv or not all(isinstance(one, str) and one and one == clean(one) for one in argv):
         return "its argv must be a list of plain texts, none of them empty"

@@ -22,7 +22,7 @@ class KeyHint(Struct, frozen=True):
     key: str
     label: str
     enabled: bool = True
-    why_not: str = ""
+    refusal: str = ""
 
     @property
     def cells(self) -> int:

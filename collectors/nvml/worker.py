@@ -86,10 +86,10 @@ class XidWatcher:
             self._set = None
         if refused:
             self.warnings = (f"XIDs are not reported by the driver: {'; '.join(refused)}",)
-        past, why_not = kernel_log.xids()
+        past, warning = kernel_log.xids()
         self._tell_log(past)
-        if why_not:
-            self.warnings += (why_not,)
+        if warning:
+            self.warnings += (warning,)
         if self._set is not None and len(refused) < len(self._at):
             threading.Thread(target=self._wait, name="XIDs", daemon=True).start()
 

@@ -11,7 +11,7 @@ from collectors.model import Fault, Rights, SourceFault
 
 from . import SlurmSettings
 from .sources import open_road
-from .transport import ACTIONS, KINDS, TASKS, About, TransportReader, why_not
+from .transport import ACTIONS, KINDS, TASKS, About, TransportReader, unsupported
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
 ROADS = ("cli", "rest", "native")
@@ -51,10 +51,10 @@ def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Seq
     """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
     road = open_road(name, cluster, settings)
     # All are open before the first question: the last one that is closed gives back what the road holds.
-    readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
+    readers = {kind: road.reader(kind) for kind in kinds if unsupported(name, kind) is None}
     try:
         about = road.about()
-        cannot = {what: why for what in _everything() if (why := road.why_not(what)) is not None}
+        cannot = {what: why for what in _everything() if (why := road.unsupported(what)) is not None}
         told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
         return TransportProbe(road=name, use=use, fault=error.fault)

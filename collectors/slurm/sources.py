@@ -27,7 +27,7 @@ from collectors.shared_readings import Shelf
 
 from . import SlurmSettings
 from .commands.accounting import Accounts
-from .transport import KINDS, OPTIONAL, Road, ShownReader, TransportReader, first_that_can, why_not
+from .transport import KINDS, OPTIONAL, Road, ShownReader, TransportReader, first_that_can, unsupported
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class NoRoad:
 
 
 def _no_road(what: str, roads: Sequence[Road]) -> tuple[str, str]:
-    whys = "; ".join(f"{road.name}: {why_not(road.name, what) or 'not here'}" for road in roads)
+    whys = "; ".join(f"{road.name}: {unsupported(road.name, what) or 'not here'}" for road in roads)
     return f"{what} cannot be read over {whys}", 'slurm = { …, fallback = ["cli"] } reads it through the commands'
 
 
@@ -196,7 +196,7 @@ class Roads:
 
     def _over(self, what: str, read: Callable[[Road], T]) -> T:
         for road in self._roads:
-            if why_not(road.name, what) is None:
+            if unsupported(road.name, what) is None:
                 return read(road)
         raise SourceFault("missing", *_no_road(what, self._roads))
 

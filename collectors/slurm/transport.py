@@ -105,7 +105,7 @@ class There(Struct, frozen=True, kw_only=True):
     """Whether slurmdbd keeps the accounts."""
 
 
-def why_not(road: str, what: str, there: There | None = None) -> str | None:
+def unsupported(road: str, what: str, there: There | None = None) -> str | None:
     """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
     for limit in LIMITS:
         if limit.road == road and limit.what == what and not _overcome(limit, there):
@@ -177,7 +177,7 @@ class Road(Transport, Protocol):
         """cli, rest or native."""
         ...
 
-    def why_not(self, what: str) -> str | None:
+    def unsupported(self, what: str) -> str | None:
         """Why it cannot do that here (a kind, a method of NAMED or an action), None where it can.
 
         Asks for the version where it must. Raises SourceFault where that is not told.
@@ -201,7 +201,7 @@ class RoadWriter(Writer, Protocol):
         """Of the road."""
         ...
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why this road cannot do that to it; empty where it can do all of it. Raises SourceFault."""
         ...
 
@@ -241,4 +241,4 @@ class FewByName:
 
 def first_that_can(roads: Sequence[Road], kind: str) -> Road | None:
     """The road over which all of a kind is read: the first that can somewhere."""
-    return next((road for road in roads if why_not(road.name, kind) is None), None)
+    return next((road for road in roads if unsupported(road.name, kind) is None), None)

@@ -44,7 +44,7 @@ class ByRoad:
         for writer in self._writers:
             if not left:
                 break
-            unable = writer.why_not(msgspec.structs.replace(change, targets=left))
+            unable = writer.unsupported_targets(msgspec.structs.replace(change, targets=left))
             if some := tuple(target for target in left if target not in unable):
                 found.append((writer, part_of(change, some)))
             whys += [f"{target}: {why}" if len(unable) < len(change.targets) else why for target, why in unable.items()]

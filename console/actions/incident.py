@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.alertmanager.requests import COMMENT_CAP, INCIDENT, INCIDENT_MOST_S
-from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Partition, Silence
+from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
 from collectors.nodeset import expand, fold, names_in
 from console.health import failure_domains
 from console.health.cooling_loops import racks_of
@@ -229,3 +229,17 @@ def _shows(cluster: Cluster, target: str, value: str) -> bool:
 
 
 TOGETHER = Together(kind="silence", lacks=_lacks, glass=_glass, spell=_spell, shows=_shows)
+
+
+def _never(_: Cluster, __: Node) -> str | None:
+    return None
+
+
+ROWS: tuple[Action, ...] = (
+    Action(
+        id="incident", key="", kind="node", label="declare an incident", doing="declaring…", done="declared",
+        refuse=_never, needs_reason=True, asks=("seconds",), together=TOGETHER, inverse="lift",
+        typed="--name ",
+        help="shown to everybody for 30 minutes; on its nodes drain, partition-down and silence take one key",
+    ),
+)  # fmt: skip

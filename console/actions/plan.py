@@ -15,7 +15,27 @@ from collectors.nodeset import fold
 from collectors.nodestate import OUT
 
 from .action import Action, Kind, Row
-from .check_codes import Code
+
+#: How serious a finding of the pre-flight is. See `Check`.
+Level = Literal["ok", "note", "warn", "bad", "refused", "unknown"]
+#: What the pre-flight can find, as stable codes: a roll-out compares these, never the texts that people read.
+Code = Literal[
+    "admin-hold", "bound", "bound-not-read", "checkup-old", "clique", "completing", "cooling", "cooling-ok",
+    "cooling-old", "cooling-silent", "cpus-busy", "deaths", "deaths-unknown", "diag", "diag-before-boot",
+    "drain-goes", "drain-kills", "drain-lost", "ecc-uncorrected", "fabric", "fabric-gpus", "fabric-ok",
+    "fabric-old", "fabric-unknown", "features-until-restart", "gpu-busy", "gpu-lost", "gpu-memory", "gpu-process",
+    "gpu-recovery", "gpus-busy", "gpus-extra", "gpus-fit", "gpus-missing", "gpus-partly-unknown", "gpus-unknown",
+    "health", "held-by-admin", "held-by-exit-code", "held-by-owner", "held-by-slurm", "imex", "limit-kills",
+    "limit-over-partition", "limit-over-reservation", "limit-shortened", "limit-unbounded", "memory-stays", "nhc",
+    "nhc-ok", "nhc-old", "no-batch-script", "no-job", "no-partition", "nodes-old", "nodes-unknown", "not-bound",
+    "not-read", "not-requeueable", "not-responding", "out-for-days", "partition-not-up", "partition-small",
+    "partitions-not-read", "port", "ports-old", "power-after-jobs", "powered-off", "powering-up", "reason",
+    "reason-kept", "reboot-cancelled", "rebooting", "registers-first", "remap-failed", "remap-pending",
+    "requeue-not-read", "requeue-unknown", "requeueable", "requeued-held", "reservations-not-read", "reserved",
+    "restarts", "restarts-unknown", "signal-kills", "signal-may-kill", "signal-sent", "signal-stops",
+    "slurmd-silent", "start-unknown", "stays-down", "steps-time-out", "store-hung", "store-missing", "stores-old",
+    "too-few-nodes", "version", "xid",
+]  # fmt: skip
 
 #: Why nothing may be sent where whoever started the console said so.
 READ_ONLY = "read-only"
@@ -165,7 +185,7 @@ class Check(Struct, frozen=True):
 
     target: str
     """"" where it concerns all of them."""
-    level: Literal["ok", "note", "warn", "bad", "refused", "unknown"]
+    level: Level
     text: str
     """For people: nothing is decided by it."""
     code: Code

@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors.jobstate import WAITING, held
 from collectors.model import Alert, Cluster, Job, Node, Silence
 
-from . import incident_actions, job_actions, node_actions, partition_actions, reservation_actions, user_actions
+from . import incident, job_actions, node_actions, partition_actions, reservations, user_actions
 from .action import Action, Kind, over, said
 from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
 from .het_jobs import whole_only
@@ -172,9 +172,9 @@ ACTIONS: list[Action] = [
     *job_actions.ROWS,
     *node_actions.ROWS,
     *partition_actions.ROWS,
-    *reservation_actions.ROWS,
+    *reservations.ROWS,
     *user_actions.ROWS,
-    *incident_actions.ROWS,
+    *incident.ROWS,
 ]  # fmt: skip
 BY_ID = {action.id: action for action in ACTIONS}
 

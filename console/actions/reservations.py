@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import Change, Cluster, Job, Reservation
+from collectors.model import Change, Cluster, Job, Node, Reservation
 from collectors.nodeset import fold, names_in
 from collectors.nodestate import OUT
 from collectors.slurm.commands.argv_base import NAME
 from collectors.slurm.commands.argv_reservations import EPOCH, FLAGS, LASTS_S, NAMES, moment_of
 from console.runtime.durations import FORM, seconds_in
 
-from .action import Action, Row, Together
+from .action import Action, Row, Together, Value
 from .plan import shares_of
 
 #: What each flag does, said aloud before it is asked for.
@@ -241,3 +241,45 @@ def again(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str]
     notes += [f"it comes back without its {other}" for other in others]
     notes.append(f"its nodes are {fold(nodes)}")
     return nodes, said, int(row.ends - begins), notes
+
+
+# -- the actions ------------------------------------------------------------------------------------------------------
+
+
+def _reserve(_: Cluster, node: Node) -> str | None:
+    return "Slurm knows it as FUTURE: there is nothing to set aside" if node.state == "FUTURE" else None
+
+
+def _never_refused(_: Cluster, __: Reservation) -> str | None:
+    return None
+
+
+def _extend(_: Cluster, row: Reservation) -> str | None:
+    return "when it ends is not known" if row.ends is None else None
+
+
+def _gone(_: Any, after: Reservation | None) -> bool | None:
+    return after is None
+
+
+ROWS: tuple[Action, ...] = (
+    Action(
+        id="reserve", key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
+        asks=("seconds",), together=TOGETHER, inverse="unreserve",
+        typed="--name  --start now --for 4h --users ",
+        help="set nodes aside: --name, --start, --for, --users or --accounts, --flags; all of them or none",
+    ),
+    Action(
+        id="extend", key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
+        inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
+        value=Value(
+            word="closing time", like="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
+            read=end_read, of=end_of, whole=end_of_row,
+        ),
+    ),
+    Action(
+        id="unreserve", key="", kind="reservation", label="unreserve", doing="deleting…", done="deleted",
+        refuse=_never_refused, inverse="reserve", proof=_gone,
+        help="delete a reservation: its nodes are everybody's again; Slurm refuses while a job asks for it",
+    ),
+)  # fmt: skip

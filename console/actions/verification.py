@@ -12,12 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from collectors.jobstate import ENDED, WAITING, held, job_word
-from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
+from collectors.model import Alert, Cluster, Job, Node, Partition, Reservation, Silence, User, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
 
 from .action import ROWS, Action, Kind, Row, said
-from .changed_targets import meanwhile
 from .drift_rules import Drift
 from .registry import BY_ID
 
@@ -38,6 +37,8 @@ _BUSY = frozenset({"ALLOCATED", "MIXED"})
 _UNLISTED = "Slurm no longer lists it"
 _HIDDEN = "and what was read of the jobs leaves rows out"
 _GONE = {**dict.fromkeys(ROWS, _UNLISTED), "alert": "it is over", "silence": "it is over"}
+#: Fields of a reservation that only a person changes; its state changes by itself when it begins.
+_EDITABLE = ("starts", "ends", "nodes", "users", "accounts", "flags", "partition")
 
 
 class PendingTarget(Struct, frozen=True, kw_only=True):
@@ -377,7 +378,7 @@ def _drifts(
         yield "vain", refused
     if action.danger_of(now) == "kills" and action.danger_of(before) != "kills":
         yield "kills", f"it would now kill jobs: {state_of(now)}"
-    if (why := meanwhile(before, now)) is not None:
+    if (why := _edited(before, now)) is not None:
         yield "edited", why
     if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
         yield "value", f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
@@ -452,3 +453,16 @@ def _more_work(
 
 def _signed(silence: Silence | None) -> str:
     return f" by {silence.by}: {silence.comment}" if silence is not None else ""
+
+
+def _edited(before: Row, now: Row) -> str | None:
+    """What another person changed of a partition, user or reservation since the preview; None: nothing, or another
+    kind of target."""
+    if isinstance(before, Partition) and isinstance(now, Partition) and now.state != before.state:
+        return f"it was set {now.state} meanwhile"
+    if isinstance(before, User) and isinstance(now, User) and now.associations != before.associations:
+        return f"its limits were changed meanwhile: {now.state}"
+    if isinstance(before, Reservation) and isinstance(now, Reservation):
+        what = [word for word in _EDITABLE if getattr(before, word) != getattr(now, word)]
+        return f"its {', '.join(what)} {'was' if len(what) == 1 else 'were'} changed meanwhile" if what else None
+    return None

@@ -91,11 +91,11 @@ class Acting(Returning, Recalling):
         """Target to the word that its row shows until a reading proves the change."""
         return self.sent_watch.words(kind)
 
-    def why_not(self, action_id: str) -> str | None:
+    def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on this screen just now."""
         # The palette lies on top of the screen that it speaks of.
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
-        return "not on this screen" if screen is None else screen.why_not(action_id)
+        return "not on this screen" if screen is None else screen.refusal(action_id)
 
     def action_act(self, action_id: str) -> None:
         """A key: on the marked rows, or the one under the cursor."""

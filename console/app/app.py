@@ -215,7 +215,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
     def action_help(self) -> None:
         """All keys, with why one is refused just now."""
         if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
-            self.push_screen(views.help_screen({one.id: self.why_not(one.id) for one in ACTIONS}))
+            self.push_screen(views.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
@@ -345,7 +345,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def set_theme(self, name: str) -> None:
         """Other colours."""
-        if (why := self.looks.why_not(name)) is not None:
+        if (why := self.looks.theme_fault(name)) is not None:
             raise CommandError(why)
         self.theme = name
 

@@ -22,7 +22,7 @@ from console.actions.options import OPTIONS, option
 from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate
-from console.gate.preview_parts import Fact
+from console.gate.preview import Fact
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 

@@ -52,7 +52,7 @@ def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
     for screen in SCREENS:
         yield PaletteEntry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
     for action in ACTIONS:
-        why = app.why_not(action.id)
+        why = app.refusal(action.id)
         said = action.help if why is None else f"not now: {why}"
         run = partial(app.action_act, action.id)
         name = f"{action.label.capitalize()} {action.kind}"

@@ -24,7 +24,7 @@ from collectors.clean import clean
 from collectors.decoding import convert
 from collectors.model import Collector, Facts, SourceFault
 from collectors.source_registry import Descriptor, descriptors, open_sources
-from collectors.template import why_not
+from collectors.template import template_fault
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
@@ -229,7 +229,7 @@ def actions() -> Sequence[Action]:
             _leave_out(entry, "its label and help must be plain texts")
         elif made.key and (made.key in keys or made.key.isdigit() or made.key == "y" or len(made.key) != 1):
             _leave_out(entry, f"the key {made.key} is taken, or no single character")
-        elif why := why_not(made.kind, made.argv):
+        elif why := template_fault(made.kind, made.argv):
             _leave_out(entry, why)
         else:
             one = Action(

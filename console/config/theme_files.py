@@ -36,7 +36,7 @@ class Looks(Struct, frozen=True, kw_only=True):
     told: str = ""
     faults: Mapping[str, str] = {}
 
-    def why_not(self, name: str) -> str | None:
+    def theme_fault(self, name: str) -> str | None:
         """Why a theme cannot be put on, None where it can."""
         if name in self.known:
             return None
@@ -73,7 +73,7 @@ def read_looks(
     if name in known:
         return Looks(known=known, first=name, told=told.get(name, ""), faults=told)
     first = bases.get(name, DEFAULT)
-    why = Looks(known=known, first=first, faults=told).why_not(name)
+    why = Looks(known=known, first=first, faults=told).theme_fault(name)
     return Looks(known=known, first=first, told=f"{why}; this is {first}", faults=told)
 
 

@@ -7,20 +7,16 @@ the last poll stand in. Everything older than three minutes is unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
-from console.actions.check_codes import Code
-from console.actions.plan import Check, PreflightReads
+from console.actions.plan import Check, Code, Level, PreflightReads
 from console.health.inconsistencies import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
-
-Level = Literal["ok", "note", "warn", "bad", "unknown"]
 
 #: A GPU that no job holds and that has so much of its memory in use (MB) is not free, though it may do nothing.
 #: A driver alone takes less than 1 GB.
@@ -49,7 +45,7 @@ class _Look(Struct):
         self.found.append(Check(self.node.name, level, text, code, about))
 
 
-def look(
+def check_gpus(
     node: Node,
     *,
     cluster: Cluster,

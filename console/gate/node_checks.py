@@ -1,21 +1,26 @@
-"""A look at a node's own checks and versions before it is given work again. Pure; `console.gate.preflight` asks for
-it."""
+"""Pre-flight checks of a node that is to take work again, beside its GPUs: NVLink, cooling, ports, file systems, health
+checks and versions. Pure.
+
+Each function adds what it found to `found`. A node whose exporter is silent is unknown, never called fine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from collectors.model import Checkup, Cluster, Node
-from console.actions.plan import Check
+from console.actions.plan import Check, Code, Level
 from console.health.inconsistencies import Fresh
 from console.health.version_drift import by_node
+from console.plant import cooling, fabric, nvlink_domains
+from console.plant.nvlink_domains import DomainState
 from widgets.units import when
 
 #: Node Health Check that has not run for so long says nothing of now.
 NHC_OLD_S = 3600
 
 
-def look(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Check]) -> None:
+def check_health(node: Node, cluster: Cluster, now: float, good: Fresh, found: list[Check]) -> None:
     """Add what speaks for and against it. Of a site without such checks nothing is said; old facts accuse nobody."""
     one = cluster.checkups.get(node.name)
     if one is not None and not good.checkups:
@@ -56,3 +61,123 @@ def _checks(node: Node, one: Checkup, now: float) -> Iterator[Check]:
         )
     if one.health not in {None, "ok"}:
         yield Check(node.name, "warn", f"dcgmi health: {one.health}", "health", (one.health,))
+
+
+def check_nvlink(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+    """Add what is known of a node's fabric; nothing for one that is in none."""
+    tray, one = cluster.trays.get(node.name), nvlink_domains.of_node(node.name, cluster)
+    if "trays" not in cluster.known or (tray is None and (one is None or not one.parts)):
+        return
+
+    def say(level: Level, text: str, code: Code, *about: object) -> None:
+        found.append(Check(node.name, level, text, code, about))
+
+    if not good.trays:
+        say("unknown", "what is known of its NVLink fabric is old", "fabric-old")
+        return
+    if tray is None:
+        say("unknown", "its NVLink fabric is unknown: its exporter is silent", "fabric-unknown")
+        return
+    before = len(found)
+    if tray.fabric not in {None, "healthy"}:
+        why = f": {', '.join(tray.wrong)}" if tray.wrong else ""
+        say(
+            "bad" if tray.fabric == "unhealthy" else "warn",
+            f"its NVLink fabric is {tray.fabric}{why}",
+            "fabric",
+            tray.fabric,
+            *tray.wrong,
+        )
+    if node.gpus is not None and tray.gpus is not None and tray.gpus < node.gpus:
+        say(
+            "warn", f"{tray.gpus} of its {node.gpus} GPUs are in the NVLink fabric", "fabric-gpus", tray.gpus, node.gpus
+        )
+    if tray.imex not in {None, "up"}:
+        say("warn", f"its IMEX service is not up: {tray.imex}", "imex", tray.imex)
+    company = {} if one is None else _others(node.name, one)
+    part = None if one is None else one.part_of(node.name)
+    mine, most = company.get(part.clique, 0) if part is not None else 0, max(company.values(), default=0)
+    if one is not None and mine < most:
+        main = next(clique for clique, count in company.items() if count == most)
+        own = tray.clique if part is None else part.clique
+        say(
+            "bad",
+            f"it is in NVLink clique {own}, {most} trays of {one.name} are in {main}: no job runs over both",
+            "clique",
+            own,
+            main,
+        )
+    if len(found) == before:
+        fine = [f"NVLink clique {tray.clique}" + (f" with {mine} other trays of {one.name}" if one is not None else "")]
+        fine += [f"fabric {tray.fabric}"] if tray.fabric is not None else []
+        fine += [f"IMEX {tray.imex}"] if tray.imex is not None else []
+        say("ok", ", ".join(fine), "fabric-ok")
+
+
+def _others(name: str, one: DomainState) -> dict[str, int]:
+    """How many of the other trays in service are in each clique of a domain."""
+    beside = frozenset(one.usable) - {name}
+    return {part.clique: len(beside.intersection(part.nodes)) for part in one.parts}
+
+
+def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) -> None:
+    """Add how the loops fare that a node hangs on; nothing where none is known."""
+    if not cluster.cooling:
+        return
+    for loop in cooling.of_node(node.name, cluster):
+        if not cooling.is_fresh(cluster, now):
+            found.append(
+                Check(
+                    node.name,
+                    "unknown",
+                    f"what is known of its cooling ({loop.name}) is old",
+                    "cooling-old",
+                    (loop.name,),
+                )
+            )
+        elif loop.ill:
+            found.append(
+                Check(
+                    node.name,
+                    "bad",
+                    f"its cooling is not well: {loop.name} {loop.state}, {loop.text}",
+                    "cooling",
+                    (loop.name, loop.state, *loop.where_wet),
+                )
+            )
+        elif loop.state == "silent":
+            found.append(
+                Check(node.name, "unknown", f"its cooling: of {loop.name} {loop.text}", "cooling-silent", (loop.name,))
+            )
+        elif loop.state == "ok":
+            found.append(Check(node.name, "ok", f"cooling ok ({loop.name})", "cooling-ok", (loop.name,)))
+
+
+def check_ports_and_storage(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+    """Add what is not well with them. Nothing is called fine: of a node whose exporter is silent nothing is known."""
+    if "fabric" in cluster.known:
+        if good.fabric:
+            for port in fabric.by_node(cluster).get(node.name, ()):
+                found.append(
+                    Check(
+                        node.name,
+                        "bad" if "down" in port.wrong else "warn",
+                        fabric.port_text(port),
+                        "port",
+                        (port.device, port.port, *port.wrong),
+                    )
+                )
+        else:
+            found.append(Check(node.name, "unknown", "what is known of its ports is old", "ports-old"))
+    if "storage" in cluster.known and not good.storage:
+        found.append(Check(node.name, "unknown", "what is known of its file systems is old", "stores-old"))
+        return
+    for store in cluster.storage.values():
+        if node.name in store.hung:
+            found.append(
+                Check(
+                    node.name, "bad", f"{store.name} hangs there: jobs would stand still", "store-hung", (store.name,)
+                )
+            )
+        elif node.name in store.missing:
+            found.append(Check(node.name, "bad", f"{store.name} is not mounted there", "store-missing", (store.name,)))

@@ -13,23 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from collectors.model import Cluster, Job, Node, Xid
 from collectors.nodestate import OUT
 from console.actions.action import Action, Row
-from console.actions.plan import Check, PreflightReads
+from console.actions.plan import Check, Level, PreflightReads
 from console.health import drain_reasons, hidden_jobs
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
 from widgets.units import duration, plural, when
 
-from . import (
-    attached_checks,
-    cooling_checks,
-    domain_checks,
-    fitness,
-    node_checks,
-    preflight_reservations,
-    preflight_values,
-)
-from .fitness import Level
-from .preflight_context import PreflightContext
+from . import fitness, node_checks, preflight_values
+from .preflight_reads import PreflightContext
 
 #: A job that was requeued so often before is told of.
 RESTARTS = 3
@@ -143,14 +134,14 @@ def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
         )
     if drain_reasons.is_forgotten(node, known.now):
         found.append(Check(node.name, "note", "out for more than 7 days: is what it waited for done?", "out-for-days"))
-    fitness.look(
+    fitness.check_gpus(
         node, cluster=known.cluster, extra=known.extra, now=known.now, policy=known.policy, good=known.good,
         xids=known.xids.get(node.name, ()), found=found,
     )  # fmt: skip
-    domain_checks.look(node, known.cluster, known.good, found)
-    cooling_checks.look(node, known.cluster, known.now, found)
-    attached_checks.look(node, known.cluster, known.good, found)
-    node_checks.look(node, known.cluster, known.now, known.good, found)
+    node_checks.check_nvlink(node, known.cluster, known.good, found)
+    node_checks.check_cooling(node, known.cluster, known.now, found)
+    node_checks.check_ports_and_storage(node, known.cluster, known.good, found)
+    node_checks.check_health(node, known.cluster, known.now, known.good, found)
 
 
 def _signed(node: Node, known: PreflightContext) -> str:
@@ -344,5 +335,4 @@ _LOOKS: Mapping[str, Callable[..., None]] = {
     "hold": _hold,
     "release": _release,
     **preflight_values.LOOKS,
-    **preflight_reservations.LOOKS,
 }

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from msgspec import Struct, field
+
 from collectors.clean import clean
-from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
+from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport, Xid
 from console.actions.action import Action
 from console.actions.plan import PreflightReads
+from console.health.inconsistencies import Fresh
+from console.health.xid_policy import Policy
 from console.runtime.null_sources import NoTelemetry
 
 #: Nodes whose GPUs, and jobs whose details, are read one by one; the rest is not looked at, and that is said.
@@ -27,6 +31,25 @@ _FAULTS_SHOWN = 3
 #: Actions after which a node takes work again: all of them are judged by the same facts.
 BACK = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
+
+
+class PreflightContext(Struct, frozen=True):
+    """What the looks need besides the target."""
+
+    cluster: Cluster
+    extra: PreflightReads
+    now: float
+    policy: Policy
+    good: Fresh
+    xids: Mapping[str, list[Xid]]
+    """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to what it is to be given."""
+
+    @property
+    def me(self) -> str | None:
+        """Who the commands run as, None where that is not known."""
+        return None if self.cluster.rights is None else self.cluster.rights.user
 
 
 def needed(action: Action) -> bool:

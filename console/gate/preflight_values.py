@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from collectors.jobstate import WAITING
 from collectors.model import Job, Node, Reservation
@@ -13,13 +13,15 @@ from collectors.slurm.fields import duration_s
 from console.actions.plan import Check
 from widgets.units import duration, when
 
-from .preflight_context import PreflightContext
+from .preflight_reads import PreflightContext
 
 #: Seconds that a running job must keep: a preview may be so old when it is confirmed, and what ends a job at once is a
 #: cancel, which asks for a count.
 KEEPS_S = 600
 #: Signals that a process without a handler survives.
 _HARMLESS = frozenset({"CONT"})
+#: Jobs that are named of those that bind a reservation.
+_JOBS_NAMED = 5
 
 
 # -- time limits ------------------------------------------------------------------------------------------------------
@@ -259,6 +261,39 @@ def _features(node: Node, _: PreflightContext, found: list[Check]) -> None:
     )
 
 
+# -- reservations ------------------------------------------------------------------------------------------------------
+
+
+def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
+    bound = known.extra.bound.get(row.name)
+    if bound is None:
+        found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))
+        return
+    if not bound:
+        found.append(Check(row.name, "ok", "no job asks for it", "not-bound"))
+        return
+    waits = [job for job in bound if job.state == "PENDING"]
+    runs = [job for job in bound if job.state != "PENDING"]
+    told = [
+        f"{len(jobs):,} job{'s' if len(jobs) > 1 else ''} {verb}{'' if len(jobs) > 1 else 's'} ({_first_jobs(jobs)})"
+        for jobs, verb in ((runs, "run"), (waits, "wait")) if jobs
+    ]  # fmt: skip
+    found.append(
+        Check(
+            row.name,
+            "refused",
+            f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first",
+            "bound",
+            (*(job.id for job in bound),),
+        )
+    )
+
+
+def _first_jobs(jobs: Sequence[Job]) -> str:
+    more = f" and {len(jobs) - _JOBS_NAMED:,} more" if len(jobs) > _JOBS_NAMED else ""
+    return ", ".join(f"{job.id} {job.user}" for job in jobs[:_JOBS_NAMED]) + more
+
+
 LOOKS: Mapping[str, Callable[..., None]] = {
     "timelimit": _timelimit,
     "jobpartition": _jobpartition,
@@ -267,4 +302,5 @@ LOOKS: Mapping[str, Callable[..., None]] = {
     "unsuspend": _unsuspend,
     "signal": _signal,
     "features": _features,
+    "unreserve": _unreserve,
 }

@@ -1,23 +1,32 @@
-"""What an action will do, before anything is sent: the same facts for the dialog and for `wacht act`. Pure."""
+"""What an action will do, before anything is sent: the same facts for the dialog and for `wacht act`. Pure.
+
+A screen shows as much of each kind of fact as can be read there. With `whole` nothing is left out.
+"""
 
 from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from collectors.model import Alert, Job, Node, Silence
-from console.actions.action import said
-from console.actions.plan import JobHit, PartitionShare, Plan, Skip
+from collectors.nodeset import fold
+from console.actions.action import Kind, said
+from console.actions.plan import JobHit, PartitionShare, Plan, Skip, listed
 from console.actions.verification import state_of
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
-from widgets.units import count, duration, plural
+from widgets.units import UNKNOWN, count, duration, plural
 
 from . import impact
-from .preview_alerts import alerts, silences
-from .preview_parts import Fact, each, few, many, moment, most, names
 
+#: What a screen shows of each sort.
+GROUPS_SHOWN = 6
+#: Longer node sets are cut where they only say whom a line is about; "now" names every target.
+_NAMES_CAP = 48
 #: What is listed one by one of each on a screen.
 JOBS_SHOWN = 10
 COMMANDS_SHOWN = 3
@@ -35,6 +44,14 @@ LEVELS: Mapping[str, tuple[str, str]] = {
     "ok": ("✓ fine", "good"),
 }
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
+
+
+class Fact(Struct, frozen=True):
+    """One thing to know. `role` is how it is to be painted where there are colours."""
+
+    label: str
+    text: str
+    role: str = ""
 
 
 def title(plan: Plan) -> str:
@@ -135,6 +152,51 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
         states.setdefault(state_of(row), []).append(target)
     told = [f"{len(them):,} {state}  {each(them, kind, whole)}" for state, them in states.items()]
     return most([Fact("now", one, "text-strong") for one in told], whole)
+
+
+# -- alerts and silences -----------------------------------------------------------------------------------------------
+
+
+def alerts(plan: Plan, whole: bool) -> list[Fact]:
+    """The alerts by name, and the silences that will keep them quiet."""
+    names: dict[tuple[str, str], list[Alert]] = {}
+    for row in plan.seen.values():
+        if isinstance(row, Alert):
+            names.setdefault((row.name, row.severity or ""), []).append(row)
+    made = []
+    for (name, severity), those in names.items():
+        told = f"{len(those):,} {name}{f' ({severity})' if severity else ''}"
+        nodes = list(dict.fromkeys(alert.node for alert in those if alert.node))
+        more = fold(nodes) if nodes else those[0].summary if len(those) == 1 else None
+        made.append(Fact("alerts", f"{told}  {more}" if more else told, "text-strong"))
+    made = most(made, whole)
+    new = plan.change.silences
+    quiets = [f"{many(len(one.alerts), 'alert')}: {' '.join(map(str, one.matchers))}" for one in new]
+    made += most([Fact("silences", one, "accent") for one in quiets], whole)
+    lasts = list(dict.fromkeys(one.seconds for one in new))
+    made += [Fact("quiet for", f"{duration(seconds)}, until {moment(plan, seconds)}") for seconds in lasts]
+    signed = dict.fromkeys((one.by, one.comment) for one in new)
+    return made + most([Fact("signed", f"{by}: {words}") for by, words in signed], whole)
+
+
+def silences(plan: Plan, whole: bool) -> list[Fact]:
+    """Silences to be lifted: whose, why, of what, and what rings again."""
+    made = []
+    for target, row in plan.seen.items():
+        if not isinstance(row, Silence):
+            continue
+        ends = "" if row.ends is None else f"; would end {clock(row.ends)}"
+        made.append(Fact("now", f"{row.state}, by {row.by or 'unknown'}: {row.comment}{ends}", "text-strong"))
+        made.append(Fact("it is of", " ".join(map(str, row.matchers))))
+        quiet = [alert for alert in plan.cluster.alerts.values() if alert.silenced_by == (target,)]
+        nodes = fold(dict.fromkeys(alert.node for alert in quiet if alert.node))
+        names = few(list(dict.fromkeys(alert.name for alert in quiet)), whole)
+        rings = f"{many(len(quiet), 'alert')}: {names}  {nodes}".rstrip() if quiet else "no alert that is known"
+        made.append(Fact("rings again", rings, "warn" if quiet else ""))
+        if not whole and len(made) >= 3 * GROUPS_SHOWN:
+            break
+    left = len(plan.seen) - len(made) // 3
+    return [*made, Fact("now", f"and {many(left, 'silence')} more", "text-dim")] if left > 0 else made
 
 
 # -- what was looked at -----------------------------------------------------------------------------------------------
@@ -301,3 +363,68 @@ def _reasons(plan: Plan, whole: bool) -> list[Fact]:
             continue
         own.setdefault(words, []).append(target)
     return made + most([Fact("reason", f"{names(plan, those, whole)}: {words}") for words, those in own.items()], whole)
+
+
+# -- names, counts and times -------------------------------------------------------------------------------------------
+
+
+def names(plan: Plan, targets: Sequence[str], whole: bool) -> str:
+    """Whom a line is about, as people read it: ids of alerts and silences mean nothing to them."""
+    kind = plan.action.kind
+    if kind == "alert":
+        alerts = [plan.cluster.alerts[target] for target in targets if target in plan.cluster.alerts]
+        nodes = list(dict.fromkeys(alert.node for alert in alerts if alert.node))
+        return f"{few(list(dict.fromkeys(alert.name for alert in alerts)), whole)} {folded(nodes, whole)}".rstrip()
+    if kind == "silence":
+        known = [plan.cluster.silences[target] for target in targets if target in plan.cluster.silences]
+        return f"silence of {few(list(dict.fromkeys(one.by or 'unknown' for one in known)), whole)}"
+    return folded(targets, whole) if kind == "node" else each(targets, kind, whole)
+
+
+def folded(nodes: Sequence[str], whole: bool) -> str:
+    """A node set, on a screen never a very long one."""
+    every = fold(nodes)
+    # Only the beginning of a large set is folded twice.
+    return every if whole or len(every) <= _NAMES_CAP else f"{fold(nodes[:4])} and {len(nodes) - 4:,} more"
+
+
+def each(targets: Sequence[str], kind: Kind, whole: bool) -> str:
+    """Targets, jobs by their ids: on a screen the first of them."""
+    return listed(targets, kind, len(targets)) if whole else listed(targets, kind)
+
+
+def most(made: list[Fact], whole: bool) -> list[Fact]:
+    """Not more of one sort than can be read; what is left out is counted."""
+    if whole or len(made) <= GROUPS_SHOWN:
+        return made
+    shown = made[: GROUPS_SHOWN - 1]
+    return [*shown, Fact(shown[-1].label, f"and {len(made) - len(shown):,} more like it", "text-dim")]
+
+
+def many(number: int, word: str) -> str:
+    """`1 alert`, `2 alerts`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def few(names: Sequence[str], whole: bool = False) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 4 and not whole else ""
+    return ", ".join(names[:3] if more else names) + more
+
+
+def moment(plan: Plan, seconds: int) -> str:
+    """The moment so many seconds after the plan was made, as far as its facts tell the time."""
+    newest: Iterable[float] = (one.read_mono for one in plan.cluster.sources.values() if one.read_mono is not None)
+    at = plan.cluster.at + max(0.0, plan.made - max(newest, default=plan.made))
+    return clock(at + seconds)
+
+
+def clock(epoch: float) -> str:
+    """`2026-11-24 07:12 +01:00 (06:12 UTC)`: people of several time zones read one journal."""
+    try:
+        at = datetime.fromtimestamp(epoch).astimezone()
+    except (OverflowError, OSError, ValueError):
+        return UNKNOWN
+    utc = at.astimezone(UTC)
+    offset = f"{at:%z}"
+    return f"{at:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]} ({utc:%H:%M} UTC)"

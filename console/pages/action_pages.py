@@ -225,7 +225,7 @@ def change(action: Action, **more: object) -> Change:
 def native(one: Change) -> str:
     """What pyslurm is told, or why it cannot be."""
     what = "drain for a time" if one.resume_after_s is not None else one.action
-    if (why := transport.why_not("native", one.action) or transport.why_not("native", what)) is not None:
+    if (why := transport.unsupported("native", one.action) or transport.unsupported("native", what)) is not None:
         return f"no: {why}"
     # Nodes are a node set where they can be, as behind NodeName= of scontrol.
     target = argv.calls(one)[0][0][2].partition("=")[2] if one.kind == "node" else ",".join(one.targets)

@@ -144,9 +144,9 @@ def _limited(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | Fault |
         f"account {job.account}" if job.account else "its account")  # fmt: skip
     if not isinstance(told, Limits):
         kind = "more than is allowed to hold together" if meets.together else "more than one job may have"
-        why_not = f": {told.what}" if isinstance(told, Fault) else ""
+        because = f": {told.what}" if isinstance(told, Fault) else ""
         return (
-            f"It would take {kind} under {whose} (Slurm says {job.reason}); how much is in use is not known{why_not}."
+            f"It would take {kind} under {whose} (Slurm says {job.reason}); how much is in use is not known{because}."
         )
     limit = of_hit(job, meets, limits_for(job, told, _qos_of(job, cluster)))
     if limit is None:

@@ -51,7 +51,7 @@ class JournalActs(WachtScreen):
         book, now = self.book, self.app.clock.now()
         return JournalCtx(now - now % 60, book.under_way, book.users, book.undone)
 
-    def why_not_read_back(self) -> str:
+    def read_back_refusal(self) -> str:
         """Why there is nothing to read back, "" when there is."""
         entry = self.entry()
         if entry is None or entry.gap:
@@ -60,7 +60,7 @@ class JournalActs(WachtScreen):
             return "what came of it was written down"
         return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.book.under_way else ""
 
-    def why_not_undo(self) -> str:
+    def undo_refusal(self) -> str:
         """Why it cannot be taken back, "" when it can."""
         entry = self.entry()
         if entry is None:
@@ -72,7 +72,7 @@ class JournalActs(WachtScreen):
 
     def action_read_back(self) -> None:
         """v: look at the targets of an action without a result, and write down what is seen."""
-        entry, why = self.entry(), self.why_not_read_back()
+        entry, why = self.entry(), self.read_back_refusal()
         if entry is None or why:
             self.app.tell(f"nothing to read back: {why}", "warning")
         else:
@@ -91,10 +91,10 @@ class JournalActs(WachtScreen):
 
     def act_keys(self) -> list[KeyHint]:
         """v and Z, with why not."""
-        back, undo = self.why_not_read_back(), self.why_not_undo()
+        back, undo = self.read_back_refusal(), self.undo_refusal()
         keys = [
-            KeyHint("v", "read back", enabled=not back, why_not=back),
-            KeyHint("Z", "undo", enabled=not undo, why_not=undo),
+            KeyHint("v", "read back", enabled=not back, refusal=back),
+            KeyHint("Z", "undo", enabled=not undo, refusal=undo),
         ]
         return keys if self.size.width >= _ROOMY else [key for key in keys if key.enabled]
 

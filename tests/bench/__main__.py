@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.lab.roots import SUITES, why_not
+from tests.lab.roots import SUITES, lab_unsupported
 
 from . import far, faulty, growth, live, report, scale, screens, soak, telemetry
 from .report import Part, Results, Row
@@ -59,7 +59,7 @@ def main() -> int:
     results = (report.load(asked.out) if asked.out else None) or Results({}, ())
     fresh: list[str] = []
     failed: list[str] = []
-    reason = why_not()
+    reason = lab_unsupported()
     for number, name in enumerate(names, 1):
         what, live_slurm, measure = known[name]
         print(f"[{number}/{len(names)}] measuring {what} ...", file=sys.stderr, flush=True)

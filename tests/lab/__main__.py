@@ -7,13 +7,13 @@ import sys
 import time
 
 from . import place, slurm
-from .roots import SUITES, LabError, locked, why_not
+from .roots import SUITES, LabError, lab_unsupported, locked
 
 
 def main(words: list[str] | None = None) -> int:
     """Exit 0 when done, 1 when it could not be, 2 on a wrong command line."""
     options = _parser().parse_args(words)
-    reason = why_not()
+    reason = lab_unsupported()
     try:
         if reason:
             raise LabError(reason)

@@ -25,7 +25,7 @@ from typing import Any
 
 from .cell import Cell, Daemon
 from .place import wait_for
-from .roots import LabError, root_of, why_not
+from .roots import LabError, lab_unsupported, root_of
 
 VERSIONS = {"trixie": "Alertmanager 0.28", "forky": "Alertmanager 0.33"}
 
@@ -47,7 +47,7 @@ class Alertmanager(Daemon):
 
     def start(self, timeout: float = 60.0) -> Alertmanager:
         """Up and answering when it returns. Raises LabError, leaving nothing."""
-        reason = why_not()
+        reason = lab_unsupported()
         if reason:
             raise LabError(reason)
         root_of(self.suite)

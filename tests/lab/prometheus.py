@@ -30,7 +30,7 @@ from collectors.sim.machine import Machine
 from .backfill import FIELDS, Sample, history
 from .cell import Cell, Daemon
 from .place import wait_for
-from .roots import LabError, add_to, root_of, why_not
+from .roots import LabError, add_to, lab_unsupported, root_of
 from .shelf import HANG, Shelf
 
 
@@ -57,7 +57,7 @@ NODES = 64
 
 def engine_root(engine: str) -> Path:
     """The root that holds an engine, made or completed now. Raises LabError."""
-    reason = why_not()
+    reason = lab_unsupported()
     if reason:
         raise LabError(reason)
     chosen = ENGINES[engine]

@@ -18,7 +18,7 @@ from msgspec import Struct
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
-from collectors.slurm.transport import ACTIONS, KINDS, TASKS, Road, There, why_not
+from collectors.slurm.transport import ACTIONS, KINDS, TASKS, Road, There, unsupported
 from tests.support.paths import DOCS
 
 from . import rest
@@ -107,7 +107,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
     there = client.there_at(settings(lab)) if transport == "rest" else There(slurmdbd=True)
     cells: dict[str, str] = {}
     for kind in KINDS:
-        if (why := why_not(transport, kind, there)) is not None:
+        if (why := unsupported(transport, kind, there)) is not None:
             cells[kind] = f"no: {why}"
             continue
         reader = road.reader(kind)
@@ -122,7 +122,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
         cells[kind] = f"{size}{took:.0f} ms"
         reader.close()
     for action in ACTIONS:
-        why, task = why_not(transport, action, there), why_not(transport, f"{action} {TASKS}", there)
+        why, task = unsupported(transport, action, there), unsupported(transport, f"{action} {TASKS}", there)
         cells[action] = f"no: {why}" if why else "yes, but no tasks" if task else "yes"
     return f"{about.version} {transport}" + (f" {about.parser}" if about.parser else ""), cells
 

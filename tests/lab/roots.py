@@ -53,7 +53,7 @@ def cache_dir() -> Path:
     return Path(base) / "wacht" / "lab"
 
 
-def why_not() -> str | None:
+def lab_unsupported() -> str | None:
     """Why this machine cannot have a lab, in plain words, or None when it can."""
     if os.uname().sysname != "Linux":
         return "a lab needs Linux"
@@ -69,10 +69,10 @@ def why_not() -> str | None:
     )
     if tried.returncode != 0:
         return f"this machine allows no new namespaces ({tried.stderr.strip()})"
-    return _why_no_device()
+    return _devices_unsupported()
 
 
-def _why_no_device() -> str | None:
+def _devices_unsupported() -> str | None:
     """A GRES needs character devices that can be opened: try one where the roots will lie."""
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".try-", dir=cache_dir()) as folder:

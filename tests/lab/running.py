@@ -9,7 +9,7 @@ import pytest
 
 from .alertmanager import Alertmanager
 from .prometheus import Monitor, engine_root
-from .roots import LabError, root_of, why_not
+from .roots import LabError, lab_unsupported, root_of
 from .slurm import Lab
 
 
@@ -45,7 +45,7 @@ def running(suite: str, **options: object) -> Iterator[Lab]:
 
 def require(suite: str) -> None:
     """Skip (fail under CI=true) unless this machine has, or can make, the root of a suite."""
-    reason = why_not()
+    reason = lab_unsupported()
     if reason is None:
         try:
             root_of(suite)

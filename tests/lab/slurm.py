@@ -24,7 +24,7 @@ from . import accounting, conf, place, rest
 from .jobs import Jobs
 from .nodes import Nodes
 from .place import wait_for
-from .roots import SUITES, USERS, LabError, locked, root_of, why_not
+from .roots import SUITES, USERS, LabError, lab_unsupported, locked, root_of
 
 COMMANDS = (
     *("squeue", "scontrol", "sinfo", "sdiag", "scancel", "sbatch", "srun", "salloc", "sacct", "sacctmgr"),
@@ -74,7 +74,7 @@ class Lab(Jobs, Nodes):
 
     def start(self, timeout: float = 60.0) -> Lab:
         """Up when it returns: controller answering, nodes idle, reservation made. Raises LabError, leaving nothing."""
-        reason = why_not()
+        reason = lab_unsupported()
         if reason:
             raise LabError(reason)
         root_of(self.suite)

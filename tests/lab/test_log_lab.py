@@ -25,8 +25,7 @@ import json, sys, time
 from types import SimpleNamespace as There
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.accounting import open_ledger
-from collectors.slurm.sources import open_transport
+from collectors.slurm.sources import open_ledger, open_transport
 from console.screens.job_output import read_log
 settings = SlurmSettings(share=False)
 at = There(transport=open_transport("lab", settings), ledger=open_ledger("lab", settings))

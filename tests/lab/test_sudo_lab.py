@@ -44,7 +44,7 @@ print(json.dumps(told))
 """
 READ = """
 import json, sys
-from collectors.slurm import rights
+from collectors.slurm.commands import rights
 found = rights.read(tuple(sys.argv[1:]), 8.0)
 print(json.dumps([found.user, found.level, found.nodes, found.jobs, found.why]))
 """

@@ -229,5 +229,5 @@ def test_indices_of_several_jobs_on_a_node():
 
 def test_every_kind_has_a_reader(standin):
     road = standin.road()
-    mine = [kind for kind in KINDS if road.why_not(kind) is None]
+    mine = [kind for kind in KINDS if road.unsupported(kind) is None]
     assert {type(road.reader(kind)).__name__ for kind in mine} == {"NativeReader"} and len(mine) >= 6

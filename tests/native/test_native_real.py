@@ -110,7 +110,7 @@ def test_an_array_is_held_and_cancelled_by_its_tasks(native, submit):
     array = submit("-a", "0-3", "-b", "now+1hour")
     tasks = [f"{array}_{task}" for task in range(4)]
     part = Change(action="hold", kind="job", targets=tuple(tasks[:2]))
-    assert set(NativeWriter().why_not(part)) == set(tasks[:2])
+    assert set(NativeWriter().unsupported_targets(part)) == set(tasks[:2])
     assert set(send("hold", "job", *tasks[:2]).refused) == set(tasks[:2])
     assert {one.priority for one in native.read_jobs(tasks).values()} != {0}
     assert send("hold", "job", *tasks).rc == 0

@@ -77,14 +77,14 @@ def test_a_sites_prefix_comes_first(standin):
 )
 def test_what_it_cannot_do_is_refused_with_the_reason(standin, change):
     writer = NativeWriter()
-    assert list(writer.why_not(change)) == list(change.targets)
+    assert list(writer.unsupported_targets(change)) == list(change.targets)
     with pytest.raises(ValueError, match="pyslurm"):
         writer.send(change)
     assert standin.done == []
 
 
 def test_only_the_tasks_go_another_way(standin):
-    assert list(NativeWriter().why_not(job("cancel", "9", "5_3"))) == ["5_3"]
+    assert list(NativeWriter().unsupported_targets(job("cancel", "9", "5_3"))) == ["5_3"]
 
 
 @pytest.mark.parametrize("name", ["ALL", "gpu[1-2]", "-x", "$(x)", ""])
@@ -129,7 +129,7 @@ ALL = tuple(f"50_{task}" for task in range(5))
 def test_arrays_are_changed_by_the_numbers_of_their_records(standin, action, targets, words, done):
     array(standin, (0, 1))
     change = job(action, *targets, priorities=dict.fromkeys(targets, 7) if action == "priority" else {})
-    assert NativeWriter().why_not(change) == {}
+    assert NativeWriter().unsupported_targets(change) == {}
     assert NativeWriter().commands(change) == ((*HAND, *words),)
     sent = send(change)
     assert (sent.rc, sent.refused, sent.targets) == (0, {}, targets) and standin.done == done
@@ -144,7 +144,7 @@ def test_no_task_is_changed_that_was_not_named(standin, action, targets, others)
     change = job(action, *targets)
     waiting = set(targets) & set(ALL[2:])
     why = f"pyslurm changes it only together with {others} other tasks of array 50"
-    assert NativeWriter().why_not(change) == dict.fromkeys(waiting, why)
+    assert NativeWriter().unsupported_targets(change) == dict.fromkeys(waiting, why)
     sent = send(change)  # the array moved on between the preview and now
     assert {one for one, text in sent.refused.items() if text == why} == waiting and sent.rc == 1
     assert not [one for one in standin.done if one.endswith(" 50")]
@@ -153,10 +153,10 @@ def test_no_task_is_changed_that_was_not_named(standin, action, targets, others)
 def test_tasks_that_have_ended_and_arrays_that_cannot_be_read_are_left_alone(standin):
     array(standin, (0, 1), waiting="")
     change = job("hold", "50_0", "50_7")
-    assert NativeWriter().why_not(change) == {}
+    assert NativeWriter().unsupported_targets(change) == {}
     assert send(change).refused == {"50_7": "it has ended or is gone"} and standin.done == ["hold 51"]
     array(standin, (0,), waiting="2-4,...")
-    assert list(NativeWriter().why_not(job("cancel", "50_0"))) == []
+    assert list(NativeWriter().unsupported_targets(job("cancel", "50_0"))) == []
     assert send(job("cancel", "50_2")).refused == {"50_2": "it has ended or is gone"}
     standin.meets({"jobs": [1800, "Unable to contact slurm controller"]})
     assert "its array cannot be read" in send(job("cancel", *ALL)).refused["50_0"]

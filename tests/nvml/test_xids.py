@@ -85,8 +85,8 @@ def test_the_kernels_log_since_boot(tmp_path, monkeypatch):
     log = tmp_path / "kmsg"
     log.write_text(LOG)
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 100.0)
-    found, why_not = kernel_log.xids(log, now=1_000_100.0)
-    assert why_not is None
+    found, warning = kernel_log.xids(log, now=1_000_100.0)
+    assert warning is None
     assert found == [kernel_log.KernelXid("0:13:00", 79, 1_000_005.0), kernel_log.KernelXid("0:12:00", 31, 1_000_006.0),
                      kernel_log.KernelXid("0:12:00", 31, 1_000_007.0)]  # fmt: skip
 
@@ -161,8 +161,8 @@ def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(mon
 
 
 def test_a_log_that_may_not_be_read_is_told(tmp_path):
-    found, why_not = kernel_log.xids(tmp_path / "none")
-    assert found == [] and why_not is not None and why_not.startswith("XIDs from before now are unknown")
+    found, warning = kernel_log.xids(tmp_path / "none")
+    assert found == [] and warning is not None and warning.startswith("XIDs from before now are unknown")
 
 
 def test_the_log_read_again_by_a_fresh_child_is_not_counted_twice(opened):

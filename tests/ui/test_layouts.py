@@ -7,7 +7,7 @@ import pytest
 from collectors.model import JobDetail
 from console.actions.registry import ACTIONS
 from console.app.dialogs import ConfirmDialog, _shortened
-from console.gate.preview_parts import Fact
+from console.gate.preview import Fact
 from console.plant import gpus
 from console.tables import inspection_lines
 from tests.support.operator import Operator, console

@@ -79,7 +79,7 @@ class CliRoad(FewByName):
         self._deadline_s = settings.deadline_s
         self._cluster = cluster
 
-    def why_not(self, what: str) -> str | None:
+    def unsupported(self, what: str) -> str | None:
         """It can do everything."""
         return None
 

@@ -59,7 +59,7 @@ class CliWriter:
 
     name = "cli"
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """The commands can do everything."""
         return {}
 

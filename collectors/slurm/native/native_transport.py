@@ -81,9 +81,9 @@ class NativeRoad(FewByName):
         self._client = NativeClient(settings.deadline_s)
         self._open = 0
 
-    def why_not(self, what: str) -> str | None:
+    def unsupported(self, what: str) -> str | None:
         """Why it cannot do that, None where it can; it asks nothing."""
-        return transport.why_not(self.name, what)
+        return transport.unsupported(self.name, what)
 
     def reader(self, kind: str) -> NativeReader:
         """A new reader of all of one kind."""

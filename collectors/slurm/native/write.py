@@ -36,7 +36,7 @@ class NativeWriter:
         self._prefix = tuple(prefix)
         self._deadline_s = deadline_s
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
@@ -52,7 +52,7 @@ class NativeWriter:
     def _never(self, change: Change) -> dict[str, str]:
         """Target to why pyslurm can nowhere do that to it."""
         what = "drain for a time" if change.resume_after_s is not None else change.action
-        why = transport.why_not(self.name, change.action) or transport.why_not(self.name, what)
+        why = transport.unsupported(self.name, change.action) or transport.unsupported(self.name, what)
         if why is not None:
             return dict.fromkeys(change.targets, why)
         if change.kind != "job":

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors.model import Change
 from collectors.slurm.commands.argv import NODE_STATES, alike, batches, checked
-from collectors.slurm.transport import TASKS, There, why_not
+from collectors.slurm.transport import TASKS, There, unsupported
 
 _REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
 
@@ -62,9 +62,9 @@ def unable(change: Change, there: There | None) -> dict[str, str]:
     found = {}
     for target in change.targets:
         part = "_" in target or "+" in target
-        why = why_not("rest", change.action, there)
+        why = unsupported("rest", change.action, there)
         if why is None and change.kind == "job" and part:
-            why = why_not("rest", f"{change.action} {TASKS}", there)
+            why = unsupported("rest", f"{change.action} {TASKS}", there)
         if why is not None:
             found[target] = why
     return found

@@ -132,9 +132,9 @@ class RestRoad(FewByName):
             self._opened = RestClient(self._settings)
         return self._opened
 
-    def why_not(self, what: str) -> str | None:
+    def unsupported(self, what: str) -> str | None:
         """Why it cannot do that here. Asks for the version, once. Raises SourceFault."""
-        return transport.why_not(self.name, what, self._client.there())
+        return transport.unsupported(self.name, what, self._client.there())
 
     def reader(self, kind: str) -> RestReader:
         """A new reader of all of one kind."""

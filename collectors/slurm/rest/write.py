@@ -57,7 +57,7 @@ class RestWriter:
         self._settings = settings
         self._deadline_s = deadline_s
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
         return unable(change, there_at(self._settings, self._deadline_s))
 

@@ -287,7 +287,7 @@ class WachtScreen(QuietScreen[None]):
             return self.app.replay_keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
-            KeyHint(action.pressed, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
+            KeyHint(action.pressed, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
             for kind in kinds
             for action in keys_for(kind)
             if self.app.keymap.keys.get(action.id)
@@ -295,7 +295,7 @@ class WachtScreen(QuietScreen[None]):
         # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
         return every if self.size.width >= _ROOMY else [key for key in every if key.enabled]
 
-    def why_not(self, action_id: str) -> str | None:
+    def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
         if locked := self.app.here.locked:
             return locked

@@ -11,7 +11,7 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
         await op.arrive({"partitions", "reservations"})
         op.app.screen.partitions.select("long")
         assert op.app.screen.targets("partition") == ("long",) and op.app.screen.targets("reservation") == ()
-        assert op.app.why_not("partition-up") == "it is UP already" and op.app.why_not("partition-down") is None
+        assert op.app.refusal("partition-up") == "it is UP already" and op.app.refusal("partition-down") is None
         op.sees("partition-down, -up")
         await op.command("partition-down")
         await op.confirm(reason="cooling", answer="y")
@@ -55,7 +55,7 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         await op.press("3")
         await op.arrive({"jobs"})
         user = op.cluster.jobs[op.list.table.cursor_key].user
-        assert op.app.why_not("block") is None
+        assert op.app.refusal("block") is None
         op.app.action_act("block")
         await op.comes(f"block {user}")
         assert op.machine.queue.blocked == set()

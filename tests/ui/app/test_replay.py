@@ -126,7 +126,7 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
         monkeypatch.setattr(app, "tell", lambda text, *_: told.append(text))
         for screen, kind in (("2", "node"), ("3", "job"), ("6", "alert")):
             await op.press(screen)
-            assert all(app.why_not(action.id) == LOCKED for action in ACTIONS)
+            assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
             for action in keys_for(kind):
                 told.clear()
                 await op.press(action.pressed)

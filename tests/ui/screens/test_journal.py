@@ -226,7 +226,7 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
         await op.press("enter", "v")
         op.sees("nobody wrote down what came of it")
         assert asked == ["dead", "dead"]
-        assert screen.why_not_undo() == "nobody wrote down what came of it: read it back first, in :journal"
+        assert screen.undo_refusal() == "nobody wrote down what came of it: read it back first, in :journal"
 
 
 async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, monkeypatch):
@@ -237,15 +237,15 @@ async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, m
         act(path, "a1", "undrain", targets=[busy], reason=None)
         act(path, "a2", "cancel", "job", ["101"], reason=None)
         screen = await journal(op)
-        assert screen.table.select("a1") and screen.why_not_undo() == ""
+        assert screen.table.select("a1") and screen.undo_refusal() == ""
         await op.press("Z")
         assert asked == ["a1"]
         assert screen.table.select("a2")
         await op.pilot.pause()
-        assert "cannot be undone" in screen.why_not_undo()
+        assert "cannot be undone" in screen.undo_refusal()
     async with console(read_only=True) as op:
         screen = await journal(op)
-        assert screen.table.select("a1") and screen.why_not_undo() == "read-only"
+        assert screen.table.select("a1") and screen.undo_refusal() == "read-only"
 
 
 async def test_an_orphan_is_read_back_for_good(path):
@@ -283,7 +283,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
         assert op.truth(name).display == "allocated"
         await look(op, screen)
         op.sees("1 done (undone)")
-        assert screen.table.select(drain) and screen.why_not_undo().startswith("undone already by")
+        assert screen.table.select(drain) and screen.undo_refusal().startswith("undone already by")
 
 
 async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):

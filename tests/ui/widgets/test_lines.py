@@ -121,7 +121,7 @@ async def test_the_key_bar_keeps_the_last_and_can_be_clicked() -> None:
         assert app.lines[0].rstrip() == " d drain  r resume  Space mark  ? help"
         await pilot.click(KeyBar, offset=(12, 0))
         pressed = app.last(KeyBar.Pressed)
-        assert isinstance(pressed, KeyBar.Pressed) and pressed.key.why_not == "read-only"
+        assert isinstance(pressed, KeyBar.Pressed) and pressed.key.refusal == "read-only"
         await pilot.resize_terminal(20, 3)
         assert app.lines[0].rstrip() == " d drain  ? help"
         assert isinstance(app.widget, KeyBar)

@@ -44,7 +44,7 @@ def test_the_same_sources_over_every_road(restd):
     over["rest"] = open_sources("lab", restd.settings)
     for name, found in over.items():
         # What only some sites have, and a road cannot read, has no source there: no fault for what may not be.
-        kinds = [kind for kind in KINDS if kind not in OPTIONAL or transport.why_not(name, kind) is None]
+        kinds = [kind for kind in KINDS if kind not in OPTIONAL or transport.unsupported(name, kind) is None]
         assert [one.name for one in found] == [f"slurm.{kind}" for kind in kinds]
         assert [one.floor_s for one in found][:6] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
     both = open_sources("lab", msgspec.structs.replace(restd.settings, fallback=("cli",)))

@@ -261,11 +261,11 @@ async def test_a_key_is_grey_only_where_every_marked_row_refuses():
         cluster = make.cluster(nodes=[])
         screen.cluster = type(op.cluster)(name=cluster.name, nodes=marked, known=frozenset({"nodes"}))
         screen.targets = lambda kind: tuple(names)
-        assert len(names) > 200 and screen.why_not("drain") is None
+        assert len(names) > 200 and screen.refusal("drain") is None
         screen.cluster = type(op.cluster)(
             name=cluster.name, nodes=dict.fromkeys(names, drained), known=frozenset({"nodes"})
         )
-        assert "already drained" in screen.why_not("drain")
+        assert "already drained" in screen.refusal("drain")
 
 
 async def test_a_saved_filter_names_targets_too():

@@ -8,7 +8,7 @@ import pytest
 from collectors.model import Change, Load, Rights
 from collectors.slurm.commands import argv_base
 from collectors.slurm.commands.argv import calls
-from collectors.template import why_not
+from collectors.template import template_fault
 from console.actions.options import option
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
@@ -89,8 +89,8 @@ def test_a_reservation_is_sent_for_somebody_under_a_name_and_no_shorter_than_was
 
 
 def test_a_program_is_given_what_was_confirmed():
-    assert why_not("node", ["/bin/x", "{node}"]) is None
-    assert "it acts on what was confirmed" in (why_not("node", ["/bin/x", "{reason}"]) or "")
+    assert template_fault("node", ["/bin/x", "{node}"]) is None
+    assert "it acts on what was confirmed" in (template_fault("node", ["/bin/x", "{reason}"]) or "")
 
 
 def test_a_step_begins_as_soon_as_the_ramp_allows_it():

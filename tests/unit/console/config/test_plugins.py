@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Change, Facts, Power, SourceFault
-from collectors.template import Template, calls, why_not
+from collectors.template import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
 from console.config import plugins
@@ -225,8 +225,8 @@ def test_what_would_be_read_as_an_option_or_is_not_there_is_refused():
     ],
 )
 def test_a_template_that_is_none(argv, words):
-    assert words in (why_not("node", argv) or "")
-    assert why_not("node", ("/bin/x", "--n={node}", "{reason}")) is None
+    assert words in (template_fault("node", argv) or "")
+    assert template_fault("node", ("/bin/x", "--n={node}", "{reason}")) is None
 
 
 class Gives:

@@ -99,9 +99,9 @@ def test_a_mistake_is_told_and_the_base_is_put_on(room, text, told):
     assert told in found.told and "ours" not in found.known and "\x1b" not in found.told
     assert found.first == (base[1] if base else "groningen")
     assert found.told.endswith(f"; this is {found.first}")
-    assert told in (found.why_not("ours") or "")
+    assert told in (found.theme_fault("ours") or "")
     other = room.read("daylight")  # who wants another one is not bothered, but told where it is asked for
-    assert (other.first, other.told) == ("daylight", "") and told in (other.why_not("ours") or "")
+    assert (other.first, other.told) == ("daylight", "") and told in (other.theme_fault("ours") or "")
 
 
 def test_who_else_can_write_it_is_not_believed(room):
@@ -119,7 +119,7 @@ def test_the_names_of_the_themes_that_ship_are_taken(room):
 
 def test_a_strange_name_is_refused(room):
     room.write('[roles]\nwarn = "#ffffff"\n', "ours two")
-    assert "give it another name" in (room.read(None).why_not("ours two") or "")
+    assert "give it another name" in (room.read(None).theme_fault("ours two") or "")
 
 
 def test_a_theme_that_is_not_there(room):
@@ -133,7 +133,7 @@ def test_words_that_can_hardly_be_read_are_told(room):
     found = room.read()
     assert found.first == "ours" and "hardly to be read: text-dim 1." in found.told and "state-idle 1." in found.told
     assert f"{LEAST_CONTRAST:g}:1" in found.told
-    assert found.why_not("ours") is None
+    assert found.theme_fault("ours") is None
 
 
 def test_where_they_are_looked_for(monkeypatch, tmp_path):

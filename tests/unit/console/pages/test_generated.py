@@ -134,7 +134,7 @@ def test_pyslurm_is_told_what_the_page_says(action):
     changes += [action_pages.change(BY_ID[action], **more) for _, more in action_pages._MORE.get(action, ())]
     assert len(told) == len(changes)
     for line, change in zip(told, changes, strict=True):
-        refused = NativeWriter().why_not(change)
+        refused = NativeWriter().unsupported_targets(change)
         if refused:
             assert line == f"no: {refused[change.targets[0]]}"
         else:

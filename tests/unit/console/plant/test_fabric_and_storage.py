@@ -9,7 +9,7 @@ import pytest
 
 from collectors.model import Attached, Cluster, Fabric, Fault, FileSystem, Port, Source
 from console.actions.plan import Check
-from console.gate import attached_checks
+from console.gate import node_checks
 from console.health.inconsistencies import fresh
 from console.plant import fabric, storage
 from console.tables import attached_lines
@@ -130,7 +130,7 @@ def test_nobody_is_accused_on_old_facts():
     old = site(ports, hangs, a=stale("prom.fabric"), b=stale("prom.storage"))
     assert said(old) == []
     found: list[Check] = []
-    attached_checks.look(old.nodes["gpu0001"], old, fresh(old, NOW, MONO), found)
+    node_checks.check_ports_and_storage(old.nodes["gpu0001"], old, fresh(old, NOW, MONO), found)
     assert [one.level for one in found] == ["unknown", "unknown"]
 
 
@@ -213,13 +213,13 @@ def test_a_node_that_is_to_come_back_is_looked_at():
         ports, [FileSystem(name="/scratch", hung=("gpu0001",)), FileSystem(name="/home", missing=("gpu0001",))]
     )
     found: list[Check] = []
-    attached_checks.look(cluster.nodes["gpu0001"], cluster, fresh(cluster, NOW, MONO), found)
+    node_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh(cluster, NOW, MONO), found)
     assert [(one.level, one.text) for one in found] == [
         ("bad", "mlx5_0 down (Down, Polling)"), ("warn", "mlx5_1 slow: 200 Gb/s of 400 Gb/s"),
         ("bad", "/scratch hangs there: jobs would stand still"), ("bad", "/home is not mounted there"),
     ]  # fmt: skip
     well: list[Check] = []
-    attached_checks.look(cluster.nodes["gpu0002"], cluster, fresh(cluster, NOW, MONO), well)
+    node_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh(cluster, NOW, MONO), well)
     assert well == [], "nothing is called fine: of a silent node nothing is known"
 
 

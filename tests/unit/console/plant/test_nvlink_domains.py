@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.model import Domain, Source, Tray
 from collectors.nodestate import display_word, parse_state
-from console.gate.domain_checks import look
+from console.gate.node_checks import check_nvlink as look
 from console.gate.preview import text
 from console.health.inconsistencies import fresh
 from console.plant import nvlink_domains

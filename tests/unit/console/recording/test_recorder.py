@@ -219,7 +219,7 @@ class Full(RecordingFile):
 
 
 def test_a_full_disk_stops_the_recording_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(session_writer, "Store", Full)
+    monkeypatch.setattr(session_writer, "RecordingFile", Full)
     monkeypatch.setattr(recorder, "_AGAIN_S", 0.01)
     monkeypatch.setattr(recorder, "_LEAST_S", 0.0)
     monkeypatch.setattr(Full, "full", True)
@@ -258,7 +258,7 @@ def test_who_offers_never_waits_for_the_disk(tmp_path, monkeypatch):
             assert held.wait(60)
             super().add(*moment)
 
-    monkeypatch.setattr(session_writer, "Store", Slow)
+    monkeypatch.setattr(session_writer, "RecordingFile", Slow)
     monkeypatch.setattr(recorder, "_LEAST_S", 0.0)
     night = Night()
     made = Recorder(tmp_path / "a.wacht", BOUNDS, night.clock)

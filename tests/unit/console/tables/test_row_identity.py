@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from textual.app import ComposeResult
 
-import console as package
+import console.tables as tables_package
 import themes
 from collectors.model import Job
 from console.tables.table_columns import JOBS, Ctx
@@ -30,8 +30,8 @@ WITHOUT = {"alert_columns.SILENCES"}
 def tables() -> dict[str, tuple[Column, ...]]:
     """Every table of the console: `MODULE.NAME` to its columns."""
     found = {}
-    for path in sorted(Path(package.__path__[0]).glob("*columns.py")):
-        module = importlib.import_module(f"console.{path.stem}")
+    for path in sorted(Path(tables_package.__path__[0]).glob("*columns.py")):
+        module = importlib.import_module(f"console.tables.{path.stem}")
         for name, value in vars(module).items():
             if not name.startswith("_") and isinstance(value, tuple) and value and isinstance(value[0], Column):
                 found[f"{path.stem}.{name}"] = value

@@ -33,7 +33,7 @@ WRITTEN = re.compile(
     rf"|\bpress ([{LETTERS}])\b|\bwith ([{LETTERS}])$"
 )
 
-OTHERS = {"cli_act.py", "man.py", "returning.py"}
+OTHERS = {"act_command.py", "shell_files.py", "rollout_dialog.py", "progress.py"}
 """An N that stands for a number; sections of manual pages; the keys of the progress dialog, which no set moves."""
 
 

@@ -12,7 +12,7 @@ from collectors.prometheus.sources import Checkups
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant.checkups import Checks
-from console.gate.node_checks import look
+from console.gate.node_checks import check_health as look
 from console.health.inconsistencies import fresh
 from console.tables import node_health_lines
 from tests.support import make

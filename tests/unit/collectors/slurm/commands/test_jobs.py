@@ -265,8 +265,8 @@ class Counting:
         self.rows = {id: self.row(id) for id in map(str, range(100, 100 + jobs))}
         self.asked, self.told = [], told
         self.reader = QueueReader()
-        monkeypatch.setattr("collectors.slurm.jobs.ask_blocks", lambda *_: [list(self.rows.values())])
-        monkeypatch.setattr("collectors.slurm.jobs.with_held", self.held)
+        monkeypatch.setattr("collectors.slurm.commands.jobs.ask_blocks", lambda *_: [list(self.rows.values())])
+        monkeypatch.setattr("collectors.slurm.commands.jobs.with_held", self.held)
 
     def row(self, id, **cells):
         unsaid = {"tres_alloc": "", "tres_per_node": "", "tres_per_socket": "gres/gpu:2"}

@@ -124,4 +124,4 @@ def test_no_reservation_is_called_so(name):
 @pytest.mark.parametrize("way", ["rest", "native"])
 def test_what_goes_by_command_alone_is_refused_over_the_other_roads(way):
     mine = [one.id for one in BY_ID.values() if one.shown_in in {"partition", "reservation", "user"}]
-    assert len(mine) == 7 and all("alone" in (transport.why_not(way, action) or "") for action in mine)
+    assert len(mine) == 7 and all("alone" in (transport.unsupported(way, action) or "") for action in mine)

@@ -14,7 +14,7 @@ from collectors.slurm import transport
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
+from collectors.slurm.transport import ACTIONS, LIMITS, There, unsupported
 from collectors.slurm.transport_choice import ByRoad
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
@@ -156,7 +156,7 @@ class Fake:
         self.name, self.unable, self.rc = name, unable, rc
         self.done: list[Change] = []
 
-    def why_not(self, asked: Change) -> dict[str, str]:
+    def unsupported_targets(self, asked: Change) -> dict[str, str]:
         return {target: why for target, why in self.unable.items() if target in asked.targets}
 
     def commands(self, asked: Change) -> list[tuple[str, ...]]:
@@ -212,10 +212,10 @@ def test_limits_are_of_what_there_is():
     known = {*ACTIONS, *(f"{action} {transport.TASKS}" for action in ACTIONS), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(ACTIONS)
-    assert why_not("rest", "requeue") is None and why_not("rest", "reboot") is not None
-    assert why_not("rest", "requeue", There(parser=44)) and not why_not("rest", "requeue", There(parser=45))
-    assert why_not("rest", "cancel", There(parser=45)) and not why_not("rest", "cancel", There(slurmdbd=True))
-    assert not any(why_not("cli", what, There()) for what in known)
+    assert unsupported("rest", "requeue") is None and unsupported("rest", "reboot") is not None
+    assert unsupported("rest", "requeue", There(parser=44)) and not unsupported("rest", "requeue", There(parser=45))
+    assert unsupported("rest", "cancel", There(parser=45)) and not unsupported("rest", "cancel", There(slurmdbd=True))
+    assert not any(unsupported("cli", what, There()) for what in known)
 
 
 def test_the_commands_alone_need_no_choice(restd):
