@@ -158,6 +158,7 @@ async def test_hold_release_and_cancel_a_waiting_job():
         await op.until(lambda: job not in op.machine.jobs(), "it is gone")
 
 
+@pytest.mark.slow
 async def test_read_only_sends_nothing_whatever_the_key():
     async with console(read_only=True) as op:
         op.sees("READ-ONLY")
@@ -216,6 +217,7 @@ async def test_enter_opens_a_node_then_its_job_and_escape_comes_back():
         assert op.list.table.cursor_key == name
 
 
+@pytest.mark.slow
 async def test_commands_go_where_they_say():
     async with console() as op:
         await op.command("jobs user=alice")
@@ -277,6 +279,7 @@ async def test_hostile_names_are_shown_and_do_nothing():
         assert op.app.is_running
 
 
+@pytest.mark.slow
 async def test_no_size_breaks_it():
     async with console((200, 50)) as op:
         for width, height in ((80, 24), (20, 5), (1, 1), (300, 80), (80, 24)):
@@ -309,6 +312,7 @@ async def test_star_marks_all_rows_shown_or_none() -> None:
         assert not op.list.table.marked
 
 
+@pytest.mark.slow
 async def test_a_preview_longer_than_the_screen_can_be_read_while_the_count_is_asked_for() -> None:
     async with console((80, 24)) as op:
         await op.press("2")

@@ -87,6 +87,7 @@ async def test_how_bad_a_contradiction_is_stands_before_its_words_on_80_columns(
         op.sees("▲ driver 575.57.08 where")
 
 
+@pytest.mark.slow
 async def test_that_it_kills_is_read_on_80_columns_whatever_else_stands_in_the_line():
     async with console(SMALL, nodes=256) as op:
         await op.command("nodes state=alloc")
@@ -98,6 +99,7 @@ async def test_that_it_kills_is_read_on_80_columns_whatever_else_stands_in_the_l
         op.sees("it kills running work", "type the words")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [SMALL, (100, 30)])
 @pytest.mark.parametrize("key", ["d", "D"])
 async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(size, key):

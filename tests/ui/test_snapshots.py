@@ -43,6 +43,7 @@ SHOTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "keys"), SHOTS, ids=lambda value: str(value) if isinstance(value, str) else ""
 )

@@ -252,6 +252,7 @@ async def test_ctrl_v_is_a_paste_too():
         assert op.dialog._count.value == ""
 
 
+@pytest.mark.slow
 async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
     looked, real = threading.Event(), preflight_reads.gather
 
@@ -338,6 +339,7 @@ async def batches(op: Operator, hold: threading.Event) -> Progress:
     return grip[0]
 
 
+@pytest.mark.slow
 async def test_marks_are_spent_where_it_goes_in_batches():
     async with console() as op:
         hold = threading.Event()

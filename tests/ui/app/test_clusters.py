@@ -41,6 +41,7 @@ def idle(machine: Machine) -> str:
     return next(name for name, node in machine.nodes().items() if node.display in {"idle", "allocated", "mixed"})
 
 
+@pytest.mark.slow
 async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
     async with consoles() as op:
         await op.both()
@@ -75,6 +76,7 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
         assert op.machines[B].nodes()[there].reason == "bad DIMM"
 
 
+@pytest.mark.slow
 async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatch):
     async with consoles() as op:
         await op.both()
@@ -97,6 +99,7 @@ async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatc
         assert "DRAIN" not in op.machines[B].nodes()[name].flags
 
 
+@pytest.mark.slow
 async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
     async with consoles() as op:
         await op.both()
@@ -115,6 +118,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
         assert not isinstance(op.app.screen, ConfirmDialog)
 
 
+@pytest.mark.slow
 async def test_an_alert_elsewhere_rings_and_stands_in_the_top_line():
     async with consoles(size=(80, 24), incident="pdu") as op:
         await op.both()
@@ -144,6 +148,7 @@ async def test_all_of_them_on_one_screen_and_enter_goes_there():
         await op.until(lambda: op.app.current == A and op.app.screen.crumb == "clusters", "as it was left")
 
 
+@pytest.mark.slow
 async def test_what_is_closed_is_given_back_and_can_be_opened_again():
     async with consoles() as op:
         await op.both()
@@ -181,6 +186,7 @@ def held(monkeypatch, where, name):
     return came, may
 
 
+@pytest.mark.slow
 async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_gate_of_another(monkeypatch, tmp_path):
     async with consoles() as op:
         await op.both()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collectors.clock import ManualClock
 from tests.support.operator import console
 
 
+@pytest.mark.slow
 async def test_the_question_stays_on_the_screen_and_what_was_typed_in_it() -> None:
     async with console((120, 40), screen="nodes") as op:
         await op.command("drain @rack:R01")
@@ -29,6 +32,7 @@ async def test_the_question_stays_on_the_screen_and_what_was_typed_in_it() -> No
         await op.press("escape")
 
 
+@pytest.mark.slow
 async def test_below_it_the_clock_and_the_ages_go_on() -> None:
     clock = ManualClock()
     async with console((120, 40), screen="nodes", clock=clock) as op:

@@ -46,6 +46,7 @@ async def _made_on_the_loop(op: Operator, clock: ManualClock) -> Counter[str]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [*SCREENS, "node", "job", "beside"])
 async def test_a_reading_leaves_no_sum_to_the_event_loop(keys: str) -> None:
     clock = ManualClock()

@@ -246,6 +246,7 @@ async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> N
     assert not [kept for kept in memo._every if B in kept] and B not in every.screen._judged
 
 
+@pytest.mark.slow
 async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(every: All, tmp_path: Path) -> None:
     app, op = every.op.app, every.op
     app.recorder = Direct(app, tmp_path / "a.wacht")

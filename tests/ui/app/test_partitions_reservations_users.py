@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.operator import console
 
 
+@pytest.mark.slow
 async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_reminder_stands_until_it_is_up():
     async with console() as op:
         await op.press("7")
@@ -29,6 +32,7 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
         op.sees_not("DOWN for")
 
 
+@pytest.mark.slow
 async def test_a_reservation_is_typed_and_proven_by_the_reservations():
     async with console() as op:
         await op.press("7")
@@ -50,6 +54,7 @@ async def test_a_reservation_is_typed_and_proven_by_the_reservations():
         await op.until(lambda: "fw" not in op.machine.reservations(), "it is deleted")
 
 
+@pytest.mark.slow
 async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
     async with console() as op:
         await op.press("3")

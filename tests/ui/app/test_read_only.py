@@ -62,6 +62,7 @@ async def settle(operator: Operator) -> None:
     await operator.pilot.pause()
 
 
+@pytest.mark.slow
 @fault(
     "read-only",
     "every key on every screen",
@@ -87,6 +88,7 @@ async def test_no_key_on_any_screen_changes_anything(opened, screen):
         assert opened == [] and everything(operator) == before
 
 
+@pytest.mark.slow
 @fault(
     "read-only",
     "every entry of the palette on every screen",
@@ -120,6 +122,7 @@ def typed(action: Action, operator: Operator) -> str:
     return f"{action.id} {next(iter(rows_of(action, operator.cluster)))} {said}"
 
 
+@pytest.mark.slow
 @fault(
     "read-only",
     "every action typed as a command",

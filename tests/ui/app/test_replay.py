@@ -71,6 +71,7 @@ async def there(op: Operator, at: float) -> None:
     await op.pilot.pause()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "keys"), [((80, 24), SEEN), ((200, 50), ("1", "2", "6"))])
 async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size, keys, monkeypatch, no_writer):
     path, live = tmp_path / "a.wacht", []
@@ -119,6 +120,7 @@ def night(tmp_path_factory) -> tuple[Path, Night]:
     return path, made
 
 
+@pytest.mark.slow
 async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(night, no_writer, tmp_path, monkeypatch):
     told: list[str] = []
     async with replay(night[0], begin=lambda recording: recording.last().at) as op:
@@ -172,6 +174,7 @@ async def test_it_says_replay_loudly_with_moment_and_pace(night):
         await op.comes("paused")
 
 
+@pytest.mark.slow
 async def test_stepping_and_jumping(night):
     recording = RecordingReader(night[0])
     marks = recording.marks(0, 1e12)
@@ -213,6 +216,7 @@ async def test_stepping_and_jumping(night):
         await op.comes("is no moment; write it as")
 
 
+@pytest.mark.slow
 async def test_the_journal_is_as_it_was_at_the_moment(night):
     recording = RecordingReader(night[0])
     (action,) = (mark for mark in recording.marks(0, 1e12) if mark.kind == "action")
@@ -228,6 +232,7 @@ async def test_the_journal_is_as_it_was_at_the_moment(night):
         await op.comes("nothing was ever done from here")
 
 
+@pytest.mark.slow
 async def test_it_plays_to_the_end_and_stops_there(night):
     recording = RecordingReader(night[0])
     async with replay(night[0]) as op:
@@ -280,6 +285,7 @@ def test_lengths_of_time():
 # -- looking back from a live console ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypatch):
     async with console(incident="pdu") as op:
         app = op.app

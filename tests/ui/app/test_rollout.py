@@ -56,6 +56,7 @@ async def at_work(clock: ManualClock, size: tuple[int, int] = (120, 40)) -> Asyn
             op.app.stop_sending()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 async def test_a_return_in_waves(clock: ManualClock, size: tuple[int, int]) -> None:
     async with at_work(clock, size) as op:
@@ -102,6 +103,7 @@ def preview_rows(op: Operator):
     return preview.rows(op.dialog.plan, op.app.size.width)
 
 
+@pytest.mark.slow
 async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock) -> None:
     async with at_work(clock) as op:
         op.app.gate.guard = Guard(break_pct=100, wave_pause_s=1)
@@ -139,6 +141,7 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         assert all("set aside" in told["why"] for told in entry["outcome"].values())
 
 
+@pytest.mark.slow
 async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: ManualClock) -> None:
     async with at_work(clock) as op:
         op.app.gate.guard = Guard(break_pct=100, wave_pause_s=1, wave_failed_pct=100)
@@ -172,6 +175,7 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
         assert "XID 79" in (op.truth(ill).reason or "")
 
 
+@pytest.mark.slow
 async def test_leaving_leaves_the_rest_out(clock: ManualClock) -> None:
     async with at_work(clock) as op:
         op.app.gate.guard = Guard(break_pct=100)

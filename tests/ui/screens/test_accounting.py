@@ -95,6 +95,7 @@ def ended_on(op, node: str):
     return books.jobs(op.machine.host(node), int(op.machine.now) - 7 * DAY, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 async def test_from_a_node_to_its_last_job_and_to_what_it_wrote(size):
     async with console(size) as op:
@@ -116,6 +117,7 @@ async def test_from_a_node_to_its_last_job_and_to_what_it_wrote(size):
         await op.until(lambda: op.app.screen is screen, "back on the node")
 
 
+@pytest.mark.slow
 async def test_a_job_that_has_ended_opens_by_its_number():
     async with console() as op:
         run = ended_on(op, "gpu0002")[0]
@@ -154,6 +156,7 @@ async def test_a_job_that_was_queued_again_says_what_ended_it_before():
         op.sees(f"killed by the failure of {name} at ", "node fail")
 
 
+@pytest.mark.slow
 async def test_a_site_without_accounts_is_told_in_a_quiet_line(monkeypatch):
     async with console() as op:
         op.app.here.ledger = Fails("missing", "this site keeps no job accounting: there is no slurmdbd")

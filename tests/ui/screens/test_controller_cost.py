@@ -63,6 +63,7 @@ async def test_who_opens_the_partitions_finds_them_fresh():
         await op.until(lambda: op.cluster.sources["slurm.reservations"].read_mono == read + 45, "a reading at once")
 
 
+@pytest.mark.slow
 async def test_the_jobs_on_the_screen_are_told_to_a_road_that_reads_all_of_them_seldom(monkeypatch):
     told = []
     monkeypatch.setattr(SimSource, "show", lambda self, ids: told.append((self.name, ids)), raising=False)

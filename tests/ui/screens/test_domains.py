@@ -51,6 +51,7 @@ async def test_a_machine_without_any_says_why():
         op.sees("no NVLink domain is known", "NVLink domains  0")
 
 
+@pytest.mark.slow
 async def test_the_drain_of_a_tray_says_what_no_longer_fits():
     async with console(LARGE, nodes=72, nvl72=True) as op:
         await arrive(op)

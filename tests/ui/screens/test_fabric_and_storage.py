@@ -67,6 +67,7 @@ async def test_a_file_system_that_hangs(size):
         await op.until(lambda: op.app.screen.key == hit[0], "the node")
 
 
+@pytest.mark.slow
 async def test_commands_lead_there_and_an_absent_source_is_told():
     async with console(SMALL) as op:
         for command, crumb in (

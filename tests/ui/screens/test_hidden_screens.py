@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from weakref import ref
 
+import pytest
 from msgspec.structs import replace
 
 from collectors.clock import ManualClock
@@ -33,6 +34,7 @@ def _list(op: Operator, name: str) -> ListScreen:
     return found
 
 
+@pytest.mark.slow
 async def test_no_screen_holds_the_cluster_that_it_showed() -> None:
     clock = ManualClock()
     async with console((200, 50), clock=clock, incident="cooling") as op:
@@ -50,6 +52,7 @@ async def test_no_screen_holds_the_cluster_that_it_showed() -> None:
         assert [name for name, one in seen.items() if one() is not None] == []
 
 
+@pytest.mark.slow
 async def test_what_was_set_is_there_when_it_comes_back() -> None:
     clock = ManualClock()
     async with console((200, 50), clock=clock) as op:
@@ -93,6 +96,7 @@ async def test_whose_row_went_meanwhile_stands_on_the_one_behind_it() -> None:
         assert gone not in table.keys and table.cursor_key == behind
 
 
+@pytest.mark.slow
 async def test_a_machine_that_changed_meanwhile_is_laid_out_anew() -> None:
     async with console((200, 50)) as op:
         screen = op.app.screen

@@ -161,6 +161,7 @@ async def test_a_hung_disk_is_told_and_holds_up_nobody(path, monkeypatch):
         op.sees("chain whole (2 lines)")
 
 
+@pytest.mark.slow
 async def test_the_filter_looks_at_everything_that_is_shown(path):
     act(path, "a1", ago=300)
     act(path, "a2", targets=["gpu0033"], reason="XID 79", ago=200)

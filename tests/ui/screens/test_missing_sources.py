@@ -126,6 +126,7 @@ async def look(op, cluster: Cluster, screen: str) -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", list(NONE))
 async def test_a_list_is_empty_only_where_its_source_answers(op, source):
     readings = first_readings(op.app.clock)
@@ -139,6 +140,7 @@ async def test_a_list_is_empty_only_where_its_source_answers(op, source):
             assert said in shown, f"{screen}, {source} {way}:\n{shown}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", list(FIGURES))
 async def test_a_figure_is_0_only_where_its_source_answers_and_old_where_it_did(op, source):
     readings = first_readings(op.app.clock)

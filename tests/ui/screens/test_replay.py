@@ -17,6 +17,7 @@ def tape(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_no_screen_of_a_recording_looks_empty_where_nothing_was_recorded(tape, size):
     async with replay(tape, size) as op:

@@ -47,6 +47,7 @@ async def test_it_shows_the_node_under_the_cursor_once_it_rests():
         assert op.list.beside.facts._title[0][0] == second
 
 
+@pytest.mark.slow
 async def test_a_cursor_that_runs_asks_for_nothing_on_its_way():
     async with console(SIZE, nodes=256) as op:
         await op.press("2")

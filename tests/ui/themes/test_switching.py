@@ -34,6 +34,7 @@ async def walk(op: Operator) -> list[str]:
     return shots
 
 
+@pytest.mark.slow
 async def test_every_screen_follows_a_switch_there_and_back():
     name = "16-colour"  # other colours, other filters, and other styles of Textual's: all that a theme can change
     async with console((100, 30), theme=name) as op:

@@ -31,6 +31,7 @@ def test_where_there_is_room_for_one_step_it_is_the_last():
     assert "› gpu0001" in text(room, "nodes", "gpu0001") and "› nodes" not in text(room, "nodes", "gpu0001")
 
 
+@pytest.mark.slow
 async def test_every_screen_says_where_it_is():
     async with console((160, 40)) as op:
         for screen in ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal"):
@@ -44,6 +45,7 @@ async def test_every_screen_says_where_it_is():
         op.sees("groningen › nodes  ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", themes())
 async def test_of_two_tables_the_one_that_keys_go_to_is_seen(theme):
     async with console((140, 40), theme=theme) as op:

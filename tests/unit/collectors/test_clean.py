@@ -27,6 +27,7 @@ def steers(char: str) -> bool:
     return unicodedata.category(char) in STEERING or any(first <= code <= last for first, last in IGNORABLE)
 
 
+@pytest.mark.slow
 def test_every_character_that_steers_or_hides_becomes_visible():
     for code in range(0x110000):
         char = chr(code)

@@ -55,12 +55,14 @@ def plant(name: str) -> int:
     return done
 
 
+@pytest.mark.slow
 @fault("hostile text", "hostile string in every field", "visible escapes come out of every parser")
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_field_of_a_source_carries_it_through(name: str) -> None:
     assert plant(name) > 100
 
 
+@pytest.mark.slow
 def test_ten_megabytes_in_one_field() -> None:
     row = {"metric": dict.fromkeys(("gpu", "UUID", "modelName", "node", "job"), HUGE), "value": [1.7e9, "40"]}
     TARGETS["edge"](HUGE.encode())

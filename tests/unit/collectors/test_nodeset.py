@@ -157,6 +157,7 @@ def test_natural_order():
     assert natural_key("9" * 5000)
 
 
+@pytest.mark.slow
 @given(
     st.sets(st.integers(0, 1200), min_size=301, max_size=400),
     st.lists(st.sampled_from(["gpu", "a-", "n."]), min_size=1, max_size=3, unique=True),
@@ -171,6 +172,7 @@ def test_a_whole_machine_is_folded_as_clustershell_does(numbers, prefixes, wide,
     assert set(expand(fold([*names, "gpu99999999"]))) == {*names, "gpu99999999"}
 
 
+@pytest.mark.slow
 @given(st.sets(st.text("0123456789", min_size=1, max_size=4), min_size=301, max_size=400))
 def test_numbers_of_any_width_are_folded_as_clustershell_does(numbers):
     names = [f"gpu{number}" for number in numbers]

@@ -116,6 +116,7 @@ def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
     return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) -> None:
     rng, size = random.Random(seed), (110, 24)
@@ -362,6 +363,7 @@ async def test_what_waits_for_a_painting_is_called_although_the_screen_on_top_go
     assert called == ["beneath"]
 
 
+@pytest.mark.slow
 async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> None:
     class Mapped(Bench):
         def compose(self) -> ComposeResult:

@@ -161,6 +161,7 @@ def test_an_undo_of_it_lifts_the_silence_that_holds_it():
     assert book.undo("a", machine()) == "the incident is over"
 
 
+@pytest.mark.slow
 async def test_declared_it_takes_one_key_and_shows_everywhere():
     async with console((120, 40), nodes=64) as op:
         await op.command("incident R01-R02 cooling")

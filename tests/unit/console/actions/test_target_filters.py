@@ -235,6 +235,7 @@ def test_an_ordinary_reason_is_sent(tmp_path):
     assert planned(world.gate(), "drain", "gpu0001", reason="bad DIMM", cluster=world.cluster()).why == "bad DIMM"
 
 
+@pytest.mark.slow
 async def test_a_list_says_which_value_there_is_not():
     async with console((160, 40), screen="nodes") as op:
         await op.filter("state=drian")
@@ -268,6 +269,7 @@ async def test_a_key_is_grey_only_where_every_marked_row_refuses():
         assert "already drained" in screen.refusal("drain")
 
 
+@pytest.mark.slow
 async def test_a_saved_filter_names_targets_too():
     async with console((160, 40), screen="nodes") as op:
         await op.filter("rack=R01")

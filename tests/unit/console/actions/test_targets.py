@@ -106,6 +106,7 @@ def test_a_blank_where_a_comma_was_meant(action, text, more):
         refuse_more(BY_ID[action], "gpu0001,", text.split(), CLUSTER)
 
 
+@pytest.mark.slow
 async def test_a_second_target_is_never_taken_for_the_reason():
     async with console((80, 24), screen="nodes") as op:
         await op.command("drain gpu0001, gpu0003 bad DIMM")
@@ -257,6 +258,7 @@ def test_what_is_a_filter():
     assert [is_filter(word) for word in words] == [True] * 5 + [False] * 5
 
 
+@pytest.mark.slow
 async def test_what_is_typed_for_a_filter_is_never_the_reason():
     async with console((120, 30), screen="jobs") as op:
         users = {job.user for job in op.cluster.jobs.values() if job.state == "PENDING"}
@@ -277,6 +279,7 @@ async def test_what_is_typed_for_a_filter_is_never_the_reason():
         await op.press("escape")
 
 
+@pytest.mark.slow
 async def test_a_dialog_takes_no_filter_for_the_reason():
     async with console((120, 30), screen="nodes") as op:
         rack = next(node.rack for node in op.cluster.nodes.values() if node.display == "allocated")

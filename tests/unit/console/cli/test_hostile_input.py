@@ -75,6 +75,7 @@ def test_words_of_the_command_line(wacht: Shell, words: tuple[str, ...]) -> None
 _BAD = json.dumps(BAD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -114,6 +115,7 @@ def test_a_policy_and_a_journal(wacht: Shell, tmp_path: Path) -> None:
     wacht("--config", path, "journal", "verify")
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_the_hostile_site(wacht: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.slurm(make.Commands(tmp_path, monkeypatch))
     with prometheus_server.StandIn() as watched, alertmanager_server.StandIn() as rung:

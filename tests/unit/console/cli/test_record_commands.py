@@ -66,6 +66,7 @@ def until(true) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_it_records_for_so_long(tmp_path):
     done = wacht("record", str(tmp_path / "a.wacht"), "--demo", "--nodes", "16", "--for", "2s")
     assert done.returncode == 0 and File(tmp_path / "a.wacht").last() is not None

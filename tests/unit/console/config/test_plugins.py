@@ -78,6 +78,7 @@ def test_without_packages_nothing_is_there_and_nothing_is_told(tmp_path):
     assert asked(tmp_path, ALL) == {"collectors": [], "actions": [], "columns": [], "told": [], "again": []}
 
 
+@pytest.mark.slow
 def test_what_is_broken_is_told_once_and_left_out(tmp_path):
     own = "from console.config.plugins import OwnAction, OwnColumn\n"
     action = "OwnAction(id={id!r}, key={key!r}, kind='node', label='x', help='x', argv={argv})"

@@ -108,6 +108,7 @@ async def saved(op: Operator, name: str) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 async def test_saved_here_used_there():
     async with console() as op:
         await op.burst(":nodes state=allocated\n")

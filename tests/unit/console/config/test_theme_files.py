@@ -157,6 +157,7 @@ def own(monkeypatch, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 async def test_the_console_wears_it(own):
     (own / "ours-worn.toml").write_text('base = "daylight"\n[roles]\nstate-down = "bold #123456"\n')
     async with console((80, 24), theme="ours-worn") as op:
@@ -168,6 +169,7 @@ async def test_the_console_wears_it(own):
         assert op.app.theme == "ours-worn"
 
 
+@pytest.mark.slow
 async def test_the_console_starts_all_the_same(own):
     (own / "ours-broken.toml").write_text('base = "daylight"\n[roles]\nstate-dwon = "#123456"\n')
     async with console((120, 30), theme="ours-broken") as op:

@@ -265,6 +265,7 @@ async def test_marked_rows_go_out_alone_those_that_a_filter_hides_too(tmp_path):
         assert op.app.clipboard == "gpu[0001,0003,0040]"
 
 
+@pytest.mark.slow
 async def test_every_table_there_is_can_go_out(tmp_path):
     async with console((120, 40)) as op:
         for key in "34567i":
@@ -289,6 +290,7 @@ async def test_a_rack_that_is_zoomed_into_has_a_row_a_gpu(tmp_path):
         assert rows[0]["index"] == 0 and rows[0]["power_w"] > 0
 
 
+@pytest.mark.slow
 async def test_the_screen_goes_out_without_the_line_and_fetches_nothing(tmp_path):
     async with console((80, 24)) as op:
         said = heard(op)

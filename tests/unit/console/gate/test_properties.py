@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -19,6 +20,8 @@ from console.actions.waves import RETURNS
 from console.gate.outcome import Progress
 from console.journal.writer import unfinished, verify
 from tests.support.gate_world import World, alert, job, node
+
+pytestmark = pytest.mark.slow
 
 NODES = [f"gpu{number:04d}" for number in range(1, 9)]
 JOBS = [str(number) for number in range(101, 105)]

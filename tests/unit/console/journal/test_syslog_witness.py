@@ -268,6 +268,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["targets", "reason", "argv", "outcome", "seen", "kind", "x", "y"]), values))
 def test_it_always_fits_and_keeps_its_hash(line):
     data = shortened({"sum": "f" * 64, "event": "intent", **line}, MOST)

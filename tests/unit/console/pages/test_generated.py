@@ -106,6 +106,7 @@ def test_the_example_is_a_configuration(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["x = 1", "guard = { x = 1 }", "recording = { x = 1 }", "[cluster.a]\nx = 1",
@@ -204,6 +205,7 @@ def test_every_code_is_told_once():
 # -- the tour ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_pictures_of_the_tour_are_current():
     made_now = await shots.made()
     assert {path.stem for path in (DOCS / "tour").iterdir()} == set(made_now)

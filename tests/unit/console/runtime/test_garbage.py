@@ -66,6 +66,7 @@ def test_where_little_was_made_nothing_is_looked_for(mine: Garbage) -> None:
     assert not mine.tend(EVERY_S, IDLE, settled=True)
 
 
+@pytest.mark.slow
 def test_what_refers_to_itself_goes(mine: Garbage) -> None:
     assert mine.tend(0.0, IDLE, settled=True)
     for _ in range(1000):

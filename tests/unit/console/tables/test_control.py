@@ -204,6 +204,7 @@ def test_who_asks_and_which_jobs_hang():
 # -- the screen --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 async def test_the_screen_at_rest(size):
     async with console(size) as op:

@@ -133,6 +133,7 @@ def test_the_keys_are_markdown_only_where_they_are_piped(
     assert said == (aligned(key_table(read_keys().every())) if terminal else key_table(read_keys().every()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["vim", "k9s"])
 async def test_the_bar_of_every_screen_names_the_keys_in_force(base: str) -> None:
     async with console((200, 50), keys=[KeyLine("t:1", "base", base)]) as op:
