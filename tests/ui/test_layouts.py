@@ -177,6 +177,7 @@ async def test_a_map_that_leaves_room_is_followed_by_charts():
         op.sees("GPU utilisation")
 
 
+@pytest.mark.slow
 async def test_on_100_columns_every_pane_of_a_node_has_its_lower_border():
     async with console((100, 30)) as op:
         await op.command("node gpu0001")
@@ -215,6 +216,7 @@ def test_long_text_goes_on_below_and_only_a_word_longer_than_a_line_is_broken(te
     assert ["".join(piece for piece, _ in row) for row in wrap_spans([(text, "warn")], 10, 2)] == rows
 
 
+@pytest.mark.slow
 async def test_the_policy_of_an_xid_is_read_to_its_end_on_80_columns():
     async with console(SMALL, nodes=256) as op:
         await op.arrive({"xids"})

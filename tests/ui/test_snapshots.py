@@ -58,6 +58,7 @@ async def test_screen(name, size, keys, theme, snapshot):
         assert op.app.export_screenshot() == snapshot(extension_class=SVGImageExtension)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["overview", "jobs"])
 async def test_daylight(name, snapshot):
     async with console(SMALL, theme="daylight") as op:

@@ -18,6 +18,7 @@ def due_s(op, kind: str) -> float:
     return op.cluster.sources[f"slurm.{kind}"].due_s
 
 
+@pytest.mark.slow
 async def test_the_overview_tells_what_the_console_costs():
     async with console((200, 50)) as op:
         await op.until(lambda: op.cluster.diag, "sdiag")
@@ -44,6 +45,7 @@ async def test_while_the_controller_strains_it_says_that_it_holds_back(monkeypat
         await op.until(lambda: "seldomer" not in op.screen(), "all is well again")
 
 
+@pytest.mark.slow
 async def test_partitions_are_read_seldom_until_they_are_on_the_screen():
     async with console() as op:
         often = 30.0

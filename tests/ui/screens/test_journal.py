@@ -314,6 +314,7 @@ async def test_leaving_and_coming_back_reads_on(path):
         await op.until(lambda: len(screen.table.keys) == 2, "both entries")
 
 
+@pytest.mark.slow
 def test_of_a_long_journal_only_what_is_new_is_read_again(path):
     act(path, "a0")
     reader = JournalFollower(path)

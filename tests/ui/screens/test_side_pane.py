@@ -134,6 +134,7 @@ async def test_a_row_that_goes_is_not_shown_as_there():
         assert "".join(text for text, _ in told.spans) == "job gone is not in the queue any more"
 
 
+@pytest.mark.slow
 async def test_w_takes_it_away_and_the_next_console_remembers():
     async with console(SIZE) as op:
         await op.press("2")
@@ -165,6 +166,7 @@ async def test_a_narrow_terminal_has_the_list_alone(width):
         assert op.list.beside.is_on
 
 
+@pytest.mark.slow
 async def test_the_cursor_is_as_quick_with_it():
     async with console(SIZE, nodes=1024) as op:
         await op.press("2")

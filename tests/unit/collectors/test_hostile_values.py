@@ -72,6 +72,7 @@ def test_ten_megabytes_in_one_field() -> None:
     TARGETS["alertmanager"](seeds("alertmanager")[0].replace(b"it does not answer", json.dumps(HUGE)[1:-1].encode()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "edge"),
     [

@@ -75,6 +75,7 @@ def test_cap_counts_names():
         expand("gpu[0-100]", cap=100)
 
 
+@pytest.mark.slow
 @given(st.lists(NAMES, max_size=40))
 def test_a_fold_comes_back(names):
     assert set(expand(fold(names))) == set(names)
@@ -116,6 +117,7 @@ def test_slurm_is_given_no_text_behind_a_range(names, text):
     assert fold_for_slurm(names) == text
 
 
+@pytest.mark.slow
 @given(st.lists(NAMES, max_size=40))
 def test_what_slurm_is_given_comes_back(names):
     text = fold_for_slurm(names)

@@ -107,6 +107,7 @@ def test_what_others_say_of_it_is_hidden_whole_or_cut():
     assert "another-one-" not in hidden("another-one-00000099")
 
 
+@pytest.mark.slow
 @fault("network", "servers that refuse the token and repeat it in status, headers and body, whole and cut",
        "snapshot, doctor, log and errors show the refusal and no part of the token")  # fmt: skip
 def test_a_server_that_repeats_a_token_shows_it_to_nobody(parrot, token_file, tmp_path):

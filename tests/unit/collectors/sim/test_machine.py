@@ -126,6 +126,7 @@ def settle(made: Machine, clock: ManualClock) -> None:
 REASONS = {"Priority", "Resources", "Dependency", "BeginTime", "JobHeldUser", "JobHeldAdmin", "ReqNodeNotAvail"}
 
 
+@pytest.mark.slow
 def test_two_days_keep_the_books():
     reasons, ends = Counter[str](), Counter[str]()
     for seed in (1, 2, 3):
@@ -147,6 +148,7 @@ ACTIONS = st.sampled_from(ON_NODES + ON_JOBS)
 ACTS = st.tuples(ACTIONS, st.integers(0, 10_000), st.integers(1, 5), st.floats(0, 4000))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 5), st.lists(ACTS, max_size=25))
 def test_whatever_an_operator_does_the_books_hold(seed, acts):

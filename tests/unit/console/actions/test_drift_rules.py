@@ -454,6 +454,7 @@ class Flapping:
             await self.op.until(lambda: "NOT_RESPONDING" in self.op.cluster.nodes[self.name].flags, "it is silent")
 
 
+@pytest.mark.slow
 async def test_the_console_shows_what_changed_and_asks_again() -> None:
     async with console() as op:
         one = Flapping(op)
@@ -473,6 +474,7 @@ async def test_the_console_shows_what_changed_and_asks_again() -> None:
         assert op.truth(one.name).reason == "bad DIMM"
 
 
+@pytest.mark.slow
 async def test_who_went_on_meanwhile_is_told_and_not_asked_under_their_hands() -> None:
     async with console() as op:
         one = Flapping(op)

@@ -124,6 +124,7 @@ def test_no_text_that_parses_as_a_filter_is_ever_sent_as_a_reason(text, action):
             assert isinstance(gate.with_reason(bare, text), Refusal)
 
 
+@pytest.mark.slow
 @given(KINDS, st.data(), WORDS)
 @settings(max_examples=200, deadline=None)
 def test_no_target_set_is_larger_than_the_same_filter_shows(kind, data, said):

@@ -100,6 +100,7 @@ def test_a_configuration(wacht: Shell, text: str) -> None:
         wacht("--config", path, *words, PATH=os.defpath)
 
 
+@pytest.mark.slow
 def test_a_policy_and_a_journal(wacht: Shell, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     for text in (f"{_BAD} = 1", f"[xid.{_BAD}]", f"[xid.79]\n{_BAD} = 1", f"[xid.79]\naction = {_BAD}"):

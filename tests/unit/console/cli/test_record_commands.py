@@ -180,6 +180,7 @@ def everything(path: Path) -> bytes:
     return b"\n".join([*map(inflated, frames), *rest])
 
 
+@pytest.mark.slow
 def test_a_part_is_as_it_was_and_the_owners_alone(night, tmp_path):
     out, recording = tmp_path / "b.wacht", File(night)
     said = cut(night, out, find("-40s"), find("-20s"), mask=False)
@@ -202,6 +203,7 @@ def test_a_part_is_as_it_was_and_the_owners_alone(night, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_masked_it_names_nobody_and_the_same_nobody_each_time(night, tmp_path):
     out, recording = tmp_path / "b.wacht", File(night)
     cut(night, out, None, None, mask=True)

@@ -193,6 +193,7 @@ async def test_k9s_has_the_log_on_l():
         await op.until(lambda: op.app.screen.crumb == "log", "the log")
 
 
+@pytest.mark.slow
 async def test_minus_goes_to_the_view_before_and_back_with_what_was_open_on_it():
     async with console() as op:
         await op.press("minus")
@@ -230,6 +231,7 @@ async def test_a_key_that_a_set_moved_away_does_nothing():
         assert isinstance(op.app.screen, JobScreen)
 
 
+@pytest.mark.slow
 async def test_a_line_takes_letters_whatever_the_keymap_says():
     async with console(keys=key_lines(base="k9s", refresh="n")) as op:
         await op.press("2")

@@ -101,6 +101,7 @@ def test_long_lines_chain_too(path):
     assert verify(path).ok and path.stat().st_size > 3 * chain._BLOCK
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_shows(path, data):

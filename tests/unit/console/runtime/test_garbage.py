@@ -54,6 +54,7 @@ def test_a_key_is_not_held_up(mine: Garbage) -> None:
     assert mine.tend(100.0 + EVERY_S, IDLE, settled=True) and len(kept) == 2, "and nothing later"
 
 
+@pytest.mark.slow
 def test_a_key_held_down_does_not_put_it_off_for_ever(mine: Garbage) -> None:
     assert mine.tend(0.0, IDLE, settled=True)
     _litter()

@@ -161,6 +161,7 @@ async def written(op: Operator, text: str) -> None:
     await op.until(lambda: path.exists() and text in path.read_text().splitlines(), f"{text} in the history")
 
 
+@pytest.mark.slow
 async def test_the_next_console_walks_what_this_one_typed():
     async with console() as op:
         await op.press("2")
