@@ -40,8 +40,8 @@ def load(ago=20.0, name="gpu0001", **more):
     return Load(node=name, sampled_at=int(NOW - ago), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
 
 
-def xid(code=79, ago=300.0, gpu=3, name="gpu0001"):
-    return Xid(node=name, gpu=gpu, code=code, first_at=int(NOW - ago), last_at=int(NOW - ago), count=1)
+def xid(code=79, ago=300.0, gpu=3, name="gpu0001", **more):
+    return Xid(node=name, gpu=gpu, code=code, first_at=int(NOW - ago), last_at=int(NOW - ago), count=1, **more)
 
 
 def site(*nodes, jobs=(), loads=(), xids=(), sources=(), **facts):

@@ -7,29 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.model import Fault, Load, Source, Xid
+from collectors.model import Fault, Load, Source
 from console.health.inconsistencies import KINDS, contradictions, fresh
 from console.health.xid_policy import load_policy
 from console.runtime.memo import forget
 from tests.support import make
+from tests.support.gpu_checks import DAY, HOUR, NOW, load, xid
 from tests.support.yardstick import cost
 
-NOW = 1_795_000_000.0
-HOUR, DAY = 3600, 86400
 JOB = make.job("7", nodes="gpu0001", started=int(NOW - HOUR))
 
 
 def node(state="IDLE", **more):
     given = {"gpus_alloc": 8 if state == "ALLOCATED" else 0, "boot_at": int(NOW - 9 * DAY)} | more
     return make.node("gpu0001", state, **given)
-
-
-def load(ago=20.0, **more):
-    return Load(node="gpu0001", sampled_at=int(NOW - ago), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
-
-
-def xid(code=79, ago=300.0, gpu=3, **more):
-    return Xid(node="gpu0001", gpu=gpu, code=code, first_at=int(NOW - ago), last_at=int(NOW - ago), count=1, **more)
 
 
 def site(*nodes, loads=None, xids=None, jobs=(), sources=(), **facts):
