@@ -12,11 +12,12 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo check test lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
+.PHONY: help demo check test quick lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
 
 help:
 	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
 	@echo 'make test       every test'
+	@echo 'make quick      the tests of tests/unit and tests/ui that are not slow: two minutes, between two edits'
 	@echo 'make check      lint, format, types, import rules, tests'
 	@echo 'make lab        a real Slurm on this machine (make lab-down ends it)'
 	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
@@ -46,6 +47,9 @@ ifeq ($(strip $(ARGS)),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+quick: venv
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not slow and not lab and not alone and not pty' tests/unit tests/ui $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -16,6 +16,9 @@ from hypothesis import settings
 
 from console.journal import syslog_witness
 
+# Helpers assert too: their failures show the values, as those of tests do.
+pytest.register_assert_rewrite("tests.support", "tests.lab", "tests.native", "tests.nvml", "tests.hostile")
+
 settings.register_profile("wacht", deadline=None)
 settings.load_profile("wacht")
 

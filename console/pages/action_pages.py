@@ -105,7 +105,7 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-#: The refusals of `Action.refuse` as text; `tests/test_pages.py` checks them.
+#: The refusals of `Action.refuse` as text; `tests/unit/console/pages/test_generated.py` checks them.
 _REFUSED: Mapping[str, str] = {
     "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
     "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",

@@ -112,7 +112,7 @@ _FIGURES: tuple[Column, ...] = (
     Column("limit", "nearest limit", 26, _limit, lambda one: one.nearest.share if one.nearest is not None else None,
            priority=1, grow=3, max_width=60, descending=True,
            export=tuple(_nearest_export(f"limit_{name}", name) for name in ("name", "tres", "qos", "used",
-               "max_width"))),
+               "most"))),
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
     Column("account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, max_width=28,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.slurm import Lab
+from tests.support.paths import ROOT
 
 from . import live, procs, screens
 from .command_log import PROGRAM_VAR, CommandLog
@@ -28,7 +29,6 @@ NODES = ((256, 10_000), MIDDLE, (12_000, 10_000))
 JOBS = ((1_000, 1_000), MIDDLE, (1_000, 100_000))
 CONSOLES = (1, 4, 12)
 USERS = ("alice", "bob", "carol")
-_ROOT = Path(__file__).parent.parent.parent
 _TIMEOUT_S = 60.0
 _REST_S = 20.0
 
@@ -127,7 +127,7 @@ _SPENT = ("calls", "s", "bytes")
 
 
 def _reader(log: CommandLog, home: Path) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = screens.environment(str(home), {"PATH": log.path, PROGRAM_VAR: "reader", "PYTHONPATH": path})
     return subprocess.Popen(
         [sys.executable, "-m", "tests.bench.headless"],

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tests.support.paths import DOCS
+
 from . import drawing, growth
 from .report import WACHT, Part, Results, Row, figure
 from .targets import DESIGN, LARGE, SMALL
 
-_DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGE, DRAWING = _DOCS / "scale.md", _DOCS / "scale.svg"
+PAGE, DRAWING = DOCS / "scale.md", DOCS / "scale.svg"
 _WORDS = Path(__file__).with_name("scale.md")
 
 _COSTS = "at rest: the controller's time for them"

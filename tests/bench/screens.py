@@ -12,15 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.command_log import PROGRAM_VAR, CommandLog
+from tests.support.paths import ROOT
+
 from . import keys, procs, stall_watch, targets
-from .command_log import PROGRAM_VAR, CommandLog
 from .report import Row, median
 from .terminal import Terminal
 
 #: Any text; the number of nodes; the number of pending jobs.
 FIRST = re.compile(r"\S")
 USEFUL = (re.compile(r"Nodes\s+[\d,]*\d"), re.compile(r"pending\s+[\d,]*\d"))
-_ROOT = Path(__file__).parent.parent.parent
 _TIMEOUT_S = 60.0
 _SETTLE_S = 2.0
 #: Every screen, in the order of its key.
@@ -98,7 +99,7 @@ def console(
     argv, more = wacht(*case.words), dict(case.more)
     if stall_log is not None:
         argv = [sys.executable, "-m", "tests.bench.stall_watch", str(stall_log), *case.words]
-        more["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        more["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (
         tempfile.TemporaryDirectory(prefix="wacht-bench-", ignore_cleanup_errors=True) as home,
         Terminal(argv, environment(home, more), rate=rate, delay_s=delay_s) as terminal,

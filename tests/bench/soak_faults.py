@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests import am, make, prom
+from tests.support import alertmanager_server, make, prometheus_server
 
 from . import procs, screens
 from .report import Row, median
@@ -64,7 +64,7 @@ class Site:
         self.path = f"{folder / 'bin'}:{os.defpath}"
         self._scripts = {program: folder / "bin" / program for program in ("squeue", "scontrol", "sinfo", "sdiag")}
         self._versions = [self._made(folder / str(number), number) for number in range(_VERSIONS)]
-        self.prometheus, self.alerts = prom.StandIn(), am.StandIn()
+        self.prometheus, self.alerts = prometheus_server.StandIn(), alertmanager_server.StandIn()
         self.changes = 0
         self.change()
 
@@ -109,11 +109,13 @@ class Site:
         number = self.changes % _VERSIONS
         for program, path in self._scripts.items():
             _place(path, (self._versions[number] / program).read_text())
-        self.prometheus.rows = prom.machine(NODES - number) | {
+        self.prometheus.rows = prometheus_server.machine(NODES - number) | {
             "site_power": [({}, 900_000 + 1000 * number)], "power_sampled": [({}, time.time() - 5)],
         }  # fmt: skip
         self.alerts.answers["/alerts"] = [
-            am.row(at, alertname=f"Alert{number}", instance=f"gpu{at:05d}", severity=("critical", "warning")[at % 2])
+            alertmanager_server.row(
+                at, alertname=f"Alert{number}", instance=f"gpu{at:05d}", severity=("critical", "warning")[at % 2]
+            )
             for at in range(1, 40 + number)
         ]
         self.prometheus.odd, self.alerts.odd = {}, {}
@@ -125,10 +127,14 @@ class Site:
             return lambda: _place(self._scripts[program], f"#!/bin/sh\n{body}\n")
 
         found = [(f"{one} {how}", command(one, body)) for one in ("squeue", "scontrol") for how, body in _BAD.items()]
-        odd: dict[str, prom.Odd] = {
-            "hangs": prom.hang, "drips": prom.drip, "is cut": prom.cut, "floods": prom.huge,
-            "answers 503": prom.refusing(503, "no"), "answers no JSON": prom.raw(b"<html>"),
-        }  # fmt: skip
+        odd: dict[str, prometheus_server.Odd] = {
+            "hangs": prometheus_server.hang,
+            "drips": prometheus_server.drip,
+            "is cut": prometheus_server.cut,
+            "floods": prometheus_server.huge,
+            "answers 503": prometheus_server.refusing(503, "no"),
+            "answers no JSON": prometheus_server.raw(b"<html>"),
+        }
         for name, where in (("Prometheus", self.prometheus), ("Alertmanager", self.alerts)):
             found += [(f"{name} {how}", lambda where=where, one=one: where.odd.update({"*": one}))  # type: ignore[misc]
                       for how, one in odd.items()]  # fmt: skip

@@ -15,8 +15,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.faults import AREAS, SECTIONS
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: written by python -m tests.faults -->", "<!-- end of the faults -->"
 
@@ -29,7 +29,7 @@ class Row(Struct, frozen=True):
     asserted: str
     case: str
     test: str
-    """`tests/test_x.py::test_y`."""
+    """`tests/unit/test_x.py::test_y`."""
 
 
 @cache

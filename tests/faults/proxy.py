@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.prom import hang, refusing
-from tests.stand_in import Handler, Served, Server
+from tests.support.http_server import Handler, Served, Server
+from tests.support.prometheus_server import hang, refusing
 
 #: Bytes of a reply that nobody can want.
 FLOOD = 500_000_000

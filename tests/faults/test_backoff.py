@@ -7,7 +7,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Facts, SourceFault
 from collectors.web import parse_retry_after
-from tests.test_poller import Held, Watched
+from tests.support.held_sources import Held, Watched
 
 
 @pytest.mark.parametrize(

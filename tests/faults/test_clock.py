@@ -18,7 +18,7 @@ from collectors.slurm.sources import open_sources
 from console.journal.writer import Journal, verify
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
-from tests.make import Commands, play
+from tests.support.make import Commands, play
 from widgets.units import stamp
 
 #: The night when summer ends in Amsterdam: 03:00 is 02:00 again.

@@ -16,8 +16,8 @@ from console.gate.gate import Gate
 from console.journal.writer import Journal, read
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch, memory_mb
-from tests.make import Commands, play
-from tests.test_gate import World, job
+from tests.support.gate_world import World, job
+from tests.support.make import Commands, play
 
 #: Source to the command that answers it.
 COMMANDS = {"slurm.nodes": "scontrol", "slurm.jobs": "squeue"}

@@ -11,8 +11,8 @@ from textual import events
 from console.app.dialogs import ConfirmDialog
 from console.journal.writer import read
 from tests.faults import fault
-from tests.make import change_of
-from tests.operator import Operator, console
+from tests.support.make import change_of
+from tests.support.operator import Operator, console
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ import argparse
 import os
 import sys
 import tempfile
-from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["collectors", "console"]):
     from tests.fuzz import targets
 from tests.fuzz import CORPUS
+from tests.support.paths import ROOT
 
-FOUND = Path(__file__).parent.parent.parent / ".stamps" / "fuzz"
+FOUND = ROOT / ".stamps" / "fuzz"
 
 
 def fuzz(name: str, options: list[str]) -> tuple[bool, list[str]]:

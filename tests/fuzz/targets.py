@@ -46,7 +46,7 @@ from console.health import xid_policy
 from console.journal import chain, entries
 from console.runtime.errors import UserError
 from tests.hostile.values import foul
-from tests.make import change_of
+from tests.support.make import change_of
 
 Target = Callable[[bytes], None]
 CommandOutput = Callable[[Sequence[str]], bytes]

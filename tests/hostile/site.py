@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests import am, make, prom
-from tests.deeds import Book, alert, drained, silence, waiting
 from tests.hostile.corpus import CORPUS
+from tests.support import alertmanager_server, make, prometheus_server
+from tests.support.journal_entries import Book, alert, drained, silence, waiting
 
 #: The clusters' own words cannot hold what ends a field or a line; the rest of the corpus goes everywhere.
 NAMES = [f"gpu{number:04d}" for number in range(1, len(CORPUS) + 1)]
@@ -63,17 +63,19 @@ _DETAIL = ("dependency", "current_working_directory", "command", "standard_outpu
            "licenses", "standard_error", "container", "system_comment", "extra")  # fmt: skip
 
 
-def alerts(where: am.StandIn) -> None:
+def alerts(where: alertmanager_server.StandIn) -> None:
     """Every text of the corpus in every label, annotation, comment and name."""
     where.answers["/alerts"] = [
-        am.row(number, alertname=text, severity="critical", instance=NAMES[number - 1], pdu=text, job=text, rack=text)
+        alertmanager_server.row(
+            number, alertname=text, severity="critical", instance=NAMES[number - 1], pdu=text, job=text, rack=text
+        )
         | {"annotations": {"summary": text, "description": text, "runbook_url": f"https://x/{text}", "x": text}}
         for number, text in enumerate(_told().values(), 1)
-    ]  # fmt: skip
-    odd = am.row(99) | {"labels": dict.fromkeys(_told().values(), "x") | {"alertname": "Keys"}}
+    ]
+    odd = alertmanager_server.row(99) | {"labels": dict.fromkeys(_told().values(), "x") | {"alertname": "Keys"}}
     where.answers["/alerts"].append(odd)
     where.answers["/silences"] = [
-        am.silence_row(number, comment=text, createdBy=text, endsAt="2099-01-01T00:00:00Z",
+        alertmanager_server.silence_row(number, comment=text, createdBy=text, endsAt="2099-01-01T00:00:00Z",
                        matchers=[{"name": "alertname", "value": text, "isRegex": number % 2 == 0, "isEqual": True}])
         for number, text in enumerate(_told().values(), 1)
     ]  # fmt: skip
@@ -84,9 +86,9 @@ def _told() -> dict[str, str]:
     return {key: text for key, text in CORPUS.items() if key != "surrogate"}
 
 
-def telemetry(where: prom.StandIn) -> None:
+def telemetry(where: prometheus_server.StandIn) -> None:
     """A machine whose labels are hostile, and a server that warns so."""
-    where.rows = prom.machine(len(NAMES))
+    where.rows = prometheus_server.machine(len(NAMES))
     told = list(_told().values())
     where.warnings = dict.fromkeys(("util", "gpus"), told)
     fields = ("DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_POWER_USAGE")
@@ -97,7 +99,9 @@ def telemetry(where: prom.StandIn) -> None:
     ]  # fmt: skip
     where.rows["hosts"] = [({"Hostname": name, "node": name}, 1) for name in NAMES]
     where.rows["util"] = [*where.rows["util"], *(({"node": text}, 1) for text in told)]
-    where.rows["xids"] = [(prom.gpu(NAMES[number], number, UUID=text), 79) for number, text in enumerate(told)]
+    where.rows["xids"] = [
+        (prometheus_server.gpu(NAMES[number], number, UUID=text), 79) for number, text in enumerate(told)
+    ]
     where.rows["rack_power"] = [({"rack": text}, 1000) for text in told]
     where.rows["cooling"] = [
         ({"what": what, "cdu": text, "rack": text, "place": text}, 50)

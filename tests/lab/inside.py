@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import ROOT
+
 from .roots import USERS, LabError, cache_dir, fetch, locked, root_of
 from .slurm import Lab
 
@@ -24,7 +26,6 @@ from .slurm import Lab
 WACHT, LIBRARIES = "/opt/wacht", "/opt/lib"
 #: Modules of the standard library that are linked to libraries of the machine's.
 _LINKED = ("_ctypes", "_ssl", "_sqlite3", "_bz2", "_lzma", "zlib")
-_REPOSITORY = Path(__file__).parents[2]
 
 
 def layer(suite: str, name: str, *packages: str) -> Path:
@@ -83,7 +84,7 @@ class Inside:
         yield f"mount -t proc proc {root}/proc"
         yield f"chmod 755 {root}/root"  # this Python may lie in the home of root
         # Package by package: the checkout itself may lie in a folder that nobody else can look into.
-        binds = {str(_REPOSITORY / name): f"{WACHT}/{name}" for name in ("collectors", "console", "themes", "widgets")}
+        binds = {str(ROOT / name): f"{WACHT}/{name}" for name in ("collectors", "console", "themes", "widgets")}
         base = Path(sys.base_prefix)
         own = [Path(sysconfig.get_path("stdlib")), Path(sys.executable).resolve()] if base == Path("/usr") else [base]
         binds |= {str(path): str(path) for path in (*own, sys.prefix)}

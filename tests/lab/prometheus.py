@@ -31,7 +31,7 @@ from .backfill import FIELDS, Sample, history
 from .cell import Cell, Daemon
 from .place import wait_for
 from .roots import LabError, add_to, lab_unsupported, root_of
-from .shared_cache import HANG, Shelf
+from .shelf import HANG, Shelf
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.paths import DATA
+
 from .roots import SUITES
 from .scene import FENCE, furnish
 from .slurm import Lab
 
-DATA = Path(__file__).parents[1] / "data" / "recorded"
+RECORDED = DATA / "recorded"
 ENV = {"SLURM_TIME_FORMAT": "%s", "LC_ALL": "C"}
 KERNEL = "6.12.0-lab"
 """Stands for the recording machine's kernel: nobody reads it, and every rerun would change it."""
@@ -96,7 +98,7 @@ def record(suite: str, folder: Path) -> None:
 
 def main() -> None:
     for suite in sys.argv[1:] or SUITES:
-        folder = DATA / SUITES[suite]
+        folder = RECORDED / SUITES[suite]
         record(suite, folder)
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         print(suite, sum(sizes.values()), sizes)

@@ -12,6 +12,8 @@ import sys
 from http.client import HTTPConnection
 from pathlib import Path
 
+from tests.support.paths import DATA
+
 from . import rest
 from .place import wait_for
 from .record import KERNEL
@@ -20,7 +22,7 @@ from .scene import HOSTILE_NAMES, HOSTILE_REASON
 from .slurm import Lab
 from .transports import PARSERS
 
-DATA = Path(__file__).parents[1] / "data" / "rest"
+RECORDED = DATA / "rest"
 READS = {
     "ping": "ping/", "nodes": "nodes/", "jobs": "jobs/?flags=ALL", "states": "jobs/state/", "partitions": "partitions/",
     "reservations": "reservations/", "diag": "diag/", "job_running": "job/1", "job_gone": "job/99999",
@@ -62,7 +64,7 @@ def record(suite: str, folder: Path) -> None:
 def main() -> None:
     """Record these suites, or all."""
     for suite in sys.argv[1:] or SUITES:
-        folder = DATA / SUITES[suite]
+        folder = RECORDED / SUITES[suite]
         record(suite, folder)
         print(suite, {path.name: path.stat().st_size for path in sorted(folder.iterdir())})
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -16,35 +14,18 @@ from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
-from console.alerts.alert_rules import SHIPPED_FILE, RuleLimits, rule_file_text
+from console.alerts.alert_rules import RuleLimits, rule_file_text
 from console.health.xid_policy import default_policy
 
 from .alertmanager import Alertmanager
-from .conftest import require, require_engine
 from .place import wait_for
 from .prometheus import Monitor
-from .roots import SUITES, root_of
+from .promtool import promtool
+from .roots import SUITES
+from .running import require_engine
 
 #: Engine and the suite of the Alertmanager beside it: between them every version is seen, and vmalert too.
 PAIRS = {"prometheus-2": "forky", "prometheus-3": "trixie", "victoria": "forky"}
-
-
-def promtool(suite: str, name: str, *words: str, **files: str) -> str:
-    """What the suite's own promtool says of these files beside the rules that ship. Fails where it finds fault."""
-    require(suite)
-    folder = root_of(suite) / "tmp" / name
-    folder.mkdir(parents=True)
-    try:
-        shutil.copy(SHIPPED_FILE, folder / "rules.yml")
-        for key, body in files.items():
-            (folder / f"{key}.yml").write_text(body)
-        argv = ["chroot", str(root_of(suite)), "/usr/bin/promtool", *words]
-        done = subprocess.run([one.replace("@", f"/tmp/{name}") for one in argv], capture_output=True, text=True,
-                              check=False)  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.mark.lab

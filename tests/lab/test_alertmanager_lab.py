@@ -13,8 +13,8 @@ from collectors.alertmanager.write import open_writer
 from collectors.model import SourceFault
 from console.actions import silences
 from tests.faults import fault
-from tests.make import change_of
-from tests.yardstick import cost
+from tests.support.make import change_of
+from tests.support.yardstick import cost
 
 from .alertmanager import Alertmanager
 from .place import wait_for

@@ -22,11 +22,11 @@ from console.health.inconsistencies import fresh_facts
 from console.ingest.reduce import begin, reduce
 from console.triage.attention_attached import port_items as ill_ports
 from console.triage.attention_attached import storage_items as ill_stores
-from tests import make
+from tests.support import make
 
-from .conftest import monitoring
 from .place import wait_for
 from .prometheus import Monitor
+from .running import monitoring
 
 #: The counters are looked at over so many seconds here, an hour on a machine that has one behind it.
 FLAPS_S = 6

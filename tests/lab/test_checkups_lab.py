@@ -14,8 +14,8 @@ from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.plant import hardware
 from console.health.version_drift import drifts
 
-from .conftest import monitoring
 from .prometheus import Monitor
+from .running import monitoring
 
 pytestmark = pytest.mark.lab
 

@@ -19,9 +19,9 @@ from console.app.app import WachtApp
 from console.config.settings import ClusterConfig, Config
 from console.journal.chain import read
 from console.session import site
-from tests.operator import Operator
+from tests.support.operator import Operator
 
-from .conftest import running
+from .running import running
 from .slurm import COMMANDS, Lab
 
 A, B = "lab-forky", "leeuwarden"

@@ -17,11 +17,11 @@ from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.commands.daemons import DaemonReader
 from console.config.settings import Config
 from console.session import site
-from tests.operator import console_on
+from tests.support.operator import console_on
 
 from . import accounting
-from .conftest import running
 from .place import wait_for
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -24,9 +24,9 @@ from console.plant import cooling
 from console.triage.attention import attention_lines
 
 from .alertmanager import Alertmanager
-from .conftest import require_engine
 from .place import wait_for
 from .prometheus import Monitor
+from .running import require_engine
 
 MINUTE = 60
 

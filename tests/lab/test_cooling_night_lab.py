@@ -30,13 +30,13 @@ from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
 from console.session import site
-from tests.make import change_of
-from tests.operator import Operator, console_on
+from tests.support.make import change_of
+from tests.support.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
-from .conftest import require_engine
 from .place import wait_for
 from .prometheus import Monitor
+from .running import require_engine
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

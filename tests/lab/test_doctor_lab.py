@@ -21,8 +21,8 @@ from console.session.site import Site
 
 from . import rest
 from .alertmanager import Alertmanager
-from .conftest import running
 from .prometheus import Monitor
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -20,16 +20,16 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
-from console.gate.planning import make as make_plan
+from console.gate.planning import make_plan
 from console.gate.preview import text
 from console.health.xid_policy import default_policy
 from console.plant import nvlink_domains
 from console.session.snapshot import take
 
-from .conftest import require, require_engine
 from .place import wait_for
 from .prometheus import Monitor
 from .roots import SUITES
+from .running import require, require_engine
 from .slurm import Lab
 
 CONF = "BlockName=R01 Nodes=gpu[0001-0003]\nBlockName=R02 Nodes=gpu[0004-0006]\nBlockSizes=3\n"

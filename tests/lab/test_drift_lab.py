@@ -14,11 +14,11 @@ from console.actions.plan import Plan
 from console.cli.act import DONE, run_act
 from console.gate.outcome import Outcome
 
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
+from .shift import Shift
 from .slurm import Lab
-from .test_week_lab import Shift
 
 pytestmark = pytest.mark.lab
 FLAPS = "gpu0002"

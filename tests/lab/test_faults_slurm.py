@@ -26,11 +26,11 @@ from console.journal.writer import Journal, orphans, verify
 from console.session import site
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
-from tests.operator import console_on
-from tests.test_act_lab import SETTINGS, Site
+from tests.lab.act_site import SETTINGS, Site
+from tests.support.operator import console_on
 
-from .conftest import running
 from .place import wait_for
+from .running import running
 from .slurm import Lab
 
 #: A second controller on an address of its own, which takes over when the first has been silent for 2 s.

@@ -22,15 +22,15 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.sources import open_sources as open_slurm
 from console.health.inconsistencies import inconsistencies
-from tests import make
 from tests.faults import fault
 from tests.faults.proxy import Proxy
 from tests.faults.watch import NEVER_S, Watch, memory_mb
+from tests.support import make
 
 from . import rest
 from .alertmanager import Alertmanager
-from .conftest import running
 from .prometheus import Monitor
+from .running import running
 from .slurm import Lab
 
 #: Source to the kind of facts that it brings.

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from collectors.clean import clean
-from tests.far_terminal import ESCAPE, FarTerminal
 from tests.faults import fault
 from tests.hostile.corpus import ARGUMENTS
 from tests.hostile.output import faults
+from tests.support.far_terminal import ESCAPE, FarTerminal
 
 from .roots import LabError
 from .slurm import Lab

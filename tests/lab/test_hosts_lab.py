@@ -20,9 +20,9 @@ from console.config.settings import Config
 from console.doctor import run
 from console.session.site import Site
 
-from .conftest import require_engine
 from .place import wait_for
 from .prometheus import ENGINES, Monitor
+from .running import require_engine
 
 DOMAIN = "cluster.example"
 BMC = "ipmi_dcmi_power_consumption_watts"

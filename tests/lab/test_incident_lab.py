@@ -23,7 +23,7 @@ from console.gate.gate import Gate
 from console.journal.entries import join
 from console.journal.writer import Journal, read
 from console.session.snapshot import take
-from tests.test_gate import World, node
+from tests.support.gate_world import World, node
 
 from .alertmanager import Alertmanager
 

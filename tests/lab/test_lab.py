@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 from . import place
-from .conftest import require
+from .namespaces import in_namespace_of
 from .nodes import is_in
 from .place import wait_for
 from .roots import SUITES, USERS, LabError, cache_dir, root_of
+from .running import require
 from .slurm import RESERVATION, Lab
-
-TOP = Path(__file__).parents[2]
 
 
 def inside(root: Path) -> list[int]:
@@ -44,20 +45,6 @@ def owners_of_sleeps(root: Path) -> set[int]:
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):
                 owners.add(Path(f"/proc/{pid}").stat().st_uid)
     return owners
-
-
-def in_namespace_of(pid: int) -> list[int]:
-    """The processes that share a pid namespace with `pid`."""
-    wanted = Path(f"/proc/{pid}/ns/pid").readlink()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "ns/pid").readlink() == wanted:
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def outside(lab: Lab, *argv: str, user: str = "root", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -194,7 +181,7 @@ def test_a_killed_owner_takes_its_lab_along() -> None:
         "from tests.lab.slurm import Lab; lab = Lab('trixie', nodes=4).start(); print(lab.name, flush=True); input()"
     )
     owner = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout
@@ -236,7 +223,12 @@ def test_the_command_line() -> None:
 
     def call(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.lab", *words], cwd=TOP, capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-m", "tests.lab", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         return done.stdout
 

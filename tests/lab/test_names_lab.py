@@ -18,11 +18,11 @@ from collectors.sim.exporters.dcgm import ExporterOptions
 from console.ingest.poller import read
 from console.ingest.reduce import reduce
 
-from .conftest import monitoring
+from .gpu_truth import POWER, assert_same_gpus, assert_true, settings, turn_odd
 from .prometheus import ENGINES, Monitor
+from .promtool import promtool
 from .roots import SUITES
-from .test_alert_rules_lab import promtool
-from .test_prometheus_lab import POWER, assert_same_gpus, assert_true, settings, turn_odd
+from .running import monitoring
 
 
 @pytest.fixture(params=ENGINES)

@@ -18,9 +18,9 @@ from collectors.slurm.sources import open_accounting
 from console.queue.job_accounting import end_reason
 
 from . import accounting, rest
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES, USERS
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -16,9 +16,9 @@ from console.queue.pending import PendingFacts, PendingReason, pending_reason
 from console.queue.queue_reads import QueueCache
 from console.session.snapshot import take
 
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .slurm import RESERVATION, Lab
 
 pytestmark = pytest.mark.lab

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
+
 from .slurm import Lab
 
-ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "plugin-example"
 
 
@@ -79,7 +80,7 @@ def test_it_goes_through_the_gate_once_for_each_target(place: Site, lab_forky: L
         ["--node", name, "--cluster", lab_forky.cluster, "--reason", reason] for name in ("gpu0001", "gpu0004")
     ]
     shown = place.wacht("journal", "show", "--json").stdout
-    assert shown.majority_count('"sent"') >= 1 and reason in [one.get("reason") for one in json.loads(shown)["entries"]]
+    assert shown.count('"sent"') >= 1 and reason in [one.get("reason") for one in json.loads(shown)["entries"]]
     assert place.wacht("journal", "verify").returncode == 0
     undo = place.wacht("act", "undo", "--yes")
     assert undo.returncode == 2 and len(place.calls) == 2, undo.stderr

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from collectors.sim.exporters.dcgm import ExporterOptions
+from tests.support.paths import ROOT
 
 from . import place
-from .conftest import require_engine
+from .namespaces import in_namespace_of
 from .place import wait_for
 from .prometheus import ENGINES, Monitor, QueryError
 from .roots import LabError
-from .test_lab import TOP, in_namespace_of
+from .running import require_engine
 
 UTIL = "avg by (Hostname) (max by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL))"
 WATTS = "sum by (Hostname) (max by (Hostname, UUID) (DCGM_FI_DEV_POWER_USAGE))"
@@ -193,7 +194,7 @@ def test_a_killed_owner_takes_its_server_along() -> None:
         "print(monitor.cell.state.name, monitor.exporter.port, flush=True); input()"
     )
     owner = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout

@@ -11,24 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from collectors.model import Facts, Gpu, SourceFault
-from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.model import Facts, SourceFault
+from collectors.prometheus import PowerSettings
 from collectors.prometheus.recording_rules import FILE
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
 from collectors.sim.exporters.dcgm import ExporterOptions
 from tests.faults import fault
 
-from .conftest import require, require_engine
+from .gpu_truth import BMC, POWER, assert_same_gpus, assert_true, settings, turn_odd
 from .place import wait_for
 from .prometheus import ENGINES, Monitor
 from .roots import SUITES, root_of
-
-BMC, PDU = "ipmi_dcmi_power_consumption_watts", "pdu_power_watts"
-POWER = PowerSettings(budget_mw=0.6, node_series=BMC, rack_series=PDU)
-
-
-def settings(monitor: Monitor, **more: object) -> PrometheusSettings:
-    return PrometheusSettings(url=monitor.url, **more)  # type: ignore[arg-type]
+from .running import require, require_engine
 
 
 def read(monitor: Monitor, **more: object) -> Facts:
@@ -43,27 +37,6 @@ def told(facts: Facts) -> dict[str, tuple[object, ...]]:
                one.gpus_idle, one.xid)
         for name, one in facts.loads.items()
     }  # fmt: skip
-
-
-def turn_odd(monitor: Monitor, odd: ExporterOptions) -> None:
-    """Let it be odd, and wait until the server knows."""
-    monitor.exporter.options = odd
-    monitor.settle()
-    monitor.wait_for_samples()
-
-
-def assert_true(monitor: Monitor, facts: Facts, without: frozenset[str] = frozenset()) -> None:
-    """The loads are the machine's own, node by node; those of `without` are not looked at."""
-    assert facts.loads is not None
-    truth = monitor.machine.loads()
-    assert facts.loads.keys() - without == truth.keys() - without
-    for name in truth.keys() - without:
-        load, true = facts.loads[name], truth[name]
-        assert load.gpu_util_pct == pytest.approx(true.gpu_util_pct, abs=0.1), name
-        assert load.gpu_memory_pct == pytest.approx(true.gpu_memory_pct, abs=0.1), name
-        assert (load.temp_c, load.gpu_power_w) == (true.temp_c, true.gpu_power_w), name
-        assert (load.gpus_seen, load.gpus_idle) == (true.gpus_seen, true.gpus_idle), name
-        assert load.sampled_at is not None and abs(time.time() - load.sampled_at) < 15
 
 
 # -- loads -------------------------------------------------------------------------------------------------------------
@@ -275,23 +248,6 @@ def test_power_names_its_source(prometheus: Monitor) -> None:
 
 
 # -- on demand ---------------------------------------------------------------------------------------------------------
-
-
-def assert_same_gpus(found: tuple[Gpu, ...], truth: tuple[Gpu, ...]) -> None:
-    """What dcgm-exporter gives by default is the machine's truth, all else is unknown."""
-    assert [(gpu.index, gpu.uuid, gpu.model) for gpu in found] == [(gpu.index, gpu.uuid, gpu.model) for gpu in truth]
-    for gpu, true in zip(found, truth, strict=True):
-        assert (gpu.xid, gpu.lost is None) == (true.xid, true.lost is None)
-        assert gpu.memory_mb == pytest.approx(true.memory_mb, abs=1 if gpu.mig else 0)
-        for field in (
-            "temp_c", "memory_temp_c", "power_w", "sm_clock_mhz", "memory_clock_mhz", "memory_used_mb",
-            "remapped_corrected", "remapped_uncorrected", "remap_failed", "pcie_replays",
-        ):  # fmt: skip
-            assert getattr(gpu, field) == getattr(true, field), field
-        assert gpu.util_pct == pytest.approx(true.util_pct, abs=0.1)
-        assert gpu.tensor_pct == pytest.approx(true.tensor_pct, abs=0.1)
-        assert gpu.energy_j == pytest.approx(true.energy_j, rel=1e-6)
-        assert gpu.ecc_corrected is gpu.throttle is gpu.pcie_gen is None, "not exported is unknown, never 0"
 
 
 def test_every_gpu_of_the_nodes_on_the_screen(prometheus: Monitor) -> None:

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from console.recording.store import RecordingReader
-from tests.consoles import kept
-from tests.others import open_to_others
-from tests.recorded import cluster_at
+from tests.support.consoles import kept
+from tests.support.other_users import open_to_others
+from tests.support.paths import ROOT
+from tests.support.recordings import cluster_at
 
 from .counter import WHO, Counted
 from .slurm import Lab
@@ -32,7 +33,6 @@ pytestmark = open_to_others
 PATIENCE_S = 60.0
 RECORDER, MEMBER, STRANGER = 65534, 20001, 20002
 GROUP = "users"
-ROOT = Path(__file__).parent.parent.parent
 MAIN = "from console.cli.main import main; main()"
 CONFIG = """
 [cluster.lab]

@@ -27,13 +27,13 @@ from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from console.journal.writer import Journal, verify
 from tests.faults import fault
-from tests.make import change_of
+from tests.support.make import change_of
 
 from . import rest
-from .conftest import running
 from .roots import SUITES
+from .running import running
 from .slurm import Lab
-from .test_writer_lab import (  # noqa: F401 - collected here too, with the desk of this module
+from .writer_cases import (  # noqa: F401 - the tests are collected here, with the desk of this module
     Act,
     Desk,
     test_a_drain_that_ends_by_itself,

@@ -12,13 +12,13 @@ from collectors.model import Rights
 from collectors.slurm.commands import rights
 from console.actions.registry import BY_ID
 from console.gate.rights import refused
-from tests.make import job, node
+from tests.support.make import job, node
 
 from . import accounting
-from .conftest import require, running
+from .namespaces import in_namespace_of
 from .roots import SUITES, USERS
+from .running import require, running
 from .slurm import Lab
-from .test_lab import in_namespace_of
 
 pytestmark = pytest.mark.lab
 

@@ -9,12 +9,12 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.journal.syslog_witness import Witness
+from tests.support.paths import DOCS
 
 from .inside import Inside, layer
 from .place import wait_for
@@ -22,7 +22,7 @@ from .slurm import Lab
 
 pytestmark = pytest.mark.lab
 
-PAGE = (Path(__file__).parents[2] / "docs" / "first-day.md").read_text()
+PAGE = (DOCS / "first-day.md").read_text()
 (FORWARD,) = re.findall(r"^```\n(\$MaxMessageSize.*?)```", PAGE, re.M | re.S)
 FIELDS = """\
 template(name="fields" type="list") {

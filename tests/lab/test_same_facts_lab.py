@@ -23,19 +23,19 @@ from collectors.slurm.sources import open_by_name, open_sources
 from collectors.slurm.transport import SlurmTransport
 from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
-from console.gate.planning import make as make_plan
+from console.gate.planning import make_plan
 from console.gate.preview import rows as lines_of
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from tests.faults import fault
-from tests.make import change_of
+from tests.support.make import change_of
 
 from . import rest
 from .conf import HOST
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .slurm import Lab
 from .transports import PARSERS, ROWS, differences, known, rows, settings, strange
 

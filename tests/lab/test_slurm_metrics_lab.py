@@ -16,11 +16,11 @@ from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Counts
 from collectors.slurm import SlurmSettings
 from console.session.site import Site
-from tests.operator import console_on
+from tests.support.operator import console_on
 
-from .conftest import require_engine, running
 from .place import wait_for
 from .prometheus import Monitor
+from .running import require_engine, running
 from .slurm import Lab
 
 #: Who is no operator sees no job of others; without the second line slurmctld would then ask who scrapes it.

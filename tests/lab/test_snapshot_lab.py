@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 from datetime import datetime
-from pathlib import Path
+
+from tests.support.paths import ROOT
 
 from .slurm import Lab
 
-TOP = Path(__file__).parents[2]
 NODE = {
     "name", "state", "flags", "display", "reason", "reason_by", "reason_at", "partitions", "cpus", "cpus_alloc",
     "cpu_load", "memory_mb", "free_memory_mb", "gpus", "gpus_alloc", "rack", "gpu_util_pct", "power_w",
@@ -23,7 +23,7 @@ JOB = {
 
 def wacht(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     """Run wacht with this lab's commands on PATH and no configuration."""
-    env = {"PATH": f"{lab.bin_dir}:/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": str(TOP)}
+    env = {"PATH": f"{lab.bin_dir}:/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-c", "from console.cli.main import main; main()", *words]
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
 

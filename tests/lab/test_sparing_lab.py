@@ -12,33 +12,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from collectors.clock import SystemClock
 from collectors.model import Cluster
-from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import controller
-from collectors.slurm.sources import open_sources
 from console.ingest.controller_cost import between
-from console.ingest.poller import Poller
 from tests.bench.command_log import CommandLog
 
+from .poller import poller
 from .slurm import Lab
 
 TIMEOUT_S = 60.0
 #: As the other console runs: it reads the queue once a second, and tells when each reading was begun.
 OTHER = """
 import sys, threading
-from tests.lab.test_sparing_lab import poller
+from tests.lab.poller import poller
 def told(cluster, _):
     print(cluster.sources["slurm.jobs"].read_mono, flush=True)
 poller(told).start()
 threading.Event().wait()
 """
-
-
-def poller(publish) -> Poller:
-    """A console's reading of the queue of the Slurm on PATH, without its screen."""
-    sources = [one for one in open_sources("lab", SlurmSettings(interval_s=1.0)) if one.name == "slurm.jobs"]
-    return Poller("lab", sources, SystemClock(), publish)
 
 
 class Console:

@@ -9,7 +9,6 @@ import pty
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -18,6 +17,7 @@ from collectors.slurm import operations
 from collectors.slurm.commands import doctor_reads
 from console.actions.registry import ACTIONS
 from console.pages import action_pages
+from tests.support.paths import DOCS
 
 from .inside import Inside, layer
 from .roots import SUITES
@@ -25,7 +25,7 @@ from .slurm import Lab
 
 pytestmark = pytest.mark.lab
 
-PAGE = (Path(__file__).parents[2] / "docs" / "rights.md").read_text()
+PAGE = (DOCS / "rights.md").read_text()
 RULES = "".join(re.findall(r"^```\n(Cmnd_Alias.*?)```", PAGE, re.M | re.S))
 #: Those that it leaves out on purpose, and names.
 APART = re.findall(r"`(/usr/bin/[^`]+=\*)`", PAGE)

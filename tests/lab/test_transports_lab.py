@@ -18,9 +18,9 @@ from collectors.slurm.sources import open_by_name
 from collectors.slurm.transport import SlurmTransport
 
 from . import rest
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .scene import HOSTILE_NAMES, furnish
 from .slurm import Lab
 from .transports import ALLOWED, PARSERS, ROWS, differences, known, rows, settings, strange

@@ -13,7 +13,7 @@ import pytest
 from console.config.settings import Config
 from console.session import site
 from tests.faults import fault
-from tests.operator import Operator, console_on
+from tests.support.operator import Operator, console_on
 
 from .slurm import Lab
 

@@ -14,8 +14,8 @@ from console.gate.outcome import Progress
 from console.journal.entries import join
 from console.journal.writer import read, verify
 
+from .shift import Shift
 from .slurm import Lab
-from .test_week_lab import Shift
 
 pytestmark = pytest.mark.lab
 COUNT = 8

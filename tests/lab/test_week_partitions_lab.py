@@ -25,12 +25,12 @@ from console.gate.gate import Gate, open_writer
 from console.journal.leftovers import leftover_lines, leftovers
 from console.journal.writer import Journal
 from console.session.snapshot import take
-from tests.make import change_of
+from tests.support.make import change_of
 
 from .accounting import ACCOUNT
-from .conftest import running
 from .place import wait_for
 from .roots import SUITES
+from .running import running
 from .slurm import Lab
 
 pytestmark = pytest.mark.lab

@@ -8,7 +8,7 @@ import pytest
 
 from console.config.settings import load
 from console.session import site
-from tests.operator import console_on
+from tests.support.operator import console_on
 
 from .prometheus import Monitor
 from .slurm import Lab

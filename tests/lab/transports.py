@@ -10,26 +10,26 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from msgspec import Struct
 
-from collectors.slurm import SlurmSettings, operations
+from collectors.slurm import SlurmSettings
+from collectors.slurm.operations import SlurmOperation
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_by_name
 from collectors.slurm.transport import KINDS, ServerInfo, SlurmTransport, unsupported
-from console.actions.registry import ACTIONS as ROWS
+from console.actions.registry import ACTIONS as ROWS_OF_ACTIONS
+from tests.support.paths import DOCS
 
 from . import rest
 from .roots import SUITES
 from .slurm import Lab
 
 #: What is done to Slurm, by the name of the action.
-ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
-
-PAGE = Path(__file__).parents[2] / "docs" / "slurm.md"
+ACTIONS = {one.id: one.operation for one in ROWS_OF_ACTIONS if isinstance(one.operation, SlurmOperation)}
+PAGE = DOCS / "slurm.md"
 BEGIN, END = "<!-- table: written by tests/lab/transports.py -->", "<!-- end of the table -->"
 #: The data parsers that each version has; tests/lab/test_transports_lab.py reads with every one.
 PARSERS = {"trixie": (42, 41, 40), "forky": (45, 44, 43, 42)}

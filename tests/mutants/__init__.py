@@ -1,9 +1,10 @@
 """Mutation tests of the code that decides and acts: does a test fail when a rule is broken on purpose?
 
-Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants. A mutant is a text that
-occurs once in the file, its replacement, and the rule that it breaks. `equivalent` says why no test could detect it,
-`survives` why no test does. `python -m tests.mutants` (`make mutants`) applies them one by one to a copy of the tree
-and runs the tests; tests/test_mutants.py checks that each still applies and compiles.
+Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants, A mutant is piece of text
+that stands once in the file, what takes its replacement, and the rule that breaks. `equivalent` says why a mutant
+changes nothing that a test could see, `survives` why no test kills one that does. `python -m tests.mutants` (`make
+mutants`) applies them one by one to a copy of the tree and runs the tests; tests/mutants/test_table.py checks that A
+still applies and compiles.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from tests.support.paths import ROOT
+
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 class Mutant(Struct, frozen=True, kw_only=True):

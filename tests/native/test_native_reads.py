@@ -10,8 +10,8 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.native import facts, jobs
 from collectors.slurm.transport import KINDS
-from tests.make import Commands, play
-from tests.native.conftest import as_of_now, recorded_rows
+from tests.native.recorded import as_of_now, recorded_rows
+from tests.support.make import Commands, play
 
 
 @pytest.fixture

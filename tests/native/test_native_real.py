@@ -22,7 +22,7 @@ from collectors.slurm.native.native_transport import NativeTransport
 from collectors.slurm.native.write import NativeWriter
 from tests.lab.place import wait_for
 from tests.lab.transports import differences, rows
-from tests.make import change_of
+from tests.support.make import change_of
 
 PREFIX = os.environ.get("WACHT_SLURM_25_11", "")
 WHY = (

@@ -10,8 +10,8 @@ import pytest
 
 from collectors.slurm import writers
 from collectors.slurm.native.write import NativeWriter
-from tests.make import change_of
-from tests.native.conftest import recorded_rows
+from tests.native.recorded import recorded_rows
+from tests.support.make import change_of
 
 HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.write_worker")
 

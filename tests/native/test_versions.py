@@ -18,7 +18,7 @@ from collectors.slurm.commands import job_text
 from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.sources import open_sources
 from console.session.snapshot import exit_code, take
-from tests.make import FENCE, Commands, play, recorded
+from tests.support.make import FENCE, Commands, play, recorded
 
 ALL = ("22.05", "24.11", "25.11", "26.05", "25.11 native")
 #: What differs between two runs of the same scene.

@@ -9,9 +9,7 @@ import pytest
 from collectors.nvml import NvmlSettings
 from collectors.nvml.client import Nvml
 
-from .driver import Driver
-
-NODE = "gpu0001"
+from .driver import NODE, Driver
 
 
 @pytest.fixture

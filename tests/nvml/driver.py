@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 import pytest
 
 HERE = Path(__file__).parent
+NODE = "gpu0001"
 LIBRARY = "libnvidia-ml.so.1"
 NOT_SUPPORTED, NO_PERMISSION, UNKNOWN = 3, 4, 999
 LINKS = 18

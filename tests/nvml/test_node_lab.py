@@ -8,8 +8,8 @@ from collectors import process
 from collectors.clean import decode
 from collectors.nvml.process_owner import parse_listpids
 from console.cli.node import jobs_on, report
-from tests.lab.conftest import running
 from tests.lab.roots import SUITES
+from tests.lab.running import running
 from tests.lab.slurm import wait_for
 
 pytestmark = pytest.mark.lab

@@ -11,7 +11,7 @@ from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlSource, NvmlTelemetry, open_sources, open_telemetry, this_node
 from collectors.source_registry import descriptors, settings
 
-from .conftest import NODE
+from .driver import NODE
 
 
 def points(nvml: Nvml, *rows: tuple[float, float | None, float | None]) -> None:

@@ -28,7 +28,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.paths import ROOT
+
 BOOT = Path(__file__).with_name("boot.py")
 #: A pin of the lock file with its hashes.
 _PIN = re.compile(r"^([a-z0-9-]+)==[^\n]+\\\n(?:    --hash=[^\n]+\n)+", re.M)

@@ -17,7 +17,7 @@ from pathlib import Path
 from collectors.clock import ManualClock
 from console.export.svg import blanks_kept
 from console.journal import syslog_witness
-from tests.operator import console
+from tests.support.operator import console
 
 SIZE = (100, 30)
 #: A day without a change of daylight saving time, 03:00 in Groningen.

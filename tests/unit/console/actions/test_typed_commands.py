@@ -1,0 +1,143 @@
+"""`:` commands: what is typed means one thing or is refused with what would mean something."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.actions.registry import ACTIONS, BY_ID
+from console.config.commands import SCREENS, Command, CommandError, command_help, completer, parse
+from tests.support.make import cluster, job, node
+
+HERE = cluster(
+    nodes=[node(f"gpu{n}") for n in (10, 9, 1)], jobs=[job("101"), job("102_3", "PENDING"), job("7+1", "PENDING")]
+)
+COMPLETE = completer(lambda: HERE, ["groningen", "daylight"])
+
+
+@pytest.mark.parametrize(
+    ("text", "verb", "words"),
+    [
+        ("nodes", "nodes", ()),
+        (":nodes state=drained gpus>4", "nodes", ("state=drained", "gpus>4")),
+        ("  :  NODES\tstate=drained ", "nodes", ("state=drained",)),
+        ("q", "jobs", ()),
+        ("ov", "overview", ()),
+        ("res", "partitions", ()),
+        ("node gpu1", "node", ("gpu1",)),
+        ("job 101", "job", ("101",)),
+        ("th daylight", "theme", ("daylight",)),
+        ("quit", "quit", ()),
+        ("requeue 101", "requeue", ("101",)),
+        ("requeueh 101", "requeuehold", ("101",)),
+        ("dr gpu[1-3] bad DIMM", "drain", ("gpu[1-3]", "bad", "DIMM")),
+        ("hold", "hold", ()),
+    ],
+)
+def test_means(text, verb, words):
+    command = parse(text)
+    assert (command.verb, command.words) == (verb, words)
+    assert tuple(command.rest.split()) == words
+
+
+def test_what_follows_is_kept_as_typed():
+    assert parse("drain gpu1   bad  DIMM  ").rest == "gpu1   bad  DIMM"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "type a command"),
+        (" : ", "type a command"),
+        ("zzz", "no command zzz; Ctrl+P finds every command and key by what it does"),
+        ("partitons", "no command partitons; did you mean partitions"),
+        ("resmue gpu1", "no command resmue; did you mean resume"),
+        ("re 101", "which of refresh, re"),
+        ("node", "node NAME: inspect a node"),
+        ("theme ", "theme NAME: other colours"),
+        ("job\t", "job ID: inspect a job"),
+    ],
+)
+def test_refuses_with_what_would_mean_something(text, says):
+    with pytest.raises(CommandError) as caught:
+        parse(text)
+    assert str(caught.value).startswith(says)
+
+
+@given(st.text())
+def test_any_text_is_a_command_or_a_refusal(text):
+    try:
+        command = parse(text)
+    except CommandError as error:
+        assert str(error)
+        return
+    assert isinstance(command, Command) and command.verb == command.verb.lower()
+
+
+@pytest.mark.parametrize("name", [*SCREENS, *BY_ID, "node", "job", "filter", "theme", "refresh", "help", "quit"])
+def test_a_whole_word_means_itself(name):
+    assert parse(f"{name} x").verb == name
+
+
+def test_no_word_means_two_screens():
+    words = [word for names in SCREENS.values() for word in names]
+    assert len(set(words)) == len(words) and all(names[0] == screen for screen, names in SCREENS.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        ("dra", ["drain"]),
+        ("DRA", ["drain"]),
+        ("xyz", []),
+        ("theme ", ["theme groningen", "theme daylight"]),
+        ("theme d", ["theme daylight"]),
+        ("node ", ["node gpu1", "node gpu9", "node gpu10"]),
+        ("drain gpu1", ["drain gpu1", "drain gpu10"]),
+        ("job 10", ["job 101", "job 102_3"]),
+        ("cancel 7", ["cancel 7+1"]),
+        ("cancel us", ["cancel user="]),
+        ("cancel user=al & stat", ["cancel user=al & state="]),
+        ("cancel user=al state=pen", ["cancel user=al state=pending"]),
+        ("cancel user=al bad stat", []),
+        ("drain gpu1 stat", []),
+        ("drain gpu1 & stat", ["drain gpu1 & state="]),
+        ("drain state=idle gpu1", ["drain state=idle gpu1", "drain state=idle gpu10"]),
+        ("drain @r", ["drain @rack:"]),
+        ("nodes gpu", ["nodes gpu>", "nodes gpu1", "nodes gpu9", "nodes gpu10"]),
+        ("no rea", ["no reason="]),
+        ("jobs state=pen", ["jobs state=pending"]),
+        ("jobs gpu>4 & us", ["jobs gpu>4 & user="]),
+        ("jobs !us", ["jobs !user="]),
+        ("nodes name=gpu9", ["nodes name=gpu9"]),
+        ("journal dra", []),
+        ("forget ", []),
+        ("nonsense gpu", []),
+    ],
+)
+def test_completes(text, becomes):
+    assert list(COMPLETE(text)) == becomes
+
+
+def test_an_empty_line_offers_everything():
+    assert set(COMPLETE("")) >= {*SCREENS, *BY_ID, "node", "quit"}
+
+
+def test_never_offers_more_than_a_screenful():
+    many = completer(lambda: cluster(jobs=[job(str(id)) for id in range(1000)]), [])
+    assert len(many("job ")) == 50
+
+
+@given(st.text(max_size=20))
+def test_what_is_offered_goes_on_with_what_is_typed(text):
+    for offer in COMPLETE(text):
+        assert offer.lower().startswith(text.lower())
+
+
+def test_every_command_is_explained():
+    told = dict(command_help())
+    assert all(any(word in keys for keys in told) for word in [*SCREENS, "node", "quit"])
+    for one in ACTIONS:
+        said = " VALUE" * (one.value is not None) + " REASON" * one.needs_reason
+        assert told[f":{one.id} TARGETS{said}"] == one.help
