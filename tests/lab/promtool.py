@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+from console.alerts.alert_rules import SHIPPED_FILE
+
 from .roots import root_of
 from .running import require
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.clean import clean
-from collectors.matchers import meets, one_of, quoted, words
+from collectors.matchers import meets, one_of, quoted, spelled, words
 from collectors.model import Alert, Matcher, Silence
 from console.actions import silences
 from tests.support.yardstick import cost
