@@ -19,9 +19,9 @@ from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from collectors.slurm import SlurmSettings
 from collectors.slurm.writers import open_writer
-from console.app import fleet
+from console.app import cluster_switching
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.clusters.cluster_summary import Standing, chip_of, standing
 from console.config.commands import CommandError
 from console.config.settings import Config
@@ -78,7 +78,7 @@ async def consoles(size=(120, 40), others=(B,), **settings) -> AsyncIterator[Bot
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(fleet, "LATER_S", 0.01)
+    monkeypatch.setattr(cluster_switching, "LATER_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -233,7 +233,7 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         app.recorder = Direct(app, tmp_path / "a.wacht")
         gate, journal, poller = app.gate, app.journal_path, app.poller
         await op.command(f"close {B}")
-        came, may = held(monkeypatch, fleet, "Opened")
+        came, may = held(monkeypatch, cluster_switching, "Opened")
         await op.command(f"cluster {B}")
         await op.until(came.is_set, "it opens")
         await op.press("T")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collectors.sim.incidents import STARTS_S
-from console.app.views import view
+from console.app.screen_factory import view
 from console.screens.cooling import NONE
 from tests.operator import console
 

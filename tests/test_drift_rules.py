@@ -18,7 +18,7 @@ from console.actions.drift_rules import RULES, Drift
 from console.actions.plan import Confirm, Guard, Plan
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.verification import drifted
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import otherwise

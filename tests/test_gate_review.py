@@ -12,9 +12,9 @@ from collectors.model import Diff
 from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
 from console.actions.verification import Settled, seen
-from console.app.dialogs import ConfirmDialog
-from console.app.messages import ClusterChanged
-from console.app.progress import ProgressDialog
+from console.app.cluster_switching import ClusterChanged
+from console.app.confirm_dialog import ConfirmDialog
+from console.app.progress_dialog import ProgressDialog
 from console.cli.act import named
 from console.gate import preflight_reads
 from console.gate.outcome import Progress, SendResult

@@ -288,7 +288,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
 
 async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):
     act(path, "a1")
-    monkeypatch.setattr("console.app.undoing.person", lambda: "nobody-here")
+    monkeypatch.setattr("console.app.undo_actions.person", lambda: "nobody-here")
     async with console((160, 50)) as op:
         await op.press("Z")
         await op.comes("there is nothing of yours to undo")

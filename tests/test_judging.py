@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from collectors.clock import ManualClock
-from console.app import fleet
+from console.app import cluster_switching
 from console.runtime import memo
 from console.screens.clusters import ClustersScreen
 from console.screens.layout.screen import stepped
@@ -162,7 +162,7 @@ class All(NamedTuple):
 
 @pytest.fixture
 async def every(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[All]:
-    monkeypatch.setattr(fleet, "LATER_S", 0.01)
+    monkeypatch.setattr(cluster_switching, "LATER_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with consoles(size=(200, 50)) as op:
         await op.both()

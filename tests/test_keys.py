@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from textual.keys import _character_to_key
 
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.cli.main import cli
 from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
 from console.config.settings import load

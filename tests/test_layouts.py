@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import JobDetail
 from console.actions.registry import ACTIONS
-from console.app.dialogs import ConfirmDialog, _shortened
+from console.app.confirm_dialog import ConfirmDialog, _shortened
 from console.gate.preview import Fact
 from console.plant import gpus
 from console.tables import inspection_lines

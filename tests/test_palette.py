@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual import events
 
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.palette import PaletteEntry, found, named, score
 from console.app.palette_screen import PaletteScreen
 from console.screens.job import JobScreen

@@ -14,7 +14,7 @@ from collectors import process
 from console.actions.action import Action, rows_of
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.palette import entries
 from console.cli.main import cli
 from console.gate import gate as gate_module

@@ -11,7 +11,7 @@ import pytest
 from collectors.model import Cluster, Diff, SourceFault
 from console.actions.registry import ACTIONS, NAVIGATION, keys_for
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.replay_mode import KEYS
 from console.config.settings import Config
 from console.gate import gate as gates

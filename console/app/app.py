@@ -19,7 +19,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.thread_errors import Failing
+from console.app.error_reporting import Failing
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
 from console.config.theme_files import read_looks
@@ -30,8 +30,7 @@ from console.recording.location import to_record
 from console.runtime.browser_mode import served
 from console.runtime.errors import FilterError
 from console.screens.layout.app_port import ConsoleApp
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 from console.session.site import Site
 from themes import register
 from widgets.prompt import Prompt
@@ -39,8 +38,8 @@ from widgets.terminal.colour_filter import sieve
 from widgets.terminal.input_queue import InOrder
 from widgets.terminal.quiet_app import QuietScreen
 
-from . import replay_mode, views
-from .input import Typed
+from . import replay_mode, screen_factory
+from .input_handling import Typed
 from .plugin_loading import Plugged
 
 _APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
@@ -65,7 +64,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
     ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
     """The stack of screens of the first cluster; each other has one of its own."""
-    SCREENS: ClassVar[Any] = {name: partial(views.make, name) for name in SCREENS}
+    SCREENS: ClassVar[Any] = {name: partial(screen_factory.make, name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(",".join(key.keys), f"go('{key.id}')" if key.id in SCREENS else key.id, key.help, show=False)
@@ -123,7 +122,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         """First the screen, then the facts: they come when they come."""
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
-            self.push_screen(views.inspection("node", self._first_node))
+            self.push_screen(screen_factory.inspection("node", self._first_node))
         self.watch_loop()
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.read)
@@ -210,12 +209,12 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def open_row(self, kind: Kind, key: str) -> None:
         """Inspect a node or a job."""
-        self.push_screen(views.inspection(kind, key))
+        self.push_screen(screen_factory.inspection(kind, key))
 
     def action_help(self) -> None:
         """All keys, with why one is refused just now."""
         if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
-            self.push_screen(views.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
+            self.push_screen(screen_factory.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
@@ -226,7 +225,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def action_copy_rows(self) -> None:
         """Y."""
-        from .export_dialog import copy_rows
+        from .export_commands import copy_rows
 
         copy_rows(self)
 
@@ -265,7 +264,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def action_vendor(self) -> None:
         """e."""
-        from .vendor_export import vendor
+        from .export_commands import vendor
 
         try:
             vendor(self)
@@ -303,7 +302,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case "close":
                 self.close_cluster(command.rest)
             case "export" | "report":
-                from .export_dialog import carry_out
+                from .export_commands import carry_out
 
                 carry_out(self, command)
             case "progress":
@@ -311,7 +310,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case "common":
                 self.show_common(self._named(command.rest))
             case "vendor":
-                from .vendor_export import vendor
+                from .export_commands import vendor
 
                 vendor(self, command.rest, over=command.over)
             case "node":

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from collectors.clean import clean
 from console.actions.action import Action
 from console.clusters.cluster_session import Opened
 from console.config.keymap import Keymap
+from console.runtime import log
 from console.screens.layout.screen import WachtScreen
+from widgets.cells import Cell
+from widgets.table_column import Column
+from widgets.units import UNKNOWN
 
-from . import views
-from .fleet import Fleet
+from . import screen_factory
+from .cluster_switching import Fleet
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnColumn
+
+#: Characters of a plugin cell that are shown.
+_MAX_CHARS = 200
 
 
 class Plugged(Fleet):
@@ -27,7 +35,7 @@ class Plugged(Fleet):
         """Look for them."""
 
         def work() -> None:
-            views.rest()
+            screen_factory.rest()
             from console.config import plugins
 
             found = plugins.actions(), plugins.columns()
@@ -57,10 +65,36 @@ class Plugged(Fleet):
         """Show the columns of packages in the lists of a cluster."""
         if self._own_columns:
             from console.screens.layout.list_screen import ListScreen
-            from console.tables.plugin_columns import placed
 
             for one in at.ahead:
                 if not isinstance(one, ListScreen):
                     continue
                 own = [column for column in self._own_columns if column.on == one.kind]
-                one.table.set_columns(placed(one.table.columns, own))
+                one.table.set_columns(with_plugin_columns(one.table.columns, own))
+
+
+def with_plugin_columns(columns: Sequence[Column], own: Sequence[OwnColumn]) -> tuple[Column, ...]:
+    """The columns with those of packages behind them; one whose name is taken is left out."""
+    taken = {one.key for one in columns}
+    return (*columns, *(_column(one) for one in own if one.key not in taken))
+
+
+def _column(own: OwnColumn) -> Column:
+    broke = False
+
+    def text(row: Any) -> str | None:
+        nonlocal broke
+        try:
+            said = own.text(row)
+        except Exception as error:
+            if not broke:
+                broke = True
+                log.warning("plugin", f"the column {own.key} broke: {type(error).__name__}: {error}")
+            return "broken"
+        return None if said is None else clean(str(said)[:_MAX_CHARS])
+
+    def cell(row: Any, _: Any) -> Cell:
+        said = text(row)
+        return UNKNOWN if said is None else (said, "warn") if broke and said == "broken" else said
+
+    return Column(own.key, own.title, own.width, cell, text, priority=own.priority, grow=1, most=own.width + 20)

@@ -23,13 +23,12 @@ from console.ingest.poller import Poller
 from console.ingest.reduce import merged
 from console.queue.queue_reads import Sparing
 from console.runtime.errors import UserError
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 from console.triage.judgement import JudgedBy
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
-from .undoing import Undoing
+from .undo_actions import Undoing
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy

@@ -21,7 +21,7 @@ from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, line
 from widgets.units import age, energy, percent
 
-from .layout.inspection import Inspection
+from .layout.screen import Inspection
 from .pending_pane import PendingPane
 
 #: The accounts come a moment after the queue. So often, and after so many seconds, they are asked again for a job that

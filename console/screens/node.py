@@ -14,14 +14,14 @@ from console.actions.action import Kind
 from console.tables import attached_lines, inspection_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title
-from console.tables.node_sections import part_lines
+from console.tables.node_health_lines import health_lines
 from console.tables.table_columns import Ctx
 from widgets.chart import Chart
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
 from widgets.units import age, degrees, memory, percent, power, times
 
-from .layout.inspection import Inspection
+from .layout.screen import Inspection
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
@@ -119,7 +119,7 @@ class NodeScreen(Inspection):
             word = self.app.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.old("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
-            parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
+            parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspection_lines.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one over the other the facts take what the GPUs leave.

@@ -9,7 +9,7 @@ import pytest
 from textual import events
 
 from collectors.model import Change
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.journal.writer import read
 from tests.faults import fault
 from tests.operator import Operator, console

@@ -23,6 +23,7 @@ from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.key_bar import KeyBar, KeyHint
+from widgets.pane import Pane
 from widgets.prompt import Prompt
 from widgets.scroll import Scrolled
 from widgets.terminal.quiet_app import QuietScreen
@@ -337,3 +338,21 @@ class WachtScreen(QuietScreen[None]):
     def why_unknown(self, *kinds: str) -> str:
         """Why one of these kinds is not known now; "" where all are."""
         return why_unknown(self.cluster, *kinds, mono=self.app.clock.mono())
+
+
+class Inspection(WachtScreen):
+    """One thing, `key`, in full."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+        self.facts = Pane(key, scroll=True, wrap=True, id="facts")
+
+    @property
+    def here(self) -> str:
+        """What is inspected."""
+        return self.key
+
+    def keys(self) -> Sequence[KeyHint]:
+        """Ways around."""
+        return (KeyHint("Enter", "open"), KeyHint("Tab", "next pane"), KeyHint("y", "copy"), KeyHint("Esc", "back"))

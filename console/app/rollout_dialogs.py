@@ -43,7 +43,7 @@ class Returning(_Base):
 
     def show_progress(self, plan: Plan, progress: Progress) -> None:
         """How far it is, with a hand on it."""
-        from .progress import ProgressDialog
+        from .progress_dialog import ProgressDialog
 
         self._on_its_way = (plan, progress)
         self.push_screen(ProgressDialog(plan, progress))

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.message import Message
 from textual.screen import Screen
 
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
-from console.app.messages import ClusterChanged
 from console.clusters.cluster_session import Here, Opened
 from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
+from console.ingest.reduce import merged
 from console.recording.location import to_record
 from console.runtime import memo
 from console.runtime.errors import UserError
@@ -28,7 +29,7 @@ from console.session.site import Site
 from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
-from . import views
+from . import screen_factory
 from .replay_mode import Looking
 
 if TYPE_CHECKING:
@@ -42,6 +43,21 @@ PATIENCE_S = 1.0
 RINGING = frozenset({"alerts", "silences"})
 #: So many other clusters have a chip each in the top line, the worst first.
 _CHIPS = 2
+
+
+class ClusterChanged(Message):
+    """The poller has a newer Cluster. Those still in the queue become one, with the differences of all."""
+
+    def __init__(self, cluster: Cluster, diff: Diff) -> None:
+        super().__init__()
+        self.cluster, self.diff = cluster, diff
+
+    def can_replace(self, message: Message) -> bool:
+        """The newer one takes over what this one would have told."""
+        if isinstance(message, ClusterChanged) and message.cluster.name == self.cluster.name:
+            message.diff = merged(self.diff, message.diff)
+            return True
+        return False
 
 
 class Fleet(Looking):
@@ -126,7 +142,7 @@ class Fleet(Looking):
         at.logged.see(cluster)
         if shown:
             for name in SCREENS:
-                for make in views.view(name).sums:
+                for make in screen_factory.view(name).sums:
                     make(cluster)
             for one in at.ahead:
                 if one is not over:
@@ -338,7 +354,7 @@ class Fleet(Looking):
         """A screen by its name is the one of the cluster that is shown."""
         if isinstance(screen, str) and (key := _key(self.here, screen)) != screen:
             if not self.is_screen_installed(key):
-                self.install_screen(views.make(screen), key)
+                self.install_screen(screen_factory.make(screen), key)
             screen = key
         return super().get_screen(screen, screen_class)
 

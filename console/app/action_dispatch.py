@@ -26,7 +26,7 @@ from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
 
 from .journal_queries import Recalling
-from .rollout_dialog import Returning, look_of
+from .rollout_dialogs import Returning, look_of
 
 if TYPE_CHECKING:
     from console.config.saved_filters import Filters
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from console.journal.reader import JournalReaders
     from console.recording.player import Player
 
-    from .dialogs import Answer
+    from .confirm_dialog import Answer
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000
@@ -261,7 +261,7 @@ class Acting(Returning, Recalling):
         if isinstance(plan, Refusal):
             self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
             return
-        from .dialogs import ConfirmDialog
+        from .confirm_dialog import ConfirmDialog
 
         self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._answered)
 
@@ -358,7 +358,7 @@ class Acting(Returning, Recalling):
         if isinstance(fresh, Refusal):
             self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
-        from .dialogs import ConfirmDialog
+        from .confirm_dialog import ConfirmDialog
 
         self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
 

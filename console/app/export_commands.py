@@ -43,6 +43,8 @@ CLIPBOARD = "clipboard"
 CLIPBOARD_MOST = 74_994
 #: What takes longer is told of before it is done.
 SLOW_S = 2.0
+#: How far back a vendor ticket asks the accounting for events and jobs, and for how many jobs.
+TICKET_S, _TICKET_JOBS = 90 * 86_400, 20
 Chunks = Iterable[bytes]
 
 
@@ -243,6 +245,48 @@ def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], Tabl
 
 def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
     return col.cell(gpu)
+
+
+# The ticket for a vendor.
+
+
+def vendor(app: ConsoleApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
+    """Of the one node under the cursor. Raises CommandError."""
+    screen = app.screen
+    names = screen.targets("node") if isinstance(screen, WachtScreen) else ()
+    if len(names) != 1:
+        raise CommandError("a vendor's ticket is of one node: put the cursor on it")
+    begin(app, ExportJob(f"vendor-{names[0]}", "md", _vendor_ticket(app, names[0])), file, over)
+
+
+def _vendor_ticket(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str]]:
+    from console.export.vendor_ticket import Case, as_markdown
+    from console.journal import past_actions
+
+    at, cluster, policy, now, book = app.here, app.cluster, app.policy, app.clock.now(), app.book
+
+    def make() -> tuple[Chunks, str]:
+        lacks: list[str] = []
+
+        def had(what: str, read: Callable[[], Any], none: Any) -> Any:
+            try:
+                return read()
+            except (SourceFault, JournalFault) as error:
+                lacks.append(f"{what}: {error.fault if isinstance(error, SourceFault) else error}")
+                return none
+
+        since = int(now - TICKET_S)
+        case = Case(
+            node=node, cluster=cluster, now=now, policy=policy,
+            gpus=tuple(had("GPUs", lambda: at.telemetry.gpus([node]).get(node, ()), ())),
+            acts=tuple(had("what was done from here", lambda: past_actions.of(node, book.lines(), "node"), ())),
+            events=tuple(had("events", lambda: at.ledger.events_of_node(node, since), ())),
+            jobs=tuple(had("last jobs", lambda: at.ledger.jobs_of_node(node, since, _TICKET_JOBS), ())),
+            lacks=tuple(lacks),
+        )  # fmt: skip
+        return [as_markdown(case).encode("utf-8", "replace")], f"the ticket of {node}"
+
+    return make
 
 
 # Where it goes.

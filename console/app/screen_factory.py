@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from console.actions.action import Kind
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 
 
 def view(name: str) -> type[WachtScreen]:
@@ -105,7 +104,7 @@ def rest() -> None:
     from console.screens import help, job, node  # noqa: F401
     from console.session import site_gate  # noqa: F401
 
-    from . import dialogs, palette_screen  # noqa: F401
+    from . import confirm_dialog, palette_screen  # noqa: F401
 
 
 def help_screen(refused: dict[str, str | None]) -> WachtScreen:

@@ -9,7 +9,7 @@ from collectors.model import SourceFault
 from console.clusters.cluster_session import Opened
 from console.runtime.operator_identity import person
 
-from .acting import Acting
+from .action_dispatch import Acting
 
 if TYPE_CHECKING:
     from console.journal.entries import JournalEntry
