@@ -78,7 +78,7 @@ async def consoles(size=(120, 40), others=(B,), **settings) -> AsyncIterator[Bot
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(cluster_switching, "LATER_S", 0.01)
+    monkeypatch.setattr(cluster_switching, "OPEN_OTHERS_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -237,12 +237,12 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         await op.command(f"cluster {B}")
         await op.until(came.is_set, "it opens")
         await op.press("T")
-        await op.until(lambda: app.looks_back, "the past")
+        await op.until(lambda: app.in_replay_mode, "the past")
         may.set()
         await op.until(lambda: any("press T to go back to the present" in one for one in op.told), "it is said")
-        assert app.current == A and app.looks_back
+        assert app.current == A and app.in_replay_mode
         await op.press("T")
-        await op.until(lambda: not app.looks_back, "the present")
+        await op.until(lambda: not app.in_replay_mode, "the present")
         assert (app.current, app.gate, app.journal_path, app.poller) == (A, gate, journal, poller)
         await op.go(B)
         assert app.gate is not gate and app.gate.cluster_name == app.poller.name == B and app.journal_path != journal
@@ -259,7 +259,7 @@ async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
         await op.go(B)
         may.set()
         await op.until(lambda: any(f"the past of {A}: you went on" in one for one in op.told), "it is said")
-        assert app.current == app.cluster.name == app.poller.name == B and not app.looks_back
+        assert app.current == app.cluster.name == app.poller.name == B and not app.in_replay_mode
 
 
 async def test_with_one_cluster_nothing_is_different():

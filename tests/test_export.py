@@ -217,13 +217,13 @@ def test_what_can_be_typed():
 
 def heard(op) -> list[str]:
     """What is told from now on."""
-    said, tell = [], op.app.tell_of
+    said, tell = [], op.app.show_message_for
 
     def told(at, text, severity="information"):
         said.append(text)
         tell(at, text, severity)
 
-    op.app.tell_of = told
+    op.app.show_message_for = told
     return said
 
 

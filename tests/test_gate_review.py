@@ -383,7 +383,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app._settled(op.app.here, op.cluster, ends)
+        op.app._show_settled(op.app.here, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 

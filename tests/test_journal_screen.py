@@ -104,14 +104,14 @@ async def test_lines_of_another_console_come_by_themselves_and_only_they_are_rea
     act(path, "a1")
     async with console() as op:
         screen = await journal(op)
-        first = screen.book.entries["a1"]
+        first = screen.reader.entries["a1"]
         act(path, "a2", "undrain", reason=None, undoes="a1", targets=NODES[:1])
         await look(op, screen)
         op.sees("undrain", "chain whole (4 lines)", "3 done (1 undone)")
-        assert screen.book.entries["a1"] is first
-        book = screen.book
+        assert screen.reader.entries["a1"] is first
+        book = screen.reader
         await look(op, screen)
-        assert screen.book is book
+        assert screen.reader is book
 
 
 async def test_a_changed_line_is_loud(path):
@@ -298,7 +298,7 @@ async def test_y_copies_the_command_as_a_shell_would_take_it(path):
     act(path, "a1", reason="it's; rm -rf /")
     async with console() as op:
         screen = await journal(op)
-        assert screen.copyable().endswith("""State=DRAIN 'Reason=it'"'"'s; rm -rf /'""")
+        assert screen.copy_text().endswith("""State=DRAIN 'Reason=it'"'"'s; rm -rf /'""")
         await op.press("y")
         await op.comes("copied: scontrol update")
 

@@ -39,7 +39,7 @@ async def test_on_80_columns_a_dialog_over_hundreds_of_jobs_stays_readable():
     async with console(SMALL, screen="jobs", jobs=600) as op:
         jobs = list(op.app.cluster.jobs)
         assert len(jobs) > 100
-        op.app.ask("cancel", jobs)
+        op.app.request_action("cancel", jobs)
         await _listens(op)
         await op.comes(f"type {len(jobs)}, then Enter")
         op.sees(f"Cancel {len(jobs)} jobs on", "kills", "runs")
@@ -66,14 +66,14 @@ async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read
         await op.command("inbox")
         await op.comes("Facts that disagree")
         screen = op.app.screen
-        for table in (screen.inbox, screen.disagree):
+        for table in (screen.inbox, screen.inconsistencies):
             for key in table.keys[:4]:
                 table.select(key)
                 await op.pilot.pause()
                 row = table.row_of(key)
-                words = " ".join("".join(_text(screen.words.lines)).split())
+                words = " ".join("".join(_text(screen.full_text.lines)).split())
                 assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in words
-                assert len(screen.words.lines) <= 3 and "…" not in words
+                assert len(screen.full_text.lines) <= 3 and "…" not in words
             await op.press("tab")
         # What, where, since when: of every line.
         heads = [line for line in op.screen().split("\n") if "nodes  " in line or "node  " in line]
@@ -218,9 +218,9 @@ async def test_the_policy_of_an_xid_is_read_to_its_end_on_80_columns():
         await op.arrive({"xids"})
         name = gpus.xids(op.cluster)[0].node
         await op.command(f"node {name}")
-        await op.until(lambda: any("policy" in text for text in _text(op.app.screen.troubles.lines)), "the policy")
+        await op.until(lambda: any("policy" in text for text in _text(op.app.screen.problems.lines)), "the policy")
         await op.pilot.pause()
-        pane = op.app.screen.troubles
+        pane = op.app.screen.problems
         assert all(len(text) <= pane.size.width - 4 for text in _text(pane.lines)), _text(pane.lines)
         assert "…" not in "".join(_text(pane.lines))
 

@@ -134,7 +134,7 @@ async def test_no_typed_command_changes_anything(opened, screen):
             operator.app.action_go(screen)
             await operator.pilot.pause()
             # The line as it is once it is typed: letter by letter it would take minutes.
-            operator.app.open_line(typed(action, operator))
+            operator.app.open_command_line(typed(action, operator))
             await operator.press("enter", "escape")
             await settle(operator)
         assert opened == [] and everything(operator) == before

@@ -25,8 +25,8 @@ from console.config.commands import CommandError
 from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
 
-from .journal_queries import Recalling
-from .rollout_dialogs import Returning, look_of
+from .journal_queries import JournalQueries
+from .rollout_dialogs import RolloutDialogs, return_preflight_reader
 
 if TYPE_CHECKING:
     from console.config.saved_filters import Filters
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from .confirm_dialog import Answer
 
 #: Characters that a line of the prompt may have when it opens.
-_LONGEST = 3000
+_MAX_PROMPT_CHARS = 3000
 #: So many different ends of one action are told one by one.
-_TOLD = 3
+_MAX_MESSAGES = 3
 #: Seconds between two extra readings while something that was sent is not yet seen.
-LOOK_AGAIN_S = 2.0
+VERIFY_READ_S = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCES = {
     "node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts",
@@ -51,7 +51,7 @@ _SOURCES = {
 }  # fmt: skip
 
 
-class Acting(Returning, Recalling):
+class ActionDispatch(RolloutDialogs, JournalQueries):
     """The part of the app that may ask the gate. It holds no writer and knows none."""
 
     here: Opened
@@ -71,7 +71,7 @@ class Acting(Returning, Recalling):
     sending: Here[set[Progress]] = Here()
     filters: Filters
     """Those that are saved."""
-    _looking = ""
+    _preflight_of = ""
     """The targets of an action whose pre-flight is being read."""
 
     @property
@@ -79,11 +79,11 @@ class Acting(Returning, Recalling):
         """The cluster on the screen."""
         raise NotImplementedError
 
-    def tell(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """A word in the corner."""
         raise NotImplementedError
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
         """A word in the corner about this cluster, whichever is on the screen by now."""
         raise NotImplementedError
 
@@ -106,18 +106,18 @@ class Acting(Returning, Recalling):
         if action.kind == "user" and not self.gate.read_only:
             # Whoever is to be blocked is read on the line first: under the cursor stands a job.
             jobs = (self.cluster.jobs.get(one) for one in screen.targets("job"))
-            self._ask_value(action, tuple(dict.fromkeys(job.user for job in jobs if job is not None)))
+            self._prompt_for_value(action, tuple(dict.fromkeys(job.user for job in jobs if job is not None)))
             return
         names = screen.targets(action.kind)
         if not names and not self.gate.read_only:
-            self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
+            self.show_message(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
         if (action.value is not None or action.typed or action_id == "priority") and not self.gate.read_only:
-            self._ask_value(action, names)
+            self._prompt_for_value(action, names)
             return
-        self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
+        self.request_action(action_id, names, hint=screen.suggested_reason(action_id) or "")
 
-    def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
+    def run_action_command(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
         from console.actions.options import option, split, valued
@@ -133,7 +133,7 @@ class Acting(Returning, Recalling):
             names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
             if not names:
                 raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
-            self.ask(action_id, names, " ".join(rest) or None, options)
+            self.request_action(action_id, names, " ".join(rest) or None, options)
             return
         if action_id == "incident":
             try:
@@ -141,7 +141,7 @@ class Acting(Returning, Recalling):
             except ValueError as error:
                 raise CommandError(str(error)) from None
             options = msgspec.structs.replace(options, settings={**asked.settings, **options.settings})
-            self.ask(asked.action, asked.targets, asked.title or None, options)
+            self.request_action(asked.action, asked.targets, asked.title or None, options)
             return
         if not rest:
             # Once the line is closed: it may open it anew, with the targets in it.
@@ -164,7 +164,7 @@ class Acting(Returning, Recalling):
         if unknown:
             raise CommandError(f"unknown {action.kind} {unknown[0]}")
         if action.id == "notify" and options.value is None and not self.gate.read_only:
-            self.call_next(self._ask_value, action, names)
+            self.call_next(self._prompt_for_value, action, names)
             return
         reason = None if action.value or action.id == "priority" else said or None
         if reason is not None:
@@ -172,21 +172,23 @@ class Acting(Returning, Recalling):
 
             if why := misplaced(reason):
                 raise CommandError(why)
-        self.ask(action_id, names, reason, options)
+        self.request_action(action_id, names, reason, options)
 
-    def _ask_value(self, action: Action, names: Sequence[str]) -> None:
+    def _prompt_for_value(self, action: Action, names: Sequence[str]) -> None:
         """Open the line with the action and its targets: what it is to be is typed behind them."""
         from console.actions import user_messages
 
         which = fold(names) if action.kind == "node" else ",".join(names)
         text = f"{action.id} {which} ".replace("  ", " ") + action.typed
         text += user_messages.draft(self.cluster, names) if action.id == "notify" else ""
-        if len(text) > _LONGEST:
-            self.tell(f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning")
+        if len(text) > _MAX_PROMPT_CHARS:
+            self.show_message(
+                f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"
+            )
         elif isinstance(self.screen, WachtScreen):
             self.screen.prompt.open(":", text)
 
-    def ask(
+    def request_action(
         self,
         action_id: str,
         targets: Sequence[str],
@@ -205,13 +207,13 @@ class Acting(Returning, Recalling):
         )
         if self.gate.read_only or not acts or not preflight_reads.needed(action):
             extra = PreflightReads(resumed=self.resumed)
-            self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+            self._open_confirmation(action_id, targets, reason, options or Options(), extra, hint, notes)
             return
-        if self._looking:
-            self.tell(f"still looking at {self._looking}", "warning")
+        if self._preflight_of:
+            self.show_message(f"still looking at {self._preflight_of}", "warning")
             return
-        self._looking = listed(tuple(targets), action.kind)
-        self.tell(f"looking at {self._looking} first")
+        self._preflight_of = listed(tuple(targets), action.kind)
+        self.show_message(f"looking at {self._preflight_of} first")
         screen, at = self.screen, self.here
 
         def work() -> None:
@@ -222,28 +224,28 @@ class Acting(Returning, Recalling):
             self.call_from_thread(looked, extra)
 
         def looked(extra: PreflightReads) -> None:
-            about, self._looking = self._looking, ""
-            if not self.went_on(screen, f"{action.label} of {about}"):
-                self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+            about, self._preflight_of = self._preflight_of, ""
+            if not self.user_moved_on(screen, f"{action.label} of {about}"):
+                self._open_confirmation(action_id, targets, reason, options or Options(), extra, hint, notes)
 
         self.run_worker(work, thread=True, group="look", exit_on_error=False)
 
-    def went_on(self, screen: object, what: str) -> bool:
+    def user_moved_on(self, screen: object, what: str) -> bool:
         """True, and said, where the person does something else by now than on this screen.
 
         A question that comes up under somebody's hands is answered by what they type for another.
         """
-        if self._stays(screen):
+        if self._still_on(screen):
             return False
-        self.tell(f"{what}: you went on meanwhile; ask for it again", "warning")
+        self.show_message(f"{what}: you went on meanwhile; ask for it again", "warning")
         return True
 
-    def _stays(self, screen: object) -> bool:
+    def _still_on(self, screen: object) -> bool:
         """Whether this screen is still on top, and no line is being typed on it."""
         now = self.screen
         return now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open)
 
-    def _show(
+    def _open_confirmation(
         self,
         action_id: str,
         targets: Sequence[str],
@@ -259,24 +261,24 @@ class Acting(Returning, Recalling):
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
         if isinstance(plan, Refusal):
-            self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
+            self.show_message(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
             return
         from .confirm_dialog import ConfirmDialog
 
-        self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._answered)
+        self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._confirmed)
 
-    def _answered(self, answer: Answer | None) -> None:
+    def _confirmed(self, answer: Answer | None) -> None:
         if answer is None:
-            self.tell("cancelled: nothing was sent")
+            self.show_message("cancelled: nothing was sent")
             return
         from console.gate.outcome import Progress
 
         plan, typed = answer
         progress = Progress(len(plan.change.targets))
         at, gate = self.here, self.gate
-        progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
-        progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
-        gate.look = look_of(at)
+        progress.on_hold = lambda: self.call_from_thread(self.report_paused, at, plan, progress)
+        progress.on_unfit = lambda: self.call_from_thread(self.report_unfit, at, plan, progress)
+        gate.look = return_preflight_reader(at)
 
         def work() -> None:
             try:
@@ -288,11 +290,11 @@ class Acting(Returning, Recalling):
                 # What breaks off the event loop would break in silence, and be taken for done.
                 what = "what was sent is unknown" if progress.intent else "nothing was sent"
                 why = f"{what}: {type(error).__name__}: {error}"[:300]
-                self.call_from_thread(self.tell_of, at, f"{plan.action.label}: {why}", "error")
+                self.call_from_thread(self.show_message_for, at, f"{plan.action.label}: {why}", "error")
                 return
             finally:
                 at.sending.discard(progress)
-            self.call_from_thread(self._came_back, at, outcome, screen)
+            self.call_from_thread(self._show_outcome, at, outcome, screen)
 
         at.sending.add(progress)
         if isinstance(self.screen, WachtScreen):
@@ -302,21 +304,21 @@ class Acting(Returning, Recalling):
             self.show_progress(plan, progress)
         screen = self.screen
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
-        self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
+        self.show_message(f"{plan.action.doing} {self.target_text(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
         """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
         for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
             progress.stop()
 
-    def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
+    def _show_outcome(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
         """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
         again = outcome.again
         if again:
-            self._ask_about_changed(at, outcome, screen)
+            self._confirm_changed(at, outcome, screen)
         elif outcome.refused:
-            self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
+            self.show_message_for(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
             of_it = {target: result.why for target, result in outcome.results.items()
                      if result.state == state and target not in again}  # fmt: skip
@@ -325,63 +327,65 @@ class Acting(Returning, Recalling):
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
                 which = named(at.newest, tuple(of_it), plan.action.kind)
-                self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
+                self.show_message_for(at, f"{plan.action.label} {state}: {which}: {why}", severity)
         if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
             which = named(at.newest, blind, plan.action.kind)
-            self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
+            self.show_message_for(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
-            self._read_resumed(at)
+            self._show_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
+            self._read_journal_facts(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
             which = named(at.newest, tuple(outcome.aside), plan.action.kind)
-            self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
+            self.show_message_for(
+                at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning"
+            )
         if outcome.warning:
-            self.tell_of(at, outcome.warning, "error")
+            self.show_message_for(at, outcome.warning, "error")
         at.sent_watch, over = at.sent_watch.add(outcome.waiting)
         if over:
-            self._settled(at, at.newest, over)
+            self._show_settled(at, at.newest, over)
         at.looked = at.clock.mono()
         self._poke(at, {plan.action.shown_in})
         self._repaint()
 
-    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
+    def _confirm_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
         """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
         where the person does something else by now."""
         plan = outcome.plan
-        if at is not self.here or not self._stays(screen):
+        if at is not self.here or not self._still_on(screen):
             which = named(at.newest, tuple(outcome.again), plan.action.kind)
             why = next(iter(outcome.again.values())).why
-            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            self.show_message_for(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
             return
         fresh = self.gate.ask_again(outcome, at.newest)
         if isinstance(fresh, Refusal):
-            self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
+            self.show_message_for(at, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
         from .confirm_dialog import ConfirmDialog
 
-        self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
+        self.push_screen(ConfirmDialog(self.gate, fresh), self._confirmed)
 
     def ssh(self, name: str) -> None:
         """Give the terminal to ssh on a node, and take it back when that ends."""
         node = self.cluster.nodes.get(name)
         if node is None or not _NAME.fullmatch(name):
-            self.tell(f"{name} is no node that ssh could go to", "warning")
+            self.show_message(f"{name} is no node that ssh could go to", "warning")
             return
         if self.cluster.demo:
-            self.tell("the embedded machine has no nodes to ssh to")
+            self.show_message("the embedded machine has no nodes to ssh to")
             return
         try:
             with self.suspend():
                 # Slurm's own name for the node: what an address leads to is not for a screen to decide.
                 code = process.hand_over(["ssh", "--", name])
         except SuspendNotSupported:
-            self.tell(f"ssh {name}: there is no terminal here that it could have", "warning")
+            self.show_message(f"ssh {name}: there is no terminal here that it could have", "warning")
             return
         except SourceFault as error:
-            self.tell(f"ssh {name}: {error}", "error")
+            self.show_message(f"ssh {name}: {error}", "error")
             return
-        self.tell(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
+        self.show_message(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
 
     def verify(self, at: Opened, cluster: Cluster) -> None:
         """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
@@ -390,37 +394,39 @@ class Acting(Returning, Recalling):
         mono = at.clock.mono()
         at.sent_watch, settled = at.sent_watch.check(cluster, mono)
         if settled:
-            self._settled(at, cluster, settled)
-        if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
+            self._show_settled(at, cluster, settled)
+        if at.sent_watch.waiting and mono - at.looked >= VERIFY_READ_S:
             at.looked = mono
             self._poke(at, {BY_ID[one.action].shown_in for one in at.sent_watch.waiting})
 
-    def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
+    def _show_settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = [one for one in settled if one.action == action_id and one.state == "done"]
-            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
+            self._show_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
                     unknown.setdefault(one.why, []).append(one.target)
-            for reason, those in list(unknown.items())[:_TOLD]:
+            for reason, those in list(unknown.items())[:_MAX_MESSAGES]:
                 what = f"{action.label} {named(cluster, those, action.kind)}"
-                self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
-            if len(unknown) > _TOLD:
-                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
+                self.show_message_for(at, f"{what}: {reason}; look at it in {self._system_of(action.kind)}", "error")
+            if len(unknown) > _MAX_MESSAGES:
+                self.show_message_for(
+                    at, f"{action.label}: {len(unknown) - _MAX_MESSAGES} more reasons, in :journal", "error"
+                )
         gate = at.gate
 
         def work() -> None:
             warning = gate.note(settled)
-            self.call_from_thread(self._read_resumed, at)
+            self.call_from_thread(self._read_journal_facts, at)
             if warning:
-                self.call_from_thread(self.tell_of, at, warning, "error")
+                self.call_from_thread(self.show_message_for, at, warning, "error")
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
 
-    def _tell_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
+    def _show_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
         """By target the state that a reading shows, and what else it says: a line for each word that is true."""
         by_word: dict[str, list[str]] = {}
         for target, (seen, _) in done.items():
@@ -428,17 +434,17 @@ class Acting(Returning, Recalling):
         for word, targets in by_word.items():
             why, states = {done[one][1] for one in targets}, {done[one][0] for one in targets}
             gone = action.kind == "job" and states == {""}
-            where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
-            now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
+            where = f"{'no longer listed' if gone else 'seen'} in {self._system_of(action.kind)}"
+            now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _MAX_MESSAGES else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
+            self.show_message_for(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
 
-    def named(self, targets: Sequence[str], kind: Kind) -> str:
+    def target_text(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""
         return named(self.cluster, targets, kind)
 
     @staticmethod
-    def _where(kind: Kind) -> str:
+    def _system_of(kind: Kind) -> str:
         return "Alertmanager" if kind in {"alert", "silence"} else "Slurm"
 
     def _poke(self, at: Opened, kinds: Iterable[Kind]) -> None:
@@ -448,4 +454,4 @@ class Acting(Returning, Recalling):
     def _repaint(self) -> None:
         """The pending words of the screen on top."""
         if self.screen_stack and isinstance(self.screen, WachtScreen):
-            self.screen.take(self.cluster, None)
+            self.screen.update_cluster(self.cluster, None)

@@ -19,7 +19,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.error_reporting import Failing
+from console.app.error_reporting import ErrorReporting
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
 from console.config.theme_files import read_looks
@@ -39,8 +39,8 @@ from widgets.terminal.input_queue import InOrder
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import replay_mode, screen_factory
-from .input_handling import Typed
-from .plugin_loading import Plugged
+from .input_handling import InputHandling
+from .plugin_loading import PluginLoading
 
 _APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
              "vendor", "log", "previous", "undo", "next_cluster", *replay_mode.KEYS)  # fmt: skip
@@ -52,7 +52,7 @@ PLUGINS_S = 1.0
 """Seconds after which a site's own packages are looked for: the start is over by then."""
 
 
-class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
+class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, ConsoleApp):
     """The console."""
 
     TITLE = "wacht"
@@ -88,17 +88,17 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         automation.use(config.automation)
         if config.xid_policy is not None:
             self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
-        self.open_fleet(site, others, clock)
+        self.init_clusters(site, others, clock)
         self.glass.links = config.links
         self._last_tick = 0.0
         self._first_node = node
-        self._view_before: dict[str, View] = {}
+        self._previous_views: dict[str, View] = {}
         """Of each cluster the view that was left last."""
         self.looks = read_looks(config.theme, os.environ, self.console.color_system)
         register(self, self.looks.first, self.looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
-        self.open_typed(config)
-        self.offers.clusters = tuple(self.sites)
+        self.init_input(config)
+        self.completions.clusters = tuple(self.sites)
 
     @cached_property
     def policy(self) -> Policy:  # type: ignore[override]
@@ -123,20 +123,20 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
             self.push_screen(screen_factory.inspection("node", self._first_node))
-        self.watch_loop()
+        self.install_loop_handler()
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.read)
         self.set_timer(PLUGINS_S, self.read_plugins)
         if self.looks.told:
-            self.tell(self.looks.told, "warning")
-        self.read_typed()
+            self.show_message(self.looks.told, "warning")
+        self.read_input_state()
 
     def _tick(self) -> None:
         if not self.screen_stack:
             return  # it is closing
-        self.tend_log()
-        self.tend_shift()
-        self.tend_recorder()
+        self.check_log()
+        self.record_shift()
+        self.check_recorder()
         settled = all(source.tried for source in self.cluster.sources.values())
         self.garbage.tend(time.monotonic(), self.idle_s, settled)
         for at in self.opened.values():
@@ -149,7 +149,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             return  # below a dialog the clock and the ages go on, and nothing else moves
         self.poller.show(screen.shown_jobs())
         # The others go on while the past of this one stands still. The two clocks have nothing in common.
-        now = (self.live_clock if screen.shows_all else self.clock).mono()
+        now = (self.live_clock if screen.shows_all_clusters else self.clock).mono()
         if abs(now - self._last_tick) >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())
@@ -170,7 +170,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         """Show one of the screens, whatever was open on top."""
         view = self._view()
         if view is not None and view != (name, []):
-            self._view_before[self.current] = view
+            self._previous_views[self.current] = view
         while len(self.screen_stack) > 2:
             self.pop_screen()
         self.switch_screen(name)
@@ -182,7 +182,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
                 try:
                     screen.set_filter(self.filters.expand(filter_text, name))
                 except FilterError as error:
-                    self.tell(str(error), "warning")
+                    self.show_message(str(error), "warning")
 
     def _view(self) -> View | None:
         """What is shown: a screen by its name, and the rows that are inspected on it."""
@@ -193,15 +193,15 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def action_previous(self) -> None:
         """-."""
-        view, before = self._view(), self._view_before.get(self.current)
+        view, before = self._view(), self._previous_views.get(self.current)
         if before is None:
-            self.tell("there is no view before this one")
+            self.show_message("there is no view before this one")
             return
         self.action_go(before[0])
         for inspect, key in before[1]:
             self.push_screen(inspect(key))
         if view is not None:
-            self._view_before[self.current] = view
+            self._previous_views[self.current] = view
 
     def open_list(self, name: str, filter_text: str) -> None:
         """Show a list, filtered."""
@@ -218,10 +218,10 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
-        text = self.screen.copyable() if isinstance(self.screen, WachtScreen) else None
+        text = self.screen.copy_text() if isinstance(self.screen, WachtScreen) else None
         if text:
             self.copy_to_clipboard(text)
-            self.tell(f"copied: {text}")
+            self.show_message(f"copied: {text}")
 
     def action_copy_rows(self) -> None:
         """Y."""
@@ -229,7 +229,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
         copy_rows(self)
 
-    def _named(self, text: str) -> Sequence[str]:
+    def _node_names(self, text: str) -> Sequence[str]:
         from console.actions import targets
 
         try:
@@ -249,7 +249,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         chosen = tuple(names) or (screen.targets("node") if isinstance(screen, WachtScreen) else ())
         known = [name for name in chosen if name in self.cluster.nodes]
         if len(known) < 2:
-            self.tell("this compares nodes: mark two or more (Space)", "warning")
+            self.show_message("this compares nodes: mark two or more (Space)", "warning")
             return
         self.push_screen(CommonScreen(known))
 
@@ -260,7 +260,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         try:
             open_log(self, "")
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     def action_vendor(self) -> None:
         """e."""
@@ -269,7 +269,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         try:
             vendor(self)
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
@@ -277,13 +277,13 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             return  # a second Enter of a key held down
         try:
             command = parse(event.value, self.keymap.leaves)
-            self._carry_out(command)
+            self._run_command(command)
         except (CommandError, FilterError) as error:
             event.prompt.say(str(error))
         else:
             event.prompt.close()
 
-    def _carry_out(self, command: Command) -> None:
+    def _run_command(self, command: Command) -> None:
         match command.verb:
             case "quit":
                 self.leave()
@@ -294,7 +294,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case "undo":
                 self.action_undo()
             case "at" | "next" as verb:
-                self.go_to(verb, command.rest)
+                self.seek(verb, command.rest)
             case "theme":
                 self.set_theme(command.rest)
             case "cluster":
@@ -308,7 +308,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case "progress":
                 self.show_progress_again()
             case "common":
-                self.show_common(self._named(command.rest))
+                self.show_common(self._node_names(command.rest))
             case "vendor":
                 from .export_commands import vendor
 
@@ -340,7 +340,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case screen if screen in SCREENS:
                 self.action_go(screen, command.rest if command.rest else None)
             case _:
-                self.act_on_words(command.verb, command.words)
+                self.run_action_command(command.verb, command.words)
 
     def set_theme(self, name: str) -> None:
         """Other colours."""

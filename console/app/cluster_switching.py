@@ -30,19 +30,19 @@ from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import screen_factory
-from .replay_mode import Looking
+from .replay_mode import ReplayMode
 
 if TYPE_CHECKING:
     from console.clusters.cluster_summary import Standing
 
 #: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
-LATER_S = 2.0
-PATIENCE_S = 1.0
+OPEN_OTHERS_S = 2.0
+PUBLISH_TIMEOUT_S = 1.0
 """What is published next waits so long for the event loop to take in what was published last."""
 #: Kinds of facts that may make the bell ring.
-RINGING = frozenset({"alerts", "silences"})
+BELL_KINDS = frozenset({"alerts", "silences"})
 #: So many other clusters have a chip each in the top line, the worst first.
-_CHIPS = 2
+_MAX_CHIPS = 2
 
 
 class ClusterChanged(Message):
@@ -60,16 +60,16 @@ class ClusterChanged(Message):
         return False
 
 
-class Fleet(Looking):
+class ClusterSwitching(ReplayMode):
     """The part of the app that knows which clusters there are, and which is shown."""
 
     config: Config
     looked_at: Here[WachtScreen | None] = Here()
     gpus_every_s = Here[float]()
 
-    def open_fleet(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
+    def init_clusters(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
         """Open the first, and know of the others."""
-        self._put_by: dict[str, Any] = {}
+        self._live_values: dict[str, Any] = {}
         self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
         """Every cluster that can be shown."""
         self.unopened: dict[str, str] = {}
@@ -88,11 +88,11 @@ class Fleet(Looking):
         """The cluster on the screen."""
         return self.fleet[self.current]
 
-    def tell(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """A word in the corner."""
-        self.tell_of(self.here, text, severity)
+        self.show_message_for(self.here, text, severity)
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
         """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
         named = f"{at.name}: {text}" if len(self.sites) > 1 else text
         self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
@@ -101,15 +101,15 @@ class Fleet(Looking):
 
     def read(self) -> None:
         """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
-        self._begin(self.here)
-        self.read_resumed()
-        self.tell_orphans(self.here)
+        self._start_cluster(self.here)
+        self.read_journal_facts()
+        self.report_orphans(self.here)
         self.garbage.started()
         if len(self.sites) > 1:
-            self.set_timer(LATER_S, self._open_others)
+            self.set_timer(OPEN_OTHERS_S, self._open_others)
 
-    def _begin(self, at: Opened) -> None:
-        self._make_ahead(at)
+    def _start_cluster(self, at: Opened) -> None:
+        self._make_screens(at)
         self.record(at)
         at.poller.start()
 
@@ -124,16 +124,16 @@ class Fleet(Looking):
         if at.recorder is not None:
             at.recorder.offer(cluster, diff)
         # What is made for this one must not push out what the loop still looks up of the one before.
-        taken = at.taken.wait(PATIENCE_S)
+        taken = at.taken.wait(PUBLISH_TIMEOUT_S)
         at.taken.clear()
         # Where one is still on its way, or comes from a recording, its sums will be looked up too.
-        if taken and not self.looks_back:
+        if taken and not self.in_replay_mode:
             memo.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
         here = self.here
-        shown, over = at is here and not self.looks_back, here.looked_at
-        if over is not None and (shown or over.shows_all):
+        shown, over = at is here and not self.in_replay_mode, here.looked_at
+        if over is not None and (shown or over.shows_all_clusters):
             over.prepare(cluster, at, self.policy, shown=shown)
-        if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
+        if at.ring.loud is None or not diff.kinds.isdisjoint(BELL_KINDS):
             groups(cluster, at.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
@@ -155,24 +155,24 @@ class Fleet(Looking):
         at = self.opened.get(event.cluster.name)
         if at is None or not self.screen_stack:
             return  # it is closing, and a last reading came in
-        looks_back = self.looks_back and at is self.here
-        if looks_back:
-            self.present = event.cluster
+        in_replay_mode = self.in_replay_mode and at is self.here
+        if in_replay_mode:
+            self.live_cluster = event.cluster
         else:
             self.fleet[at.name] = event.cluster
         at.taken.set()  # not before: the sums of what is shown are kept
-        if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
-            self._ring(at, event.cluster)
-        if looks_back:
+        if at.ring.loud is None or not event.diff.kinds.isdisjoint(BELL_KINDS):
+            self._ring_bell(at, event.cluster)
+        if in_replay_mode:
             return
         self.verify(at, event.cluster)
         if "partitions" in event.diff.kinds:
-            self._read_resumed(at)
+            self._read_journal_facts(at)
         if at is self.here and isinstance(self.screen, WachtScreen):
-            self.screen.take(event.cluster, event.diff)
-        self._keep_up(at, event.cluster)
+            self.screen.update_cluster(event.cluster, event.diff)
+        self._update_hidden_screens(at, event.cluster)
 
-    def _keep_up(self, at: Opened, cluster: Cluster) -> None:
+    def _update_hidden_screens(self, at: Opened, cluster: Cluster) -> None:
         """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
         shown = self.screen_stack
         of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
@@ -180,7 +180,7 @@ class Fleet(Looking):
             if isinstance(one, WachtScreen) and one.is_mounted and one.at is at and one not in shown:
                 one.keep_up(cluster)
 
-    def _ring(self, at: Opened, cluster: Cluster) -> None:
+    def _ring_bell(self, at: Opened, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""
         from console.alerts.bell import sequences, words
         from console.alerts.groups import groups
@@ -193,23 +193,23 @@ class Fleet(Looking):
         hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
         if at is not self.here:
             hint = f"  (:cluster {at.name})"
-        elif self.looks_back:
+        elif self.in_replay_mode:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.tell_of(at, f"critical: {words(new)}{hint}", "error")
+        self.show_message_for(at, f"critical: {words(new)}{hint}", "error")
         if self._driver is not None and not self.is_headless:
             self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
 
     # The others.
 
-    def elsewhere(self) -> list[Span]:
+    def other_cluster_chips(self) -> list[Span]:
         """For the top line: the other clusters, those of which there is something to say."""
         if len(self.sites) == 1:
             return []
         from console.clusters.cluster_summary import chip_of
 
         found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
-        more = len(found) - _CHIPS
-        return [*found[:_CHIPS], (f"+{more}", found[_CHIPS][1])] if more > 0 else found
+        more = len(found) - _MAX_CHIPS
+        return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
 
     def standings(self) -> list[Standing]:
         """How each cluster stands, in the order of the configuration."""
@@ -221,11 +221,11 @@ class Fleet(Looking):
                 made.append(Standing(name=name, why=self.unopened.get(name, "")))
                 continue
             # What was taken in, not what comes next: the sums of that are still being made.
-            known = self.present if at is self.here and self.present is not None else self.fleet[name]
+            known = self.live_cluster if at is self.here and self.live_cluster is not None else self.fleet[name]
             made.append(standing(known, at.live_clock.mono(), shown=at is self.here))
         return made
 
-    def watch_others(self, more: frozenset[str] = frozenset()) -> None:
+    def set_background_polling(self, more: frozenset[str] = frozenset()) -> None:
         """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
         for at in self.opened.values():
             if at is not self.here and isinstance(at.poller, Poller):
@@ -241,7 +241,9 @@ class Fleet(Looking):
         site = self.sites[name]
         twin = next((one.name for one in self.opened.values() if one.site.reach and one.site.reach == site.reach), "")
         if twin:
-            self._not_open(name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}')
+            self._open_failed(
+                name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}'
+            )
             return
         self._modes_made += 1
         mode = f"{name} {self._modes_made}"
@@ -249,36 +251,36 @@ class Fleet(Looking):
         def work() -> None:
             try:
                 at = Opened(site, self.config, self._clock, mode)
-                at.records = to_record(site, self.config.recording) if self._records else None
+                at.records = to_record(site, self.config.recording) if self._recording_enabled else None
                 self.open_poller(at)
             except UserError as error:
-                self.call_from_thread(self._not_open, name, clean(str(error)))
+                self.call_from_thread(self._open_failed, name, clean(str(error)))
             except Exception as error:
-                self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])
+                self.call_from_thread(self._open_failed, name, clean(f"{type(error).__name__}: {error}")[:300])
             else:
-                self.call_from_thread(self._came_open, at, then)
+                self.call_from_thread(self._cluster_opened, at, then)
 
         self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
 
     @property
-    def _records(self) -> bool:
+    def _recording_enabled(self) -> bool:
         """Whether this console records at all."""
         return any(at.records is not None for at in self.opened.values())
 
-    def _not_open(self, name: str, why: str) -> None:
+    def _open_failed(self, name: str, why: str) -> None:
         self.unopened[name] = why
-        self.tell_of(self.here, f"{name} cannot be opened: {why}", "warning")
+        self.show_message_for(self.here, f"{name} cannot be opened: {why}", "warning")
 
-    def _came_open(self, at: Opened, then: Callable[[Opened], None] | None) -> None:
+    def _cluster_opened(self, at: Opened, then: Callable[[Opened], None] | None) -> None:
         if at.name not in self.opened and self.screen_stack:
             self.unopened.pop(at.name, None)
             self.opened[at.name], self.fleet[at.name] = at, at.newest
             self.add_mode(at.mode, QuietScreen)
             if isinstance(at.poller, Poller):
                 at.poller.watch(WATCHED)
-            self._begin(at)
-            self._read_resumed(at)
-            self.tell_orphans(at)
+            self._start_cluster(at)
+            self._read_journal_facts(at)
+            self.report_orphans(at)
         if then is not None:
             then(self.opened[at.name])
 
@@ -288,7 +290,7 @@ class Fleet(Looking):
         """C: the next one that is known."""
         names = list(self.sites)
         if len(names) == 1:
-            self.tell("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            self.show_message("one cluster is known; each [cluster.NAME] of the configuration is one more")
             return
         self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
 
@@ -297,7 +299,7 @@ class Fleet(Looking):
         try:
             self.show_cluster(name)
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     def show_cluster(self, name: str) -> None:
         """`:cluster NAME`. Raises CommandError."""
@@ -305,8 +307,8 @@ class Fleet(Looking):
             raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(self.sites)}")
         if name == self.current:
             raise CommandError(f"{name} is on the screen")
-        if self.looks_back:
-            raise CommandError(self._past_first())
+        if self.in_replay_mode:
+            raise CommandError(self._leave_replay_first())
         if not isinstance(self.screen, WachtScreen):
             raise CommandError("answer what is open first")
         if (at := self.opened.get(name)) is not None:
@@ -315,44 +317,44 @@ class Fleet(Looking):
         screen = self.screen
 
         def then(at: Opened) -> None:
-            if not self.went_on(screen, f"cluster {name}"):
+            if not self.user_moved_on(screen, f"cluster {name}"):
                 self._show_opened(at)
 
         self._open(name, then)
 
-    def _past_first(self) -> str:
+    def _leave_replay_first(self) -> str:
         back = self.keymap.press("look_back")
         return f"the past of {self.current} is on the screen: {back} to go back to the present"
 
     def _show_opened(self, at: Opened) -> None:
-        """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
+        """The one place that changes `here`. Never while the past is shown: what `ReplayMode` put by of the one that is
         here comes back onto the one that is here, its gate too."""
-        if self.looks_back:
-            self.tell(f"{at.name} is open; {self._past_first()}")
+        if self.in_replay_mode:
+            self.show_message(f"{at.name} is open; {self._leave_replay_first()}")
             return
         self.poller.show(frozenset())
         self.here = at
         if isinstance(at.poller, Poller):
             at.poller.watch(None)
-        self.watch_others()
+        self.set_background_polling()
         new = at.mode not in self._screen_stacks
         self.switch_mode(at.mode)
         if new:
             self.push_screen(self.config.screen or "overview")
-            self.call_after_refresh(self._make_ahead, at)
+            self.call_after_refresh(self._make_screens, at)
 
-    def _make_ahead(self, at: Opened) -> None:
+    def _make_screens(self, at: Opened) -> None:
         if at is self.here:
             every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
             at.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
-            self.take_columns(at)
+            self.add_plugin_columns(at)
 
-    def take_columns(self, at: Opened) -> None:
+    def add_plugin_columns(self, at: Opened) -> None:
         """The lists of a cluster are there: what a site adds to them comes."""
 
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
         """A screen by its name is the one of the cluster that is shown."""
-        if isinstance(screen, str) and (key := _key(self.here, screen)) != screen:
+        if isinstance(screen, str) and (key := _installed_name(self.here, screen)) != screen:
             if not self.is_screen_installed(key):
                 self.install_screen(screen_factory.make(screen), key)
             screen = key
@@ -373,15 +375,15 @@ class Fleet(Looking):
         self.call_later(self._drop_screens, at)
         self.run_worker(lambda: at.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
         memo.forget(name)
-        self.tell(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
+        self.show_message(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
 
     async def _drop_screens(self, at: Opened) -> None:
-        for key in [_key(at, one) for one in SCREENS]:
+        for key in [_installed_name(at, one) for one in SCREENS]:
             made = self._installed_screens.pop(key, None)
             if isinstance(made, Screen) and made.is_attached:
                 await made.remove()
 
 
-def _key(at: Opened, name: str) -> str:
+def _installed_name(at: Opened, name: str) -> str:
     """What a screen of a cluster is installed as: of the first by its plain name."""
     return name if at.mode == "_default" else f"{at.mode}/{name}"

@@ -29,12 +29,12 @@ from widgets.terminal.quiet_app import QuietModal
 Answer = tuple[Plan, str]
 _WIDEST = 110
 #: Options of an action that may be given beside its reason, and what stands there meanwhile.
-_MORE = {
+_EXTRA_OPTIONS = {
     "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
     "seconds": "for how long (30m, 4h, 2d); empty: as above",
     "next_state": "comes back as resume or down; empty: as above",
 }
-_TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
+_EXTRA_LABELS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
 _NAMES = {field: name for name, field in OPTIONS.items()}
 
 
@@ -42,13 +42,13 @@ def _line(row: Fact) -> PaneLine:
     return PaneLine([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
 
 
-def _parted(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
+def _split_at_reason(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
     """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
     at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
     return list(made[:at]), list(made[at:])
 
 
-def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
+def _shorten(asked: Sequence[Fact], most: int) -> list[Fact]:
     """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
     at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
     first, last = asked[:at], asked[at:]
@@ -99,13 +99,13 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self.plan = plan
         self._notes = notes
         self._hint = hint
-        self._over = False
+        self._answered = False
         self._armed_at: float | None = None
         """Messages made before this moment were typed for what was on the screen before."""
-        self._shown_at: Size | None = None
+        self._laid_out_for: Size | None = None
         """What it is laid out for."""
         self._box = Pane(preview.title(plan), scroll=True)
-        self._kept = Pane(border=False, id="kept")
+        self._pinned = Pane(border=False, id="kept")
         """Reason and command, where the preview is too long for the screen."""
         self._ask = Pane(border=False, id="ask")
         self._reason = Input(
@@ -116,19 +116,19 @@ class ConfirmDialog(QuietModal[Answer | None]):
             id="reason",
             select_on_focus=False,
         )
-        self._asked = next((one for one in _MORE if one in plan.action.asks and plan.lacks_reason), "")
+        self._extra_option = next((one for one in _EXTRA_OPTIONS if one in plan.action.asks and plan.lacks_reason), "")
         """The option that may be given beside the reason."""
-        self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
+        self._extra = Input(placeholder=_EXTRA_OPTIONS.get(self._extra_option, ""), max_length=20, id="more")
         self._count = _AnswerInput(max_length=80, id="count")
 
     def compose(self) -> ComposeResult:
         """The preview, the question, the inputs of which it takes."""
         with Vertical():
             yield self._box
-            yield self._kept
+            yield self._pinned
             yield self._ask
             yield self._reason
-            yield self._more
+            yield self._extra
             yield self._count
 
     def on_mount(self) -> None:
@@ -144,12 +144,12 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     def on_resize(self) -> None:
         """Another size, other lines: nobody may have to answer a question that has left the screen."""
-        if self._shown_at not in (None, self.app.size):
-            self._lay()
+        if self._laid_out_for not in (None, self.app.size):
+            self._layout_plan()
 
     def _show(self) -> None:
         """The plan as it is now, and what is asked for next."""
-        self._lay()
+        self._layout_plan()
         if self.plan.lacks_reason:
             self._reason.focus()
         elif self.plan.confirm.kind != "plain":
@@ -157,12 +157,12 @@ class ConfirmDialog(QuietModal[Answer | None]):
         else:
             self.set_focus(None)
 
-    def _lay(self) -> None:
+    def _layout_plan(self) -> None:
         """All of it, for the size that the terminal has."""
         plan = self.plan
-        self._shown_at = self.app.size
+        self._laid_out_for = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
-        told, asked = _parted(preview.rows(plan, width))
+        told, asked = _split_at_reason(preview.rows(plan, width))
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
         about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [
@@ -170,25 +170,25 @@ class ConfirmDialog(QuietModal[Answer | None]):
             *(PaneLine([(piece, "warn")]) for piece in notes),
             *map(_line, told),
         ]
-        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
+        room = max(3, self.app.size.height - 5 - bool(self._extra_option and plan.lacks_reason))
         # Where not all of it fits, what is read last and matters most stands still below what scrolls.
         reads_on = len(made) + len(asked) + 2 > room
-        kept = _shortened(asked, max(2, room // 3)) if reads_on else []
+        kept = _shorten(asked, max(2, room // 3)) if reads_on else []
         if kept != asked:
             made += map(_line, asked)
         self._box.set_title([(preview.title(plan), "title")], "PgDn reads on" if reads_on else "")
         self._box.set_lines(made)
         self._box.styles.height = min(len(made) + 2, room - len(kept))
-        self._kept.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
-        self._kept.styles.height = len(kept)
-        self._kept.display = bool(kept)
+        self._pinned.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
+        self._pinned.styles.height = len(kept)
+        self._pinned.display = bool(kept)
         self._reason.display = plan.lacks_reason
-        self._more.display = plan.lacks_reason and bool(self._asked)
+        self._extra.display = plan.lacks_reason and bool(self._extra_option)
         self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
         esc = ("   Esc cancels", "text-dim")
         if plan.lacks_reason:
-            tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
+            tab = (f"   Tab: {_EXTRA_LABELS[self._extra_option]}" if self._extra_option else "", "text-dim")
             self._ask.set_lines([PaneLine([(" reason, then Enter", "text-strong"), tab, esc])])
         elif plan.confirm.kind != "plain":
             words = plan.confirm.words
@@ -224,7 +224,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         ):
             return
         event.stop()
-        self._end((self.plan, "y") if event.key == "y" else None)
+        self._answer((self.plan, "y") if event.key == "y" else None)
 
     def on_paste(self, event: events.Paste) -> None:
         """A paste answers nothing."""
@@ -232,18 +232,18 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     @on(Input.Submitted, "#reason")
     @on(Input.Submitted, "#more")
-    def _reasoned(self, event: Input.Submitted) -> None:
+    def _reason_given(self, event: Input.Submitted) -> None:
         event.stop()
         plan = self.plan
         try:
-            more = option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+            more = option(_NAMES[self._extra_option], self._extra.value) if self._extra.value.strip() else {}
         except ValueError as error:
-            self._wrong(str(error))
+            self._show_error(str(error))
             return
         options = msgspec.structs.replace(plan.options, **more, offered=self._hint)
         given = self._gate.with_reason(plan, self._reason.value, options)
         if isinstance(given, Refusal):
-            self._wrong(given.why)
+            self._show_error(given.why)
             return
         self.plan = given
         self._armed_at = None
@@ -251,16 +251,16 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self.call_when_shown(self._arm)
 
     @on(Input.Submitted, "#count")
-    def _counted(self, event: Input.Submitted) -> None:
+    def _word_given(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value == self.plan.confirm.words:
-            self._end((self.plan, event.value))
+            self._answer((self.plan, event.value))
         else:
-            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
+            self._show_error(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
             self._armed_at = None  # a right one close behind it is no answer to that
             self.call_when_shown(self._arm)
 
-    def _wrong(self, why: str) -> None:
+    def _show_error(self, why: str) -> None:
         """Say what is wrong with what was typed, and wait for something better."""
         self._ask.set_lines([PaneLine([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
 
@@ -270,10 +270,10 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     def action_cancel(self) -> None:
         """Nothing happens."""
-        self._end(None)
+        self._answer(None)
 
-    def _end(self, answer: Answer | None) -> None:
+    def _answer(self, answer: Answer | None) -> None:
         """Give it back, once: a second y of a key held down would close the screen below, too."""
-        if not self._over:
-            self._over = True
+        if not self._answered:
+            self._answered = True
             self.dismiss(answer)

@@ -24,7 +24,7 @@ else:
 _REPORTS = 3
 
 
-class Failing(_Base):
+class ErrorReporting(_Base):
     """The part of the app that ends it, and that tends the log. Its like on a thread: `QuietApp.thread_died`."""
 
     def __init__(self, **options: Any) -> None:
@@ -34,7 +34,7 @@ class Failing(_Base):
         self._was_slow = False
         self._reports = 0
 
-    def tell(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """A word in the corner."""
         raise NotImplementedError
 
@@ -42,17 +42,17 @@ class Failing(_Base):
         """Nobody can see or stop any more what is still to be sent."""
         raise NotImplementedError
 
-    def watch_loop(self) -> None:
+    def install_loop_handler(self) -> None:
         """Let nothing that breaks on the event loop go unnoticed. Called on it."""
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
 
-    def tend_log(self) -> None:
+    def check_log(self) -> None:
         """Tell the log of the line to the terminal, and the person of a log that cannot be written."""
         if self.slow_line != self._was_slow:
             self._was_slow = self.slow_line
             log.info("terminal", f"slow mode is {'on' if self._was_slow else 'off'}")
         if why := log.untold():
-            self.tell(why, "warning")
+            self.show_message(why, "warning")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """What a worker was to do is not done, and breaks nothing else: it is reported, and the console goes on."""
@@ -66,7 +66,7 @@ class Failing(_Base):
 
         def work() -> None:
             kept = crash.reported(text, brief)
-            self.call_from_thread(self.tell, f"{brief}; wacht goes on. Report: {kept}", "error")
+            self.call_from_thread(self.show_message, f"{brief}; wacht goes on. Report: {kept}", "error")
 
         self.run_worker(work, thread=True, group="crash", exit_on_error=False)
 

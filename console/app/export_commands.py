@@ -74,9 +74,9 @@ def carry_out(app: ConsoleApp, command: Command) -> None:
     def shown() -> None:
         """Once the line is closed: it is no part of the screen, and the focus is back on a table."""
         try:
-            begin(app, _made(app, form), file.strip(), command.over)
+            begin(app, _export_job(app, form), file.strip(), command.over)
         except CommandError as error:
-            app.tell(str(error), "warning")
+            app.show_message(str(error), "warning")
 
     app.call_after_refresh(shown)
 
@@ -95,12 +95,14 @@ def copy_rows(app: ConsoleApp) -> None:
         keys = [key for key in table.keys if key in table.marked] or [key for key in (table.cursor_key,) if key]
         text, count = ",".join(keys), len(keys)
     if not text:
-        app.tell("there is no row under the cursor to copy the name of")
+        app.show_message("there is no row under the cursor to copy the name of")
     elif len(text.encode()) > CLIPBOARD_MOST:
-        app.tell(_too_large(len(text.encode())), "warning")
+        app.show_message(_too_large(len(text.encode())), "warning")
     else:
         app.copy_to_clipboard(text)
-        app.tell(f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else ""))
+        app.show_message(
+            f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else "")
+        )
 
 
 def _report_words(rest: str) -> tuple[str, str]:
@@ -127,7 +129,7 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
 # What the screen shows.
 
 
-def _made(app: ConsoleApp, form: str) -> ExportJob:
+def _export_job(app: ConsoleApp, form: str) -> ExportJob:
     screen = app.screen
     if form == "text":
         strips = screen._compositor.render_strips(app.size)
@@ -138,7 +140,7 @@ def _made(app: ConsoleApp, form: str) -> ExportJob:
 
         draw = picture(app, f"wacht  {app.cluster.name}  {_crumb(screen)}  {stamp(app.clock.now())}")
         return ExportJob(_crumb(screen), "svg", lambda: ([draw()], "the screen"))
-    name, make = _sheet(app, screen)
+    name, make = _table_rows(app, screen)
 
     def rows() -> tuple[Chunks, str]:
         made = make()
@@ -165,7 +167,7 @@ def _table(screen: Any) -> VirtualTable[Any] | None:
         return None
 
 
-def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
+def _table_rows(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
     """The rows that the screen is about, in a form that any thread may make them of."""
     cluster = app.cluster
     if isinstance(screen, NodeScreen):
@@ -176,9 +178,9 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
             return f"gpus-{screen.rack or 'no-rack'}", _gpus(app, names, f"the GPUs of rack {screen.rack}")
         if "nodes" not in cluster.known:
             raise CommandError("nothing to export: the nodes are not known")
-        columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plainly, one)) for one in MAP]
+        columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plain_text, one)) for one in MAP]
         whole = TableExport(name="gpus", columns=columns, fields=MAP, rows=cluster.nodes, keys=tuple(cluster.nodes),
-                      ctx=screen.ctx(), note=_note(app, "GPUs by node"))  # fmt: skip
+                      ctx=screen.ctx(), note=_file_note(app, "GPUs by node"))  # fmt: skip
         return "gpus", lambda: whole
     table = _table(screen)
     if table is None:
@@ -201,16 +203,16 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
     asked = f", filter {text}" if text and not marked else ""
     old = " (OLD: their source fails or is late)" if table.dimmed else ""
     one = TableExport(name=name, columns=table.columns, fields=fields, rows=rows, keys=keys, ctx=table.ctx,
-                note=_note(app, f"{which}{asked}{old}"))  # fmt: skip
+                note=_file_note(app, f"{which}{asked}{old}"))  # fmt: skip
     return name, lambda: one
 
 
-def _plainly(field: table_export.ExportField, row: Any, ctx: Any) -> str:
+def _plain_text(field: table_export.ExportField, row: Any, ctx: Any) -> str:
     value = field.value(row, ctx)
     return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
 
 
-def _note(app: ConsoleApp, what: str) -> str:
+def _file_note(app: ConsoleApp, what: str) -> str:
     demo = "DEMO " if app.cluster.demo else ""
     return f"{demo}{app.cluster.name}, {stamp(app.clock.now())}: {what}"
 
@@ -219,12 +221,12 @@ def _all_rows(screen: Any) -> Mapping[str, Any]:
     """Rows that a filter may hide."""
     if isinstance(screen, ListScreen):
         return screen.rows()
-    return screen.book.entries if isinstance(screen, JournalScreen) else {}
+    return screen.reader.entries if isinstance(screen, JournalScreen) else {}
 
 
 def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
     """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
-    telemetry, note = app.telemetry, _note(app, what)
+    telemetry, note = app.telemetry, _file_note(app, what)
     columns = [
         Column("node", "node", 0, lambda gpu, _: gpu.node),
         *(
@@ -297,17 +299,17 @@ def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
     name, at = _file_name(app, made), app.here
     if over and file in {"", CLIPBOARD}:
         raise CommandError("! writes over a file: name it")
-    slow = app.set_timer(SLOW_S, lambda: app.tell_of(at, f"{made.name}: it is being written …"))
+    slow = app.set_timer(SLOW_S, lambda: app.show_message_for(at, f"{made.name}: it is being written …"))
 
     def ended(told: str, severity: str) -> None:
         slow.stop()
         # It may hold a name from outside.
-        app.tell_of(at, clean(told), severity)
+        app.show_message_for(at, clean(told), severity)
 
     def work() -> None:
         told, severity = "not written", "error"
         try:
-            told = _copied(app, made) if file == CLIPBOARD else _saved(made, file, name, over)
+            told = _copy_to_clipboard(app, made) if file == CLIPBOARD else _save_to_file(made, file, name, over)
             severity = "information"
         except (UserError, SourceFault, JournalFault, OSError) as error:
             told = f"not written: {error.fault if isinstance(error, SourceFault) else error}"
@@ -325,7 +327,7 @@ def _file_name(app: ConsoleApp, made: ExportJob) -> str:
     return f"wacht-{words}-{at:%Y%m%dT%H%M%SZ}.{made.ending}"
 
 
-def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
+def _save_to_file(made: ExportJob, file: str, name: str, over: bool) -> str:
     try:
         path = Path(file or "~").expanduser()
     except RuntimeError:
@@ -337,7 +339,7 @@ def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
     return f"{what}: {path} ({_size(size)})"
 
 
-def _copied(app: ConsoleApp, made: ExportJob) -> str:
+def _copy_to_clipboard(app: ConsoleApp, made: ExportJob) -> str:
     chunks, what = made.make()
     held = bytearray()
     for chunk in chunks:

@@ -21,18 +21,18 @@ else:
     _Base = object
 
 
-class Recalling(_Base):
+class JournalQueries(_Base):
     """The part of the app that remembers what was done from here."""
 
     here: Opened
     resumed = Here[Mapping[str, float]]()
     left = Here[Left]()
 
-    def read_resumed(self) -> None:
+    def read_journal_facts(self) -> None:
         """Ask the journal which nodes people put back (an XID from before that is settled), and what they shut."""
-        self._read_resumed(self.here)
+        self._read_journal_facts(self.here)
 
-    def _read_resumed(self, at: Opened) -> None:
+    def _read_journal_facts(self, at: Opened) -> None:
         def work() -> None:
             from console.journal import past_actions, writer
 
@@ -50,7 +50,7 @@ class Recalling(_Base):
 
         self.run_worker(work, thread=True, group=f"resumed {at.name}", exclusive=True, exit_on_error=False)
 
-    def past_of(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]:
+    def action_history(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]:
         """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
         from console.journal import past_actions, writer
         from console.tables import inspection_lines
@@ -62,6 +62,6 @@ class Recalling(_Base):
             return [line((f"the journal cannot be read: {error}", "warn"))]
         now = at.clock.now()
         acts = past_actions.of(key, records, kind, 12)
-        return inspection_lines.past_lines(
+        return inspection_lines.history_lines(
             acts, past_actions.drains(key, records, now) if kind == "node" else None, now
         )

@@ -16,12 +16,12 @@ from widgets.cells import Span, cut, width
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .palette import Named, PaletteEntry, entries, found, named
+from .palette import NamedRow, PaletteEntry, entries, found, named
 
 if TYPE_CHECKING:
     from console.screens.layout.app_port import ConsoleApp
 
-_LONGEST = 200
+_MAX_QUERY = 200
 
 
 class PaletteScreen(QuietModal[PaletteEntry | None]):
@@ -36,10 +36,10 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
 
     def __init__(self, app: ConsoleApp) -> None:
         super().__init__()
-        self._every = tuple(entries(app))
+        self._entries = tuple(entries(app))
         self._recent = tuple(app.histories["^"].entries)
         self._query = ""
-        self._named: list[Named] = []
+        self._named: list[NamedRow] = []
         self._shown: Sequence[PaletteEntry] = ()
         self._pane = Pane(select=True, empty_text="nothing is called that", id="found")
 
@@ -60,7 +60,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         """Show what fits; the cursor goes to the first, or with `keep` stays where somebody has put it."""
         at = int(self._pane.cursor_key or 0)
         stays = self._shown[at] if keep and 0 < at < len(self._shown) else None
-        self._shown = [*found(self._every, self._query, self._recent), *map(self._entry, self._named)]
+        self._shown = [*found(self._entries, self._query, self._recent), *map(self._name_entry, self._named)]
         typed: list[Span] = [
             ("› ", "key"),
             (self._query or "type a name", "text-strong" if self._query else "text-dim"),
@@ -79,19 +79,21 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
 
     def _line(self, at: int, one: PaletteEntry, room: int) -> PaneLine:
         name = cut(one.name, room)
-        said = cut(one.said, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
+        description = cut(one.description, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
         pad = " " * max(2, 34 - width(name))
         role = "key-off" if one.refused else "text-strong"
         return PaneLine(
-            ((name, role), (pad, ""), (said, "warn" if one.refused else "text-dim")), ((one.key, "key"),), str(at)
+            ((name, role), (pad, ""), (description, "warn" if one.refused else "text-dim")),
+            ((one.key, "key"),),
+            str(at),
         )
 
-    def _entry(self, one: Named) -> PaletteEntry:
-        kind, name, said = one
+    def _name_entry(self, one: NamedRow) -> PaletteEntry:
+        kind, name, description = one
         if kind == "rack":
-            return PaletteEntry(f"rack {name}", said, partial(self.app.open_list, "nodes", f"rack={name}"))
+            return PaletteEntry(f"rack {name}", description, partial(self.app.open_list, "nodes", f"rack={name}"))
         return PaletteEntry(
-            f"{kind} {name}", said, partial(self.app.open_row, "node" if kind == "node" else "job", name)
+            f"{kind} {name}", description, partial(self.app.open_row, "node" if kind == "node" else "job", name)
         )
 
     # What is typed.
@@ -123,20 +125,20 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         self._type(self._query + (clean(lines[0]) if lines else ""))
 
     def _type(self, text: str) -> None:
-        self._query = text[:_LONGEST]
+        self._query = text[:_MAX_QUERY]
         low = self._query.strip().lower()
         self._named = [one for one in self._named if low and low in one[1].lower()]
         self._paint()
-        self.run_worker(self._look, thread=True, group="names", exclusive=True, exit_on_error=False)
+        self.run_worker(self._search, thread=True, group="names", exclusive=True, exit_on_error=False)
 
-    def _look(self) -> None:
+    def _search(self) -> None:
         """In a thread: the machine may have 100,000 jobs."""
         worker, query = get_current_worker(), self._query
         names = named(self.app.cluster, query)
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._came, query, names)
+            self.app.call_from_thread(self._names_found, query, names)
 
-    def _came(self, query: str, names: list[Named]) -> None:
+    def _names_found(self, query: str, names: list[NamedRow]) -> None:
         if query == self._query and names != self._named and self.is_mounted:
             self._named = names
             self._paint(keep=True)

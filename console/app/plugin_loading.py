@@ -16,7 +16,7 @@ from widgets.table_column import Column
 from widgets.units import UNKNOWN
 
 from . import screen_factory
-from .cluster_switching import Fleet
+from .cluster_switching import ClusterSwitching
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnColumn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MAX_CHARS = 200
 
 
-class Plugged(Fleet):
+class PluginLoading(ClusterSwitching):
     """The part of the app that takes plugins in."""
 
     keymap: Keymap
@@ -53,15 +53,15 @@ class Plugged(Fleet):
                 self.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
         self._own_columns = columns
         for at in self.opened.values():
-            self.take_columns(at)
+            self.add_plugin_columns(at)
         if isinstance(self.screen, WachtScreen):
             self.screen.refresh_keys()
         if told:
-            self.tell(
+            self.show_message(
                 "\n".join(told[:3]) + (f"\nand {len(told) - 3} more: wacht doctor" if len(told) > 3 else ""), "warning"
             )
 
-    def take_columns(self, at: Opened) -> None:
+    def add_plugin_columns(self, at: Opened) -> None:
         """Show the columns of packages in the lists of a cluster."""
         if self._own_columns:
             from console.screens.layout.list_screen import ListScreen

@@ -20,7 +20,7 @@ from widgets.terminal.quiet_app import QuietModal
 _WORDS = {"pending": "sent", "sent": "sent", "failed": "refused", "unknown": "unknown",
           "dropped": "left out", "done": "done"}  # fmt: skip
 #: Cells of the dialog; waves and reasons of which it shows the newest.
-_WIDE, _TOLD, _WHYS = 76, 6, 3
+_WIDE, _MAX_WAVES, _MAX_REASONS = 76, 6, 3
 _ROLES = {"failed": "bad", "unknown": "warn", "dropped": "warn"}
 
 
@@ -50,10 +50,10 @@ class ProgressDialog(QuietModal[None]):
 
     def on_mount(self) -> None:
         """Look twice a second; nothing moves in between."""
-        self._tell()
-        self.set_interval(0.5, self._tell)
+        self._paint()
+        self.set_interval(0.5, self._paint)
 
-    def _tell(self) -> None:
+    def _paint(self) -> None:
         progress = self.progress
         results = list(progress.results.values())
         words = Counter(result.state for result in results)
@@ -78,7 +78,7 @@ class ProgressDialog(QuietModal[None]):
         made = [
             PaneLine(head),
             PaneLine(told),
-            *(self._waves() if waves else [PaneLine([(last, "bad")])]),
+            *(self._wave_lines() if waves else [PaneLine([(last, "bad")])]),
             PaneLine([]),
             PaneLine(keys),
         ]
@@ -88,14 +88,14 @@ class ProgressDialog(QuietModal[None]):
         self._box.styles.height = min(len(made) + 2, self.app.size.height)
         self._box.set_lines(made)
 
-    def _waves(self) -> list[PaneLine]:
+    def _wave_lines(self) -> list[PaneLine]:
         """What came of each wave, who is set aside and why, and what is waited for."""
         progress, width = self.progress, _WIDE - 4
-        found = [(one, "") for one in progress.told[-_TOLD:]]
+        found = [(one, "") for one in progress.told[-_MAX_WAVES:]]
         whys = by_reason(dict(progress.aside))
-        found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
-        if len(whys) > _WHYS:
-            found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))
+        found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_MAX_REASONS]]
+        if len(whys) > _MAX_REASONS:
+            found.append((f"set aside  for {len(whys) - _MAX_REASONS} more reasons: :journal has them", "warn"))
         if progress.held:
             found.append((f"paused: {progress.held}", "bad"))
         elif progress.wave and not progress.ended and not progress.stopped:
@@ -112,12 +112,12 @@ class ProgressDialog(QuietModal[None]):
             self.progress.go_on()
         else:
             self.progress.pause()
-        self._tell()
+        self._paint()
 
     def action_stop(self) -> None:
         """s: what was sent is sent; the rest stays."""
         self.progress.stop()
-        self._tell()
+        self._paint()
 
     def action_drain(self) -> None:
         """d: ask whether what came back unfit is drained again."""

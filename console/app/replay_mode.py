@@ -28,7 +28,7 @@ from console.triage.judgement import JudgedBy
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
-from .undo_actions import Undoing
+from .undo_actions import UndoActions
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 #: Keys of `console.actions.registry.NAVIGATION` that are answered here.
 KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
         "go_to")  # fmt: skip
-FAR_S = 600.0
-#: What is swapped, by the names that the screens know.
-_SWAPPED = ("clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "book",
-            "resumed", "left", "sent_watch")  # fmt: skip
+SKIP_S = 600.0
+#: Attributes of the app that show the recording while replay mode is on.
+_REPLACED_IN_REPLAY = (
+    "clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "book", "resumed",
+    "left", "sent_watch",
+)  # fmt: skip
 
 
 class MomentChanged(Message):
@@ -62,17 +64,17 @@ class MomentChanged(Message):
         return True
 
 
-class Looking(Undoing):
+class ReplayMode(UndoActions):
     """The part of the app that records, and shows what was recorded."""
 
-    present: Cluster | None = None
+    live_cluster: Cluster | None = None
     """The newest Cluster of the present while something else is on the screen."""
     recorder: Here[Recorder | None] = Here()
     records: Here[tuple[Path, Bounds] | None] = Here()
     live_clock = Here[Clock]()
-    _put_by: dict[str, Any]
+    _live_values: dict[str, Any]
     """What the present has by these names while the past is shown."""
-    _told_trouble = ""
+    _reported_fault = ""
     fleet: dict[str, Cluster]
     policy: Policy
     keymap: Keymap
@@ -88,7 +90,7 @@ class Looking(Undoing):
         site = at.site
         if site.recorded:
             at.poller = self._open_player(cast("ReplaySite", site))
-            self._shut_gate(cast("ReplaySite", site))
+            self._close_gate(cast("ReplaySite", site))
         else:
             at.poller = Poller(site.name, site.collectors(), at.clock, self._publish, site.demo, (at.telemetry,))
 
@@ -106,13 +108,13 @@ class Looking(Undoing):
                 looked_at.prepare(cluster, self.here, self.policy, shown=True)
             self.post_message(MomentChanged(made, cluster, diff))
 
-        def tell(text: str) -> None:
-            self.call_from_thread(self.tell, text)
+        def show_message(text: str) -> None:
+            self.call_from_thread(self.show_message, text)
 
-        made = Player(site.recording, site.clock, publish, tell, site.begin)
+        made = Player(site.recording, site.clock, publish, show_message, site.begin)
         return made
 
-    def _shut_gate(self, site: ReplaySite) -> None:
+    def _close_gate(self, site: ReplaySite) -> None:
         from console.recording.replay_site import RecordedBook
         from console.session.site_gate import closed_gate
 
@@ -136,17 +138,17 @@ class Looking(Undoing):
         made.offer(at.newest, Diff())  # what came before it was there
         at.recorder = made
 
-    def tend_recorder(self) -> None:
+    def check_recorder(self) -> None:
         """Say once why nothing is recorded; the top line says that it is so for as long as it is."""
         trouble = self.recorder.trouble if self.recorder is not None else ""
-        if trouble and not self._told_trouble:
-            self.tell(f"not recorded: {trouble}", "warning")
-        self._told_trouble = trouble
+        if trouble and not self._reported_fault:
+            self.show_message(f"not recorded: {trouble}", "warning")
+        self._reported_fault = trouble
 
     def stop_reading(self) -> None:
         """End every thread that reads, plays or records."""
-        if "poller" in self._put_by:
-            self._put_by["poller"].stop()
+        if "poller" in self._live_values:
+            self._live_values["poller"].stop()
         for at in self.opened.values():
             at.stop()
 
@@ -158,14 +160,16 @@ class Looking(Undoing):
         return not isinstance(self.poller, Poller)
 
     @property
-    def looks_back(self) -> bool:
+    def in_replay_mode(self) -> bool:
         """Whether the present goes on behind it."""
-        return bool(self._put_by)
+        return bool(self._live_values)
 
-    def by_now(self, at: Opened) -> JudgedBy:
+    def live_judged_by(self, at: Opened) -> JudgedBy:
         """What the present of a cluster is judged by, while its past is on the screen too."""
         return (
-            JudgedBy(*(self._put_by[one] for one in JudgedBy._fields)) if at is self.here and self.looks_back else at.by
+            JudgedBy(*(self._live_values[one] for one in JudgedBy._fields))
+            if at is self.here and self.in_replay_mode
+            else at.by
         )
 
     @property
@@ -188,7 +192,7 @@ class Looking(Undoing):
     def replay_keys(self) -> Sequence[KeyHint]:
         """For the bar, in place of the actions."""
         play = "pause" if self._player.playing else "play"
-        away = (KeyHint("T", "present"),) if self.looks_back else ()
+        away = (KeyHint("T", "present"),) if self.in_replay_mode else ()
         return (KeyHint("p", play), KeyHint("n", "next event"), KeyHint(",", "back"), KeyHint(".", "on"), KeyHint("]",
                 "faster"),
                 KeyHint("t", "go to"), *away)  # fmt: skip
@@ -199,80 +203,80 @@ class Looking(Undoing):
 
     def action_look_back(self) -> None:
         """T: what this console recorded, and back to the present."""
-        if self.looks_back:
-            self._return()
+        if self.in_replay_mode:
+            self._leave_replay()
         elif self.replaying:
-            self.tell("this is a recording: there is no present behind it; :quit leaves")
+            self.show_message("this is a recording: there is no present behind it; :quit leaves")
         elif self.recorder is None:
-            self.tell("nothing is recorded here", "warning")
-        elif self.sending or self.sent_watch.waiting or self._looking:
-            self.tell("wait until what you sent was seen: in the past it would go unwatched", "warning")
+            self.show_message("nothing is recorded here", "warning")
+        elif self.sending or self.sent_watch.waiting or self._preflight_of:
+            self.show_message("wait until what you sent was seen: in the past it would go unwatched", "warning")
         else:
-            self._go_back(self.recorder.path)
+            self._enter_replay(self.recorder.path)
 
-    def _go_back(self, path: Path) -> None:
+    def _enter_replay(self, path: Path) -> None:
         from console.recording.replay_site import replay_site
 
         at = self.here
 
         def opened(site: ReplaySite) -> None:
             if at is not self.here or self.sending or self.sent_watch.waiting:
-                self.tell(f"the past of {at.name}: you went on meanwhile; ask for it again", "warning")
+                self.show_message(f"the past of {at.name}: you went on meanwhile; ask for it again", "warning")
                 return
-            if self.looks_back:
+            if self.in_replay_mode:
                 return
-            self._put_by = {name: getattr(self, name) for name in _SWAPPED}
-            self.present = self.cluster
+            self._live_values = {name: getattr(self, name) for name in _REPLACED_IN_REPLAY}
+            self.live_cluster = self.cluster
             self.clock = site.clock
             self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
             self.queueing = Sparing(site.queueing(), site.clock)
-            self._shut_gate(site)
+            self._close_gate(site)
             self.resumed, self.left, self.sent_watch = {}, type(self.left)(), type(self.sent_watch)()
             self.poller = self._open_player(site)
             self.poller.start()
-            self._other_time()
+            self._reset_screens()
 
         def work() -> None:
             try:
                 site = replay_site(path, lambda recording: last.at if (last := recording.last()) is not None else 0.0)
             except UserError as error:
                 why = self.recorder.trouble if self.recorder is not None else ""
-                self.call_from_thread(self.tell, f"there is nothing to look back at: {why or error}", "warning")
+                self.call_from_thread(self.show_message, f"there is nothing to look back at: {why or error}", "warning")
                 return
             self.call_from_thread(opened, site)
 
         self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
 
-    def _return(self) -> None:
-        held, self._put_by = self._put_by, {}
+    def _leave_replay(self) -> None:
+        held, self._live_values = self._live_values, {}
         self.poller.stop()
         for name, value in held.items():
             setattr(self, name, value)
-        if self.present is not None:
-            self.fleet[self.current] = self.present
-            self.present = None
-        self._other_time()
-        self.tell("back in the present")
+        if self.live_cluster is not None:
+            self.fleet[self.current] = self.live_cluster
+            self.live_cluster = None
+        self._reset_screens()
+        self.show_message("back in the present")
 
-    def _other_time(self) -> None:
+    def _reset_screens(self) -> None:
         """Every screen shows another time from now on; what it asked for on demand is of the one before."""
         open_one = self.screen
         while len(self.screen_stack) > 2:
             self.pop_screen()
         for screen in (*self._installed_screens.values(), *self.screen_stack):
             if isinstance(screen, WachtScreen):
-                screen.forget()
+                screen.discard_fetched()
         if isinstance(open_one, Inspection):
             self.push_screen(type(open_one)(open_one.key))
         if isinstance(self.screen, WachtScreen):
-            self.poller.need(self.screen.reads)
-            self._shown_again(self.screen, None)
+            self.poller.need(self.screen.needed_kinds)
+            self._refresh_screen(self.screen, None)
 
-    def _shown_again(self, screen: WachtScreen, diff: Diff | None) -> None:
-        screen.take(self.cluster, diff)
+    def _refresh_screen(self, screen: WachtScreen, diff: Diff | None) -> None:
+        screen.update_cluster(self.cluster, diff)
         if diff is None:
             self._last_tick = -math.inf
-            self.read_resumed()
+            self.read_journal_facts()
 
     def on_moment_changed(self, event: MomentChanged) -> None:
         """Another moment is to be shown."""
@@ -280,68 +284,68 @@ class Looking(Undoing):
             return
         self.fleet[self.current] = event.cluster
         if isinstance(self.screen, WachtScreen):
-            self._shown_again(self.screen, event.diff)
+            self._refresh_screen(self.screen, event.diff)
 
     # The keys.
 
-    def _play(self) -> Player | None:
+    def _player_or_message(self) -> Player | None:
         if self.replaying:
             return self._player
         back = self.keymap.press("look_back")
-        self.tell(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
+        self.show_message(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
         return None
 
     def action_play(self) -> None:
         """p."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.toggle()
 
     def action_slower(self) -> None:
         """[."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.pace(-1)
 
     def action_faster(self) -> None:
         """]."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.pace(1)
 
     def action_earlier(self) -> None:
         """Comma: the moment before."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.step(back=True)
 
     def action_later(self) -> None:
         """Full stop: the next moment."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.step(back=False)
 
     def action_far_back(self) -> None:
         """<."""
-        if (player := self._play()) is not None:
-            player.skip(-FAR_S)
+        if (player := self._player_or_message()) is not None:
+            player.skip(-SKIP_S)
 
     def action_far_on(self) -> None:
         """>."""
-        if (player := self._play()) is not None:
-            player.skip(FAR_S)
+        if (player := self._player_or_message()) is not None:
+            player.skip(SKIP_S)
 
     def action_next_mark(self) -> None:
         """n: the next alert, action or failure."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.jump(back=False)
 
     def action_last_mark(self) -> None:
         """N: the one before."""
-        if (player := self._play()) is not None:
+        if (player := self._player_or_message()) is not None:
             player.jump(back=True)
 
     def action_go_to(self) -> None:
         """t: a line for the moment."""
-        if self._play() is not None and isinstance(self.screen, WachtScreen):
+        if self._player_or_message() is not None and isinstance(self.screen, WachtScreen):
             self.screen.prompt.open(":", "at ")
 
-    def go_to(self, verb: str, text: str) -> None:
+    def seek(self, verb: str, text: str) -> None:
         """`:at 03:12`, `:next action`. Raises CommandError."""
         from console.recording.moments import find
         from console.recording.store import KINDS
@@ -363,18 +367,18 @@ class Looking(Undoing):
     def ssh(self, name: str) -> None:
         """A recorded node is no place to go to."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.show_message(self.gate.locked, "warning")
         else:
             super().ssh(name)
 
     def read_back(self, key: str) -> None:
         """Nothing is looked at and written down from the past."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.show_message(self.gate.locked, "warning")
         else:
             super().read_back(key)
 
-    def tell_orphans(self, at: Opened) -> None:
+    def report_orphans(self, at: Opened) -> None:
         """What somebody should look at is in the present."""
         if not self.replaying:
-            super().tell_orphans(at)
+            super().report_orphans(at)

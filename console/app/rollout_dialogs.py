@@ -22,7 +22,7 @@ else:
     _Base = object
 
 
-class Returning(_Base):
+class RolloutDialogs(_Base):
     """The part of the app that shows what is sent in batches or waves."""
 
     _on_its_way: tuple[Plan, Progress] | None = None
@@ -31,11 +31,11 @@ class Returning(_Base):
     here: Opened
     """The cluster on the screen."""
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
         """A word in the corner about this cluster."""
         raise NotImplementedError
 
-    def ask(
+    def request_action(
         self, action_id: str, targets: Sequence[str], reason: str | None = None, options: Options | None = None
     ) -> None:
         """Show what it would do, and ask."""
@@ -55,25 +55,27 @@ class Returning(_Base):
             raise CommandError("nothing is being sent in batches or waves")
         self.show_progress(plan, progress)
 
-    def holds(self, at: Opened, plan: Plan, progress: Progress) -> None:
+    def report_paused(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
-        self.tell_of(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
+        self.show_message_for(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
 
-    def unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
+    def report_unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
         which = fold(progress.unfit)
-        self.tell_of(at, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error")
+        self.show_message_for(
+            at, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
+        )
 
     def drain_again(self, plan: Plan, progress: Progress) -> None:
         """Ask, as for any other drain, whether what came back unfit is taken out again."""
         if plan.cluster.name != self.here.name:
-            self.tell_of(self.here, f"they are nodes of {plan.cluster.name}: go there first", "warning")
+            self.show_message_for(self.here, f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
-        self.ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
+        self.request_action("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
-def look_of(at: Opened) -> Look:
+def return_preflight_reader(at: Opened) -> Look:
     """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
     from console.gate import preflight_reads
 

@@ -9,13 +9,13 @@ from collectors.model import SourceFault
 from console.clusters.cluster_session import Opened
 from console.runtime.operator_identity import person
 
-from .action_dispatch import Acting
+from .action_dispatch import ActionDispatch
 
 if TYPE_CHECKING:
     from console.journal.entries import JournalEntry
 
 
-class Undoing(Acting):
+class UndoActions(ActionDispatch):
     """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
 
     def action_undo(self) -> None:
@@ -25,7 +25,7 @@ class Undoing(Acting):
     def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
         """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
         if self.here.locked:
-            self.tell(f"undo refused: {self.here.locked}", "warning")
+            self.show_message(f"undo refused: {self.here.locked}", "warning")
             return
 
         from console.journal.entries import named
@@ -35,21 +35,23 @@ class Undoing(Acting):
         at = self.here
 
         def found(entries: Mapping[str, JournalEntry]) -> None:
-            if self.went_on(screen, "undo"):
+            if self.user_moved_on(screen, "undo"):
                 return
             entry = last_of(entries, person()) if key is None else entries.get(key)
             if entry is None:
-                self.tell(
+                self.show_message(
                     "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
                 )
                 return
             proposed = undo_of(entry, entries, self.cluster, self.clock.now(), only)
             if isinstance(proposed, Undo):
-                self.ask(proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes)
+                self.request_action(
+                    proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes
+                )
             else:
-                self.tell(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
+                self.show_message(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
 
-        self._with_entries(at, found)
+        self._read_entries(at, found)
 
     def read_back(self, key: str) -> None:
         """Look what came of an action of which nobody wrote the end, and write it down."""
@@ -78,11 +80,11 @@ class Undoing(Acting):
                 told, severity = f"it cannot be read back: {error}", "error"
             except Exception as error:
                 told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
-            self.call_from_thread(self.tell_of, at, told, severity)
+            self.call_from_thread(self.show_message_for, at, told, severity)
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
 
-    def tell_orphans(self, at: Opened) -> None:
+    def report_orphans(self, at: Opened) -> None:
         """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
 
         def work() -> None:
@@ -95,18 +97,18 @@ class Undoing(Acting):
             except (OSError, writer.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self.call_from_thread(self.tell_of, at, told, "warning")
+                self.call_from_thread(self.show_message_for, at, told, "warning")
 
         self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
 
-    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
+    def _read_entries(self, at: Opened, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
         from console.journal import writer
 
         def work() -> None:
             try:
                 entries: Any = writer.entries_of(at.journal_path)
             except (OSError, writer.JournalFault) as error:
-                self.call_from_thread(self.tell_of, at, f"the journal cannot be read: {error}", "error")
+                self.call_from_thread(self.show_message_for, at, f"the journal cannot be read: {error}", "error")
                 return
             self.call_from_thread(then, entries)
 

@@ -15,7 +15,7 @@ from console.session.snapshot import stamp
 from console.tables.account_columns import ACCOUNTS, MEMBERS
 from console.tables.alert_columns import GROUPS, SILENCES
 from console.tables.cluster_columns import CLUSTERS, power_w, worst_need
-from console.tables.control_columns import ASKERS, HUNG
+from console.tables.control_columns import HUNG, RPC_USERS
 from console.tables.cooling_columns import LOOPS
 from console.tables.domain_columns import DOMAINS, jobs_on
 from console.tables.fabric_columns import PORTS, SWITCHES
@@ -331,7 +331,7 @@ TABLES: Sequence[tuple[Sequence[Column], str, Mapping[str, Fields]]] = (
     (STORES, "storage", _STORES),
     (STORE_NODES, "storage-nodes", _STORE_NODES),
     (CLUSTERS, "clusters", _CLUSTERS),
-    (ASKERS, "control", _ASKERS),
+    (RPC_USERS, "control", _ASKERS),
     (HUNG, "hung", _HUNG),
 )
 _GPU = (

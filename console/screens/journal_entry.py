@@ -23,7 +23,7 @@ from .layout.screen import WachtScreen
 _ROOMY = 120
 
 
-class JournalActs(WachtScreen):
+class JournalActions(WachtScreen):
     """What can be done with an entry, on the list and in its detail."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,18 +38,18 @@ class JournalActs(WachtScreen):
         return None
 
     @property
-    def book(self) -> JournalReader:
+    def reader(self) -> JournalReader:
         """What is known of the journal."""
         raise NotImplementedError
 
-    def look(self) -> None:
+    def read_new_entries(self) -> None:
         """Read what was added to it."""
         raise NotImplementedError
 
     def journal_ctx(self) -> JournalCtx:
         """For the cells."""
-        book, now = self.book, self.app.clock.now()
-        return JournalCtx(now - now % 60, book.under_way, book.users, book.undone)
+        reader, now = self.reader, self.app.clock.now()
+        return JournalCtx(now - now % 60, reader.under_way, reader.users, reader.undone)
 
     def read_back_refusal(self) -> str:
         """Why there is nothing to read back, "" when there is."""
@@ -58,7 +58,7 @@ class JournalActs(WachtScreen):
             return "the cursor is on no action"
         if not entry.orphan:
             return "what came of it was written down"
-        return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.book.under_way else ""
+        return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.reader.under_way else ""
 
     def undo_refusal(self) -> str:
         """Why it cannot be taken back, "" when it can."""
@@ -67,14 +67,14 @@ class JournalActs(WachtScreen):
             return "the cursor is on no action"
         if self.app.read_only:
             return self.app.gate.locked
-        found = undo_of(entry, self.book.entries, self.cluster, self.app.clock.now())
+        found = undo_of(entry, self.reader.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 
     def action_read_back(self) -> None:
         """v: look at the targets of an action without a result, and write down what is seen."""
         entry, why = self.entry(), self.read_back_refusal()
         if entry is None or why:
-            self.app.tell(f"nothing to read back: {why}", "warning")
+            self.app.show_message(f"nothing to read back: {why}", "warning")
         else:
             self.app.read_back(entry.key)
 
@@ -84,12 +84,12 @@ class JournalActs(WachtScreen):
         if entry is not None:
             self.app.undo(entry.key)
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The commands that were sent."""
         entry = self.entry()
         return (commands(entry) or None) if entry is not None else None
 
-    def act_keys(self) -> list[KeyHint]:
+    def entry_keys(self) -> list[KeyHint]:
         """v and Z, with why not."""
         back, undo = self.read_back_refusal(), self.undo_refusal()
         keys = [
@@ -99,12 +99,12 @@ class JournalActs(WachtScreen):
         return keys if self.size.width >= _ROOMY else [key for key in keys if key.enabled]
 
 
-class EntryScreen(JournalActs):
+class EntryScreen(JournalActions):
     """One entry in full."""
 
     crumb = "journal entry"
 
-    def __init__(self, journal: JournalActs, key: str) -> None:
+    def __init__(self, journal: JournalActions, key: str) -> None:
         super().__init__()
         self._journal = journal
         self.key = key
@@ -115,17 +115,17 @@ class EntryScreen(JournalActs):
         yield self.text
 
     @property
-    def book(self) -> JournalReader:
+    def reader(self) -> JournalReader:
         """What is known of the journal."""
-        return self._journal.book
+        return self._journal.reader
 
-    def look(self) -> None:
+    def read_new_entries(self) -> None:
         """Read what was added to it."""
-        self._journal.look()
+        self._journal.read_new_entries()
 
     def entry(self) -> JournalEntry | None:
         """This one."""
-        return self.book.entries.get(self.key)
+        return self.reader.entries.get(self.key)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The text is that of the journal."""
@@ -134,7 +134,7 @@ class EntryScreen(JournalActs):
 
     def tick(self, ctx: Ctx) -> None:
         """Its outcome may have been written meanwhile."""
-        self.look()
+        self.read_new_entries()
         self._paint()
 
     def on_resize(self) -> None:
@@ -146,13 +146,15 @@ class EntryScreen(JournalActs):
         if entry is None:
             self.text.set_lines([PaneLine([("it is not in the journal any more: the file was changed", "bad")])])
             return
-        book, ctx = self.book, self.journal_ctx()
-        first = next((one for one in book.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
-        back = undone(entry, book.by) if entry.plan in book.by else {}
+        reader, ctx = self.reader, self.journal_ctx()
+        first = (
+            next((one for one in reader.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
+        )
+        back = undone(entry, reader.by) if entry.plan in reader.by else {}
         self.text.set_title([(f"{entry.action} ", "title"), (entry.plan, "text-dim")], [result(entry, ctx)])
         self.text.set_lines(detail(entry, ctx, max(30, self.size.width - 5), back, first))
         self.refresh_keys()
 
     def keys(self) -> Sequence[KeyHint]:
         """What can be done with it."""
-        return (KeyHint("↑↓", "scroll"), *self.act_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))
+        return (KeyHint("↑↓", "scroll"), *self.entry_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))

@@ -100,7 +100,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
 )
 
 
-def in_words(one: DrainGroup | Contradiction, now: float) -> list[Span]:
+def full_spans(one: DrainGroup | Contradiction, now: float) -> list[Span]:
     """All that a line says, for a screen that is too narrow for its columns."""
     if isinstance(one, Contradiction):
         since = f", for {duration(now - one.since)}" if one.since is not None else ""

@@ -104,7 +104,7 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     return lines + [fact(label, text) for label, text in optional if text]
 
 
-def trouble_lines(
+def problem_lines(
     name: str,
     cluster: Cluster,
     policy: Policy,
@@ -180,7 +180,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
     return lines
 
 
-def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
+def history_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
     """What was done to it before, newest first, from the journal."""
     lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
