@@ -277,7 +277,7 @@ async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
                 await op.press("colon")
             await op.type("fault")
             looked.set()
-            await op.until(lambda: not op.app._looking, "it was looked")
+            await op.until(lambda: not op.app._preflight_of, "it was looked")
             await settle(op)
             await op.type("y")
             await settle(op)
@@ -300,7 +300,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
         await op.press("r")
         await listens(op)
         op.sees("the look broke: KeyError")
-        assert op.app._looking == ""
+        assert op.app._preflight_of == ""
 
 
 @pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])

@@ -106,7 +106,7 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
         over.tick(over.ctx())
         await op.until(lambda: over._judgements[0].by.left is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._judgements[0].by.left is left and over._made[0].now == over.ctx().now
+        assert over._judgements[0].by.left is left and over._judgements[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:

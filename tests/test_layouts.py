@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import JobDetail
 from console.actions.registry import ACTIONS
-from console.app.confirm_dialog import ConfirmDialog, _shortened
+from console.app.confirm_dialog import ConfirmDialog, _shorten
 from console.gate.preview import Fact
 from console.plant import gpus
 from console.tables import inspection_lines
@@ -114,8 +114,8 @@ async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(s
         before = op.screen()
         await op.press("pagedown", "pagedown")
         op.sees(*asked)
-        assert ("PgDn reads on" in before) is op.dialog._kept.display is (op.screen() != before)
-        assert op.dialog._kept.display or size != SMALL
+        assert ("PgDn reads on" in before) is op.dialog._pinned.display is (op.screen() != before)
+        assert op.dialog._pinned.display or size != SMALL
         lines = op.screen().split("\n")
         first = next(at for at, line in enumerate(lines) if "reason  " in line)
         typed = next(at for at, line in enumerate(lines) if "type the word" in line)
@@ -125,10 +125,10 @@ async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(s
 def test_of_a_long_reason_and_a_long_command_some_of_each_is_shown():
     asked = [*(Fact("" if at else "reason", f"word {at}") for at in range(9)),
              *(Fact("" if at else "runs", f"node {at}") for at in range(9))]  # fmt: skip
-    shown = _shortened(asked, 6)
+    shown = _shorten(asked, 6)
     assert [row.text for row in shown] == ["word 0", "word 1", "word 2 …", "node 0", "node 1", "node 2 …"]
-    assert _shortened(asked[:1] + asked[9:], 4)[-1].text == "node 2 …"
-    assert _shortened(asked[:1] + asked[9:10], 6) == [asked[0], asked[9]] and _shortened([], 6) == []
+    assert _shorten(asked[:1] + asked[9:], 4)[-1].text == "node 2 …"
+    assert _shorten(asked[:1] + asked[9:10], 6) == [asked[0], asked[9]] and _shorten([], 6) == []
 
 
 async def test_a_preview_that_fits_is_one_box():
@@ -137,7 +137,7 @@ async def test_a_preview_that_fits_is_one_box():
         await op.select(op.node("idle")[0])
         await op.press("d")
         await _listens(op)
-        assert not op.dialog._kept.display
+        assert not op.dialog._pinned.display
         op.sees("scontrol update")
 
 

@@ -111,8 +111,8 @@ async def there(op: Operator, at: float) -> None:
 async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size, keys, monkeypatch, no_writer):
     path, live = tmp_path / "a.wacht", []
     monkeypatch.setattr(WachtApp, "show_message_for", lambda *_: None)  # a word in the corner is no fact
-    monkeypatch.setattr(PowerScreen, "_read_chart", lambda self: None)
-    monkeypatch.setattr("console.screens.trends.LEAST", 1000)
+    monkeypatch.setattr(PowerScreen, "_fetch_chart", lambda self: None)
+    monkeypatch.setattr("console.screens.trends.MIN_LINES", 1000)
     monkeypatch.setattr("console.screens.layout.list_screen.WIDE", 1000)
     async with console(size, incident="pdu") as op:
         op.app.recorder = Direct(op.app, path)
@@ -159,7 +159,7 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
     told: list[str] = []
     async with replay(night[0], begin=lambda recording: recording.last().at) as op:
         app = op.app
-        monkeypatch.setattr(app, "tell", lambda text, *_: told.append(text))
+        monkeypatch.setattr(app, "show_message", lambda text, *_: told.append(text))
         for screen, kind in (("2", "node"), ("3", "job"), ("6", "alert")):
             await op.press(screen)
             assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
@@ -339,7 +339,7 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         await op.comes("drain refused: REPLAY")
         shown, recorded_before = app.cluster, RecordingReader(app.recorder.path).last().id
         rung: list[str] = []
-        monkeypatch.setattr(app, "tell", lambda text, *_: rung.append(text))
+        monkeypatch.setattr(app, "show_message", lambda text, *_: rung.append(text))
         live.advance(60)
         live_poller.poke()
         await op.until(lambda: RecordingReader(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
