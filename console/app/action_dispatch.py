@@ -1,4 +1,4 @@
-"""Acting from the console: from a key to the gate, and from each new reading to what became of it."""
+"""From a key or a command to the gate, and from each new reading to the state of what was sent."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     from .confirm_dialog import Answer
 
-#: Characters that a line of the prompt may have when it opens.
+#: Characters that the prompt may hold when it opens.
 _MAX_PROMPT_CHARS = 3000
-#: So many different ends of one action are told one by one.
+#: Different results of one action that are shown as messages of their own.
 _MAX_MESSAGES = 3
-#: Seconds between two extra readings while something that was sent is not yet seen.
+#: Seconds between two extra readings while a sent change is not yet verified.
 VERIFY_READ_S = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCES = {
@@ -52,10 +52,10 @@ _SOURCES = {
 
 
 class ActionDispatch(RolloutDialogs, JournalQueries):
-    """The part of the app that may ask the gate. It holds no writer and knows none."""
+    """The part of the app that may call the gate. It has no access to a writer."""
 
     here: Opened
-    """The cluster on the screen; what follows is of it."""
+    """The cluster on the screen."""
     opened: dict[str, Opened]
     """Every cluster that is open, by name."""
     gate: Here[Gate] = Here()
@@ -70,9 +70,9 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
     sent_watch = Here[Verification]()
     sending: Here[set[Progress]] = Here()
     filters: Filters
-    """Those that are saved."""
+    """The saved filters."""
     _preflight_of = ""
-    """The targets of an action whose pre-flight is being read."""
+    """Targets whose pre-flight reads are in progress, as text; "" when none are."""
 
     @property
     def cluster(self) -> Cluster:
@@ -80,31 +80,31 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         raise NotImplementedError
 
     def show_message(self, text: str, severity: str = "information") -> None:
-        """A word in the corner."""
+        """Show a message (toast) about the cluster on the screen."""
         raise NotImplementedError
 
     def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
-        """A word in the corner about this cluster, whichever is on the screen by now."""
+        """Show a message (toast) about cluster `at`, whichever cluster is on the screen by now."""
         raise NotImplementedError
 
     def pending_words(self, kind: Kind) -> Mapping[str, str]:
-        """Target to the word that its row shows until a reading proves the change."""
+        """Target to the word that its row shows until a reading verifies the change."""
         return self.sent_watch.words(kind)
 
     def refusal(self, action_id: str) -> str | None:
-        """Why an action is refused on this screen just now."""
-        # The palette lies on top of the screen that it speaks of.
+        """Why an action is refused on the current screen; None when it is possible."""
+        # The palette covers the screen that it refers to.
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         return "not on this screen" if screen is None else screen.refusal(action_id)
 
     def action_act(self, action_id: str) -> None:
-        """A key: on the marked rows, or the one under the cursor."""
+        """Start an action on the marked rows, or on the row under the cursor."""
         screen: Any = self.screen
         if not isinstance(screen, WachtScreen):
             return
         action = BY_ID[action_id]
         if action.kind == "user" and not self.gate.read_only:
-            # Whoever is to be blocked is read on the line first: under the cursor stands a job.
+            # The cursor is on a job: open the prompt so that the user name is seen before it is blocked.
             jobs = (self.cluster.jobs.get(one) for one in screen.targets("job"))
             self._prompt_for_value(action, tuple(dict.fromkeys(job.user for job in jobs if job is not None)))
             return
@@ -118,7 +118,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.request_action(action_id, names, hint=screen.suggested_reason(action_id) or "")
 
     def run_action_command(self, action_id: str, words: Sequence[str]) -> None:
-        """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
+        """Run a `:` command such as `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
         from console.actions.options import option, split, valued
 
@@ -128,7 +128,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         except ValueError as error:
             raise CommandError(str(error)) from None
         if action.kind in {"alert", "silence"}:
-            # Nobody can type a fingerprint: the words are the reason, the targets are those on the screen.
+            # Alert fingerprints cannot be typed: the words are the reason, and the targets come from the screen.
             screen: Any = self.screen
             names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
             if not names:
@@ -144,7 +144,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             self.request_action(asked.action, asked.targets, asked.title or None, options)
             return
         if not rest:
-            # Once the line is closed: it may open it anew, with the targets in it.
+            # Wait until the prompt has closed: the action may open it again with the targets in it.
             self.call_next(self.action_act, action_id)
             return
         line, which = " ".join(rest), rest
@@ -168,14 +168,14 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             return
         reason = None if action.value or action.id == "priority" else said or None
         if reason is not None:
-            from console.filters.language import misplaced  # not before the first frame
+            from console.filters.language import misplaced  # not needed for the first frame
 
             if why := misplaced(reason):
                 raise CommandError(why)
         self.request_action(action_id, names, reason, options)
 
     def _prompt_for_value(self, action: Action, names: Sequence[str]) -> None:
-        """Open the line with the action and its targets: what it is to be is typed behind them."""
+        """Open the prompt with the action and its targets; the user types the new value behind them."""
         from console.actions import user_messages
 
         which = fold(names) if action.kind == "node" else ",".join(names)
@@ -197,7 +197,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         hint: str = "",
         notes: Sequence[str] = (),
     ) -> None:
-        """Plan it and show what it will do. Where that takes a look at the nodes or jobs first, off the event loop."""
+        """Plan an action and show its preview. Pre-flight reads, where it needs any, run off the event loop."""
         from console.gate import preflight_reads
 
         action, cluster = BY_ID[action_id], self.cluster
@@ -231,17 +231,16 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.run_worker(work, thread=True, group="look", exit_on_error=False)
 
     def user_moved_on(self, screen: object, what: str) -> bool:
-        """True, and said, where the person does something else by now than on this screen.
+        """Whether the user has left `screen` or is typing on it; shows a message if so.
 
-        A question that comes up under somebody's hands is answered by what they type for another.
-        """
+        A dialog that opened then would take keys that were meant for something else."""
         if self._still_on(screen):
             return False
         self.show_message(f"{what}: you went on meanwhile; ask for it again", "warning")
         return True
 
     def _still_on(self, screen: object) -> bool:
-        """Whether this screen is still on top, and no line is being typed on it."""
+        """Whether this screen is still on top and its prompt is closed."""
         now = self.screen
         return now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open)
 
@@ -257,7 +256,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
     ) -> None:
         plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
         if isinstance(plan, Refusal) and plan.glass:
-            # Only a failed check is in the way: the dialog shows it, and asks for a word that nobody types by habit.
+            # Only a failed check stands in the way: the dialog shows it and asks for the break-glass confirmation.
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
         if isinstance(plan, Refusal):
@@ -284,10 +283,10 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             try:
                 outcome = gate.send(plan, typed, progress)
                 if plan.action.by_name and outcome.waiting:
-                    # Nobody else would see what came of it.
+                    # No reading of the queue shows these targets: read them by name until they settle.
                     outcome = gate.follow(outcome)
             except Exception as error:
-                # What breaks off the event loop would break in silence, and be taken for done.
+                # An exception in a worker would go unnoticed, and the action would look sent.
                 what = "what was sent is unknown" if progress.intent else "nothing was sent"
                 why = f"{what}: {type(error).__name__}: {error}"[:300]
                 self.call_from_thread(self.show_message_for, at, f"{plan.action.label}: {why}", "error")
@@ -298,7 +297,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
 
         at.sending.add(progress)
         if isinstance(self.screen, WachtScreen):
-            # The next key must not take along what was marked for this one.
+            # The marks are spent: the next action must not use them again.
             self.screen.clear_marks()
         if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
             self.show_progress(plan, progress)
@@ -307,12 +306,13 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.show_message(f"{plan.action.doing} {self.target_text(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
-        """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
+        """Drop the batches that are not sent yet: after quitting nobody could watch or stop them."""
         for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
             progress.stop()
 
     def _show_outcome(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
-        """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
+        """Show the outcome of a send. `screen` is where it was confirmed: targets that changed are confirmed again
+        there."""
         plan = outcome.plan
         again = outcome.again
         if again:
@@ -324,7 +324,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
                      if result.state == state and target not in again}  # fmt: skip
             if of_it and (again or not outcome.refused):
                 why = next(iter(of_it.values()))
-                # What was left out is as it was: that is worth knowing, and no failure.
+                # A dropped target is unchanged: a warning, not a failure.
                 severity = "warning" if state == "dropped" else "error"
                 which = named(at.newest, tuple(of_it), plan.action.kind)
                 self.show_message_for(at, f"{plan.action.label} {state}: {which}: {why}", severity)
@@ -350,8 +350,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self._repaint()
 
     def _confirm_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
-        """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
-        where the person does something else by now."""
+        """Ask again for the targets that were left out because they changed; report them if the user has moved on."""
         plan = outcome.plan
         if at is not self.here or not self._still_on(screen):
             which = named(at.newest, tuple(outcome.again), plan.action.kind)
@@ -367,7 +366,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.push_screen(ConfirmDialog(self.gate, fresh), self._confirmed)
 
     def ssh(self, name: str) -> None:
-        """Give the terminal to ssh on a node, and take it back when that ends."""
+        """Hand the terminal to ssh on a node, and take it back when ssh ends."""
         node = self.cluster.nodes.get(name)
         if node is None or not _NAME.fullmatch(name):
             self.show_message(f"{name} is no node that ssh could go to", "warning")
@@ -377,7 +376,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             return
         try:
             with self.suspend():
-                # Slurm's own name for the node: what an address leads to is not for a screen to decide.
+                # Use Slurm's node name: the screen must not choose an address.
                 code = process.hand_over(["ssh", "--", name])
         except SuspendNotSupported:
             self.show_message(f"ssh {name}: there is no terminal here that it could have", "warning")
@@ -388,7 +387,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.show_message(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
 
     def verify(self, at: Opened, cluster: Cluster) -> None:
-        """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
+        """Compare what was sent with a newer Cluster; read again while something is not yet verified."""
         if not at.sent_watch.waiting:
             return
         mono = at.clock.mono()
@@ -427,7 +426,8 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self._repaint()
 
     def _show_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
-        """By target the state that a reading shows, and what else it says: a line for each word that is true."""
+        """Report done targets, one message for each word. `done` maps a target to its seen state and a further
+        explanation."""
         by_word: dict[str, list[str]] = {}
         for target, (seen, _) in done.items():
             by_word.setdefault(done_word(action, seen), []).append(target)
@@ -440,7 +440,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             self.show_message_for(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
 
     def target_text(self, targets: Sequence[str], kind: Kind) -> str:
-        """Targets as people know them: alerts and silences by what they are about, never by their ids."""
+        """Targets as people know them: alerts and silences by their subject, not by id."""
         return named(self.cluster, targets, kind)
 
     @staticmethod
@@ -448,10 +448,10 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         return "Alertmanager" if kind in {"alert", "silence"} else "Slurm"
 
     def _poke(self, at: Opened, kinds: Iterable[Kind]) -> None:
-        """Read again now what was just changed."""
+        """Read the kinds that were just changed again now."""
         at.poller.poke({_SOURCES[kind] for kind in kinds if kind in _SOURCES})
 
     def _repaint(self) -> None:
-        """The pending words of the screen on top."""
+        """Update the pending words of the current screen."""
         if self.screen_stack and isinstance(self.screen, WachtScreen):
             self.screen.update_cluster(self.cluster, None)

@@ -1,4 +1,4 @@
-"""The app: a table of contents. It owns the fleet, the screens and the gate; everything else is elsewhere."""
+"""The app: it owns the clusters, the screens and the gate; the mixins of this package hold what it can do."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ from .plugin_loading import PluginLoading
 
 _APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
              "vendor", "log", "previous", "undo", "next_cluster", *replay_mode.KEYS)  # fmt: skip
-"""Keys that mean the same on every screen; the others are the screen's or the list's own."""
+"""Ids of the navigation keys that the app itself answers; the others belong to a screen or a list."""
 
 View = tuple[str, list[tuple[type[Inspection], str]]]
-"""What one comes back to: the name of a screen, and what was inspected on it."""
+"""What `-` goes back to: the name of a screen, and the inspections that were open on it."""
 PLUGINS_S = 1.0
-"""Seconds after which a site's own packages are looked for: the start is over by then."""
+"""Seconds from the start until installed plugin packages are looked for; the first frame is out by then."""
 
 
 class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, ConsoleApp):
@@ -63,7 +63,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
     """
     ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
-    """The stack of screens of the first cluster; each other has one of its own."""
+    """The screen stack of the first cluster. Each further cluster adds a mode of its own."""
     SCREENS: ClassVar[Any] = {name: partial(screen_factory.make, name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -82,18 +82,20 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
         node: str | None = None,
         others: Sequence[Site] = (),
     ) -> None:
-        """`others` are the clusters that it may show beside this one."""
+        """`others` are the clusters that this console may show besides `site`."""
         super().__init__()
         self.config = config
         automation.use(config.automation)
         if config.xid_policy is not None:
-            self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
+            self.policy = load_policy(
+                config.xid_policy
+            )  # read now: a fault in it is reported before the console starts
         self.init_clusters(site, others, clock)
         self.glass.links = config.links
         self._last_tick = 0.0
         self._first_node = node
         self._previous_views: dict[str, View] = {}
-        """Of each cluster the view that was left last."""
+        """Cluster name to the view that was left last."""
         self.looks = read_looks(config.theme, os.environ, self.console.color_system)
         register(self, self.looks.first, self.looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
@@ -102,11 +104,11 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
 
     @cached_property
     def policy(self) -> Policy:  # type: ignore[override]
-        """What each XID asks for: the one that ships is read with the first facts."""
+        """The XID policy. The one that ships with wacht is read when the first facts arrive."""
         return load_policy(self.config.xid_policy)
 
     def get_driver_class(self) -> type[Driver]:
-        """On a terminal, or in a browser."""
+        """The driver for a terminal, or for a browser."""
         if served():
             from widgets.terminal.browser_driver import BrowserDriver
 
@@ -115,11 +117,11 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
 
     @property
     def read_only(self) -> bool:
-        """Decided in the gate, once; here only for what is shown."""
+        """Whether actions are locked. The gate enforces it; this is only for display."""
         return bool(self.here.locked)
 
     def on_mount(self) -> None:
-        """First the screen, then the facts: they come when they come."""
+        """Show the first screen, then start to read."""
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
             self.push_screen(screen_factory.inspection("node", self._first_node))
@@ -133,7 +135,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
 
     def _tick(self) -> None:
         if not self.screen_stack:
-            return  # it is closing
+            return  # the app is closing
         self.check_log()
         self.record_shift()
         self.check_recorder()
@@ -143,12 +145,12 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
             self.verify(at, self.fleet[at.name])
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         if screen is None or not screen.is_mounted:
-            return  # one that is still coming would ask for what it shows, and be deaf to a quick answer
+            return  # a screen that is not mounted yet would miss the answers to its queries
         screen.refresh_top()
         if screen is not self.screen:
-            return  # below a dialog the clock and the ages go on, and nothing else moves
+            return  # below a dialog only the clock and the ages move
         self.poller.show(screen.shown_jobs())
-        # The others go on while the past of this one stands still. The two clocks have nothing in common.
+        # The other clusters stay live while this one is replayed: the two clocks are unrelated.
         now = (self.live_clock if screen.shows_all_clusters else self.clock).mono()
         if abs(now - self._last_tick) >= screen.tick_s:
             self._last_tick = now
@@ -159,15 +161,15 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
         self.leave()
 
     def leave(self) -> None:
-        """Go. A reading that hangs must not hold the person up; a change that is under way is waited for."""
+        """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
         self.stop_sending()
         process.stop_all()
         self.exit()
 
-    # Ways around.
+    # Navigation.
 
     def action_go(self, name: str, filter_text: str | None = None) -> None:
-        """Show one of the screens, whatever was open on top."""
+        """Show one of the screens, and close everything that is open on top."""
         view = self._view()
         if view is not None and view != (name, []):
             self._previous_views[self.current] = view
@@ -185,14 +187,14 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
                     self.show_message(str(error), "warning")
 
     def _view(self) -> View | None:
-        """What is shown: a screen by its name, and the rows that are inspected on it."""
+        """The screen that is shown and the inspections on top of it; None while neither has a name."""
         shown = [one for one in self.screen_stack if isinstance(one, WachtScreen)]
         if not shown or shown[0].crumb not in SCREENS:
             return None
         return shown[0].crumb, [(type(one), one.key) for one in shown if isinstance(one, Inspection)]
 
     def action_previous(self) -> None:
-        """-."""
+        """Key `-`: go back to the previous view."""
         view, before = self._view(), self._previous_views.get(self.current)
         if before is None:
             self.show_message("there is no view before this one")
@@ -204,15 +206,15 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
             self._previous_views[self.current] = view
 
     def open_list(self, name: str, filter_text: str) -> None:
-        """Show a list, filtered."""
+        """Show a list with a filter."""
         self.action_go(name, filter_text)
 
     def open_row(self, kind: Kind, key: str) -> None:
-        """Inspect a node or a job."""
+        """Open the inspection of a node or a job."""
         self.push_screen(screen_factory.inspection(kind, key))
 
     def action_help(self) -> None:
-        """All keys, with why one is refused just now."""
+        """Show all keys, each with the reason if it is refused now."""
         if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
             self.push_screen(screen_factory.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
 
@@ -224,7 +226,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
             self.show_message(f"copied: {text}")
 
     def action_copy_rows(self) -> None:
-        """Y."""
+        """Key `Y`: copy the names of the selected rows."""
         from .export_commands import copy_rows
 
         copy_rows(self)
@@ -238,11 +240,11 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
             raise CommandError(f"{clean(text)}: {error}") from None
 
     def action_common(self) -> None:
-        """=."""
+        """Key `=`: compare the marked nodes."""
         self.show_common(())
 
     def show_common(self, names: Sequence[str]) -> None:
-        """What these nodes have in common, or the marked ones."""
+        """Show what these nodes have in common; without names, the marked ones."""
         from console.screens.traits import CommonScreen
 
         screen = self.screen
@@ -254,7 +256,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
         self.push_screen(CommonScreen(known))
 
     def action_log(self) -> None:
-        """The output of the job under the cursor."""
+        """Show the output of the job under the cursor."""
         from console.screens.job_output import open_log
 
         try:
@@ -263,7 +265,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
             self.show_message(str(error), "warning")
 
     def action_vendor(self) -> None:
-        """e."""
+        """Key `e`: write the vendor ticket of the node under the cursor."""
         from .export_commands import vendor
 
         try:
@@ -274,7 +276,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
         if event.kind != ":" or not event.prompt.is_open:
-            return  # a second Enter of a key held down
+            return  # key repeat of Enter
         try:
             command = parse(event.value, self.keymap.leaves)
             self._run_command(command)
@@ -319,7 +321,7 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
                     raise CommandError(why_unknown(self.cluster, "nodes", mono=self.clock.mono()) or none)
                 self.open_row("node", command.rest)
             case "job":
-                # One that is not in the queue has ended: the accounts are asked for it.
+                # A job that is not in the queue has ended: its inspection asks the accounting.
                 if command.rest not in self.cluster.jobs and not is_job(command.rest):
                     raise CommandError(f"no job {clean(command.rest)} is known")
                 self.open_row("job", command.rest)
@@ -343,19 +345,19 @@ class WachtApp(InOrder[None], InputHandling, PluginLoading, ErrorReporting, Cons
                 self.run_action_command(command.verb, command.words)
 
     def set_theme(self, name: str) -> None:
-        """Other colours."""
+        """Switch to another theme. Raises CommandError."""
         if (why := self.looks.theme_fault(name)) is not None:
             raise CommandError(why)
         self.theme = name
 
     def watch_theme(self, name: str) -> None:
-        """Let no colour through that the theme may not use."""
+        """Filter out colours that the theme does not allow."""
         sieve(self, self.looks.known[name].colours)
 
 
 def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
-    """Run the console until it is left, on one node where one is named. Returns the exit code."""
-    # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
+    """Run the console until the user quits; with `node`, start on its inspection. Returns the exit code."""
+    # Poller threads process 100,000 rows. With the default of 5 ms the event loop would wait too long for its turn.
     sys.setswitchinterval(0.001)
     app = WachtApp(site, config, node=node, others=others)
     app.records = to_record(site, config.recording)

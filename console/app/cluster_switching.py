@@ -1,8 +1,7 @@
-"""Several clusters in one console: one is on the screen, the others are read on, seldom, so that their alerts ring.
+"""Several clusters in one console: one is on the screen, the others are polled slowly so that their alerts ring.
 
-Each is an `Opened` of its own, with a stack of screens of its own (a mode of Textual's): filters, cursors and marks
-stay where they are. The first is opened before the first frame, the others after it.
-"""
+Each cluster has its own session and its own stack of screens (a Textual mode): filters, cursors and marks stay as they
+were. The first cluster is opened before the first frame, the others after it."""
 
 from __future__ import annotations
 
@@ -35,25 +34,25 @@ from .replay_mode import ReplayMode
 if TYPE_CHECKING:
     from console.clusters.cluster_summary import Standing
 
-#: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
+#: Seconds after the first frame until the other clusters are opened.
 OPEN_OTHERS_S = 2.0
 PUBLISH_TIMEOUT_S = 1.0
-"""What is published next waits so long for the event loop to take in what was published last."""
-#: Kinds of facts that may make the bell ring.
+"""Seconds that a publish waits at most for the event loop to take the previous one."""
+#: Kinds of facts whose change may ring the bell.
 BELL_KINDS = frozenset({"alerts", "silences"})
-#: So many other clusters have a chip each in the top line, the worst first.
+#: Chips of other clusters in the top line; the worst come first.
 _MAX_CHIPS = 2
 
 
 class ClusterChanged(Message):
-    """The poller has a newer Cluster. Those still in the queue become one, with the differences of all."""
+    """The poller has a newer Cluster. Queued messages of one cluster merge, with their differences."""
 
     def __init__(self, cluster: Cluster, diff: Diff) -> None:
         super().__init__()
         self.cluster, self.diff = cluster, diff
 
     def can_replace(self, message: Message) -> bool:
-        """The newer one takes over what this one would have told."""
+        """Take over the differences of the queued message that this one replaces."""
         if isinstance(message, ClusterChanged) and message.cluster.name == self.cluster.name:
             message.diff = merged(self.diff, message.diff)
             return True
@@ -61,25 +60,25 @@ class ClusterChanged(Message):
 
 
 class ClusterSwitching(ReplayMode):
-    """The part of the app that knows which clusters there are, and which is shown."""
+    """The part of the app that knows all clusters, and which one is shown."""
 
     config: Config
     looked_at: Here[WachtScreen | None] = Here()
     gpus_every_s = Here[float]()
 
     def init_clusters(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
-        """Open the first, and know of the others."""
+        """Open the first cluster and note the others."""
         self._live_values: dict[str, Any] = {}
         self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
-        """Every cluster that can be shown."""
+        """Cluster name to site, for every cluster that can be shown."""
         self.unopened: dict[str, str] = {}
-        """Those that are not open, with the reason; one that stands in neither will be opened."""
+        """Clusters that failed to open or were closed, with the reason. A cluster in neither dict is opened later."""
         self._clock = clock
         self.here = Opened(site, self.config, clock)
         self.opened = {site.name: self.here}
         self.open_poller(self.here)
         self.fleet: dict[str, Cluster] = {site.name: self.here.newest}
-        """Name to what is shown of it."""
+        """Cluster name to the Cluster that its screens show."""
         self.garbage = Garbage()
         self._modes_made = 0
 
@@ -89,18 +88,19 @@ class ClusterSwitching(ReplayMode):
         return self.fleet[self.current]
 
     def show_message(self, text: str, severity: str = "information") -> None:
-        """A word in the corner."""
+        """Show a message (toast) about the cluster on the screen."""
         self.show_message_for(self.here, text, severity)
 
     def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
-        """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
+        """Show a message about one cluster, with its name where there are several. Not markup: the text may
+        be foreign."""
         named = f"{at.name}: {text}" if len(self.sites) > 1 else text
         self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
 
     # Reading.
 
     def read(self) -> None:
-        """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
+        """Start to read. The long lists are created now so that their rows are ready when they are opened."""
         self._start_cluster(self.here)
         self.read_journal_facts()
         self.report_orphans(self.here)
@@ -114,19 +114,19 @@ class ClusterSwitching(ReplayMode):
         at.poller.start()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
-        # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
+        """Take a new Cluster. Runs in the poller's thread, which also computes sums and sorts lists."""
+        # Import here, in the poller's thread: on the event loop it would stall the keys.
         from console.alerts.groups import groups
         from console.triage import attention  # noqa: F401
 
         if (at := self.opened.get(cluster.name)) is None:
-            return  # it was closed
+            return  # it was closed meanwhile
         if at.recorder is not None:
             at.recorder.offer(cluster, diff)
-        # What is made for this one must not push out what the loop still looks up of the one before.
+        # Sums of this Cluster must not evict those of the previous one while the event loop still reads them.
         taken = at.taken.wait(PUBLISH_TIMEOUT_S)
         at.taken.clear()
-        # Where one is still on its way, or comes from a recording, its sums will be looked up too.
+        # Keep the sums of the Cluster that is shown, too: it may be one that is still queued, or come from a recording.
         if taken and not self.in_replay_mode:
             memo.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
         here = self.here
@@ -135,7 +135,7 @@ class ClusterSwitching(ReplayMode):
             over.prepare(cluster, at, self.policy, shown=shown)
         if at.ring.loud is None or not diff.kinds.isdisjoint(BELL_KINDS):
             groups(cluster, at.live_clock.now(), self.policy)
-        # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
+        # Prepare other screens after the first facts are shown, but before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
             self.post_message(ClusterChanged(cluster, diff))
@@ -151,16 +151,16 @@ class ClusterSwitching(ReplayMode):
             self.post_message(ClusterChanged(cluster, diff))
 
     def on_cluster_changed(self, event: ClusterChanged) -> None:
-        """A poller has newer facts."""
+        """Take a newer Cluster on the event loop."""
         at = self.opened.get(event.cluster.name)
         if at is None or not self.screen_stack:
-            return  # it is closing, and a last reading came in
+            return  # the app is closing
         in_replay_mode = self.in_replay_mode and at is self.here
         if in_replay_mode:
             self.live_cluster = event.cluster
         else:
             self.fleet[at.name] = event.cluster
-        at.taken.set()  # not before: the sums of what is shown are kept
+        at.taken.set()  # only now: the sums of the shown Cluster are kept until here
         if at.ring.loud is None or not event.diff.kinds.isdisjoint(BELL_KINDS):
             self._ring_bell(at, event.cluster)
         if in_replay_mode:
@@ -173,7 +173,8 @@ class ClusterSwitching(ReplayMode):
         self._update_hidden_screens(at, event.cluster)
 
     def _update_hidden_screens(self, at: Opened, cluster: Cluster) -> None:
-        """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
+        """Give the new Cluster to the screens of `at` that are not shown. Those below a dialog or an inspection stay as
+        they are."""
         shown = self.screen_stack
         of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
         for one in of_it:
@@ -181,7 +182,7 @@ class ClusterSwitching(ReplayMode):
                 one.keep_up(cluster)
 
     def _ring_bell(self, at: Opened, cluster: Cluster) -> None:
-        """The bell, once a reading at most, for critical groups that were not there before."""
+        """Ring once per reading at most, for critical groups that are new."""
         from console.alerts.bell import sequences, words
         from console.alerts.groups import groups
 
@@ -199,10 +200,10 @@ class ClusterSwitching(ReplayMode):
         if self._driver is not None and not self.is_headless:
             self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
 
-    # The others.
+    # Other clusters.
 
     def other_cluster_chips(self) -> list[Span]:
-        """For the top line: the other clusters, those of which there is something to say."""
+        """Chips of the top line for other clusters that have something to report."""
         if len(self.sites) == 1:
             return []
         from console.clusters.cluster_summary import chip_of
@@ -212,7 +213,7 @@ class ClusterSwitching(ReplayMode):
         return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
 
     def standings(self) -> list[Standing]:
-        """How each cluster stands, in the order of the configuration."""
+        """A summary of each cluster, in the order of the configuration."""
         from console.clusters.cluster_summary import Standing, standing
 
         made = []
@@ -220,13 +221,13 @@ class ClusterSwitching(ReplayMode):
             if (at := self.opened.get(name)) is None:
                 made.append(Standing(name=name, why=self.unopened.get(name, "")))
                 continue
-            # What was taken in, not what comes next: the sums of that are still being made.
+            # Use the Cluster that was taken in: the sums of the next one are still being computed.
             known = self.live_cluster if at is self.here and self.live_cluster is not None else self.fleet[name]
             made.append(standing(known, at.live_clock.mono(), shown=at is self.here))
         return made
 
     def set_background_polling(self, more: frozenset[str] = frozenset()) -> None:
-        """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
+        """Poll `WATCHED` and the kinds in `more` of the clusters that are not shown."""
         for at in self.opened.values():
             if at is not self.here and isinstance(at.poller, Poller):
                 at.poller.watch(WATCHED | more)
@@ -237,7 +238,7 @@ class ClusterSwitching(ReplayMode):
                 self._open(name)
 
     def _open(self, name: str, then: Callable[[Opened], None] | None = None) -> None:
-        """Open a cluster off the event loop, which takes imports and files; `then` on it."""
+        """Open a cluster off the event loop, then call `then` with its session."""
         site = self.sites[name]
         twin = next((one.name for one in self.opened.values() if one.site.reach and one.site.reach == site.reach), "")
         if twin:
@@ -264,7 +265,7 @@ class ClusterSwitching(ReplayMode):
 
     @property
     def _recording_enabled(self) -> bool:
-        """Whether this console records at all."""
+        """Whether this console records."""
         return any(at.records is not None for at in self.opened.values())
 
     def _open_failed(self, name: str, why: str) -> None:
@@ -284,10 +285,10 @@ class ClusterSwitching(ReplayMode):
         if then is not None:
             then(self.opened[at.name])
 
-    # Going from one to another.
+    # Switching.
 
     def action_next_cluster(self) -> None:
-        """C: the next one that is known."""
+        """Key `C`: show the next cluster."""
         names = list(self.sites)
         if len(names) == 1:
             self.show_message("one cluster is known; each [cluster.NAME] of the configuration is one more")
@@ -295,7 +296,7 @@ class ClusterSwitching(ReplayMode):
         self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
 
     def go_to_cluster(self, name: str) -> None:
-        """Show it, or say why not."""
+        """Show a cluster, or a message with the reason why not."""
         try:
             self.show_cluster(name)
         except CommandError as error:
@@ -327,8 +328,10 @@ class ClusterSwitching(ReplayMode):
         return f"the past of {self.current} is on the screen: {back} to go back to the present"
 
     def _show_opened(self, at: Opened) -> None:
-        """The one place that changes `here`. Never while the past is shown: what `ReplayMode` put by of the one that is
-        here comes back onto the one that is here, its gate too."""
+        """Show an open cluster. The only place that sets `here`.
+
+        Never in replay mode: `ReplayMode` restores the live values, the gate among them, onto the cluster that is
+        `here`."""
         if self.in_replay_mode:
             self.show_message(f"{at.name} is open; {self._leave_replay_first()}")
             return
@@ -350,10 +353,10 @@ class ClusterSwitching(ReplayMode):
             self.add_plugin_columns(at)
 
     def add_plugin_columns(self, at: Opened) -> None:
-        """The lists of a cluster are there: what a site adds to them comes."""
+        """Hook: the lists of a cluster exist now; plugins add their columns."""
 
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
-        """A screen by its name is the one of the cluster that is shown."""
+        """Look up a screen name among the screens of the cluster that is shown."""
         if isinstance(screen, str) and (key := _installed_name(self.here, screen)) != screen:
             if not self.is_screen_installed(key):
                 self.install_screen(screen_factory.make(screen), key)
@@ -361,7 +364,7 @@ class ClusterSwitching(ReplayMode):
         return super().get_screen(screen, screen_class)
 
     def close_cluster(self, name: str) -> None:
-        """`:close NAME`: read it no more, and give back what it holds. Raises CommandError."""
+        """`:close NAME`: stop reading a cluster and free its memory. Raises CommandError."""
         at = self.opened.get(name)
         if at is None:
             raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.opened)}")
@@ -385,5 +388,5 @@ class ClusterSwitching(ReplayMode):
 
 
 def _installed_name(at: Opened, name: str) -> str:
-    """What a screen of a cluster is installed as: of the first by its plain name."""
+    """The name under which a screen of a cluster is installed; the first cluster uses plain names."""
     return name if at.mode == "_default" else f"{at.mode}/{name}"

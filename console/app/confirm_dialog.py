@@ -1,7 +1,6 @@
-"""The dialog between a key and a change: the reason, what it will do, and a confirmation that cannot be an accident.
+"""The dialog between a key and a change: the reason, the preview, and the confirmation.
 
-Keys typed before the dialog was drawn are dropped, a paste confirms nothing, Enter alone confirms nothing.
-"""
+Keys typed before the dialog was drawn are dropped. Neither a paste nor Enter alone confirms anything."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from widgets.terminal.quiet_app import QuietModal
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
-#: Options of an action that may be given beside its reason, and what stands there meanwhile.
+#: Placeholders of the options that may be given besides the reason.
 _EXTRA_OPTIONS = {
     "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
     "seconds": "for how long (30m, 4h, 2d); empty: as above",
@@ -43,13 +42,13 @@ def _line(row: Fact) -> PaneLine:
 
 
 def _split_at_reason(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
-    """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
+    """The preview rows, split into those before the reason and command, and these."""
     at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
     return list(made[:at]), list(made[at:])
 
 
 def _shorten(asked: Sequence[Fact], most: int) -> list[Fact]:
-    """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
+    """At most `most` rows of the reason and the command, some of each. A cut text ends in an ellipsis."""
     at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
     first, last = asked[:at], asked[at:]
     some = first[: max(most // 2, most - len(last))]
@@ -61,18 +60,18 @@ def _shorten(asked: Sequence[Fact], most: int) -> list[Fact]:
 
 
 class _AnswerInput(Input):
-    """An input that keys can fill and a paste cannot."""
+    """An input that takes keys but no paste."""
 
     def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
 
     def action_paste(self) -> None:
-        """Ctrl+V is a paste too."""
+        """Ignore Ctrl+V."""
 
 
 class ConfirmDialog(QuietModal[Answer | None]):
-    """Gives back the plan with what was typed, or None. It sends nothing."""
+    """Returns the plan with what was typed, or None. It sends nothing."""
 
     DEFAULT_CSS = """
     ConfirmDialog { align: center middle; background: $background 60%; }
@@ -84,7 +83,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", show=False),
-        # Whatever is being typed: the preview can be read to its end.
+        # The preview scrolls whichever input has the focus.
         Binding("up", "read('step', -1)", "Up", show=False),
         Binding("down", "read('step', 1)", "Down", show=False),
         Binding("pageup", "read('page', -1)", "Page up", show=False),
@@ -93,7 +92,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
     AUTO_FOCUS = ""
 
     def __init__(self, gate: Gate, plan: Plan, hint: str = "", notes: Sequence[str] = ()) -> None:
-        """`hint` is the reason that is most likely meant: it stands there, and Enter takes it. `notes` come first."""
+        """`hint` is the suggested reason: Enter takes it. `notes` are shown first."""
         super().__init__()
         self._gate = gate
         self.plan = plan
@@ -101,15 +100,15 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._hint = hint
         self._answered = False
         self._armed_at: float | None = None
-        """Messages made before this moment were typed for what was on the screen before."""
+        """Events older than this were typed for what was on the screen before; None: take no key yet."""
         self._laid_out_for: Size | None = None
-        """What it is laid out for."""
+        """The screen size of the current layout."""
         self._box = Pane(preview.title(plan), scroll=True)
         self._pinned = Pane(border=False, id="kept")
-        """Reason and command, where the preview is too long for the screen."""
+        """Reason and command, pinned below a preview that is too long for the screen."""
         self._ask = Pane(border=False, id="ask")
         self._reason = Input(
-            # The space parts the hint from what somebody adds to it.
+            # The space separates the hint from what the person adds.
             f"{hint} " if hint else "",
             placeholder="why, for everyone who reads it later",
             max_length=1000,
@@ -117,12 +116,12 @@ class ConfirmDialog(QuietModal[Answer | None]):
             select_on_focus=False,
         )
         self._extra_option = next((one for one in _EXTRA_OPTIONS if one in plan.action.asks and plan.lacks_reason), "")
-        """The option that may be given beside the reason."""
+        """The option that may be given besides the reason; "" for none."""
         self._extra = Input(placeholder=_EXTRA_OPTIONS.get(self._extra_option, ""), max_length=20, id="more")
         self._count = _AnswerInput(max_length=80, id="count")
 
     def compose(self) -> ComposeResult:
-        """The preview, the question, the inputs of which it takes."""
+        """The preview, the question, and the inputs."""
         with Vertical():
             yield self._box
             yield self._pinned
@@ -132,7 +131,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             yield self._count
 
     def on_mount(self) -> None:
-        """Draw first, listen then. What was told before would lie over the inputs; errors stay."""
+        """Draw first, then accept keys. Remove information toasts, which would cover the inputs; errors stay."""
         for told in [one for one in self.app._notifications if one.severity == "information"]:
             self.app._unnotify(told)
         self._show()
@@ -143,12 +142,12 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._armed_at = events.Key("a", None).time
 
     def on_resize(self) -> None:
-        """Another size, other lines: nobody may have to answer a question that has left the screen."""
+        """Lay out again, so that the question stays on the screen."""
         if self._laid_out_for not in (None, self.app.size):
             self._layout_plan()
 
     def _show(self) -> None:
-        """The plan as it is now, and what is asked for next."""
+        """Show the plan as it is now, and the next question."""
         self._layout_plan()
         if self.plan.lacks_reason:
             self._reason.focus()
@@ -158,7 +157,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             self.set_focus(None)
 
     def _layout_plan(self) -> None:
-        """All of it, for the size that the terminal has."""
+        """Lay out everything for the size of the terminal."""
         plan = self.plan
         self._laid_out_for = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
@@ -171,7 +170,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             *map(_line, told),
         ]
         room = max(3, self.app.size.height - 5 - bool(self._extra_option and plan.lacks_reason))
-        # Where not all of it fits, what is read last and matters most stands still below what scrolls.
+        # When the preview does not fit, the reason and the command are pinned below what scrolls.
         reads_on = len(made) + len(asked) + 2 > room
         kept = _shorten(asked, max(2, room // 3)) if reads_on else []
         if kept != asked:
@@ -195,28 +194,28 @@ class ConfirmDialog(QuietModal[Answer | None]):
             if not words.isdecimal():
                 words = f"the word{'s' if ' ' in words else ''} {words}"
             wanted = f" type {words}, then Enter"
-            # What the glass is broken for stands on top of the preview.
+            # The reason for break-glass is on top of the preview.
             why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
-            # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
+            # The warning comes before how to cancel: a narrow screen cuts the end of the line.
             self._ask.set_lines([PaneLine([(wanted, "text-strong"), why, esc])])
         else:
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
             self._ask.set_lines([PaneLine([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
     def early(self, event: events.Event) -> bool:
-        """What was typed before the dialog could be read is dropped; Esc is never wrong."""
+        """Whether an event was typed before the dialog could be read. Esc is always accepted."""
         typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.key != "escape")
         return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
-        """What set out for what was there before, and comes here after all."""
+        """Drop early events that were queued for the screen below."""
         if self.early(event):
             event.stop()
             return
         await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
-        """The plain question: y, and nothing else."""
+        """Plain confirmation: `y` confirms, any other key cancels."""
         if (
             self.plan.lacks_reason
             or self.plan.confirm.kind != "plain"
@@ -227,7 +226,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._answer((self.plan, "y") if event.key == "y" else None)
 
     def on_paste(self, event: events.Paste) -> None:
-        """A paste answers nothing."""
+        """A paste confirms nothing."""
         event.stop()
 
     @on(Input.Submitted, "#reason")
@@ -257,11 +256,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
             self._answer((self.plan, event.value))
         else:
             self._show_error(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
-            self._armed_at = None  # a right one close behind it is no answer to that
+            self._armed_at = None  # drop keys that were typed before this error was drawn
             self.call_when_shown(self._arm)
 
     def _show_error(self, why: str) -> None:
-        """Say what is wrong with what was typed, and wait for something better."""
+        """Show what is wrong with the input, and wait for another one."""
         self._ask.set_lines([PaneLine([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
 
     def action_read(self, how: str, by: int) -> None:
@@ -269,11 +268,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
         (self._box.action_page if how == "page" else self._box.action_step)(by)
 
     def action_cancel(self) -> None:
-        """Nothing happens."""
+        """Close the dialog; nothing is sent."""
         self._answer(None)
 
     def _answer(self, answer: Answer | None) -> None:
-        """Give it back, once: a second y of a key held down would close the screen below, too."""
+        """Return the answer once: key repeat of `y` would close the screen below, too."""
         if not self._answered:
             self._answered = True
             self.dismiss(answer)

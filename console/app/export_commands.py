@@ -1,4 +1,4 @@
-"""`:export`, `:report` and `Y` on the screen: what is asked for is made and written by a thread, which tells where."""
+"""`:export`, `:report`, `:vendor` and `Y`: a thread creates and writes the file, then a message names it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from widgets.units import stamp
 if TYPE_CHECKING:
     from console.screens.layout.app_port import ConsoleApp
 
-#: As FILE: the clipboard of the terminal, through OSC 52.
+#: The FILE that means the terminal's clipboard, through OSC 52.
 CLIPBOARD = "clipboard"
-#: Bytes that terminals take: 100,000 letters of base64, beyond which some take nothing and none says so.
+#: Bytes that terminals accept: 100,000 characters of base64. Beyond that some drop the text silently.
 CLIPBOARD_MOST = 74_994
-#: What takes longer is told of before it is done.
+#: Seconds after which a message says that the export is still being written.
 SLOW_S = 2.0
 #: How far back a vendor ticket asks the accounting for events and jobs, and for how many jobs.
 TICKET_S, _TICKET_JOBS = 90 * 86_400, 20
@@ -49,8 +49,8 @@ Chunks = Iterable[bytes]
 
 
 class ExportJob(NamedTuple):
-    """What is to be written: the word for it in a file name, the ending, and what makes it, in a thread. The words for
-    what it is come when it is made."""
+    """What is to be written: its name and ending in the file name, and the function that creates it, in a thread. That
+    function returns the content and a description."""
 
     name: str
     ending: str
@@ -58,7 +58,7 @@ class ExportJob(NamedTuple):
 
 
 def carry_out(app: ConsoleApp, command: Command) -> None:
-    """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for words that mean nothing."""
+    """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for invalid words."""
     if command.verb == "report":
         length, file = _report_words(command.rest)
         try:
@@ -72,7 +72,7 @@ def carry_out(app: ConsoleApp, command: Command) -> None:
         raise CommandError(f"export {' | '.join(FORMATS)}, then a FILE or {CLIPBOARD}")
 
     def shown() -> None:
-        """Once the line is closed: it is no part of the screen, and the focus is back on a table."""
+        """Runs after the prompt has closed, so that it is not part of the picture and the focus is on a table again."""
         try:
             begin(app, _export_job(app, form), file.strip(), command.over)
         except CommandError as error:
@@ -82,7 +82,7 @@ def carry_out(app: ConsoleApp, command: Command) -> None:
 
 
 def copy_rows(app: ConsoleApp) -> None:
-    """Y: the names of what is marked, else of what the cursor is on, as a shell takes them."""
+    """Key `Y`: copy the names of the marked rows, or of the row under the cursor, in shell syntax."""
     screen = app.screen
     if not isinstance(screen, WachtScreen):
         return
@@ -106,7 +106,7 @@ def copy_rows(app: ConsoleApp) -> None:
 
 
 def _report_words(rest: str) -> tuple[str, str]:
-    """The length of time, "" where none is named, and the file."""
+    """The length of time ("" if none is named) and the file."""
     head, _, more = rest.partition(" ")
     return (head, more.strip()) if re.fullmatch(r"(?:\d+[smhd])+", head.lower()) else ("", rest)
 
@@ -126,7 +126,7 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
     return ExportJob("report", "md", make)
 
 
-# What the screen shows.
+# What is exported.
 
 
 def _export_job(app: ConsoleApp, form: str) -> ExportJob:
@@ -158,7 +158,7 @@ def _crumb(screen: Any) -> str:
 
 
 def _table(screen: Any) -> VirtualTable[Any] | None:
-    """The table that keys go to, else the one of the screen."""
+    """The table that has the focus, or the main table of the screen."""
     if isinstance(screen.focused, VirtualTable):
         return screen.focused
     try:
@@ -168,7 +168,7 @@ def _table(screen: Any) -> VirtualTable[Any] | None:
 
 
 def _table_rows(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
-    """The rows that the screen is about, in a form that any thread may make them of."""
+    """The name and the rows of what the screen shows, in a form that a thread can render."""
     cluster = app.cluster
     if isinstance(screen, NodeScreen):
         return f"gpus-{screen.key}", _gpus(app, (screen.key,), f"the GPUs of {screen.key}")
@@ -192,7 +192,7 @@ def _table_rows(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableEx
     view, marked, every = table.view, table.marked, _all_rows(screen)
     keys, rows = view.keys, view.rows
     if marked:
-        # As for an action: the marked rows in the order shown, those that a filter hides last.
+        # As for an action: marked rows in the order shown, then those that a filter hides.
         keys = [key for key in keys if key in marked]
         keys += sorted(key for key in marked.difference(keys) if key in every)
         rows = {key: rows[key] if key in rows else every[key] for key in keys}
@@ -218,14 +218,14 @@ def _file_note(app: ConsoleApp, what: str) -> str:
 
 
 def _all_rows(screen: Any) -> Mapping[str, Any]:
-    """Rows that a filter may hide."""
+    """All rows, those that a filter hides too."""
     if isinstance(screen, ListScreen):
         return screen.rows()
     return screen.reader.entries if isinstance(screen, JournalScreen) else {}
 
 
 def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
-    """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
+    """A row for each GPU, read from telemetry when it is called. Raises SourceFault."""
     telemetry, note = app.telemetry, _file_note(app, what)
     columns = [
         Column("node", "node", 0, lambda gpu, _: gpu.node),
@@ -249,11 +249,11 @@ def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
     return col.cell(gpu)
 
 
-# The ticket for a vendor.
+# Vendor ticket.
 
 
 def vendor(app: ConsoleApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
-    """Of the one node under the cursor. Raises CommandError."""
+    """`:vendor`: write the ticket of the node under the cursor. Raises CommandError."""
     screen = app.screen
     names = screen.targets("node") if isinstance(screen, WachtScreen) else ()
     if len(names) != 1:
@@ -291,11 +291,11 @@ def _vendor_ticket(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str
     return make
 
 
-# Where it goes.
+# Destinations.
 
 
 def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
-    """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
+    """Create it and write it, off the event loop. `file` "" is a new file in the home directory."""
     name, at = _file_name(app, made), app.here
     if over and file in {"", CLIPBOARD}:
         raise CommandError("! writes over a file: name it")
@@ -303,7 +303,7 @@ def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
 
     def ended(told: str, severity: str) -> None:
         slow.stop()
-        # It may hold a name from outside.
+        # The text may hold foreign names.
         app.show_message_for(at, clean(told), severity)
 
     def work() -> None:
@@ -320,7 +320,7 @@ def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
 
 
 def _file_name(app: ConsoleApp, made: ExportJob) -> str:
-    """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, of the time that is shown; no letter in it needs a quote."""
+    """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, with the time that is shown; it needs no shell quoting."""
     at = datetime.fromtimestamp(app.clock.now(), UTC)
     demo = "demo-" if app.cluster.demo and app.cluster.name != "demo" else ""
     words = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", one)[:80] for one in (f"{demo}{app.cluster.name}", made.name))

@@ -1,7 +1,6 @@
-"""What is typed: keys through the keymap, the lines of `:` and `/` with what they remember and offer, saved filters.
+"""Keys through the keymap, the `:` and `/` prompts with their history and completion, and saved filters.
 
-Files are read and written aside (`console.runtime.state_files`): a home that hangs holds no key up.
-"""
+Files are read and written in a thread (`console.runtime.state_files`): a hanging home directory never blocks a key."""
 
 from __future__ import annotations
 
@@ -38,30 +37,30 @@ T = TypeVar("T", bound=events.Event)
 if TYPE_CHECKING:
     from .palette import PaletteEntry
 
-#: Lines of the history that are kept, of all kinds together.
+#: Lines of the history file, of all kinds together.
 MAX_HISTORY = 500
 PALETTE_HISTORY = "^"
-"""The sign of what was chosen in the palette; the others are those of the lines."""
+"""Prefix of palette choices in the history file; the prompts use their own sign."""
 
 
 def _same_moment(event: events.Event, instead: T) -> T:
-    """One in place of another, of the same moment: a dialog asks when it was typed."""
+    """Give the replacement event the time of the original: dialogs check when a key was typed."""
     instead.time = event.time
     return instead
 
 
 class InputHandling(replay_mode.ReplayMode):
-    """The part of the app that keys and lines go through."""
+    """The part of the app that keys and prompts go through."""
 
     config: Config
     looks: Looks
     press_next: Callable[[str, float], None]
-    """Of `widgets.terminal.input_queue`."""
+    """From `widgets.terminal.input_queue`."""
     views: dict[str, bool]
-    """Views that are switched, by name, and whether they are on."""
+    """View name to whether it is switched on."""
 
     def init_input(self, config: Config) -> None:
-        """Before the first screen is made. Reads nothing."""
+        """Called before the first screen is created. Reads no file."""
         self.keymap: Keymap = read_keys(config.keys)
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", PALETTE_HISTORY)}
         self.filters: Filters = read_filters(config.filters, ())
@@ -78,7 +77,7 @@ class InputHandling(replay_mode.ReplayMode):
         self._completion_rows: dict[str, object] = {}
 
     def read_input_state(self) -> None:
-        """Read what is kept, and tell what is wrong with the keys and filters that are configured."""
+        """Read the state files, and report faults in the configured keys and filters."""
         self._aside.do(self._read_state_files)
         for told in (self.keymap.told, self.filters.told):
             if told:
@@ -117,12 +116,12 @@ class InputHandling(replay_mode.ReplayMode):
             self.show_message(f"what is typed is not kept: {error}", "warning")
 
     def _call_on_loop(self, call: Callable[..., None], *given: Any) -> None:
-        """Have it called on the event loop, where there still is one, and wait for nothing."""
+        """Call it on the event loop without waiting; do nothing when the loop has ended."""
         with contextlib.suppress(RuntimeError):
             self.call_later(call, *given)
 
     def record_shift(self) -> None:
-        """Note now and then that this person is here, for the next hand-over."""
+        """Note every `EVERY_S` seconds that this person is on shift, for the next hand-over."""
         mono = self.here.live_clock.mono()
         if self._shift_noted_mono is None or mono - self._shift_noted_mono >= EVERY_S:
             self._shift_noted_mono = mono
@@ -132,7 +131,7 @@ class InputHandling(replay_mode.ReplayMode):
         lines = [noted(name, at.live_clock.now()) for name, at in self.opened.items() if not at.site.recorded]
 
         def work() -> None:
-            # What cannot be noted is told of where it is asked for: the hand-over says that it does not know.
+            # Not reported here: the hand-over says that the last shift is unknown.
             with contextlib.suppress(KeptFault):
                 for one in lines:
                     self._shifts.add(one)
@@ -140,7 +139,7 @@ class InputHandling(replay_mode.ReplayMode):
         self._aside.do(work)
 
     def stop_reading(self) -> None:
-        """What is being written has a moment."""
+        """Give pending writes a moment to finish."""
         super().stop_reading()
         if self._shift_noted_mono is not None:
             self._write_shift()
@@ -149,13 +148,12 @@ class InputHandling(replay_mode.ReplayMode):
     # Keys.
 
     async def on_event(self, event: events.Event) -> None:
-        """A key is turned into the one that the code knows; a paste is outside text like any other: it may be copied
-        from where anybody writes."""
+        """Translate a key through the keymap, and clean a paste like any foreign text."""
         if isinstance(event, events.Paste):
             event = _same_moment(event, events.Paste("\n".join(map(clean, event.text.splitlines()))))
         elif isinstance(event, events.Key) and not event.is_forwarded and self.keymap.turned:
             screen = self.screen if self.screen_stack else None
-            # Dialogs have their own keys, and a line takes letters.
+            # Dialogs have their own keys, and an input takes letters.
             if isinstance(screen, WachtScreen) and not isinstance(screen.focused, Input):
                 turned = self.keymap.turn(event.key)
                 if turned != event.key:
@@ -163,27 +161,27 @@ class InputHandling(replay_mode.ReplayMode):
         await super().on_event(event)
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
-        """A key of the bar was clicked."""
+        """A key of the key bar was clicked."""
         self.press_next(pressed(event.key.key), event.time)
 
     def action_refresh(self) -> None:
         """Read every source again now."""
         self.poller.poke()
 
-    # Lines.
+    # Prompts.
 
     def action_command(self) -> None:
-        """The `:` line."""
+        """Open the `:` prompt."""
         self.open_command_line("")
 
     def open_command_line(self, text: str) -> None:
-        """The `:` line, with something typed already."""
+        """Open the `:` prompt with a text in it."""
         if isinstance(self.screen, WachtScreen):
             self.prepare_completions()
             self.screen.prompt.open(":", text, completer(lambda: self.cluster, self.looks.known, self.completions))
 
     def action_palette(self) -> None:
-        """Everything by its name."""
+        """Open the command palette."""
         from .palette_screen import PaletteScreen
 
         def chosen(entry: PaletteEntry | None) -> None:
@@ -203,7 +201,7 @@ class InputHandling(replay_mode.ReplayMode):
             self.show_message(str(error), "warning")
 
     def prepare_completions(self) -> None:
-        """Make ready what the lines offer on this screen: the values of fields take a walk over all rows."""
+        """Prepare the completions for this screen. Field values take a walk over all rows, in a thread."""
         self.completions.here = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
         cluster = self.cluster
         for kind, rows in (("node", cluster.nodes), ("job", cluster.jobs)):
@@ -212,12 +210,12 @@ class InputHandling(replay_mode.ReplayMode):
                 self._aside.do(lambda kind=kind: self.completions.words.update({kind: completion.words(cluster, kind)}))  # type: ignore[misc]
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
-        """Of a line that was sent; the prompt has it in its history already."""
+        """Save a submitted line; the prompt has added it to its own history already."""
         if event.value.strip():
             self._save_line(event.kind, event.value.strip())
 
     def remember_choice(self, name: str) -> None:
-        """Something was chosen in the palette: it comes first the next time."""
+        """Save a palette choice so that it is offered first the next time."""
         self.histories[PALETTE_HISTORY].add(name)
         self._save_line(PALETTE_HISTORY, name)
 
@@ -235,10 +233,10 @@ class InputHandling(replay_mode.ReplayMode):
 
         self._aside.do(work)
 
-    # Views that are switched on and off.
+    # Views.
 
     def switch_view(self, name: str, on: bool) -> None:
-        """Keep whether a view is on."""
+        """Switch a view on or off, and save it."""
         self.views[name] = on
         self._append_line(self._views, f"{name} {'on' if on else 'off'}", lambda: None)
 

@@ -1,5 +1,5 @@
-"""What the journal says of before, asked for off the event loop: which nodes were put back, what was shut, and the past
-of one node or job."""
+"""Queries of the journal off the event loop: nodes that were resumed, partitions and users that were closed, and the
+history of one node or job."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ else:
 
 
 class JournalQueries(_Base):
-    """The part of the app that remembers what was done from here."""
+    """The part of the app that reads the journal for the screens."""
 
     here: Opened
     resumed = Here[Mapping[str, float]]()
     left = Here[Left]()
 
     def read_journal_facts(self) -> None:
-        """Ask the journal which nodes people put back (an XID from before that is settled), and what they shut."""
+        """Read which nodes people resumed (older XIDs are settled), and what they closed."""
         self._read_journal_facts(self.here)
 
     def _read_journal_facts(self, at: Opened) -> None:
@@ -41,7 +41,7 @@ class JournalQueries(_Base):
                 lines = book.lines()
                 shut = left(lines)
                 if shut.users:
-                    # Somebody may have let them in again by hand; where Slurm does not say, the journal stands.
+                    # A user may have been unblocked by hand. Where Slurm cannot say, the journal counts.
                     with contextlib.suppress(SourceFault):
                         rows = transport.read_users(tuple(shut.users))
                         shut = still(shut, {name for name in shut.users if name not in rows or rows[name].blocked})
@@ -51,12 +51,12 @@ class JournalQueries(_Base):
         self.run_worker(work, thread=True, group=f"resumed {at.name}", exclusive=True, exit_on_error=False)
 
     def action_history(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]:
-        """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
+        """What was done to a node or job before, from the journal. Blocks: call it off the event loop."""
         from console.journal import past_actions, writer
         from console.tables import inspection_lines
 
         try:
-            # No journal: nothing was ever done from here.
+            # No journal file means that no action was recorded.
             records = at.book.lines()
         except (OSError, writer.JournalFault) as error:
             return [line((f"the journal cannot be read: {error}", "warn"))]

@@ -1,4 +1,4 @@
-"""The palette on the screen: what is typed, and under it what fits. Enter does it."""
+"""The command palette: a query, and below it the matches. Enter runs one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_QUERY = 200
 
 
 class PaletteScreen(QuietModal[PaletteEntry | None]):
-    """Gives back what was chosen, None for nothing. It does nothing itself."""
+    """Returns the chosen entry, or None. It runs nothing itself."""
 
     DEFAULT_CSS = """
     PaletteScreen { align: center top; background: $background 60%; }
@@ -44,20 +44,20 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         self._pane = Pane(select=True, empty_text="nothing is called that", id="found")
 
     def compose(self) -> ComposeResult:
-        """One pane: its title is the line that is typed."""
+        """One pane; its title is the query."""
         with Vertical():
             yield self._pane
 
     def on_mount(self) -> None:
-        """All of it, before anything is typed."""
+        """Show all entries until something is typed."""
         self._paint()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Paint again for the new width."""
         self.call_after_refresh(self._paint)
 
     def _paint(self, keep: bool = False) -> None:
-        """Show what fits; the cursor goes to the first, or with `keep` stays where somebody has put it."""
+        """Show the matches. The cursor goes to the first one; with `keep` it stays where the person put it."""
         at = int(self._pane.cursor_key or 0)
         stays = self._shown[at] if keep and 0 < at < len(self._shown) else None
         self._shown = [*found(self._entries, self._query, self._recent), *map(self._name_entry, self._named)]
@@ -67,7 +67,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         ]
         self._pane.set_title([*typed, ("▏", "accent")], [(f"{len(self._shown)}", "text-dim")] if self._query else "")
         if self._query:
-            # A name that is typed whole is what is meant.
+            # An exact name comes first.
             self._shown = sorted(self._shown, key=lambda one: one.name.partition(" ")[2] != self._query)
         room = max(20, self._pane.size.width - 6)
         self._pane.set_lines([self._line(at, one, room) for at, one in enumerate(self._shown)])
@@ -96,10 +96,10 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
             f"{kind} {name}", description, partial(self.app.open_row, "node" if kind == "node" else "job", name)
         )
 
-    # What is typed.
+    # Input.
 
     def on_key(self, event: events.Key) -> None:
-        """Letters belong to the line; the rest moves the cursor, chooses or leaves."""
+        """Letters go to the query; other keys move the cursor, choose or close."""
         match event.key:
             case "escape" | "ctrl+p":
                 self.dismiss(None)
@@ -119,7 +119,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         event.prevent_default()
 
     def on_paste(self, event: events.Paste) -> None:
-        """The first line of it; it chooses nothing."""
+        """Add the first line to the query; choose nothing."""
         event.stop()
         lines = event.text.splitlines()
         self._type(self._query + (clean(lines[0]) if lines else ""))
@@ -132,7 +132,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         self.run_worker(self._search, thread=True, group="names", exclusive=True, exit_on_error=False)
 
     def _search(self) -> None:
-        """In a thread: the machine may have 100,000 jobs."""
+        """Search the cluster by name. Runs in a thread: there may be 100,000 jobs."""
         worker, query = get_current_worker(), self._query
         names = named(self.app.cluster, query)
         if not worker.is_cancelled:

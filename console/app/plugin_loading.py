@@ -1,4 +1,4 @@
-"""What a site's own packages add to the console: looked for once the first frame is there, off the event loop."""
+"""Actions and columns from installed plugin packages: loaded off the event loop after the first frame."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _MAX_CHARS = 200
 
 
 class PluginLoading(ClusterSwitching):
-    """The part of the app that takes plugins in."""
+    """The part of the app that loads plugins."""
 
     keymap: Keymap
     _own_columns: Sequence[OwnColumn] = ()
 
     def read_plugins(self) -> None:
-        """Look for them."""
+        """Load the plugins in a thread."""
 
         def work() -> None:
             screen_factory.rest()
@@ -62,7 +62,7 @@ class PluginLoading(ClusterSwitching):
             )
 
     def add_plugin_columns(self, at: Opened) -> None:
-        """Show the columns of packages in the lists of a cluster."""
+        """Add the plugin columns to the lists of a cluster."""
         if self._own_columns:
             from console.screens.layout.list_screen import ListScreen
 
@@ -74,12 +74,14 @@ class PluginLoading(ClusterSwitching):
 
 
 def with_plugin_columns(columns: Sequence[Column], own: Sequence[OwnColumn]) -> tuple[Column, ...]:
-    """The columns with those of packages behind them; one whose name is taken is left out."""
+    """The columns, followed by those of plugins. A plugin column whose key is taken is left out."""
     taken = {one.key for one in columns}
     return (*columns, *(_column(one) for one in own if one.key not in taken))
 
 
 def _column(own: OwnColumn) -> Column:
+    """A table column of a plugin: its text is cleaned and cut; if it raises, the cell says so and the log has
+    it once."""
     broke = False
 
     def text(row: Any) -> str | None:

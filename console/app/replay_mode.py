@@ -1,8 +1,8 @@
-"""Looking back from the console: a recording on the same screens, in place of the present or with it going on behind.
+"""Replay mode: the same screens show a recording, while live polling goes on behind it.
 
-What the screens ask for is swapped as a whole: the clock, the poller for a player, the readers on demand, the journal,
-and the gate for one that has no writer. The present goes on being read and recorded, and its bell rings.
-"""
+Everything that screens read from the app is replaced at once: the clock, the poller (by a player), the on-demand
+readers, the journal, and the gate (by one without a writer). The live cluster is still polled and recorded, and its
+bell rings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from console.recording.recorder import Recorder
     from console.recording.replay_site import ReplaySite
 
-#: Keys of `console.actions.registry.NAVIGATION` that are answered here.
+#: Ids of `console.actions.registry.NAVIGATION` that are handled here.
 KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
         "go_to")  # fmt: skip
 SKIP_S = 600.0
@@ -52,12 +52,12 @@ class MomentChanged(Message):
     """The player shows another moment."""
 
     def __init__(self, player: object, cluster: Cluster, diff: Diff | None) -> None:
-        """Without a `diff` it went somewhere else: anything may differ."""
+        """`diff` is None after a jump: anything may differ."""
         super().__init__()
         self.player, self.cluster, self.diff = player, cluster, diff
 
     def can_replace(self, message: Message) -> bool:
-        """The newer one takes over what this one would have told."""
+        """Take over the differences of the queued message that this one replaces."""
         if not isinstance(message, MomentChanged) or message.player is not self.player:
             return False
         message.diff = None if message.diff is None or self.diff is None else merged(self.diff, message.diff)
@@ -65,20 +65,20 @@ class MomentChanged(Message):
 
 
 class ReplayMode(UndoActions):
-    """The part of the app that records, and shows what was recorded."""
+    """The part of the app that records, and that shows recordings."""
 
     live_cluster: Cluster | None = None
-    """The newest Cluster of the present while something else is on the screen."""
+    """The newest live Cluster while a recording is on the screen."""
     recorder: Here[Recorder | None] = Here()
     records: Here[tuple[Path, Bounds] | None] = Here()
     live_clock = Here[Clock]()
     _live_values: dict[str, Any]
-    """What the present has by these names while the past is shown."""
+    """The live values of `_REPLACED_IN_REPLAY` while replay mode is on, else empty."""
     _reported_fault = ""
     fleet: dict[str, Cluster]
     policy: Policy
     keymap: Keymap
-    """The keys in force, for what is told of them."""
+    """The keys in force, for messages that name one."""
 
     @property
     def current(self) -> str:
@@ -86,7 +86,7 @@ class ReplayMode(UndoActions):
         return self.here.name
 
     def open_poller(self, at: Opened) -> None:
-        """What brings the facts: a poller of the sources, or the player of a recording, which has no gate."""
+        """Set the source of facts: a poller; for a recorded site a player, with a closed gate."""
         site = at.site
         if site.recorded:
             at.poller = self._open_player(cast("ReplaySite", site))
@@ -125,7 +125,7 @@ class ReplayMode(UndoActions):
     # Recording.
 
     def record(self, at: Opened) -> None:
-        """Begin to record, where this console does. What that takes is imported off the event loop."""
+        """Start to record, if this console records. Its imports run off the event loop."""
         if at.records is not None:
             self.run_worker(lambda: self._record(at), thread=True, group="record", exit_on_error=False)
 
@@ -135,37 +135,37 @@ class ReplayMode(UndoActions):
         assert at.records is not None
         made = Recorder(*at.records, at.live_clock, at.journal_path)
         made.start()
-        made.offer(at.newest, Diff())  # what came before it was there
+        made.offer(at.newest, Diff())  # the facts that came before it existed
         at.recorder = made
 
     def check_recorder(self) -> None:
-        """Say once why nothing is recorded; the top line says that it is so for as long as it is."""
+        """Show a message once when recording fails; the top line shows it for as long as it lasts."""
         trouble = self.recorder.trouble if self.recorder is not None else ""
         if trouble and not self._reported_fault:
             self.show_message(f"not recorded: {trouble}", "warning")
         self._reported_fault = trouble
 
     def stop_reading(self) -> None:
-        """End every thread that reads, plays or records."""
+        """Stop every thread that polls, plays or records."""
         if "poller" in self._live_values:
             self._live_values["poller"].stop()
         for at in self.opened.values():
             at.stop()
 
-    # Looking back.
+    # Replay.
 
     @property
     def replaying(self) -> bool:
-        """Whether a recording is on the screen."""
+        """Whether a recording is on the screen, of this console or from a file."""
         return not isinstance(self.poller, Poller)
 
     @property
     def in_replay_mode(self) -> bool:
-        """Whether the present goes on behind it."""
+        """Whether this console shows its own recording while live polling continues."""
         return bool(self._live_values)
 
     def live_judged_by(self, at: Opened) -> JudgedBy:
-        """What the present of a cluster is judged by, while its past is on the screen too."""
+        """The inputs for judging the live state of a cluster, also while it is in replay mode."""
         return (
             JudgedBy(*(self._live_values[one] for one in JudgedBy._fields))
             if at is self.here and self.in_replay_mode
@@ -174,7 +174,7 @@ class ReplayMode(UndoActions):
 
     @property
     def modes(self) -> Sequence[str]:
-        """Words that must be loud in the top line; a recording with its moment and its pace."""
+        """The modes that the top line highlights; for a recording its time and speed."""
         found = ["DEMO"] if self.cluster.demo else []
         if self.replaying:
             player = self._player
@@ -190,7 +190,7 @@ class ReplayMode(UndoActions):
         return found
 
     def replay_keys(self) -> Sequence[KeyHint]:
-        """For the bar, in place of the actions."""
+        """Keys for the key bar in place of the actions."""
         play = "pause" if self._player.playing else "play"
         away = (KeyHint("T", "present"),) if self.in_replay_mode else ()
         return (KeyHint("p", play), KeyHint("n", "next event"), KeyHint(",", "back"), KeyHint(".", "on"), KeyHint("]",
@@ -202,7 +202,7 @@ class ReplayMode(UndoActions):
         return cast("Player", self.poller)
 
     def action_look_back(self) -> None:
-        """T: what this console recorded, and back to the present."""
+        """Key `T`: show what this console recorded, or return to live."""
         if self.in_replay_mode:
             self._leave_replay()
         elif self.replaying:
@@ -259,7 +259,7 @@ class ReplayMode(UndoActions):
         self.show_message("back in the present")
 
     def _reset_screens(self) -> None:
-        """Every screen shows another time from now on; what it asked for on demand is of the one before."""
+        """Show another time on every screen: drop what they fetched on demand."""
         open_one = self.screen
         while len(self.screen_stack) > 2:
             self.pop_screen()
@@ -279,14 +279,14 @@ class ReplayMode(UndoActions):
             self.read_journal_facts()
 
     def on_moment_changed(self, event: MomentChanged) -> None:
-        """Another moment is to be shown."""
+        """Show another moment of the recording."""
         if event.player is not self.poller or not self.screen_stack:
             return
         self.fleet[self.current] = event.cluster
         if isinstance(self.screen, WachtScreen):
             self._refresh_screen(self.screen, event.diff)
 
-    # The keys.
+    # Keys.
 
     def _player_or_message(self) -> Player | None:
         if self.replaying:
@@ -296,57 +296,57 @@ class ReplayMode(UndoActions):
         return None
 
     def action_play(self) -> None:
-        """p."""
+        """Key `p`: play or pause."""
         if (player := self._player_or_message()) is not None:
             player.toggle()
 
     def action_slower(self) -> None:
-        """[."""
+        """Key `[`."""
         if (player := self._player_or_message()) is not None:
             player.pace(-1)
 
     def action_faster(self) -> None:
-        """]."""
+        """Key `]`."""
         if (player := self._player_or_message()) is not None:
             player.pace(1)
 
     def action_earlier(self) -> None:
-        """Comma: the moment before."""
+        """Key `,`: the previous moment."""
         if (player := self._player_or_message()) is not None:
             player.step(back=True)
 
     def action_later(self) -> None:
-        """Full stop: the next moment."""
+        """Key `.`: the next moment."""
         if (player := self._player_or_message()) is not None:
             player.step(back=False)
 
     def action_far_back(self) -> None:
-        """<."""
+        """Key `<`."""
         if (player := self._player_or_message()) is not None:
             player.skip(-SKIP_S)
 
     def action_far_on(self) -> None:
-        """>."""
+        """Key `>`."""
         if (player := self._player_or_message()) is not None:
             player.skip(SKIP_S)
 
     def action_next_mark(self) -> None:
-        """n: the next alert, action or failure."""
+        """Key `n`: the next alert, action or failure."""
         if (player := self._player_or_message()) is not None:
             player.jump(back=False)
 
     def action_last_mark(self) -> None:
-        """N: the one before."""
+        """Key `N`: the previous one."""
         if (player := self._player_or_message()) is not None:
             player.jump(back=True)
 
     def action_go_to(self) -> None:
-        """t: a line for the moment."""
+        """Key `t`: open the prompt for a time."""
         if self._player_or_message() is not None and isinstance(self.screen, WachtScreen):
             self.screen.prompt.open(":", "at ")
 
     def seek(self, verb: str, text: str) -> None:
-        """`:at 03:12`, `:next action`. Raises CommandError."""
+        """`:at 03:12` and `:next action`. Raises CommandError."""
         from console.recording.moments import find
         from console.recording.store import KINDS
 
@@ -362,23 +362,23 @@ class ReplayMode(UndoActions):
         except ValueError as error:
             raise CommandError(str(error)) from None
 
-    # What belongs to the present alone.
+    # Refused in replay.
 
     def ssh(self, name: str) -> None:
-        """A recorded node is no place to go to."""
+        """Refused for a recorded node."""
         if self.replaying:
             self.show_message(self.gate.locked, "warning")
         else:
             super().ssh(name)
 
     def read_back(self, key: str) -> None:
-        """Nothing is looked at and written down from the past."""
+        """Refused in replay: nothing is read back or written to the journal."""
         if self.replaying:
             self.show_message(self.gate.locked, "warning")
         else:
             super().read_back(key)
 
     def report_orphans(self, at: Opened) -> None:
-        """What somebody should look at is in the present."""
+        """Reported for live clusters only."""
         if not self.replaying:
             super().report_orphans(at)

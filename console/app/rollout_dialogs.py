@@ -1,4 +1,4 @@
-"""A mass return from the console: the dialog that shows how far it is, and the facts that it looks at between waves."""
+"""Roll-outs in the app: the progress dialog, the messages about it, and the pre-flight reads between waves."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class RolloutDialogs(_Base):
     """The part of the app that shows what is sent in batches or waves."""
 
     _on_its_way: tuple[Plan, Progress] | None = None
-    """The newest of those that took a dialog."""
+    """The newest action that opened a progress dialog."""
 
     here: Opened
     """The cluster on the screen."""
 
     def show_message_for(self, at: Opened, text: str, severity: str = "information") -> None:
-        """A word in the corner about this cluster."""
+        """Show a message about this cluster."""
         raise NotImplementedError
 
     def request_action(
         self, action_id: str, targets: Sequence[str], reason: str | None = None, options: Options | None = None
     ) -> None:
-        """Show what it would do, and ask."""
+        """Plan an action and show its preview."""
         raise NotImplementedError
 
     def show_progress(self, plan: Plan, progress: Progress) -> None:
-        """How far it is, with a hand on it."""
+        """Open the progress dialog."""
         from .progress_dialog import ProgressDialog
 
         self._on_its_way = (plan, progress)
@@ -56,18 +56,18 @@ class RolloutDialogs(_Base):
         self.show_progress(plan, progress)
 
     def report_paused(self, at: Opened, plan: Plan, progress: Progress) -> None:
-        """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
+        """Report that a roll-out paused by itself. A dialog would take keys that are meant for the screen."""
         self.show_message_for(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
 
     def report_unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
-        """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
+        """Report nodes that came back unfit, where the plan asks before draining them again."""
         which = fold(progress.unfit)
         self.show_message_for(
             at, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
         )
 
     def drain_again(self, plan: Plan, progress: Progress) -> None:
-        """Ask, as for any other drain, whether what came back unfit is taken out again."""
+        """Ask, as for any drain, whether nodes that came back unfit are drained again."""
         if plan.cluster.name != self.here.name:
             self.show_message_for(self.here, f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
@@ -76,7 +76,7 @@ class RolloutDialogs(_Base):
 
 
 def return_preflight_reader(at: Opened) -> Look:
-    """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
+    """A function that reads the pre-flight facts of returning nodes: a fresh poll, and their GPUs."""
     from console.gate import preflight_reads
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:

@@ -1,4 +1,4 @@
-"""Taking back from the console: the last action, or one of the journal; and reading back what has no result."""
+"""Undo of the last action or of a journal entry, and read-back of entries without a result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 class UndoActions(ActionDispatch):
-    """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
+    """The part of the app that reads the journal to undo an action. It sends nothing: it requests an action like a key
+    does."""
 
     def action_undo(self) -> None:
-        """Z: the last action of whoever sits here."""
+        """Key `Z`: undo the last action of this person."""
         self.undo(None)
 
     def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
-        """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
+        """Propose the inverse of a journal entry, or of this person's last action; `only` limits the targets."""
         if self.here.locked:
             self.show_message(f"undo refused: {self.here.locked}", "warning")
             return
@@ -54,7 +55,7 @@ class UndoActions(ActionDispatch):
         self._read_entries(at, found)
 
     def read_back(self, key: str) -> None:
-        """Look what came of an action of which nobody wrote the end, and write it down."""
+        """Read the targets of an action without a recorded result, and write the result to the journal."""
         from console.journal import writer
         from console.journal.entries import counted, named
 
@@ -85,7 +86,7 @@ class UndoActions(ActionDispatch):
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
 
     def report_orphans(self, at: Opened) -> None:
-        """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
+        """When a cluster is opened, report actions that have no recorded result because their console died."""
 
         def work() -> None:
             from console.journal import writer
