@@ -1,3 +1,3 @@
-"""The Textual app and its controllers: acting, replay, clusters, input, palette, dialogs, undo.
+"""The Textual app and its controllers: actions, replay, clusters, input, palette, dialogs, export, undo.
 
-Not here: what one screen shows (`screens`), and decisions of any kind."""
+Not here: what a screen shows (`screens`), what a table shows (`tables`), and decisions of any kind."""

@@ -1,4 +1,4 @@
-"""The app: a table of contents. It owns the fleet, the screens and the gate; everything else is elsewhere."""
+"""The app: it owns the clusters, the screens and the gate; the mixins of this package hold what it can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.thread_errors import Failing
+from console.app.error_reporting import ErrorReporting
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
 from console.config.theme_files import read_themes
@@ -30,8 +30,7 @@ from console.recording.location import recording_target
 from console.runtime.browser_mode import in_browser
 from console.runtime.errors import FilterError
 from console.screens.layout.app_port import ConsoleApp
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 from console.session.site import Site
 from themes import register
 from widgets.prompt import Prompt
@@ -39,21 +38,21 @@ from widgets.terminal.colour_filter import filter_colours
 from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
 
-from . import replay_mode, views
-from .input import Typed
-from .plugin_loading import Plugged
+from . import replay_mode, screen_factory
+from .input_handling import InputHandling
+from .plugin_loading import PluginLoading
 
 _APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
              "vendor", "log", "previous", "undo", "next_cluster", *replay_mode.KEYS)  # fmt: skip
-"""Keys that mean the same on every screen; the others are the screen's or the list's own."""
+"""Ids of the navigation keys that the app itself answers; the others belong to a screen or a list."""
 
 View = tuple[str, list[tuple[type[Inspection], str]]]
-"""What one comes back to: the name of a screen, and what was inspected on it."""
+"""What `-` goes back to: the name of a screen, and the inspections that were open on it."""
 PLUGINS_S = 1.0
-"""Seconds after which a site's own packages are looked for: the start is over by then."""
+"""Seconds from the start until installed plugin packages are looked for; the first frame is out by then."""
 
 
-class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
+class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting, ConsoleApp):
     """The console."""
 
     TITLE = "wacht"
@@ -64,8 +63,8 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
     """
     ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
-    """The stack of screens of the first cluster; each other has one of its own."""
-    SCREENS: ClassVar[Any] = {name: partial(views.make, name) for name in SCREENS}
+    """The screen stack of the first cluster. Each further cluster adds a mode of its own."""
+    SCREENS: ClassVar[Any] = {name: partial(screen_factory.make, name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(",".join(key.keys), f"go('{key.id}')" if key.id in SCREENS else key.id, key.help, show=False)
@@ -83,31 +82,33 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
         node: str | None = None,
         others: Sequence[Site] = (),
     ) -> None:
-        """`others` are the clusters that it may show beside this one."""
+        """`others` are the clusters that this console may show besides `site`."""
         super().__init__()
         self.config = config
         automation.configure(config.automation)
         if config.xid_policy is not None:
-            self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
-        self.open_fleet(site, others, clock)
+            self.policy = load_policy(
+                config.xid_policy
+            )  # read now: a fault in it is reported before the console starts
+        self.init_clusters(site, others, clock)
         self.terminal_screen.links = config.links
         self._last_tick = 0.0
         self._first_node = node
-        self._view_before: dict[str, View] = {}
-        """Of each cluster the view that was left last."""
+        self._previous_views: dict[str, View] = {}
+        """Cluster name to the view that was left last."""
         self.looks = read_themes(config.theme, os.environ, self.console.color_system)
         register(self, self.looks.first, self.looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
-        self.open_typed(config)
-        self.offers.clusters = tuple(self.sites)
+        self.init_input(config)
+        self.completions.clusters = tuple(self.sites)
 
     @cached_property
     def policy(self) -> Policy:  # type: ignore[override]
-        """What each XID asks for: the one that ships is read with the first facts."""
+        """The XID policy. The one that ships with wacht is read when the first facts arrive."""
         return load_policy(self.config.xid_policy)
 
     def get_driver_class(self) -> type[Driver]:
-        """On a terminal, or in a browser."""
+        """The driver for a terminal, or for a browser."""
         if in_browser():
             from widgets.terminal.browser_driver import BrowserDriver
 
@@ -116,41 +117,41 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
 
     @property
     def read_only(self) -> bool:
-        """Decided in the gate, once; here only for what is shown."""
+        """Whether actions are locked. The gate enforces it; this is only for display."""
         return bool(self.session.locked)
 
     def on_mount(self) -> None:
-        """First the screen, then the facts: they come when they come."""
+        """Show the first screen, then start to read."""
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
-            self.push_screen(views.inspection("node", self._first_node))
-        self.watch_loop()
+            self.push_screen(screen_factory.inspection("node", self._first_node))
+        self.install_loop_handler()
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.read)
         self.set_timer(PLUGINS_S, self.read_plugins)
         if self.looks.message:
-            self.tell(self.looks.message, "warning")
-        self.read_typed()
+            self.show_message(self.looks.message, "warning")
+        self.read_input_state()
 
     def _tick(self) -> None:
         if not self.screen_stack:
-            return  # it is closing
-        self.tend_log()
-        self.tend_shift()
-        self.tend_recorder()
+            return  # the app is closing
+        self.check_log()
+        self.record_shift()
+        self.check_recorder()
         settled = all(source.tried for source in self.cluster.sources.values())
         self.garbage.tend(time.monotonic(), self.idle_s, settled)
         for at in self.sessions.values():
             self.verify(at, self.fleet[at.name])
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         if screen is None or not screen.is_mounted:
-            return  # one that is still coming would ask for what it shows, and be deaf to a quick answer
+            return  # a screen that is not mounted yet would miss the answers to its queries
         screen.refresh_top()
         if screen is not self.screen:
-            return  # below a dialog the clock and the ages go on, and nothing else moves
+            return  # below a dialog only the clock and the ages move
         self.poller.show(screen.shown_jobs())
-        # The others go on while the past of this one stands still. The two clocks have nothing in common.
-        now = (self.live_clock if screen.shows_all else self.clock).mono()
+        # The other clusters stay live while this one is replayed: the two clocks are unrelated.
+        now = (self.live_clock if screen.shows_all_clusters else self.clock).mono()
         if abs(now - self._last_tick) >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())
@@ -160,18 +161,18 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
         self.leave()
 
     def leave(self) -> None:
-        """Go. A reading that hangs must not hold the person up; a change that is under way is waited for."""
+        """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
         self.stop_sending()
         process.stop_all()
         self.exit()
 
-    # Ways around.
+    # Navigation.
 
     def action_go(self, name: str, filter_text: str | None = None) -> None:
-        """Show one of the screens, whatever was open on top."""
+        """Show one of the screens, and close everything that is open on top."""
         view = self._view()
         if view is not None and view != (name, []):
-            self._view_before[self.current] = view
+            self._previous_views[self.current] = view
         while len(self.screen_stack) > 2:
             self.pop_screen()
         self.switch_screen(name)
@@ -183,54 +184,54 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
                 try:
                     screen.set_filter(self.filters.expand(filter_text, name))
                 except FilterError as error:
-                    self.tell(str(error), "warning")
+                    self.show_message(str(error), "warning")
 
     def _view(self) -> View | None:
-        """What is shown: a screen by its name, and the rows that are inspected on it."""
+        """The screen that is shown and the inspections on top of it; None while neither has a name."""
         shown = [one for one in self.screen_stack if isinstance(one, WachtScreen)]
         if not shown or shown[0].crumb not in SCREENS:
             return None
         return shown[0].crumb, [(type(one), one.key) for one in shown if isinstance(one, Inspection)]
 
     def action_previous(self) -> None:
-        """-."""
-        view, before = self._view(), self._view_before.get(self.current)
+        """Key `-`: go back to the previous view."""
+        view, before = self._view(), self._previous_views.get(self.current)
         if before is None:
-            self.tell("there is no view before this one")
+            self.show_message("there is no view before this one")
             return
         self.action_go(before[0])
         for inspect, key in before[1]:
             self.push_screen(inspect(key))
         if view is not None:
-            self._view_before[self.current] = view
+            self._previous_views[self.current] = view
 
     def open_list(self, name: str, filter_text: str) -> None:
-        """Show a list, filtered."""
+        """Show a list with a filter."""
         self.action_go(name, filter_text)
 
     def open_row(self, kind: Kind, key: str) -> None:
-        """Inspect a node or a job."""
-        self.push_screen(views.inspection(kind, key))
+        """Open the inspection of a node or a job."""
+        self.push_screen(screen_factory.inspection(kind, key))
 
     def action_help(self) -> None:
-        """All keys, with why one is refused just now."""
+        """Show all keys, each with the reason if it is refused now."""
         if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
-            self.push_screen(views.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
+            self.push_screen(screen_factory.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
-        text = self.screen.copyable() if isinstance(self.screen, WachtScreen) else None
+        text = self.screen.copy_text() if isinstance(self.screen, WachtScreen) else None
         if text:
             self.copy_to_clipboard(text)
-            self.tell(f"copied: {text}")
+            self.show_message(f"copied: {text}")
 
     def action_copy_rows(self) -> None:
-        """Y."""
-        from .export_dialog import copy_rows
+        """Key `Y`: copy the names of the selected rows."""
+        from .export_commands import copy_rows
 
         copy_rows(self)
 
-    def _named(self, text: str) -> Sequence[str]:
+    def _node_names(self, text: str) -> Sequence[str]:
         from console.actions import targets
 
         try:
@@ -239,52 +240,52 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
             raise CommandError(f"{clean(text)}: {error}") from None
 
     def action_common(self) -> None:
-        """=."""
+        """Key `=`: compare the marked nodes."""
         self.show_common(())
 
     def show_common(self, names: Sequence[str]) -> None:
-        """What these nodes have in common, or the marked ones."""
+        """Show what these nodes have in common; without names, the marked ones."""
         from console.screens.traits import CommonScreen
 
         screen = self.screen
         chosen = tuple(names) or (screen.targets("node") if isinstance(screen, WachtScreen) else ())
         known = [name for name in chosen if name in self.cluster.nodes]
         if len(known) < 2:
-            self.tell("this compares nodes: mark two or more (Space)", "warning")
+            self.show_message("this compares nodes: mark two or more (Space)", "warning")
             return
         self.push_screen(CommonScreen(known))
 
     def action_log(self) -> None:
-        """The output of the job under the cursor."""
+        """Show the output of the job under the cursor."""
         from console.screens.job_output import open_log
 
         try:
             open_log(self, "")
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     def action_vendor(self) -> None:
-        """e."""
-        from .vendor_export import vendor
+        """Key `e`: write the vendor ticket of the node under the cursor."""
+        from .export_commands import vendor
 
         try:
             vendor(self)
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
         if event.kind != ":" or not event.prompt.is_open:
-            return  # a second Enter of a key held down
+            return  # key repeat of Enter
         try:
             command = parse(event.value, self.keymap.leaves)
-            self._carry_out(command)
+            self._run_command(command)
         except (CommandError, FilterError) as error:
             event.prompt.show_message(str(error))
         else:
             event.prompt.close()
 
-    def _carry_out(self, command: Command) -> None:
+    def _run_command(self, command: Command) -> None:
         match command.verb:
             case "quit":
                 self.leave()
@@ -295,7 +296,7 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
             case "undo":
                 self.action_undo()
             case "at" | "next" as verb:
-                self.go_to(verb, command.rest)
+                self.seek(verb, command.rest)
             case "theme":
                 self.set_theme(command.rest)
             case "cluster":
@@ -303,15 +304,15 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
             case "close":
                 self.close_cluster(command.rest)
             case "export" | "report":
-                from .export_dialog import carry_out
+                from .export_commands import carry_out
 
                 carry_out(self, command)
             case "progress":
                 self.show_progress_again()
             case "common":
-                self.show_common(self._named(command.rest))
+                self.show_common(self._node_names(command.rest))
             case "vendor":
-                from .vendor_export import vendor
+                from .export_commands import vendor
 
                 vendor(self, command.rest, over=command.over)
             case "node":
@@ -320,7 +321,7 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
                     raise CommandError(why_unknown(self.cluster, "nodes", mono=self.clock.mono()) or none)
                 self.open_row("node", command.rest)
             case "job":
-                # One that is not in the queue has ended: the accounts are asked for it.
+                # A job that is not in the queue has ended: its inspection asks the accounting.
                 if command.rest not in self.cluster.jobs and not is_job(command.rest):
                     raise CommandError(f"no job {clean(command.rest)} is known")
                 self.open_row("job", command.rest)
@@ -341,22 +342,22 @@ class WachtApp(InputQueueApp[None], Typed, Plugged, Failing, ConsoleApp):
             case screen if screen in SCREENS:
                 self.action_go(screen, command.rest if command.rest else None)
             case _:
-                self.act_on_words(command.verb, command.words)
+                self.run_action_command(command.verb, command.words)
 
     def set_theme(self, name: str) -> None:
-        """Other colours."""
+        """Switch to another theme. Raises CommandError."""
         if (why := self.looks.theme_fault(name)) is not None:
             raise CommandError(why)
         self.theme = name
 
     def watch_theme(self, name: str) -> None:
-        """Let no colour through that the theme may not use."""
+        """Filter out colours that the theme does not allow."""
         filter_colours(self, self.looks.known[name].colours)
 
 
 def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
-    """Run the console until it is left, on one node where one is named. Returns the exit code."""
-    # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
+    """Run the console until the user quits; with `node`, start on its inspection. Returns the exit code."""
+    # Poller threads process 100,000 rows. With the default of 5 ms the event loop would wait too long for its turn.
     sys.setswitchinterval(0.001)
     app = WachtApp(site, config, node=node, others=others)
     app.records = recording_target(site, config.recording)

@@ -1,5 +1,5 @@
-"""What the journal says of before, asked for off the event loop: which nodes were put back, what was shut, and the past
-of one node or job."""
+"""Queries of the journal off the event loop: nodes that were resumed, partitions and users that were closed, and the
+history of one node or job."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ else:
     _Base = object
 
 
-class Recalling(_Base):
-    """The part of the app that remembers what was done from here."""
+class JournalQueries(_Base):
+    """The part of the app that reads the journal for the screens."""
 
     session: ClusterSession
     resumed = FromSession[Mapping[str, float]]()
     leftovers = FromSession[Leftovers]()
 
-    def read_resumed(self) -> None:
-        """Ask the journal which nodes people put back (an XID from before that is settled), and what they shut."""
-        self._read_resumed(self.session)
+    def read_journal_facts(self) -> None:
+        """Read which nodes people resumed (older XIDs are settled), and what they closed."""
+        self._read_journal_facts(self.session)
 
-    def _read_resumed(self, session: ClusterSession) -> None:
+    def _read_journal_facts(self, session: ClusterSession) -> None:
         def work() -> None:
             from console.journal import past_actions, writer
 
@@ -41,7 +41,7 @@ class Recalling(_Base):
                 lines = journal.lines()
                 shut = leftovers(lines)
                 if shut.users:
-                    # Somebody may have let them in again by hand; where Slurm does not say, the journal stands.
+                    # A user may have been unblocked by hand. Where Slurm cannot say, the journal counts.
                     with contextlib.suppress(SourceFault):
                         rows = transport.read_users(tuple(shut.users))
                         shut = still_blocked(
@@ -56,18 +56,18 @@ class Recalling(_Base):
 
         self.run_worker(work, thread=True, group=f"resumed {session.name}", exclusive=True, exit_on_error=False)
 
-    def past_of(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]:
-        """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
+    def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]:
+        """What was done to a node or job before, from the journal. Blocks: call it off the event loop."""
         from console.journal import past_actions, writer
         from console.tables import inspection_lines
 
         try:
-            # No journal: nothing was ever done from here.
+            # No journal file means that no action was recorded.
             records = session.journal.lines()
         except (OSError, writer.JournalFault) as error:
             return [pane_line((f"the journal cannot be read: {error}", "warn"))]
         now = session.clock.now()
         acts = past_actions.on_target(key, records, kind, 12)
-        return inspection_lines.past_lines(
+        return inspection_lines.history_lines(
             acts, past_actions.drains(key, records, now) if kind == "node" else None, now
         )

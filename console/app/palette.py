@@ -1,8 +1,8 @@
-"""What the palette finds: screens, actions, ways, `:` commands, themes, saved filters; nodes, racks and jobs by name.
+"""The entries of the command palette: screens, actions, keys, `:` commands, themes, saved filters; nodes, racks and
+jobs by name.
 
-An action that is refused here says why. `found` ranks the entries; `named` looks through the machine, which at 100,000
-jobs is nothing for the event loop. Both are pure.
-"""
+An action that is refused now says why. `found` ranks the entries; `named` searches the cluster, too slow for the event
+loop at 100,000 jobs. Both are pure."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 #: Names of each kind that are offered.
 MOST = 8
-#: Ways that mean something from a list of words; the others are for a finger on a key.
-_WAYS = ("help", "quit", "filter", "command", "copy", "copy_rows", "measure", "zoom", "charts", "ssh", "beside",
+#: Navigation keys that make sense as palette entries.
+_KEYS_OFFERED = ("help", "quit", "filter", "command", "copy", "copy_rows", "measure", "zoom", "charts", "ssh", "beside",
          "refresh", "redraw", "undo", "previous", "log", "look_back", "suspend_process")  # fmt: skip
-#: Those that the screen answers to, and not the app.
-_OF_SCREEN = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
+#: Those that the screen handles, not the app.
+_SCREEN_KEYS = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
 _WORD_START = 8
 _RUN = 4
-#: Of one that was chosen lately, over one that fits as well.
+#: Bonus of a recent choice over an equally good match.
 _RECENT = 6
 
 
@@ -39,30 +39,30 @@ class PaletteEntry(Struct, frozen=True, eq=False):
     """One line of the palette."""
 
     name: str
-    said: str
+    description: str
     run: Callable[[], object]
     key: str = ""
-    """The key that does it too."""
+    """The key with the same effect."""
     refused: bool = False
 
 
 def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
-    """Everything that has a name of its own, here and now. `run` is for after the palette has closed."""
+    """Every entry that does not depend on what is typed. `run` is called after the palette has closed."""
     keys = app.keymap
     for screen in SCREENS:
         yield PaletteEntry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
     for action in ACTIONS:
         why = app.refusal(action.id)
-        said = action.help if why is None else f"not now: {why}"
+        description = action.help if why is None else f"not now: {why}"
         run = partial(app.action_act, action.id)
         name = f"{action.label.capitalize()} {action.kind}"
-        yield PaletteEntry(name, said, run, keys.first(action.id), why is not None)
+        yield PaletteEntry(name, description, run, keys.first(action.id), why is not None)
     for key in NAVIGATION:
-        if key.id in _WAYS:
-            run_it = partial(_way, app, key.id)
+        if key.id in _KEYS_OFFERED:
+            run_it = partial(_run_key, app, key.id)
             yield PaletteEntry(key.help[0].upper() + key.help[1:], "key", run_it, keys.first(key.id))
     for verb, help in OTHERS.items():
-        yield PaletteEntry(f":{verb}", help, partial(app.open_line, f"{verb} "))
+        yield PaletteEntry(f":{verb}", help, partial(app.open_command_line, f"{verb} "))
     for one in app.filters.known.values():
         for screen in one.on:
             yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(app.action_go, screen, f"@{one.name}"))
@@ -72,19 +72,19 @@ def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
         yield PaletteEntry(f"Theme {name}", look.says, partial(app.set_theme, name))
 
 
-async def _way(app: ConsoleApp, name: str) -> None:
-    await app.run_action(name, app.screen if name in _OF_SCREEN else app)
+async def _run_key(app: ConsoleApp, name: str) -> None:
+    await app.run_action(name, app.screen if name in _SCREEN_KEYS else app)
 
 
 def score(query: str, name: str) -> int | None:
-    """How well a name fits what was typed, None where a letter of it is missing. Words may come in any order."""
+    """How well a name matches the query; None when a letter is missing. Words may come in any order."""
     text, total = name.lower(), 0
     for word in query.lower().split():
         one = _word_score(word, text)
         if one is None:
             return None
         total += one
-    # Of two that fit as well the shorter one is meant.
+    # Of two equal matches the shorter name wins.
     return total * 8 - min(len(text), 60)
 
 
@@ -105,7 +105,7 @@ def _word_score(word: str, text: str) -> int | None:
 
 
 def found(every: Iterable[PaletteEntry], query: str, recent: Sequence[str]) -> list[PaletteEntry]:
-    """Those that fit, best first: lately chosen ones before others that fit as well, refused ones after."""
+    """The matching entries, best first: recent choices before equal matches, refused ones after them."""
     ages = {name: age for age, name in enumerate(reversed(recent))}
     if not query.strip():
         listed = list(every)
@@ -121,18 +121,20 @@ def found(every: Iterable[PaletteEntry], query: str, recent: Sequence[str]) -> l
     return [one for _, one in fits]
 
 
-Named = tuple[str, str, str]
-"""Kind (node, rack or job), name, and what is said of it."""
+NamedRow = tuple[str, str, str]
+"""Kind (node, rack or job), name, description."""
 
 
-def named(cluster: Cluster, query: str) -> list[Named]:
-    """Nodes, racks and jobs that are meant, best first, a few of each. Takes some 30 ms at 100,000 jobs."""
+def named(cluster: Cluster, query: str) -> list[NamedRow]:
+    """Nodes, racks and jobs that match, best first, a few of each. Takes some 30 ms at 100,000 jobs."""
     wanted = query.strip()
     if not wanted or " " in wanted:
         return []
     low = wanted.lower()
-    nodes = [("node", name, _of_node(cluster, name)) for name in _best(cluster.nodes, low)]
-    racks = [("rack", name, f"{plural(len(cluster.racks[name]), 'node')}") for name in _best(cluster.racks, low)[:4]]
+    nodes = [("node", name, _of_node(cluster, name)) for name in _best_names(cluster.nodes, low)]
+    racks = [
+        ("rack", name, f"{plural(len(cluster.racks[name]), 'node')}") for name in _best_names(cluster.racks, low)[:4]
+    ]
     ids = islice((job for job in cluster.jobs if job.startswith(wanted)), MOST)
     jobs = [("job", job, _of_job(cluster, job)) for job in ids]
     if len(jobs) < MOST and len(low) >= 3:
@@ -145,8 +147,8 @@ def named(cluster: Cluster, query: str) -> list[Named]:
     return [*nodes, *racks, *jobs]
 
 
-def _best(names: Iterable[str], low: str) -> list[str]:
-    """Those that begin so, then those that hold it, then those that have its letters in this order."""
+def _best_names(names: Iterable[str], low: str) -> list[str]:
+    """Names that start with the text, then those that contain it, then those that have its letters in order."""
     begin: list[str] = []
     hold: list[str] = []
     letters: list[str] = []

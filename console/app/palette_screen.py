@@ -1,4 +1,4 @@
-"""The palette on the screen: what is typed, and under it what fits. Enter does it."""
+"""The command palette: a query, and below it the matches. Enter runs one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from widgets.cells import Span, cut, width
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .palette import Named, PaletteEntry, entries, found, named
+from .palette import NamedRow, PaletteEntry, entries, found, named
 
 if TYPE_CHECKING:
     from console.screens.layout.app_port import ConsoleApp
 
-_LONGEST = 200
+_MAX_QUERY = 200
 
 
 class PaletteScreen(QuietModal[PaletteEntry | None]):
-    """Gives back what was chosen, None for nothing. It does nothing itself."""
+    """Returns the chosen entry, or None. It runs nothing itself."""
 
     DEFAULT_CSS = """
     PaletteScreen { align: center top; background: $background 60%; }
@@ -36,38 +36,38 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
 
     def __init__(self, app: ConsoleApp) -> None:
         super().__init__()
-        self._every = tuple(entries(app))
+        self._entries = tuple(entries(app))
         self._recent = tuple(app.histories["^"].entries)
         self._query = ""
-        self._named: list[Named] = []
+        self._named: list[NamedRow] = []
         self._shown: Sequence[PaletteEntry] = ()
         self._pane = Pane(select=True, empty_text="nothing is called that", id="found")
 
     def compose(self) -> ComposeResult:
-        """One pane: its title is the line that is typed."""
+        """One pane; its title is the query."""
         with Vertical():
             yield self._pane
 
     def on_mount(self) -> None:
-        """All of it, before anything is typed."""
+        """Show all entries until something is typed."""
         self._paint()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Paint again for the new width."""
         self.call_after_refresh(self._paint)
 
     def _paint(self, keep: bool = False) -> None:
-        """Show what fits; the cursor goes to the first, or with `keep` stays where somebody has put it."""
+        """Show the matches. The cursor goes to the first one; with `keep` it stays where the person put it."""
         at = int(self._pane.cursor_key or 0)
         stays = self._shown[at] if keep and 0 < at < len(self._shown) else None
-        self._shown = [*found(self._every, self._query, self._recent), *map(self._entry, self._named)]
+        self._shown = [*found(self._entries, self._query, self._recent), *map(self._name_entry, self._named)]
         typed: list[Span] = [
             ("› ", "key"),
             (self._query or "type a name", "text-strong" if self._query else "text-dim"),
         ]
         self._pane.set_title([*typed, ("▏", "accent")], [(f"{len(self._shown)}", "text-dim")] if self._query else "")
         if self._query:
-            # A name that is typed whole is what is meant.
+            # An exact name comes first.
             self._shown = sorted(self._shown, key=lambda one: one.name.partition(" ")[2] != self._query)
         room = max(20, self._pane.size.width - 6)
         self._pane.set_lines([self._line(at, one, room) for at, one in enumerate(self._shown)])
@@ -79,25 +79,27 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
 
     def _line(self, at: int, one: PaletteEntry, room: int) -> PaneLine:
         name = cut(one.name, room)
-        said = cut(one.said, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
+        description = cut(one.description, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
         pad = " " * max(2, 34 - width(name))
         role = "key-off" if one.refused else "text-strong"
         return PaneLine(
-            ((name, role), (pad, ""), (said, "warn" if one.refused else "text-dim")), ((one.key, "key"),), str(at)
+            ((name, role), (pad, ""), (description, "warn" if one.refused else "text-dim")),
+            ((one.key, "key"),),
+            str(at),
         )
 
-    def _entry(self, one: Named) -> PaletteEntry:
-        kind, name, said = one
+    def _name_entry(self, one: NamedRow) -> PaletteEntry:
+        kind, name, description = one
         if kind == "rack":
-            return PaletteEntry(f"rack {name}", said, partial(self.app.open_list, "nodes", f"rack={name}"))
+            return PaletteEntry(f"rack {name}", description, partial(self.app.open_list, "nodes", f"rack={name}"))
         return PaletteEntry(
-            f"{kind} {name}", said, partial(self.app.open_row, "node" if kind == "node" else "job", name)
+            f"{kind} {name}", description, partial(self.app.open_row, "node" if kind == "node" else "job", name)
         )
 
-    # What is typed.
+    # Input.
 
     def on_key(self, event: events.Key) -> None:
-        """Letters belong to the line; the rest moves the cursor, chooses or leaves."""
+        """Letters go to the query; other keys move the cursor, choose or close."""
         match event.key:
             case "escape" | "ctrl+p":
                 self.dismiss(None)
@@ -117,26 +119,26 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         event.prevent_default()
 
     def on_paste(self, event: events.Paste) -> None:
-        """The first line of it; it chooses nothing."""
+        """Add the first line to the query; choose nothing."""
         event.stop()
         lines = event.text.splitlines()
         self._type(self._query + (clean(lines[0]) if lines else ""))
 
     def _type(self, text: str) -> None:
-        self._query = text[:_LONGEST]
+        self._query = text[:_MAX_QUERY]
         low = self._query.strip().lower()
         self._named = [one for one in self._named if low and low in one[1].lower()]
         self._paint()
-        self.run_worker(self._look, thread=True, group="names", exclusive=True, exit_on_error=False)
+        self.run_worker(self._search, thread=True, group="names", exclusive=True, exit_on_error=False)
 
-    def _look(self) -> None:
-        """In a thread: the machine may have 100,000 jobs."""
+    def _search(self) -> None:
+        """Search the cluster by name. Runs in a thread: there may be 100,000 jobs."""
         worker, query = get_current_worker(), self._query
         names = named(self.app.cluster, query)
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._came, query, names)
+            self.app.call_from_thread(self._names_found, query, names)
 
-    def _came(self, query: str, names: list[Named]) -> None:
+    def _names_found(self, query: str, names: list[NamedRow]) -> None:
         if query == self._query and names != self._named and self.is_mounted:
             self._named = names
             self._paint(keep=True)

@@ -1,33 +1,41 @@
-"""What a site's own packages add to the console: looked for once the first frame is there, off the event loop."""
+"""Actions and columns from installed plugin packages: loaded off the event loop after the first frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from collectors.clean import clean
 from console.actions.action import Action
 from console.clusters.cluster_session import ClusterSession
 from console.config.keymap import Keymap
+from console.runtime import log
 from console.screens.layout.screen import WachtScreen
+from widgets.cells import Cell
+from widgets.table_column import Column
+from widgets.units import UNKNOWN
 
-from . import views
-from .fleet import Fleet
+from . import screen_factory
+from .cluster_switching import ClusterSwitching
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnColumn
 
+#: Characters of a plugin cell that are shown.
+_MAX_CHARS = 200
 
-class Plugged(Fleet):
-    """The part of the app that takes plugins in."""
+
+class PluginLoading(ClusterSwitching):
+    """The part of the app that loads plugins."""
 
     keymap: Keymap
     _own_columns: Sequence[OwnColumn] = ()
 
     def read_plugins(self) -> None:
-        """Look for them."""
+        """Load the plugins in a thread."""
 
         def work() -> None:
-            views.rest()
+            screen_factory.rest()
             from console.config import plugins
 
             found = plugins.actions(), plugins.columns()
@@ -45,22 +53,50 @@ class Plugged(Fleet):
                 self.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
         self._own_columns = columns
         for at in self.sessions.values():
-            self.take_columns(at)
+            self.add_plugin_columns(at)
         if isinstance(self.screen, WachtScreen):
             self.screen.refresh_keys()
         if told:
-            self.tell(
+            self.show_message(
                 "\n".join(told[:3]) + (f"\nand {len(told) - 3} more: wacht doctor" if len(told) > 3 else ""), "warning"
             )
 
-    def take_columns(self, session: ClusterSession) -> None:
-        """Show the columns of packages in the lists of a cluster."""
+    def add_plugin_columns(self, session: ClusterSession) -> None:
+        """Add the plugin columns to the lists of a cluster."""
         if self._own_columns:
             from console.screens.layout.list_screen import ListScreen
-            from console.tables.plugin_columns import placed
 
             for one in session.ahead:
                 if not isinstance(one, ListScreen):
                     continue
                 own = [column for column in self._own_columns if column.on == one.kind]
-                one.table.set_columns(placed(one.table.columns, own))
+                one.table.set_columns(with_plugin_columns(one.table.columns, own))
+
+
+def with_plugin_columns(columns: Sequence[Column], own: Sequence[OwnColumn]) -> tuple[Column, ...]:
+    """The columns, followed by those of plugins. A plugin column whose key is taken is left out."""
+    taken = {one.key for one in columns}
+    return (*columns, *(_column(one) for one in own if one.key not in taken))
+
+
+def _column(own: OwnColumn) -> Column:
+    """A table column of a plugin: its text is cleaned and cut; if it raises, the cell says so and the log has
+    it once."""
+    broke = False
+
+    def text(row: Any) -> str | None:
+        nonlocal broke
+        try:
+            said = own.text(row)
+        except Exception as error:
+            if not broke:
+                broke = True
+                log.warning("plugin", f"the column {own.key} broke: {type(error).__name__}: {error}")
+            return "broken"
+        return None if said is None else clean(str(said)[:_MAX_CHARS])
+
+    def cell(row: Any, _: Any) -> Cell:
+        said = text(row)
+        return UNKNOWN if said is None else (said, "warn") if broke and said == "broken" else said
+
+    return Column(own.key, own.title, own.width, cell, text, priority=own.priority, grow=1, max_width=own.width + 20)

@@ -1,8 +1,8 @@
-"""Looking back from the console: a recording on the same screens, in place of the present or with it going on behind.
+"""Replay mode: the same screens show a recording, while live polling goes on behind it.
 
-What the screens ask for is swapped as a whole: the clock, the poller for a player, the readers on demand, the journal,
-and the gate for one that has no writer. The present goes on being read and recorded, and its bell rings.
-"""
+Everything that screens read from the app is replaced at once: the clock, the poller (by a player), the on-demand
+readers, the journal, and the gate (by one without a writer). The live cluster is still polled and recorded, and its
+bell rings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from console.ingest.poller import Poller
 from console.ingest.reduce import merged
 from console.queue.queue_reads import QueueCache
 from console.runtime.errors import UserError
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 from console.triage.judgement import AttentionInputs
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
-from .undoing import Undoing
+from .undo_actions import UndoActions
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
@@ -38,46 +37,48 @@ if TYPE_CHECKING:
     from console.recording.recorder import Recorder
     from console.recording.replay_site import ReplaySite
 
-#: Keys of `console.actions.registry.NAVIGATION` that are answered here.
+#: Ids of `console.actions.registry.NAVIGATION` that are handled here.
 KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
         "go_to")  # fmt: skip
-FAR_S = 600.0
-#: What is swapped, by the names that the screens know.
-_SWAPPED = ("clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "journal",
-            "resumed", "leftovers", "sent_watch")  # fmt: skip
+SKIP_S = 600.0
+#: Attributes of the app that show the recording while replay mode is on.
+_REPLACED_IN_REPLAY = (
+    "clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "journal", "resumed",
+    "leftovers", "sent_watch",
+)  # fmt: skip
 
 
 class MomentChanged(Message):
     """The player shows another moment."""
 
     def __init__(self, player: object, cluster: Cluster, diff: Diff | None) -> None:
-        """Without a `diff` it went somewhere else: anything may differ."""
+        """`diff` is None after a jump: anything may differ."""
         super().__init__()
         self.player, self.cluster, self.diff = player, cluster, diff
 
     def can_replace(self, message: Message) -> bool:
-        """The newer one takes over what this one would have told."""
+        """Take over the differences of the queued message that this one replaces."""
         if not isinstance(message, MomentChanged) or message.player is not self.player:
             return False
         message.diff = None if message.diff is None or self.diff is None else merged(self.diff, message.diff)
         return True
 
 
-class Looking(Undoing):
-    """The part of the app that records, and shows what was recorded."""
+class ReplayMode(UndoActions):
+    """The part of the app that records, and that shows recordings."""
 
-    present: Cluster | None = None
-    """The newest Cluster of the present while something else is on the screen."""
+    live_cluster: Cluster | None = None
+    """The newest live Cluster while a recording is on the screen."""
     recorder: FromSession[Recorder | None] = FromSession()
     records: FromSession[tuple[Path, Bounds] | None] = FromSession()
     live_clock = FromSession[Clock]()
-    _put_by: dict[str, Any]
-    """What the present has by these names while the past is shown."""
-    _told_trouble = ""
+    _live_values: dict[str, Any]
+    """The live values of `_REPLACED_IN_REPLAY` while replay mode is on, else empty."""
+    _reported_fault = ""
     fleet: dict[str, Cluster]
     policy: Policy
     keymap: Keymap
-    """The keys in force, for what is told of them."""
+    """The keys in force, for messages that name one."""
 
     @property
     def current(self) -> str:
@@ -85,11 +86,11 @@ class Looking(Undoing):
         return self.session.name
 
     def open_poller(self, session: ClusterSession) -> None:
-        """What brings the facts: a poller of the sources, or the player of a recording, which has no gate."""
+        """Set the source of facts: a poller; for a recorded site a player, with a closed gate."""
         site = session.site
         if site.recorded:
             session.poller = self._open_player(cast("ReplaySite", site))
-            self._shut_gate(cast("ReplaySite", site))
+            self._close_gate(cast("ReplaySite", site))
         else:
             session.poller = Poller(
                 site.name, site.collectors(), session.clock, self._publish, site.demo, (session.telemetry,)
@@ -109,13 +110,13 @@ class Looking(Undoing):
                 looked_at.prepare(cluster, self.session, self.policy, shown=True)
             self.post_message(MomentChanged(made, cluster, diff))
 
-        def tell(text: str) -> None:
-            self.call_from_thread(self.tell, text)
+        def show_message(text: str) -> None:
+            self.call_from_thread(self.show_message, text)
 
-        made = Player(site.recording, site.clock, publish, tell, site.begin)
+        made = Player(site.recording, site.clock, publish, show_message, site.begin)
         return made
 
-    def _shut_gate(self, site: ReplaySite) -> None:
+    def _close_gate(self, site: ReplaySite) -> None:
         from console.recording.replay_site import RecordedJournal
         from console.session.site_gate import closed_gate
 
@@ -126,7 +127,7 @@ class Looking(Undoing):
     # Recording.
 
     def record(self, session: ClusterSession) -> None:
-        """Begin to record, where this console does. What that takes is imported off the event loop."""
+        """Start to record, if this console records. Its imports run off the event loop."""
         if session.records is not None:
             self.run_worker(lambda: self._record(session), thread=True, group="record", exit_on_error=False)
 
@@ -136,46 +137,46 @@ class Looking(Undoing):
         assert session.records is not None
         made = Recorder(*session.records, session.live_clock, session.journal_path)
         made.start()
-        made.offer(session.newest, Diff())  # what came before it was there
+        made.offer(session.newest, Diff())  # the facts that came before it existed
         session.recorder = made
 
-    def tend_recorder(self) -> None:
-        """Say once why nothing is recorded; the top line says that it is so for as long as it is."""
+    def check_recorder(self) -> None:
+        """Show a message once when recording fails; the top line shows it for as long as it lasts."""
         trouble = self.recorder.trouble if self.recorder is not None else ""
-        if trouble and not self._told_trouble:
-            self.tell(f"not recorded: {trouble}", "warning")
-        self._told_trouble = trouble
+        if trouble and not self._reported_fault:
+            self.show_message(f"not recorded: {trouble}", "warning")
+        self._reported_fault = trouble
 
     def stop_reading(self) -> None:
-        """End every thread that reads, plays or records."""
-        if "poller" in self._put_by:
-            self._put_by["poller"].stop()
+        """Stop every thread that polls, plays or records."""
+        if "poller" in self._live_values:
+            self._live_values["poller"].stop()
         for at in self.sessions.values():
             at.stop()
 
-    # Looking back.
+    # Replay.
 
     @property
     def replaying(self) -> bool:
-        """Whether a recording is on the screen."""
+        """Whether a recording is on the screen, of this console or from a file."""
         return not isinstance(self.poller, Poller)
 
     @property
-    def looks_back(self) -> bool:
-        """Whether the present goes on behind it."""
-        return bool(self._put_by)
+    def in_replay_mode(self) -> bool:
+        """Whether this console shows its own recording while live polling continues."""
+        return bool(self._live_values)
 
-    def by_now(self, session: ClusterSession) -> AttentionInputs:
-        """What the present of a cluster is judged by, while its past is on the screen too."""
+    def live_judged_by(self, session: ClusterSession) -> AttentionInputs:
+        """The inputs for judging the live state of a cluster, also while it is in replay mode."""
         return (
-            AttentionInputs(*(self._put_by[one] for one in AttentionInputs._fields))
-            if session is self.session and self.looks_back
+            AttentionInputs(*(self._live_values[one] for one in AttentionInputs._fields))
+            if session is self.session and self.in_replay_mode
             else session.by
         )
 
     @property
     def modes(self) -> Sequence[str]:
-        """Words that must be loud in the top line; a recording with its moment and its pace."""
+        """The modes that the top line highlights; for a recording its time and speed."""
         found = ["DEMO"] if self.cluster.demo else []
         if self.replaying:
             player = self._player
@@ -191,9 +192,9 @@ class Looking(Undoing):
         return found
 
     def replay_keys(self) -> Sequence[KeyHint]:
-        """For the bar, in place of the actions."""
+        """Keys for the key bar in place of the actions."""
         play = "pause" if self._player.playing else "play"
-        away = (KeyHint("T", "present"),) if self.looks_back else ()
+        away = (KeyHint("T", "present"),) if self.in_replay_mode else ()
         return (KeyHint("p", play), KeyHint("n", "next event"), KeyHint(",", "back"), KeyHint(".", "on"), KeyHint("]",
                 "faster"),
                 KeyHint("t", "go to"), *away)  # fmt: skip
@@ -203,151 +204,151 @@ class Looking(Undoing):
         return cast("Player", self.poller)
 
     def action_look_back(self) -> None:
-        """T: what this console recorded, and back to the present."""
-        if self.looks_back:
-            self._return()
+        """Key `T`: show what this console recorded, or return to live."""
+        if self.in_replay_mode:
+            self._leave_replay()
         elif self.replaying:
-            self.tell("this is a recording: there is no present behind it; :quit leaves")
+            self.show_message("this is a recording: there is no present behind it; :quit leaves")
         elif self.recorder is None:
-            self.tell("nothing is recorded here", "warning")
-        elif self.sending or self.sent_watch.waiting or self._looking:
-            self.tell("wait until what you sent was seen: in the past it would go unwatched", "warning")
+            self.show_message("nothing is recorded here", "warning")
+        elif self.sending or self.sent_watch.waiting or self._preflight_of:
+            self.show_message("wait until what you sent was seen: in the past it would go unwatched", "warning")
         else:
-            self._go_back(self.recorder.path)
+            self._enter_replay(self.recorder.path)
 
-    def _go_back(self, path: Path) -> None:
+    def _enter_replay(self, path: Path) -> None:
         from console.recording.replay_site import replay_site
 
         session = self.session
 
         def opened(site: ReplaySite) -> None:
             if session is not self.session or self.sending or self.sent_watch.waiting:
-                self.tell(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
+                self.show_message(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
                 return
-            if self.looks_back:
+            if self.in_replay_mode:
                 return
-            self._put_by = {name: getattr(self, name) for name in _SWAPPED}
-            self.present = self.cluster
+            self._live_values = {name: getattr(self, name) for name in _REPLACED_IN_REPLAY}
+            self.live_cluster = self.cluster
             self.clock = site.clock
             self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
             self.queueing = QueueCache(site.queueing(), site.clock)
-            self._shut_gate(site)
+            self._close_gate(site)
             self.resumed, self.leftovers, self.sent_watch = {}, type(self.leftovers)(), type(self.sent_watch)()
             self.poller = self._open_player(site)
             self.poller.start()
-            self._other_time()
+            self._reset_screens()
 
         def work() -> None:
             try:
                 site = replay_site(path, lambda recording: last.at if (last := recording.last()) is not None else 0.0)
             except UserError as error:
                 why = self.recorder.trouble if self.recorder is not None else ""
-                self.call_from_thread(self.tell, f"there is nothing to look back at: {why or error}", "warning")
+                self.call_from_thread(self.show_message, f"there is nothing to look back at: {why or error}", "warning")
                 return
             self.call_from_thread(opened, site)
 
         self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
 
-    def _return(self) -> None:
-        held, self._put_by = self._put_by, {}
+    def _leave_replay(self) -> None:
+        held, self._live_values = self._live_values, {}
         self.poller.stop()
         for name, value in held.items():
             setattr(self, name, value)
-        if self.present is not None:
-            self.fleet[self.current] = self.present
-            self.present = None
-        self._other_time()
-        self.tell("back in the present")
+        if self.live_cluster is not None:
+            self.fleet[self.current] = self.live_cluster
+            self.live_cluster = None
+        self._reset_screens()
+        self.show_message("back in the present")
 
-    def _other_time(self) -> None:
-        """Every screen shows another time from now on; what it asked for on demand is of the one before."""
+    def _reset_screens(self) -> None:
+        """Show another time on every screen: drop what they fetched on demand."""
         open_one = self.screen
         while len(self.screen_stack) > 2:
             self.pop_screen()
         for screen in (*self._installed_screens.values(), *self.screen_stack):
             if isinstance(screen, WachtScreen):
-                screen.forget()
+                screen.discard_fetched()
         if isinstance(open_one, Inspection):
             self.push_screen(type(open_one)(open_one.key))
         if isinstance(self.screen, WachtScreen):
-            self.poller.need(self.screen.reads)
-            self._shown_again(self.screen, None)
+            self.poller.need(self.screen.needed_kinds)
+            self._refresh_screen(self.screen, None)
 
-    def _shown_again(self, screen: WachtScreen, diff: Diff | None) -> None:
-        screen.take(self.cluster, diff)
+    def _refresh_screen(self, screen: WachtScreen, diff: Diff | None) -> None:
+        screen.update_cluster(self.cluster, diff)
         if diff is None:
             self._last_tick = -math.inf
-            self.read_resumed()
+            self.read_journal_facts()
 
     def on_moment_changed(self, event: MomentChanged) -> None:
-        """Another moment is to be shown."""
+        """Show another moment of the recording."""
         if event.player is not self.poller or not self.screen_stack:
             return
         self.fleet[self.current] = event.cluster
         if isinstance(self.screen, WachtScreen):
-            self._shown_again(self.screen, event.diff)
+            self._refresh_screen(self.screen, event.diff)
 
-    # The keys.
+    # Keys.
 
-    def _play(self) -> Player | None:
+    def _player_or_message(self) -> Player | None:
         if self.replaying:
             return self._player
         back = self.keymap.press("look_back")
-        self.tell(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
+        self.show_message(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
         return None
 
     def action_play(self) -> None:
-        """p."""
-        if (player := self._play()) is not None:
+        """Key `p`: play or pause."""
+        if (player := self._player_or_message()) is not None:
             player.toggle()
 
     def action_slower(self) -> None:
-        """[."""
-        if (player := self._play()) is not None:
+        """Key `[`."""
+        if (player := self._player_or_message()) is not None:
             player.pace(-1)
 
     def action_faster(self) -> None:
-        """]."""
-        if (player := self._play()) is not None:
+        """Key `]`."""
+        if (player := self._player_or_message()) is not None:
             player.pace(1)
 
     def action_earlier(self) -> None:
-        """Comma: the moment before."""
-        if (player := self._play()) is not None:
+        """Key `,`: the previous moment."""
+        if (player := self._player_or_message()) is not None:
             player.step(back=True)
 
     def action_later(self) -> None:
-        """Full stop: the next moment."""
-        if (player := self._play()) is not None:
+        """Key `.`: the next moment."""
+        if (player := self._player_or_message()) is not None:
             player.step(back=False)
 
     def action_far_back(self) -> None:
-        """<."""
-        if (player := self._play()) is not None:
-            player.skip(-FAR_S)
+        """Key `<`."""
+        if (player := self._player_or_message()) is not None:
+            player.skip(-SKIP_S)
 
     def action_far_on(self) -> None:
-        """>."""
-        if (player := self._play()) is not None:
-            player.skip(FAR_S)
+        """Key `>`."""
+        if (player := self._player_or_message()) is not None:
+            player.skip(SKIP_S)
 
     def action_next_mark(self) -> None:
-        """n: the next alert, action or failure."""
-        if (player := self._play()) is not None:
+        """Key `n`: the next alert, action or failure."""
+        if (player := self._player_or_message()) is not None:
             player.jump(back=False)
 
     def action_last_mark(self) -> None:
-        """N: the one before."""
-        if (player := self._play()) is not None:
+        """Key `N`: the previous one."""
+        if (player := self._player_or_message()) is not None:
             player.jump(back=True)
 
     def action_go_to(self) -> None:
-        """t: a line for the moment."""
-        if self._play() is not None and isinstance(self.screen, WachtScreen):
+        """Key `t`: open the prompt for a time."""
+        if self._player_or_message() is not None and isinstance(self.screen, WachtScreen):
             self.screen.prompt.open(":", "at ")
 
-    def go_to(self, verb: str, text: str) -> None:
-        """`:at 03:12`, `:next action`. Raises CommandError."""
+    def seek(self, verb: str, text: str) -> None:
+        """`:at 03:12` and `:next action`. Raises CommandError."""
         from console.recording.moments import parse_moment
         from console.recording.store import KINDS
 
@@ -363,23 +364,23 @@ class Looking(Undoing):
         except ValueError as error:
             raise CommandError(str(error)) from None
 
-    # What belongs to the present alone.
+    # Refused in replay.
 
     def ssh(self, name: str) -> None:
-        """A recorded node is no place to go to."""
+        """Refused for a recorded node."""
         if self.replaying:
-            self.tell(self.gate.read_only_reason, "warning")
+            self.show_message(self.gate.read_only_reason, "warning")
         else:
             super().ssh(name)
 
     def read_back(self, key: str) -> None:
-        """Nothing is looked at and written down from the past."""
+        """Refused in replay: nothing is read back or written to the journal."""
         if self.replaying:
-            self.tell(self.gate.read_only_reason, "warning")
+            self.show_message(self.gate.read_only_reason, "warning")
         else:
             super().read_back(key)
 
-    def tell_orphans(self, session: ClusterSession) -> None:
-        """What somebody should look at is in the present."""
+    def report_orphans(self, session: ClusterSession) -> None:
+        """Reported for live clusters only."""
         if not self.replaying:
-            super().tell_orphans(session)
+            super().report_orphans(session)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from console.tables.account_columns import ACCOUNTS, MEMBERS
 from console.tables.alert_columns import GROUPS, SILENCES
 from console.tables.cluster_columns import CLUSTERS
-from console.tables.control_columns import ASKERS, HUNG
+from console.tables.control_columns import HUNG, RPC_USERS
 from console.tables.cooling_columns import LOOPS
 from console.tables.domain_columns import DOMAINS
 from console.tables.exports import attribute, moment
@@ -47,7 +47,7 @@ TABLES: Sequence[tuple[Sequence[Column], str]] = (
     (STORES, "storage"),
     (STORE_NODES, "storage-nodes"),
     (CLUSTERS, "clusters"),
-    (ASKERS, "control"),
+    (RPC_USERS, "control"),
     (HUNG, "hung"),
 )
 _GPU = (

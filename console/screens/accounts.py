@@ -38,7 +38,7 @@ from widgets.units import age, percent
 from .layout.filtered_screen import FilteredScreen
 from .layout.two_tables import TwoTables
 
-_WIDE, _TALL = 130, 34
+_WIDE_COLUMNS, _TALL_ROWS = 130, 34
 
 
 class AccountsScreen(TwoTables, FilteredScreen):
@@ -66,11 +66,11 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.table: VirtualTable[Any] = VirtualTable(ACCOUNTS, id="main")
         self.members: VirtualTable[Any] = VirtualTable(MEMBERS, id="members")
         self.limits = Pane("Limits", scroll=True, id="limits")
-        self.pair(self.table, self.members)
+        self.set_tables(self.table, self.members)
         self.filter = ""
         self._shares: QueueAnswer[Sequence[Share]] | None = None
         self._limits: QueueAnswer[Limits] | None = None
-        self._asked: float | None = None
+        self._fetched_mono: float | None = None
 
     def body(self) -> Iterable[Widget]:
         """Accounts above, users and limits below."""
@@ -83,33 +83,33 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def on_screen_resume(self) -> None:
         """Ask when it is opened."""
         super().on_screen_resume()
-        self._ask()
+        self._fetch_shares()
 
-    def _ask(self) -> None:
-        self._asked = self.app.clock.mono()
+    def _fetch_shares(self) -> None:
+        self._fetched_mono = self.app.clock.mono()
         queueing = self.at.queueing
-        self.ask(lambda: (queueing.shares(), queueing.limits()), self._shares_came, "queueing")
+        self.fetch(lambda: (queueing.shares(), queueing.limits()), self._shares_fetched, "queueing")
 
-    def _shares_came(self, answer: Any) -> None:
+    def _shares_fetched(self, answer: Any) -> None:
         if isinstance(answer, Fault):
             mono = self.app.clock.mono()
             self._shares, self._limits = QueueAnswer(answer, mono), QueueAnswer(answer, mono)
         else:
             self._shares, self._limits = answer
-        self._paint()
+        self._paint_tables()
 
     def action_refresh(self) -> None:
         """Ctrl+R: shares and limits too, where the last answer is old enough."""
-        if self._asked is not None and self._shares is not None:
+        if self._fetched_mono is not None and self._shares is not None:
             old = self.app.clock.mono() - self._shares.mono
             if old < CACHE_S:
-                self.app.tell("shares and limits are asked for once a minute at most")
-        self._ask()
+                self.app.show_message("shares and limits are asked for once a minute at most")
+        self._fetch_shares()
         self.app.action_refresh()
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """Shares and limits are of another time."""
-        self._shares = self._limits = self._asked = None
+        self._shares = self._limits = self._fetched_mono = None
 
     @property
     def _known(self) -> tuple[Sequence[Share], Limits | None]:
@@ -121,15 +121,15 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Jobs move; shares and limits come by themselves."""
         if diff is None or "jobs" in diff.kinds:
-            self._paint()
+            self._paint_tables()
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
-        self._say()
+        self._paint_heads()
 
-    def _paint(self) -> None:
+    def _paint_tables(self) -> None:
         rows = account_holders(self.cluster, *self._known)
         shown: Mapping[str, Holder] = rows
         if self.filter:
@@ -144,16 +144,16 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.table.set_rows(shown, ctx=self.ctx(), alive=rows)
         if first and shown:
             self.table.select(self.table.keys[0])  # who stands on the first row wants the first
-        self._follow()
+        self._paint_members()
 
-    def _follow(self) -> None:
+    def _paint_members(self) -> None:
         """Below stands what belongs to the account under the cursor."""
         account = self.table.cursor_key
         found = account_users(account, self.cluster, *self._known) if account is not None else {}
         self.members.set_rows(found, ctx=self.ctx())
-        self._say()
+        self._paint_heads()
 
-    def _say(self) -> None:
+    def _paint_heads(self) -> None:
         mono = self.app.clock.mono()
         right: list[Span] = []
         for what, answer in (("shares", self._shares), ("limits", self._limits)):
@@ -168,16 +168,18 @@ class AccountsScreen(TwoTables, FilteredScreen):
         spans: list[Span] = [("Accounts ", "title"), (count, "text-strong")]
         if self.filter:
             spans.append((f"  / {self.filter}", "accent"))
-        self.head(0, spans, right)
+        self.set_head(0, spans, right)
         account = self.table.cursor_key or ""
-        self.head(1, (("Users ", "title"), (f" {len(self.members.keys):,}", "text-strong"), (f"  of {account}", "")))
+        self.set_head(
+            1, (("Users ", "title"), (f" {len(self.members.keys):,}", "text-strong"), (f"  of {account}", ""))
+        )
         empty = "nobody has jobs, a share or a limit"
         unknown = self.why_unknown("jobs")
         self.table.empty_text = unknown or ("no account fits the filter" if self.filter else empty)
         self.members.empty_text = unknown or ("nobody has jobs or a share in it" if account else "")
-        self._tell_limits(account)
+        self._paint_limits(account)
 
-    def _tell_limits(self, account: str) -> None:
+    def _paint_limits(self, account: str) -> None:
         self.limits.set_title([("Limits ", "title"), (f" {account}", "")] if account else "Limits")
         why = [one.fault for one in (self._limits, self._shares) if one is not None and one.fault is not None]
         lines = [PaneLine([(text, "warn")]) for text in dict.fromkeys(str(fault) for fault in why)]
@@ -199,43 +201,43 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def set_filter(self, text: str) -> None:
         """Show the accounts that these words are in, and those of the users they are in."""
         self.filter = text.strip()
-        self._paint()
+        self._paint_tables()
         self.refresh_keys()
 
     def on_resize(self, event: events.Resize) -> None:
         """Users and limits side by side where there is room."""
-        self.set_class(event.size.width < _WIDE, "-narrow")
-        self.set_class(event.size.height >= _TALL, "-tall")
+        self.set_class(event.size.width < _WIDE_COLUMNS, "-narrow")
+        self.set_class(event.size.height >= _TALL_ROWS, "-tall")
 
     def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
         return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "order"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows what is under the cursor."""
-        row = self._row()
+        row = self._selected_row()
         if row is None or row.account == NO_ACCOUNT:
             return "sshare -a"
         who = [] if row.user is None else [f"--users={row.user}"]
         return shlex.join(["sshare", "-a", f"--accounts={row.account}", *who])
 
-    def _row(self) -> Holder | None:
+    def _selected_row(self) -> Holder | None:
         table = self.active
         row = table.row_of(table.cursor_key) if table.cursor_key is not None else None
         return row if isinstance(row, Holder) else None
 
     @on(TableKeys.Moved, "#main")
     def _moved(self) -> None:
-        self._follow()
+        self._paint_members()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        row = self._row()
+        row = self._selected_row()
         if row is None:
             return
         if not row.held.running and not row.held.pending:
             of = f" in {row.account}" if row.user is not None else ""
-            self.app.tell(f"{row.user or row.account} has no job in the queue{of}")
+            self.app.show_message(f"{row.user or row.account} has no job in the queue{of}")
             return
         names = [row.account] if row.user is not None else account_subtree(row.account, *self._known)
         mine = {account for account, _ in holdings(self.cluster)}
@@ -243,7 +245,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         if row.user is not None:
             wanted = f"{wanted} & user={_quoted(row.user)}" if wanted else f"user={_quoted(row.user)}"
         if len(wanted) > LENGTH_CAP:
-            self.app.tell(f"{len(names):,} accounts are too many for a filter: see one under it")
+            self.app.show_message(f"{len(names):,} accounts are too many for a filter: see one under it")
         else:
             self.app.open_list("jobs", wanted)
 

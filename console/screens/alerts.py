@@ -15,7 +15,7 @@ from collectors.nodeset import fold
 from console.actions.action import Kind
 from console.alerts.groups import AlertGroup, alert_groups, drain_reason_text, suppressed_counts
 from console.filters.language import LENGTH_CAP
-from console.tables.alert_columns import GROUPS, SILENCES, Quiet, detail
+from console.tables.alert_columns import GROUPS, SILENCES, SilenceRow, detail
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 #: The source of alerts and of silences, whatever it asks.
 SOURCE = "alerts.alerts"
-_KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
-_LOW = 34
+_PAINTED_KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
+_LOW_ROWS = 34
 #: Lines by which the table of groups gives way to the pane beneath it.
-_STEP = 8
+_HEIGHT_STEP = 8
 #: A reason longer than this is no longer read.
-_REASON_CAP = 120
+_MAX_REASON = 120
 
 
 class AlertsScreen(WachtScreen):
@@ -79,19 +79,19 @@ class AlertsScreen(WachtScreen):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The groups are made anew when something they tell of changed."""
         ctx = self.ctx()
-        if diff is None or diff.kinds & _KINDS:
+        if diff is None or diff.kinds & _PAINTED_KINDS:
             before = self.table.row_of(self.table.cursor_key) if self.table.cursor_key else None
             rows = {one.key: one for one in alert_groups(cluster, self.app.clock.now(), self.app.policy)}
             self.table.set_rows(rows, ctx=ctx)
             # The pane has the room that the table leaves. In steps: a group more must not move what is read.
-            self.table.styles.max_height = _STEP * -(-(len(rows) + 2) // _STEP) if rows else None
-            self._follow(before, rows.values())
-            quiet = suppressed_counts(cluster)
-            standing = [Quiet(one, quiet.get(one.id, 0)) for one in cluster.silences.values()]
+            self.table.styles.max_height = _HEIGHT_STEP * -(-(len(rows) + 2) // _HEIGHT_STEP) if rows else None
+            self._keep_cursor_on(before, rows.values())
+            suppressed = suppressed_counts(cluster)
+            standing = [SilenceRow(one, suppressed.get(one.id, 0)) for one in cluster.silences.values()]
             standing.sort(key=lambda one: (one.silence.state != "active", one.silence.ends or 0))
             self.silences.set_rows({one.silence.id: one for one in standing}, ctx=ctx)
             self.set_class(not standing, "-none")
-        self._pend()
+        self._show_pending()
         self.tick(ctx)
 
     def tick(self, ctx: Ctx) -> None:
@@ -99,10 +99,10 @@ class AlertsScreen(WachtScreen):
         for table in (self.table, self.silences):
             table.dimmed = self.stale(SOURCE)
             table.set_ctx(ctx)
-        self._say()
-        self._tell()
+        self._paint_heads()
+        self._paint_detail()
 
-    def _follow(self, before: AlertGroup | None, rows: Iterable[AlertGroup]) -> None:
+    def _keep_cursor_on(self, before: AlertGroup | None, rows: Iterable[AlertGroup]) -> None:
         """Alerts that are folded otherwise than before stay under the cursor: a key must not hit another group."""
         if before is None or before.key == self.table.cursor_key:
             return
@@ -111,9 +111,9 @@ class AlertsScreen(WachtScreen):
         if best is not None and not mine.isdisjoint(best.alerts):
             self.table.select(best.key)
         else:
-            self.app.tell(f"{before.title} is over; the cursor is on another one now")
+            self.app.show_message(f"{before.title} is over; the cursor is on another one now")
 
-    def _pend(self) -> None:
+    def _show_pending(self) -> None:
         """A group waits as long as one of its alerts or nodes does."""
         alerts, nodes = self.app.pending_words("alert"), self.app.pending_words("node")
         words: dict[str, str] = {}
@@ -128,7 +128,7 @@ class AlertsScreen(WachtScreen):
 
     # What stands around the tables.
 
-    def _unknown(self) -> str:
+    def _unknown_reason(self) -> str:
         """Why the alerts are not known, "" while they are."""
         source = self.cluster.sources.get(SOURCE)
         if source is None:
@@ -142,9 +142,9 @@ class AlertsScreen(WachtScreen):
             return "alerts unknown: they are just being read"
         return "alerts unknown: the last reading is old" if self.stale(SOURCE) else ""
 
-    def _say(self) -> None:
+    def _paint_heads(self) -> None:
         """The heads, and what an empty table says."""
-        cluster, unknown = self.cluster, self._unknown()
+        cluster, unknown = self.cluster, self._unknown_reason()
         rows = [group for key in self.table.keys if (group := self._group(key))]
         known = "alerts" in cluster.known and bool(rows or not unknown)
         active = sum(group.state == "active" for group in rows)
@@ -160,16 +160,16 @@ class AlertsScreen(WachtScreen):
             right += [("   " if right else "", ""), (f"{unknown}; these are {age(old)} old", "bad")]
         self._heads[0].set_lines([PaneLine(spans, right)])
         self.table.empty_text = unknown or "no alerts: Alertmanager holds none"
-        quiet: list[Span] = [(" Silences ", "title")]
+        suppressed: list[Span] = [(" Silences ", "title")]
         if "silences" not in cluster.known or (unknown and not cluster.silences):
-            quiet.append((" unknown", "text-dim"))
+            suppressed.append((" unknown", "text-dim"))
         else:
-            quiet.append((f" {len(cluster.silences):,}" if cluster.silences else " none", "text-strong"))
+            suppressed.append((f" {len(cluster.silences):,}" if cluster.silences else " none", "text-strong"))
             pending = sum(one.state == "pending" for one in cluster.silences.values())
-            quiet.append((f"  {pending:,} begin later" if pending else "", "text-dim"))
-        self._heads[1].set_lines([PaneLine(quiet)])
+            suppressed.append((f"  {pending:,} begin later" if pending else "", "text-dim"))
+        self._heads[1].set_lines([PaneLine(suppressed)])
 
-    def _tell(self) -> None:
+    def _paint_detail(self) -> None:
         """The pane, of the group under the cursor."""
         group = self._group(self.table.cursor_key)
         self.detail.display = group is not None
@@ -186,8 +186,8 @@ class AlertsScreen(WachtScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Fewer lines on a small screen."""
-        self.set_class(event.size.height < _LOW, "-low")
-        self.call_after_refresh(self._tell)
+        self.set_class(event.size.height < _LOW_ROWS, "-low")
+        self.call_after_refresh(self._paint_detail)
 
     # What actions take.
 
@@ -195,17 +195,17 @@ class AlertsScreen(WachtScreen):
         row = self.table.row_of(key) if key is not None else None
         return row if isinstance(row, AlertGroup) else None
 
-    def _chosen(self) -> list[AlertGroup]:
+    def _selected_groups(self) -> list[AlertGroup]:
         """The marked groups in the order shown, else the one under the cursor."""
-        return [group for key in _taken(self.table) if (group := self._group(key)) is not None]
+        return [group for key in _selected_keys(self.table) if (group := self._group(key)) is not None]
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """Of the groups their nodes, their alerts (what rings first) and the silences over them; else the silences."""
         if self.focused is self.silences:
             if kind != "silence":
                 return ()
-            return tuple(key for key in _taken(self.silences) if key in self.cluster.silences)
-        chosen = self._chosen()
+            return tuple(key for key in _selected_keys(self.silences) if key in self.cluster.silences)
+        chosen = self._selected_groups()
         if kind == "node":
             return tuple(dict.fromkeys(node for group in chosen for node in group.nodes if node in self.cluster.nodes))
         if kind == "silence":
@@ -216,15 +216,15 @@ class AlertsScreen(WachtScreen):
             return tuple(sorted(ids, key=lambda one: held[one].state == "suppressed"))
         return ()
 
-    def reason_for(self, action_id: str) -> str | None:
+    def suggested_reason(self, action_id: str) -> str | None:
         """The alert's name, its place and what it says."""
         if self.focused is self.silences:
             return None
-        texts = [drain_reason_text(group, _REASON_CAP) for group in self._chosen()]
+        texts = [drain_reason_text(group, _MAX_REASON) for group in self._selected_groups()]
         if len(texts) > 1:
-            texts = list(dict.fromkeys(group.title for group in self._chosen()))
+            texts = list(dict.fromkeys(group.title for group in self._selected_groups()))
         text = ", ".join(texts)
-        return (text if len(text) <= _REASON_CAP else f"{text[: _REASON_CAP - 1]}…") or None
+        return (text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 1]}…") or None
 
     def clear_marks(self) -> None:
         """What was marked for one key must not be taken along by the next."""
@@ -244,7 +244,7 @@ class AlertsScreen(WachtScreen):
             KeyHint("o", "order"),
         )
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The question to Alertmanager behind the line."""
         if self.focused is self.silences and self.silences.cursor_key is not None:
             return shlex.join(["amtool", "silence", "query", f"--id={self.silences.cursor_key}"])
@@ -265,8 +265,8 @@ class AlertsScreen(WachtScreen):
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
     def _moved(self) -> None:
-        self._say()
-        self._tell()
+        self._paint_heads()
+        self._paint_detail()
         self.refresh_keys()
 
     def on_descendant_focus(self) -> None:
@@ -283,29 +283,31 @@ class AlertsScreen(WachtScreen):
         wanted = fold(group.nodes) if len(group.nodes) <= LENGTH_CAP else ""
         racks = " | ".join(f"rack={name}" for name in group.racks)
         if not group.nodes:
-            self.app.tell(f"{group.title} is about no node that Slurm knows")
+            self.app.show_message(f"{group.title} is about no node that Slurm knows")
         elif len(group.nodes) == 1:
             self.app.open_row("node", group.nodes[0])
         elif wanted and len(wanted) <= LENGTH_CAP:
             self.app.open_list("nodes", wanted)
         elif racks and len(racks) <= LENGTH_CAP:
             self.app.open_list("nodes", racks)
-            self.app.tell(f"{plural(len(group.nodes), 'node')} are too many for a filter: these are all of their racks")
+            self.app.show_message(
+                f"{plural(len(group.nodes), 'node')} are too many for a filter: these are all of their racks"
+            )
         else:
-            self.app.tell(f"{plural(len(group.nodes), 'node')} are too many for a filter; :nodes shows all")
+            self.app.show_message(f"{plural(len(group.nodes), 'node')} are too many for a filter; :nodes shows all")
 
     @on(TableKeys.Opened, "#silences")
-    def _to_alerts(self, event: TableKeys.Opened) -> None:
+    def _silence_opened(self, event: TableKeys.Opened) -> None:
         """To the first group that the silence keeps quiet."""
         key = next((key for key in self.table.keys if (one := self._group(key)) and event.key in one.silences), None)
         if key is None:
-            self.app.tell("it keeps no alert quiet just now")
+            self.app.show_message("it keeps no alert quiet just now")
             return
         self.table.select(key)
         self.table.focus()
 
 
-def _taken(table: VirtualTable[Any]) -> Sequence[str]:
+def _selected_keys(table: VirtualTable[Any]) -> Sequence[str]:
     """What a key takes: the marked rows in the order shown, else the one under the cursor."""
     marked = [key for key in table.keys if key in table.marked]
     return marked or ([table.cursor_key] if table.cursor_key is not None else [])

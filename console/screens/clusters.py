@@ -24,8 +24,8 @@ from widgets.table_keys import TableKeys
 from .layout.screen import CTX_STEP_S, WachtScreen, answer_or_fault, stepped
 
 #: What is read of the others too while this is shown.
-_MORE = frozenset({"loads", "power"})
-_LATELY_S = 4 * CTX_STEP_S
+_BACKGROUND_KINDS = frozenset({"loads", "power"})
+_MAX_AGE_S = 4 * CTX_STEP_S
 
 
 class ClustersScreen(WachtScreen):
@@ -35,9 +35,9 @@ class ClustersScreen(WachtScreen):
     ClustersScreen #crumbs { height: 1; }
     """
     crumb = "clusters"
-    reads = frozenset({"power"})
+    needed_kinds = frozenset({"power"})
     sums = (*SUMS, active_of)
-    shows_all = True
+    shows_all_clusters = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class ClustersScreen(WachtScreen):
         self.crumbs = Pane(border=False, id="crumbs")
         self._judged: dict[str, AttentionResult | Fault] = {}
         """What needs a person in each, as it was judged last: at 12,000 nodes the event loop has no time for it."""
-        self._asking = False
+        self._judging = False
         """Whether a thread judges."""
 
     def body(self) -> Iterable[Widget]:
@@ -61,11 +61,13 @@ class ClustersScreen(WachtScreen):
         """Others are read beside this one: what they say comes with the clock."""
         standings = self.app.standings()
         due = dict(self._due(standings))
-        self._fill(standings, ctx)
+        self._paint(standings, ctx)
         # One question at a time: a newer one would not end the thread of the older, and be answered later than that.
-        if due and not self._asking:
-            self._asking = True
-            self.ask(lambda: {name: answer_or_fault(one) for name, one in due.items()}, self._judged_now, "needs")
+        if due and not self._judging:
+            self._judging = True
+            self.fetch(
+                lambda: {name: answer_or_fault(one) for name, one in due.items()}, self._judgements_ready, "needs"
+            )
 
     def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], AttentionResult]]]:
         """What judges those of which something has changed since they were judged."""
@@ -74,13 +76,13 @@ class ClustersScreen(WachtScreen):
             if session is None or one.cluster is None or "nodes" not in one.cluster.known:
                 self._judged.pop(one.name, None)
                 continue
-            by, made = self.app.by_now(session), self._judged.get(one.name)
+            by, made = self.app.live_judged_by(session), self._judged.get(one.name)
             now = stepped(by.clock.now())
             if not isinstance(made, AttentionResult) or not made.is_current(one.cluster, by, now):
                 yield one.name, attention_task(one.cluster, by, now, self.app.policy)
 
-    def _judged_now(self, found: dict[str, AttentionResult | Fault] | Fault) -> None:
-        self._asking = False
+    def _judgements_ready(self, found: dict[str, AttentionResult | Fault] | Fault) -> None:
+        self._judging = False
         if isinstance(found, Fault):
             return  # the next tick asks again
         for name, made in found.items():
@@ -90,23 +92,25 @@ class ClustersScreen(WachtScreen):
                 # It was closed meanwhile: what the thread looked up was made for it once more.
                 self._judged.pop(name, None)
                 memo.forget(name)
-        self._fill(self.app.standings(), self.ctx())
+        self._paint(self.app.standings(), self.ctx())
 
-    def _fill(self, standings: Iterable[ClusterSummary], ctx: Ctx) -> None:
-        rows = {one.name: ClusterRow(standing=totals_only(one), needs=self._needs(one.name)) for one in standings}
+    def _paint(self, standings: Iterable[ClusterSummary], ctx: Ctx) -> None:
+        rows = {
+            one.name: ClusterRow(standing=totals_only(one), needs=self._attention_of(one.name)) for one in standings
+        }
         self.table.set_rows(rows, ctx=ctx)
         self.crumbs.set_lines([PaneLine([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 
-    def _needs(self, name: str) -> Sequence[AttentionLine] | Fault | None:
+    def _attention_of(self, name: str) -> Sequence[AttentionLine] | Fault | None:
         """As it was judged lately: nobody may take what was true before they went elsewhere for what is true."""
         at, made = self.app.sessions.get(name), self._judged.get(name)
         if at is None or made is None:
             return None
         if isinstance(made, Fault):
             return made
-        clock = self.app.by_now(at).clock
+        clock = self.app.live_judged_by(at).clock
         # A recording that is played at a speed is judged moment by moment.
-        lately = at.site.recorded or abs(clock.now() - made.now) < _LATELY_S
+        lately = at.site.recorded or abs(clock.now() - made.now) < _MAX_AGE_S
         return made.lines if made.by.clock is clock and lately else None
 
     def keys(self) -> Sequence[KeyHint]:
@@ -116,14 +120,14 @@ class ClustersScreen(WachtScreen):
     def on_screen_resume(self) -> None:
         """While this is shown, power is read of the others too. What it showed when it was left is of then."""
         super().on_screen_resume()
-        self.app.watch_others(_MORE)
+        self.app.set_background_polling(_BACKGROUND_KINDS)
         self._judged = {name: made for name, made in self._judged.items() if isinstance(made, AttentionResult)}
         if self.is_mounted:
             self.tick(self.ctx())
 
     def on_screen_suspend(self) -> None:
         """Then no longer."""
-        self.app.watch_others()
+        self.app.set_background_polling()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:

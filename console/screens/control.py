@@ -11,7 +11,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.actions.action import Kind
 from console.tables import control_lines
-from console.tables.control_columns import ASKERS, HUNG, askers, hung
+from console.tables.control_columns import HUNG, RPC_USERS, hung, rpc_users
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane
@@ -36,45 +36,47 @@ class ControlScreen(TwoTables):
     def __init__(self) -> None:
         super().__init__()
         self.daemons = Pane("Slurm's daemons", id="daemons")
-        self.askers: VirtualTable[Any] = VirtualTable(ASKERS, sort="time", reverse=True, id="main")
+        self.rpc_users: VirtualTable[Any] = VirtualTable(RPC_USERS, sort="time", reverse=True, id="main")
         self.hung: VirtualTable[Any] = VirtualTable(HUNG, sort="since", id="hung")
-        self.pair(self.askers, self.hung)
+        self.set_tables(self.rpc_users, self.hung)
 
     def body(self) -> Iterable[Widget]:
         """One under the other: none of them is wide."""
         yield self.daemons
         yield self._heads[0]
-        yield self.askers
+        yield self.rpc_users
         yield self._heads[1]
         yield self.hung
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """All of it is short."""
         ctx = self.ctx()
-        self.askers.set_rows(askers(cluster.diag), ctx=ctx)
+        self.rpc_users.set_rows(rpc_users(cluster.diag), ctx=ctx)
         found = hung(cluster, ctx.now)
         self.hung.set_rows(found, ctx=ctx)
-        self.askers.dimmed = self.stale("slurm.diag")
+        self.rpc_users.dimmed = self.stale("slurm.diag")
         self.hung.dimmed = self.stale("slurm.control", "slurm.jobs")
         since = cluster.diag.since if cluster.diag is not None else None
         began = f"since {when(since, None, ctx.now)}" if since is not None else ""
-        self.head(0, (("Who asks slurmctld ", "title"), (began, "text-dim")))
+        self.set_head(0, (("Who asks slurmctld ", "title"), (began, "text-dim")))
         late = sum(1 for one in found.values() if one.late)
         right = ((f"{late:,} too long", "bad"),) if late else ()
         known = "jobs" in cluster.known
-        self.head(1, (("Jobs that end or should have ", "title"), (f" {len(found):,}" if known else " —", "")), right)
-        self.askers.empty_text = self.missing_text("diag", "slurm.diag", "sdiag names nobody")
+        self.set_head(
+            1, (("Jobs that end or should have ", "title"), (f" {len(found):,}" if known else " —", "")), right
+        )
+        self.rpc_users.empty_text = self.missing_text("diag", "slurm.diag", "sdiag names nobody")
         self.hung.empty_text = self.missing_text("jobs", "slurm.jobs", "no job is completing")
-        self._say(ctx)
+        self._paint_daemons(ctx)
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""
         self.hung.set_rows(hung(self.cluster, ctx.now), ctx=ctx)
-        self._say(ctx)
+        self._paint_daemons(ctx)
 
-    def _say(self, ctx: Ctx) -> None:
+    def _paint_daemons(self, ctx: Ctx) -> None:
         lines = control_lines.lines(self.cluster, ctx.now)
-        self.daemons.set_title("Slurm's daemons", self.old("slurm.control", "slurm.diag"))
+        self.daemons.set_title("Slurm's daemons", self.stale_mark("slurm.control", "slurm.diag"))
         self.daemons.styles.height = len(lines) + 2
         self.daemons.set_lines(lines)
 
@@ -92,16 +94,16 @@ class ControlScreen(TwoTables):
             KeyHint(":", "command"),
         )
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command behind what the keys go to."""
-        return "sdiag" if self.active is self.askers else "squeue -a -t CG"
+        return "sdiag" if self.active is self.rpc_users else "squeue -a -t CG"
 
     @on(TableKeys.Opened, "#main")
-    def _asker(self, event: TableKeys.Opened) -> None:
+    def _user_opened(self, event: TableKeys.Opened) -> None:
         self.app.open_list("jobs", f"user={event.key}")
 
     @on(TableKeys.Opened, "#hung")
-    def _job(self, event: TableKeys.Opened) -> None:
+    def _job_opened(self, event: TableKeys.Opened) -> None:
         row = self.hung.row_of(event.key)
         if row is None:
             return

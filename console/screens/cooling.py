@@ -23,7 +23,9 @@ from widgets.units import duration
 from .layout.screen import WachtScreen
 
 SOURCE = "prom.cooling"
-NONE = "no cooling is configured: name the series of the CDUs in cooling = { … } of the cluster (docs/configuration.md)"
+NOT_CONFIGURED = (
+    "no cooling is configured: name the series of the CDUs in cooling = { … } of the cluster (docs/configuration.md)"
+)
 
 
 class CoolingScreen(WachtScreen):
@@ -35,7 +37,7 @@ class CoolingScreen(WachtScreen):
     CoolingScreen #detail { height: 6; }
     """
     crumb = "cooling"
-    reads = frozenset({"cooling", "power"})
+    needed_kinds = frozenset({"cooling", "power"})
     sums = (cooling.worst_first,)
 
     def __init__(self) -> None:
@@ -54,7 +56,7 @@ class CoolingScreen(WachtScreen):
         """Sums that are made once a reading."""
         found = cooling.worst_first(cluster)
         if diff is None or diff.kinds & {"cooling", "nodes", "jobs", "loads", "power"}:
-            self.table.empty_text = self._none()
+            self.table.empty_text = self._empty_text()
             self.table.set_rows({one.name: one for one in found}, ctx=self.ctx())
         known = "cooling" in cluster.known
         ill = sum(one.state in FAULTY_STATES for one in found)
@@ -73,23 +75,23 @@ class CoolingScreen(WachtScreen):
         """Facts grow old."""
         self.table.dimmed = self.stale(SOURCE)
         self.table.set_ctx(ctx)
-        self._say()
+        self._paint_detail()
 
-    def _none(self) -> str:
+    def _empty_text(self) -> str:
         """Why there is not one."""
         if SOURCE not in self.cluster.sources:
-            return NONE
+            return NOT_CONFIGURED
         return self.missing_text("cooling", SOURCE, "the series of cooling name no loop")
 
-    def _chosen(self) -> LoopStatus | None:
+    def _selected_loop(self) -> LoopStatus | None:
         return cooling.loops(self.cluster).get(self.table.cursor_key or "")
 
-    def _say(self) -> None:
+    def _paint_detail(self) -> None:
         """What is under the cursor, in words."""
-        one = self._chosen()
+        one = self._selected_loop()
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
-        self.detail.set_lines([] if one is None else list(_lines(one, self.ctx().now)))
+        self.detail.set_lines([] if one is None else list(_detail_lines(one, self.ctx().now)))
         # As high for all but those of which there is much to say: the table above keeps still.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
@@ -97,14 +99,14 @@ class CoolingScreen(WachtScreen):
         """What opens what."""
         return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows the nodes on the loop under the cursor."""
-        one = self._chosen()
+        one = self._selected_loop()
         return f"scontrol show node {fold_for_slurm(one.nodes)}" if one is not None and one.nodes else None
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:
-        self._say()
+        self._paint_detail()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
@@ -112,10 +114,10 @@ class CoolingScreen(WachtScreen):
         if one is not None and one.nodes:
             self.app.open_list("nodes", f'loop="{one.name}"')
         elif one is not None:
-            self.app.tell(f"no rack is known to hang on {one.name}: see cooling, loops (docs/configuration.md)")
+            self.app.show_message(f"no rack is known to hang on {one.name}: see cooling, loops (docs/configuration.md)")
 
 
-def _lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
+def _detail_lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
     """How it is, what hangs on it, its leak detectors, what says nothing."""
     glyph, role = look(one)
     yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.faulty else "")])

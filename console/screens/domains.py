@@ -21,7 +21,7 @@ from widgets.table_keys import TableKeys
 
 from .layout.screen import WachtScreen
 
-NONE = (
+NO_DOMAINS = (
     "no NVLink domain is known: Slurm's topology has no blocks, the configuration calls no racks domains, and no "
     "exporter tells of a fabric between nodes"
 )
@@ -36,7 +36,7 @@ class DomainsScreen(WachtScreen):
     DomainsScreen #detail { height: 6; }
     """
     crumb = "domains"
-    reads = frozenset({"domains", "trays"})
+    needed_kinds = frozenset({"domains", "trays"})
     sums = (nvlink_domains.domain_states,)
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class DomainsScreen(WachtScreen):
         found = nvlink_domains.domain_states(cluster)
         if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
             ill = {name: one for name, one in found.items() if one.broken}
-            self.table.empty_text = self._none()
+            self.table.empty_text = self._empty_text()
             self.table.set_rows({**ill, **{name: one for name, one in found.items() if name not in ill}},
                                 ctx=self.ctx())  # fmt: skip
             usable = sum(len(one.usable) for one in found.values())
@@ -65,7 +65,7 @@ class DomainsScreen(WachtScreen):
             broken = ((f"   {len(ill):,} need somebody", "bad"),) if ill else ()
             told = [str(one.fault) for name in ("slurm.topology", "prom.trays")
                     if (one := cluster.sources.get(name)) is not None and one.fault is not None]  # fmt: skip
-            number = f" {len(found):,}" if self._known else " —"
+            number = f" {len(found):,}" if self._domains_known else " —"
             title = [(" NVLink domains ", "title"), (number, "text-strong"), (figures, ""), *broken]
             self.crumbs.set_lines([PaneLine(title, [(told[0], "bad")] if told else ())])
         self.tick(self.ctx())
@@ -74,28 +74,28 @@ class DomainsScreen(WachtScreen):
         """Jobs come and go; facts grow old."""
         self.table.dimmed = self.stale("slurm.nodes", "slurm.topology", "prom.trays")
         self.table.set_ctx(ctx)
-        self._say()
+        self._paint_detail()
 
     @property
-    def _known(self) -> bool:
+    def _domains_known(self) -> bool:
         """Whether a list without any domain would mean that there is none."""
         state = self.cluster.sources.get("slurm.topology")
         return "nodes" in self.cluster.known and (state is None or state.ok or "domains" in self.cluster.known)
 
-    def _none(self) -> str:
+    def _empty_text(self) -> str:
         """Why there is not one."""
         if text := self.why_unknown("nodes"):
             return text
         state = self.cluster.sources.get("slurm.topology")
         # A Slurm without blocks is asked and names none: only a fault, or no answer yet, leaves it unknown.
-        return NONE if state is None or state.ok else self.why_unknown("domains")
+        return NO_DOMAINS if state is None or state.ok else self.why_unknown("domains")
 
-    def _say(self) -> None:
+    def _paint_detail(self) -> None:
         """What is under the cursor, in words."""
         one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
-        self.detail.set_lines([] if one is None else list(_lines(one)))
+        self.detail.set_lines([] if one is None else list(_detail_lines(one)))
         # As high for all but those of which there is much to say: the table above keeps still.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
@@ -103,14 +103,14 @@ class DomainsScreen(WachtScreen):
         """What opens what."""
         return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows what is under the cursor."""
         one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         return "scontrol show topology" if one is None else f"scontrol show node {fold_for_slurm(one.nodes)}"
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:
-        self._say()
+        self._paint_detail()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
@@ -119,7 +119,7 @@ class DomainsScreen(WachtScreen):
             self.app.open_list("nodes", fold(one.nodes))
 
 
-def _lines(one: DomainState) -> Iterable[PaneLine]:
+def _detail_lines(one: DomainState) -> Iterable[PaneLine]:
     """How large a job may be, the cliques with their trays, what is ill."""
     yield PaneLine([
         ("largest job ", "text-dim"), (f"{one.largest_job} trays", "text-strong"), (", now ", "text-dim"),

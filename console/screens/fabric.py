@@ -21,7 +21,7 @@ from .layout.two_tables import TwoTables
 SOURCE = "prom.fabric"
 #: So many columns leave room for more than what is wrong in the head.
 WIDE = 150
-NONE = "no port is known: Prometheus has no node_infiniband_state_id and no node_network_up of an Ethernet device"
+NO_PORTS = "no port is known: Prometheus has no node_infiniband_state_id and no node_network_up of an Ethernet device"
 NO_SOURCE = "no Prometheus is configured: ports come from node_exporter, through prometheus = { url = … }"
 
 
@@ -35,30 +35,30 @@ class FabricScreen(TwoTables):
     """
     crumb = "fabric"
     acts_on = "node"
-    reads = frozenset({"ports", "fabric"})
+    needed_kinds = frozenset({"ports", "fabric"})
     sums = (fabric.by_switch,)
 
     def __init__(self) -> None:
         super().__init__()
         self.switches: VirtualTable[Any] = VirtualTable(SWITCHES, id="main")
         self.ports: VirtualTable[Any] = VirtualTable(PORTS, id="ports")
-        self.pair(self.switches, self.ports)
+        self.set_tables(self.switches, self.ports)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"ports", "fabric", "nodes", "jobs"}:
             self.switches.set_rows(fabric.by_switch(cluster), ctx=self.ctx())
-        self.switches.empty_text = self.ports.empty_text = self.none_of("fabric", SOURCE, NO_SOURCE, NONE)
+        self.switches.empty_text = self.ports.empty_text = self.empty_text_for("fabric", SOURCE, NO_SOURCE, NO_PORTS)
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
         """Jobs come and go; facts grow old."""
         self.switches.dimmed = self.ports.dimmed = self.stale(SOURCE)
         self.switches.set_ctx(ctx)
-        self._say()
+        self._paint_head()
         self.follow()
 
-    def _say(self) -> None:
+    def _paint_head(self) -> None:
         """All ports in figures; what is wrong with the facts."""
         one, ports = self.cluster.fabric, self.cluster.ports.values()
         spans: list[Span] = [("Fabric ", "title")]
@@ -79,7 +79,7 @@ class FabricScreen(TwoTables):
             told = ((state.warnings[0], "warn"),)
         elif one is not None and self.size.width >= WIDE:
             told = ((one.source, "text-dim"),)
-        self.head(0, spans, told)
+        self.set_head(0, spans, told)
 
     def follow(self) -> None:
         """The ports of the switch under the cursor."""
@@ -87,22 +87,24 @@ class FabricScreen(TwoTables):
         unwell = {} if row is None else {port.key: port for port in row.unhealthy}
         self.ports.set_rows(unwell, ctx=self.ctx())
         if row is None:
-            self.head(1, (("Ports ", "title"),))
+            self.set_head(1, (("Ports ", "title"),))
             return
         name = row.name if row.kind == "switch" else f"rack {row.name}" if row.name else "no rack"
         self.ports.empty_text = self.missing_text("fabric", SOURCE, f"every port behind {name} is well")
-        self.head(1, (("Ports that are not well ", "title"), (f" {name}", "text-strong"), (f"  {len(unwell):,}", "")))
+        self.set_head(
+            1, (("Ports that are not well ", "title"), (f" {name}", "text-strong"), (f"  {len(unwell):,}", ""))
+        )
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The nodes of the marked lines, or of the line under the cursor."""
         if kind != "node":
             return ()
         table = self.active
-        rows = [row for key in self.chosen if (row := table.row_of(key)) is not None]
+        rows = [row for key in self.selected_keys if (row := table.row_of(key)) is not None]
         names = [name for row in rows for name in (row.nodes if table is self.switches else (row.node,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
-    def reason_for(self, action_id: str) -> str | None:
+    def suggested_reason(self, action_id: str) -> str | None:
         """What is wrong there is why somebody drains."""
         row = self.active.row_of(self.active.cursor_key or "")
         if action_id != "drain" or row is None:
@@ -112,13 +114,13 @@ class FabricScreen(TwoTables):
         return f"{row.name}: {plural(len(row.unhealthy), 'port')} not well" if row.unhealthy else None
 
     @on(TableKeys.Opened, "#main")
-    def _switch(self, event: TableKeys.Opened) -> None:
+    def _switch_opened(self, event: TableKeys.Opened) -> None:
         self.follow()
         if self.ports.keys:
             self.ports.focus()
 
     @on(TableKeys.Opened, "#ports")
-    def _port(self, event: TableKeys.Opened) -> None:
+    def _port_opened(self, event: TableKeys.Opened) -> None:
         row = self.ports.row_of(event.key)
         if row is not None:
             self.app.open_row("node", row.node)

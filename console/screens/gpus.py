@@ -13,7 +13,15 @@ from collectors.model import Cluster, Diff, Fault, Gpu
 from console.actions.action import Kind
 from console.health.unknown_reasons import SOURCES
 from console.plant import gpus
-from console.tables.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
+from console.tables.gpu_lines import (
+    gpu_grid,
+    hottest_lines,
+    idle_lines,
+    map_cursor_line,
+    rack_lines,
+    top_power_lines,
+    xid_lines,
+)
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
@@ -60,13 +68,13 @@ class GpusScreen(WachtScreen):
         self.trends = Trends(id="trends")
         self.zoomed = Pane("", select=True, id="zoomed")
         self.legend = Pane(border=False, id="legend")
-        self.under = Pane(border=False, id="under")
+        self.cursor_line = Pane(border=False, id="under")
         self.lists = {name: Pane(title, select=True, id=name) for name, title, _, _ in _LISTS}
         self.rack: str | None = None
 
     def body(self) -> Iterable[Widget]:
         """Map and lists."""
-        machine = Vertical(self.legend, self.map, self.zoomed, self.trends, self.under, id="machine")
+        machine = Vertical(self.legend, self.map, self.zoomed, self.trends, self.cursor_line, id="machine")
         yield Horizontal(machine, Vertical(*self.lists.values(), id="lists"), id="both")
 
     def on_mount(self) -> None:
@@ -78,9 +86,9 @@ class GpusScreen(WachtScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Lists beside the map, or below it."""
         self.set_class(event.size.width < 120, "-narrow")
-        self.call_after_refresh(self._fit)
+        self.call_after_refresh(self._fit_trends)
 
-    def _fit(self) -> None:
+    def _fit_trends(self) -> None:
         """Beside the lists a map may leave much room: the trends have that."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
         # Charts are asked for, and a recording can be asked nothing.
@@ -93,8 +101,8 @@ class GpusScreen(WachtScreen):
         """Map, lists, and the rack on the screen."""
         if diff is None or diff.kinds & {"nodes", "loads", "jobs", "xids"}:
             self.map.set_cluster(cluster)
-            self._zoom()
-            self._fit()
+            self._fetch_rack()
+            self._fit_trends()
         self.map.dimmed = self.stale("prom.loads" if self.map.measure != "state" else "slurm.nodes")
         self.tick(self.ctx())
 
@@ -103,24 +111,24 @@ class GpusScreen(WachtScreen):
         self.trends.read(self)
         cluster = self.cluster
         idle = gpus.idle_jobs(cluster, ctx.now)
-        found = {"idle": (_idle_count(sum(one.idle for one in idle), cluster.totals.gpus_idle_in_jobs), "warn")}
+        found = {"idle": (_idle_text(sum(one.idle for one in idle), cluster.totals.gpus_idle_in_jobs), "warn")}
         for name, title, kinds, none in _LISTS:
             spans = [(title, "title"), *([found[name]] if name in found else [])]
-            self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
+            self.lists[name].set_title(spans, self.stale_mark(*(SOURCES[kind] for kind in kinds)))
             self.lists[name].set_empty_text(self.why_unknown(*kinds) or none)
         self.lists["xids"].set_lines(
             xid_lines(gpus.newest_xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now)
         )
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
-        self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))
-        self.lists["hungry"].set_lines(hungry_lines(gpus.top_power(cluster)))
-        self._say()
+        self.lists["hot"].set_lines(hottest_lines(gpus.hottest(cluster)))
+        self.lists["hungry"].set_lines(top_power_lines(gpus.top_power(cluster)))
+        self._paint_legend()
 
-    def _say(self) -> None:
+    def _paint_legend(self) -> None:
         self.legend.set_lines(
             [PaneLine([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
         )
-        self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
+        self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.cursor_key)])
 
     # Zoom: the GPUs of one rack, asked for on demand.
 
@@ -129,7 +137,7 @@ class GpusScreen(WachtScreen):
         if self.rack is not None:
             self.rack = None
             self.remove_class("-zoomed")
-            self._fit()
+            self._fit_trends()
             self.map.focus()
             self.refresh_keys()
             return
@@ -140,23 +148,23 @@ class GpusScreen(WachtScreen):
         self.zoomed.set_title(f"Rack {self.rack or 'none'}")
         self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
         self.add_class("-zoomed")
-        self._fit()
+        self._fit_trends()
         self.zoomed.focus()
-        self._zoom()
+        self._fetch_rack()
         self.refresh_keys()
 
-    def _zoom(self) -> None:
+    def _fetch_rack(self) -> None:
         if self.rack is not None:
             names = self.cluster.racks.get(self.rack, ())
-            self.ask(lambda: self.at.telemetry.gpus(names), self._rack_came)
+            self.fetch(lambda: self.at.telemetry.gpus(names), self._rack_fetched)
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """The GPUs of the rack, and the charts."""
-        self.trends.forget()
+        self.trends.discard_fetched()
         self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
-        self._zoom()
+        self._fetch_rack()
 
-    def _rack_came(self, answer: Any) -> None:
+    def _rack_fetched(self, answer: Any) -> None:
         if self.rack is None:
             return
         if not isinstance(answer, Mapping):
@@ -183,7 +191,7 @@ class GpusScreen(WachtScreen):
         name = (key or "").partition("/")[0]
         return (name,) if name in self.cluster.nodes else ()
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The node under the cursor."""
         names = self.targets("node")
         return f"scontrol show node {names[0]} -d" if names else None
@@ -202,10 +210,10 @@ class GpusScreen(WachtScreen):
         """What the map shows: the next measure that a source gives."""
         can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
         if len(can) == 1:
-            self.app.tell("the map shows states: no source gives utilisation, temperature or power")
+            self.app.show_message("the map shows states: no source gives utilisation, temperature or power")
         self.map.measure = can[(can.index(self.map.measure) + 1) % len(can)] if self.map.measure in can else can[0]
-        self._zoom()
-        self._say()
+        self._fetch_rack()
+        self._paint_legend()
         self.refresh_keys()
 
     def action_back(self) -> None:
@@ -217,7 +225,7 @@ class GpusScreen(WachtScreen):
 
     @on(NodeMap.Moved)
     def _moved(self) -> None:
-        self._say()
+        self._paint_legend()
         self.refresh_keys()
 
     @on(NodeMap.Opened)
@@ -240,7 +248,7 @@ class GpusScreen(WachtScreen):
         self.refresh_keys()
 
 
-def _idle_count(listed: int, idle: int | None) -> str:
+def _idle_text(listed: int, idle: int | None) -> str:
     """GPUs of the jobs that are listed, of all that idle in jobs (the figure of the overview): jobs that started just
     now, and those that share a node, are not listed."""
     if not idle:

@@ -33,7 +33,7 @@ from .layout.screen import WachtScreen
 
 _BACKSLASH = re.compile(r"\\(.)")
 _HEAD = "## Left behind"
-_KIND = 12
+_KIND_WIDTH = 12
 """Cells of the word before what was left behind."""
 
 
@@ -50,13 +50,13 @@ class HandoverScreen(WachtScreen):
     """One long pane, read top to bottom."""
 
     crumb = "handover"
-    reads = frozenset({"partitions", "reservations"})
+    needed_kinds = frozenset({"partitions", "reservations"})
 
     def __init__(self) -> None:
         super().__init__()
         self.text = Pane("Hand-over", select=True, empty_text="it is being put together …", id="main")
-        self._made: _HandoverView | None = None
-        self._asked: float | None = None
+        self._view: _HandoverView | None = None
+        self._fetched_mono: float | None = None
 
     def body(self) -> Iterable[Widget]:
         """The pane."""
@@ -65,56 +65,56 @@ class HandoverScreen(WachtScreen):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """It is made when it is opened; the facts must be there by then."""
         state = cluster.sources.get("slurm.nodes")
-        if self._asked is None and ("nodes" in cluster.known or state is None or state.tried):
+        if self._fetched_mono is None and ("nodes" in cluster.known or state is None or state.tried):
             self.read()
 
     def on_screen_resume(self) -> None:
         """Who comes back to it wants it new."""
         super().on_screen_resume()
-        if self._asked is not None and self.app.clock.mono() - self._asked > 60:
+        if self._fetched_mono is not None and self.app.clock.mono() - self._fetched_mono > 60:
             self.read()
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """Another time is shown from now on."""
-        self._asked = self._made = None
+        self._fetched_mono = self._view = None
 
     def read(self) -> None:
         """Put it together, off the event loop."""
-        self._asked = self.app.clock.mono()
+        self._fetched_mono = self.app.clock.mono()
         sources, cluster = console_sources(self.app), self.cluster
-        self.ask(lambda: _make(sources, cluster), self._told)
+        self.fetch(lambda: _build_view(sources, cluster), self._view_fetched)
 
-    def _told(self, answer: Any) -> None:
+    def _view_fetched(self, answer: Any) -> None:
         if not isinstance(answer, _HandoverView):
             self.text.set_lines([pane_line((str(answer), "warn"))])
             return
-        self._made = answer
-        self._fold()
+        self._view = answer
+        self._paint()
         self.tick(self.ctx())
 
-    def _fold(self) -> None:
+    def _paint(self) -> None:
         """Its lines, as wide as is good to read and as there is room for."""
-        if self._made is not None:
-            self.text.set_lines(_lines(self._made, min(WIDEST, max(40, self.size.width - 4))))
+        if self._view is not None:
+            self.text.set_lines(_lines(self._view, min(WIDEST, max(40, self.size.width - 4))))
 
     def on_resize(self, event: events.Resize) -> None:
         """Another width, other lines."""
-        self._fold()
+        self._paint()
 
     def tick(self, ctx: Ctx) -> None:
         """Its age moves."""
-        if self._made is None or self._asked is None:
+        if self._view is None or self._fetched_mono is None:
             return
-        since = when(self._made.since, now=ctx.now)
-        what = f"since your last shift, {since}" if self._made.known else f"since {since}: your last shift is not known"
-        made = age(self.app.clock.mono() - self._asked)
+        since = when(self._view.since, now=ctx.now)
+        what = f"since your last shift, {since}" if self._view.known else f"since {since}: your last shift is not known"
+        made = age(self.app.clock.mono() - self._fetched_mono)
         self.text.set_title([("Hand-over ", "title"), (f" {what}", "text")], f"{made} old")
 
     def keys(self) -> Sequence[KeyHint]:
         """Ways on."""
         return (KeyHint("Enter", "open"), KeyHint(":", "command"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that writes the same."""
         return "wacht report"
 
@@ -127,7 +127,7 @@ class HandoverScreen(WachtScreen):
             self.app.open_list("nodes", opens)
 
 
-def _make(sources: ReportSources, cluster: Cluster) -> _HandoverView:
+def _build_view(sources: ReportSources, cluster: Cluster) -> _HandoverView:
     try:
         since = last_shift(shifts_file().read(), sources.name, sources.now)
     except StateFileFault:
@@ -154,7 +154,7 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
             if behind:
                 lines += [
                     PaneLine(()),
-                    *_left_lines(made.left, width, empty_text(made.report.left_unknown)),
+                    *_unresolved_lines(made.left, width, empty_text(made.report.left_unknown)),
                     PaneLine(()),
                 ]
         elif not behind and not text.startswith("# "):
@@ -165,13 +165,13 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
     ]
 
 
-def _left_lines(left: Sequence[Reminder], width: int, none: str) -> list[PaneLine]:
+def _unresolved_lines(left: Sequence[Reminder], width: int, none: str) -> list[PaneLine]:
     """Enter opens what a line is about, whichever of its lines the cursor is on."""
     return [
-        pane_line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
+        pane_line([(f"{'' if row else one.kind:<{_KIND_WIDTH}}", "text-dim"), (piece, "")],
              key=f"l{at}.{row} {one.kind} {one.opens}".rstrip())
         for at, one in enumerate(left)
-        for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND, break_on_hyphens=False) or [""])
+        for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND_WIDTH, break_on_hyphens=False) or [""])
     ] or [pane_line((none, "text-dim"))]  # fmt: skip
 
 

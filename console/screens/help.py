@@ -33,7 +33,7 @@ FILTERS = (
 )
 
 
-def _hanging(head: Sequence[Span], text: str, role: str, room: int) -> list[PaneLine]:
+def _hanging_lines(head: Sequence[Span], text: str, role: str, room: int) -> list[PaneLine]:
     """A head and a text behind it, on as many lines as it takes."""
     before = spans_width(head)
     pieces = textwrap.wrap(text, max(20, room - before)) or [""]
@@ -48,7 +48,7 @@ class HelpScreen(WachtScreen):
 
     def __init__(self, why: dict[str, str | None]) -> None:
         super().__init__()
-        self._why = why
+        self._refusals = why
         self.text = Pane("Help", scroll=True, id="main")
 
     def body(self) -> Iterable[Widget]:
@@ -68,27 +68,27 @@ class HelpScreen(WachtScreen):
         room, keys = max(20, self.size.width - 6), self.app.keymap
         wide = 2 + max(len(keys.shown(way.id)) for way in NAVIGATION)
         lines = [pane_line(("Acting on the machine (always asks first)", "title"))]
-        for action in sorted(ACTIONS, key=lambda one: self._why.get(one.id) is not None):
-            why = self._why.get(action.id)
+        for action in sorted(ACTIONS, key=lambda one: self._refusals.get(one.id) is not None):
+            why = self._refusals.get(action.id)
             key, label = (
                 (f"  {keys.shown(action.id):<7}", "key" if why is None else "key-off"),
                 (f"{action.label:<{_LABEL}}", "text-strong"),
             )
             said = f"{action.kind}: {action.help}" + (" (kills running work)" if action.danger == "kills" else "")
-            lines += _hanging([key, label], said, "", room)
+            lines += _hanging_lines([key, label], said, "", room)
             if why:
-                lines += _hanging([(" " * (_KEY + _LABEL), "")], f"not now: {why}", "warn", room)
+                lines += _hanging_lines([(" " * (_KEY + _LABEL), "")], f"not now: {why}", "warn", room)
         lines += [pane_line(""), pane_line(("Finding one's way", "title"))]
         for way in NAVIGATION:
             if shown := keys.shown(way.id):
-                lines += _hanging([(f"  {shown:<{wide}}", "key")], way.help, "", room)
+                lines += _hanging_lines([(f"  {shown:<{wide}}", "key")], way.help, "", room)
         lines += [pane_line(""), pane_line(("Commands, after a colon", "title"))]
         for name, text in command_help():
             # A screen with many names takes more room, never the blank before what is said of it.
-            lines += _hanging([(f"  {name:<28}  ", "text-strong")], text, "", room)
+            lines += _hanging_lines([(f"  {name:<28}  ", "text-strong")], text, "", room)
         lines += [pane_line(""), pane_line(("Filters, after a slash", "title"))]
         for name, text in FILTERS:
-            lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
+            lines += _hanging_lines([(f"  {name:<30}", "text-strong")], text, "", room)
         return lines
 
     def keys(self) -> Sequence[KeyHint]:

@@ -15,7 +15,7 @@ from console.actions.action import Kind
 from console.health import drain_reasons
 from console.health.inconsistencies import inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
-from console.tables.inbox_columns import CONTRADICTIONS, INBOX, in_words
+from console.tables.inbox_columns import CONTRADICTIONS, INBOX, full_spans
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
@@ -25,7 +25,7 @@ from widgets.table_keys import TableKeys
 from .layout.two_tables import TwoTables
 
 #: On fewer columns some of what a line says is dropped, or cut.
-_ROOMY = 150
+_WIDE_COLUMNS = 150
 
 
 class InboxScreen(TwoTables):
@@ -45,23 +45,23 @@ class InboxScreen(TwoTables):
     def __init__(self) -> None:
         super().__init__()
         self.inbox: VirtualTable[Any] = VirtualTable(INBOX, id="main")
-        self.disagree: VirtualTable[Any] = VirtualTable(CONTRADICTIONS, id="disagree")
-        self.words = Pane(border=False, wrap=True, id="words")
-        self.pair(self.inbox, self.disagree)
+        self.inconsistencies: VirtualTable[Any] = VirtualTable(CONTRADICTIONS, id="disagree")
+        self.full_text = Pane(border=False, wrap=True, id="words")
+        self.set_tables(self.inbox, self.inconsistencies)
 
     def body(self) -> Iterable[Widget]:
         """On a narrow screen the line under the cursor stands below in full."""
         yield from super().body()
-        yield self.words
+        yield self.full_text
 
     def on_resize(self, event: events.Resize) -> None:
         """Whether all columns have room."""
-        self.set_class(event.size.width < _ROOMY, "-narrow")
+        self.set_class(event.size.width < _WIDE_COLUMNS, "-narrow")
 
     def follow(self) -> None:
         """The line under the cursor."""
         row = self.active.row_of(self.active.cursor_key or "")
-        self.words.set_lines([PaneLine(in_words(row, self.ctx().now))] if row is not None else [])
+        self.full_text.set_lines([PaneLine(full_spans(row, self.ctx().now))] if row is not None else [])
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
@@ -70,33 +70,33 @@ class InboxScreen(TwoTables):
         self.inbox.set_rows(entries, ctx=ctx)
         found = inconsistencies(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
         found.sort(key=lambda one: ("bad", "warn", "note").index(one.severity))
-        self.disagree.set_rows({f"{one.node}/{one.kind}/{at}": one for at, one in enumerate(found)}, ctx=ctx)
+        self.inconsistencies.set_rows({f"{one.node}/{one.kind}/{at}": one for at, one in enumerate(found)}, ctx=ctx)
         self.inbox.dimmed = self.stale("slurm.nodes")
-        self.disagree.dimmed = self.stale("slurm.nodes", "prom.loads")
+        self.inconsistencies.dimmed = self.stale("slurm.nodes", "prom.loads")
         nodes = sum(len(one.nodes) for one in entries.values())
         old = sum(len(one.nodes) for one in entries.values() if one.forgotten)
         late = ((f"{old:,} for more than 7 days", "warn"),) if old else ()
         known = "nodes" in cluster.known
-        self.head(0, (("Out of service ", "title"), (f" {nodes:,} nodes" if known else " —", "text-strong")), late)
-        self.head(1, (("Facts that disagree ", "title"), (f" {len(found):,}" if known else " —", "text-strong")))
+        self.set_head(0, (("Out of service ", "title"), (f" {nodes:,} nodes" if known else " —", "text-strong")), late)
+        self.set_head(1, (("Facts that disagree ", "title"), (f" {len(found):,}" if known else " —", "text-strong")))
         self.inbox.empty_text = self.missing_text("nodes", "slurm.nodes", "every node is in service")
         telemetry = "prom.loads" in cluster.sources
         self.follow()
         none = "no facts are known to disagree" if telemetry else "no telemetry is configured to hold against Slurm"
         telemetry_now = ("loads", "xids") if telemetry else ()
-        self.disagree.empty_text = self.why_unknown("nodes", "jobs", *telemetry_now) or none
+        self.inconsistencies.empty_text = self.why_unknown("nodes", "jobs", *telemetry_now) or none
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""
         self.follow()
         self.inbox.set_ctx(ctx)
-        self.disagree.set_ctx(ctx)
+        self.inconsistencies.set_ctx(ctx)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """All nodes of the marked lines, or of the line under the cursor."""
         if kind != "node":
             return ()
-        rows = [row for key in self.chosen if (row := self.active.row_of(key)) is not None]
+        rows = [row for key in self.selected_keys if (row := self.active.row_of(key)) is not None]
         names = [name for row in rows for name in (row.nodes or (row.node,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
@@ -109,7 +109,7 @@ class InboxScreen(TwoTables):
             KeyHint("o", "order"),
         )
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that lists the reasons."""
         names = self.targets("node")
         return shlex.join(["sinfo", "-R", "-n", fold_for_slurm(names)]) if names else "sinfo -R"

@@ -15,22 +15,22 @@ from console.actions.action import Kind
 from console.health.unknown_reasons import why_unknown
 from console.queue.job_accounting import UNFINISHED_STATES, gpu_mean
 from console.tables import inspection_lines
-from console.tables.accounting_lines import account_lines, before_lines, beside_lines, fault_lines
+from console.tables.accounting_lines import account_lines, context_lines, earlier_run_lines, fault_lines
 from console.tables.table_columns import Ctx, state_cell
 from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, energy, percent
 
-from .layout.inspection import Inspection
+from .layout.screen import Inspection
 from .pending_pane import PendingPane
 
 #: The accounts come a moment after the queue. So often, and after so many seconds, they are asked again for a job that
 #: has just left the queue and that they have running.
-_TIMES, _AGAIN_S = 4, 10.0
+_MAX_ATTEMPTS, _RETRY_S = 4, 10.0
 #: Charts of a node are not asked for further back.
-_CHART_S = 7 * 86_400
+_MAX_LOOKBACK_S = 7 * 86_400
 #: Lines that stay for what stands below the facts.
-_BELOW = 9
+_LINES_BELOW = 9
 
 
 class JobScreen(Inspection):
@@ -50,7 +50,7 @@ class JobScreen(Inspection):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.waiting = PendingPane(self, key)
-        self.ended = EndedJob(self, key)
+        self.ended = EndedJobView(self, key)
         self.nodes = Pane("Nodes", select=True, empty_text="it has no nodes", id="nodes")
         self.more = Pane("More from Slurm", scroll=True, wrap=True, empty_text="asking …", id="more")
         self._energy: str | None = None
@@ -66,19 +66,19 @@ class JobScreen(Inspection):
         super().on_mount()
         job = self.app.cluster.jobs.get(self.key)
         if job is not None or "jobs" not in self.app.cluster.known:
-            self._ask_detail()
+            self._fetch_detail()
         if job is not None and job.started is not None and job.nodes:
             started, names = job.started, self._names()
-            self.ask(lambda: self.at.telemetry.energy_j(names, started), self._energy_came, "energy")
+            self.fetch(lambda: self.at.telemetry.energy_j(names, started), self._energy_fetched, "energy")
 
     def _names(self) -> tuple[str, ...]:
         job = self.app.cluster.jobs.get(self.key)
         return () if job is None else names_in(job.nodes)
 
-    def _ask_detail(self) -> None:
-        self.ask(lambda: self.at.transport.job_detail(self.key), self._detail, "detail")
+    def _fetch_detail(self) -> None:
+        self.fetch(lambda: self.at.transport.job_detail(self.key), self._detail_fetched, "detail")
 
-    def _detail(self, answer: Any) -> None:
+    def _detail_fetched(self, answer: Any) -> None:
         self.waiting.detail_came(answer)
         known = isinstance(answer, JobDetail)
         missing = isinstance(answer, Fault) and answer.kind == "missing"
@@ -91,15 +91,19 @@ class JobScreen(Inspection):
         job = self.cluster.jobs.get(self.key)
         if job is not None and job.restarts:
             ledger = self.at.ledger
-            self.ask(lambda: ledger.account_of_job(self.key), lambda found: self._before(found, lines), "before")
+            self.fetch(
+                lambda: ledger.account_of_job(self.key),
+                lambda found: self._earlier_runs_fetched(found, lines),
+                "before",
+            )
 
-    def _before(self, answer: Any, lines: list[PaneLine]) -> None:
+    def _earlier_runs_fetched(self, answer: Any, lines: list[PaneLine]) -> None:
         """It was queued again: what ended its runs before stands first."""
         if isinstance(answer, JobAccount) and self.key in self.cluster.jobs:
             runs = [run for run in (answer.run, *answer.earlier) if run.ended is not None]
-            self.more.set_lines([*before_lines(answer, runs, self.ctx().now), *lines])
+            self.more.set_lines([*earlier_run_lines(answer, runs, self.ctx().now), *lines])
 
-    def _energy_came(self, answer: Any) -> None:
+    def _energy_fetched(self, answer: Any) -> None:
         if isinstance(answer, float | int):
             alone = all(len(self.cluster.jobs_on.get(name, ())) < 2 for name in self._names())
             self._energy = energy(answer) + (" by its GPUs so far" if alone else " by all GPUs of its nodes so far")
@@ -125,12 +129,14 @@ class JobScreen(Inspection):
                 self.facts.set_lines([pane_line((why_unknown(self.cluster, "jobs"), "text-dim"))])
                 self.show_nodes((), known=False)
             return
-        if self.ended.was_asked:  # it was queued again
-            self.ended = EndedJob(self, self.key)
+        if self.ended.was_queried:  # it was queued again
+            self.ended = EndedJobView(self, self.key)
             self.more.set_title("More from Slurm")
-            self._ask_detail()
+            self._fetch_detail()
         word = self.app.pending_words("job").get(self.key)
-        self.facts.set_title([(f"Job {self.key}", "title")], [(word, "pending")] if word else self.old("slurm.jobs"))
+        self.facts.set_title(
+            [(f"Job {self.key}", "title")], [(word, "pending")] if word else self.stale_mark("slurm.jobs")
+        )
         lines = inspection_lines.job_lines(job, self.cluster, ctx.now)
         if self._energy is not None:
             lines.append(inspection_lines.fact("energy", self._energy))
@@ -160,33 +166,33 @@ class JobScreen(Inspection):
             return (self.key,)
         return (self.nodes.cursor_key,) if self.nodes.cursor_key else ()
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command behind it."""
         alive = self.key in self.cluster.jobs
         return f"scontrol show job -d {self.key}" if alive else f"sacct -D -j {self.key} --format=ALL"
 
     @on(Pane.Opened, "#nodes")
-    def _node(self, event: Pane.Opened) -> None:
+    def _node_opened(self, event: Pane.Opened) -> None:
         self.app.open_row("node", event.key)
 
 
-class EndedJob:
+class EndedJobView:
     """The account of one job, for its screen."""
 
     def __init__(self, screen: JobScreen, job: str) -> None:
-        self._on = screen
+        self._screen = screen
         self._job = job
         self.account: JobAccount | None = None
         self._fault: Fault | None = None
-        self._asked: float | None = None
-        self._came_at: float | None = None
-        self._times = 0
+        self._asked_mono: float | None = None
+        self._answered_mono: float | None = None
+        self._attempts = 0
         self._telemetry: str | None = None
 
     @property
-    def was_asked(self) -> bool:
+    def was_queried(self) -> bool:
         """Whether the job was seen to be gone."""
-        return self._asked is not None
+        return self._asked_mono is not None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -195,13 +201,19 @@ class EndedJob:
 
     def follow(self, ctx: Ctx) -> None:
         """The facts or the clock have moved: ask where that is due, and show what is known."""
-        screen, mono = self._on, self._on.app.clock.mono()
-        behind = self.account is not None and self.account.run.state in UNFINISHED_STATES and self._times < _TIMES
-        if self._asked is None or (behind and mono - self._asked >= _AGAIN_S):
-            self._asked, self._times = mono, self._times + 1
+        screen, mono = self._screen, self._screen.app.clock.mono()
+        behind = (
+            self.account is not None and self.account.run.state in UNFINISHED_STATES and self._attempts < _MAX_ATTEMPTS
+        )
+        if self._asked_mono is None or (behind and mono - self._asked_mono >= _RETRY_S):
+            self._asked_mono, self._attempts = mono, self._attempts + 1
             ledger, job = screen.at.ledger, self._job
-            screen.ask(lambda: ledger.account_of_job(job), self._came, "account")
-        told = f"accounting, as of {age(mono - self._came_at)} ago" if self._came_at is not None else "asking …"
+            screen.fetch(lambda: ledger.account_of_job(job), self._account_fetched, "account")
+        told = (
+            f"accounting, as of {age(mono - self._answered_mono)} ago"
+            if self._answered_mono is not None
+            else "asking …"
+        )
         screen.facts.set_title([(f"Job {self._job}", "title")], told)
         screen.more.set_title("Steps, and its nodes meanwhile")
         gone = f"job {self._job} is not in the queue any more"
@@ -213,35 +225,35 @@ class EndedJob:
             lines = account_lines(self.account, ctx.now, self._telemetry)
             if self.account.run.state in UNFINISHED_STATES:
                 lines.insert(0, pane_line((f"{gone}; its end is not in the accounting yet", "warn")))
-            screen.more.set_lines(beside_lines(self.account, ctx.now))
+            screen.more.set_lines(context_lines(self.account, ctx.now))
         screen.facts.set_lines(lines)
-        screen.facts.styles.height = min(len(screen.facts.lines) + 2, max(6, screen.size.height - 2 - _BELOW))
+        screen.facts.styles.height = min(len(screen.facts.lines) + 2, max(6, screen.size.height - 2 - _LINES_BELOW))
         screen.show_nodes(self.nodes, known=self.account is not None)
 
-    def _came(self, answer: Any) -> None:
-        self._came_at = self._asked
+    def _account_fetched(self, answer: Any) -> None:
+        self._answered_mono = self._asked_mono
         if isinstance(answer, JobAccount):
             self.account, self._fault = answer, None
-            self._ask_telemetry(answer)
+            self._fetch_telemetry(answer)
         elif self.account is None:
             self._fault = answer
-        self._on.tick(self._on.ctx())
+        self._screen.tick(self._screen.ctx())
 
-    def _ask_telemetry(self, account: JobAccount) -> None:
+    def _fetch_telemetry(self, account: JobAccount) -> None:
         """Where Slurm counts no GPUs, the charts of its first node may tell."""
-        run, nodes, now = account.run, self.nodes, self._on.app.clock.now()
+        run, nodes, now = account.run, self.nodes, self._screen.app.clock.now()
         if account.gpu_util_pct is not None or not run.gpus or not nodes or run.started is None or run.ended is None:
             return
         back = int(now - run.started) + 60
-        if back > _CHART_S:
+        if back > _MAX_LOOKBACK_S:
             return
-        telemetry = self._on.at.telemetry
+        telemetry = self._screen.at.telemetry
         of = f"all GPUs of {nodes[0]}" + (f", one of its {len(nodes):,} nodes" if len(nodes) > 1 else "")
 
         def came(answer: Any) -> None:
             mean = gpu_mean(answer, run) if isinstance(answer, Sequence) else None
             if mean is not None:
                 self._telemetry = f"{percent(mean)} of {of}  (telemetry)"
-                self._on.tick(self._on.ctx())
+                self._screen.tick(self._screen.ctx())
 
-        self._on.ask(lambda: telemetry.history(nodes[0], back), came, "use")
+        self._screen.fetch(lambda: telemetry.history(nodes[0], back), came, "use")

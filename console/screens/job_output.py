@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .layout.app_port import ConsoleApp
 
 
-class LogScreen(WachtScreen):
+class JobOutputScreen(WachtScreen):
     """The output of one job."""
 
     crumb = "log"
@@ -37,10 +37,10 @@ class LogScreen(WachtScreen):
         self.key = key
         self.text = Pane(f"Output of job {key}", scroll=True, empty_text="asking …", id="main")
         self._tail: LogTail | Fault | None = None
-        self._asked = 0.0
+        self._read_mono = 0.0
 
     @property
-    def here(self) -> str:
+    def breadcrumb(self) -> str:
         """Whose output."""
         return f"log of {self.key}"
 
@@ -56,10 +56,10 @@ class LogScreen(WachtScreen):
     def read(self) -> None:
         """Read it, or read it again."""
         at, job, cluster = self.at, self.key, self.cluster
-        self._asked = self.app.clock.mono()
-        self.ask(lambda: read_log(at, job, cluster), self._tail_came, "log")
+        self._read_mono = self.app.clock.mono()
+        self.fetch(lambda: read_log(at, job, cluster), self._tail_fetched, "log")
 
-    def _tail_came(self, answer: Any) -> None:
+    def _tail_fetched(self, answer: Any) -> None:
         self._tail = answer
         if isinstance(answer, LogTail):
             self.text.set_lines([pane_line(one) for one in answer.lines] or [pane_line(("it is empty", "text-dim"))])
@@ -77,12 +77,12 @@ class LogScreen(WachtScreen):
         """Ages move."""
         if not isinstance(self._tail, LogTail):
             return
-        found, asked = self._tail, age(self.app.clock.mono() - self._asked)
+        found, asked = self._tail, age(self.app.clock.mono() - self._read_mono)
         part = "all of it" if not found.begins_at else f"the end of {memory(found.size / (1 << 20))}"
         written = age(self.app.clock.now() - found.changed_at)
         self.text.set_title([(f"{found.path}", "title")], f"{part}, written {written} ago, read {asked} ago")
 
-    def job_here(self) -> str | None:
+    def selected_job(self) -> str | None:
         """`:log` reads it again."""
         return self.key
 
@@ -90,7 +90,7 @@ class LogScreen(WachtScreen):
         """Ways around."""
         return (KeyHint("↑↓", "scroll"), KeyHint("y", "copy"), KeyHint("Esc", "back"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows it."""
         return f"tail -c 64K {shlex.quote(self._tail.path)}" if isinstance(self._tail, LogTail) else None
 
@@ -122,12 +122,12 @@ def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
 def open_log(app: ConsoleApp, text: str) -> None:
     """`:log [ID]`. Raises CommandError."""
     screen = app.screen
-    job = text or (screen.job_here() if isinstance(screen, WachtScreen) else None)
+    job = text or (screen.selected_job() if isinstance(screen, WachtScreen) else None)
     if job is None:
         raise CommandError("log [ID]: put the cursor on a job, or name one")
     if not is_job(job):
         raise CommandError(f"{clean(job)} is no job's number")
-    if isinstance(screen, LogScreen) and screen.key == job:
+    if isinstance(screen, JobOutputScreen) and screen.key == job:
         screen.read()
     else:
-        app.push_screen(LogScreen(job))
+        app.push_screen(JobOutputScreen(job))

@@ -11,13 +11,13 @@ class JobsScreen(ListScreen):
     """The job list."""
 
     crumb = "jobs"
-    rows_of = "jobs"
+    cluster_field = "jobs"
     source = "slurm.jobs"
     kind = acts_on = "job"
     columns = JOBS
-    first_order = ("id", True)
+    default_sort = ("id", True)
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows the job under the cursor."""
         key = self.table.cursor_key
         return None if key is None else f"scontrol show job -d {key}"

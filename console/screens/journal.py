@@ -20,15 +20,15 @@ from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
-from .journal_entry import EntryScreen, JournalActs
+from .journal_entry import EntryScreen, JournalActions
 from .layout.filtered_screen import FilteredScreen
 
 #: Seconds after which a reading of the file is called hung.
-_HUNG_S = 5.0
+_UNRESPONSIVE_S = 5.0
 _ROOMY = 120
 
 
-class JournalScreen(JournalActs, FilteredScreen):
+class JournalScreen(JournalActions, FilteredScreen):
     """One line an action, the newest first."""
 
     DEFAULT_CSS = """
@@ -43,7 +43,7 @@ class JournalScreen(JournalActs, FilteredScreen):
         self.filter = ""
         self._snapshot = JournalSnapshot()
         self._read_once = False
-        self._fault = ""
+        self._read_fault = ""
         self._verdict: Verdict | None = None
         self._verify_fault = ""
         self._reading_since: float | None = None
@@ -57,7 +57,7 @@ class JournalScreen(JournalActs, FilteredScreen):
     def on_screen_resume(self) -> None:
         """Read on where it was left."""
         super().on_screen_resume()
-        self.look()
+        self.read_new_entries()
 
     @property
     def journal(self) -> JournalSnapshot:
@@ -76,16 +76,16 @@ class JournalScreen(JournalActs, FilteredScreen):
 
     def tick(self, ctx: Ctx) -> None:
         """Look whether something was written."""
-        self.look()
-        self._say()
+        self.read_new_entries()
+        self._paint_crumbs()
 
     # The file, off the event loop: its disk may be what is broken.
 
-    def look(self) -> None:
+    def read_new_entries(self) -> None:
         """Read what was added, unless a reading is still under way."""
         if self._reading_since is None:
             self._reading_since = self.app.clock.mono()
-            self.ask(self._read, self._came_back, "journal")
+            self.fetch(self._read, self._entries_read, "journal")
 
     def _read(self) -> JournalSnapshot | str:
         try:
@@ -93,39 +93,39 @@ class JournalScreen(JournalActs, FilteredScreen):
         except JournalFault as error:
             return str(error)
 
-    def _came_back(self, answer: Any) -> None:
+    def _entries_read(self, answer: Any) -> None:
         self._reading_since = None
-        before, self._fault = self._snapshot, "" if isinstance(answer, JournalSnapshot) else str(answer)
+        before, self._read_fault = self._snapshot, "" if isinstance(answer, JournalSnapshot) else str(answer)
         changed = isinstance(answer, JournalSnapshot) and (answer.entries is not before.entries or not self._read_once)
         if isinstance(answer, JournalSnapshot):
             self._snapshot, self._read_once = answer, True
         if changed and self._snapshot.entries and not self.app.journal.kept:
-            self._verify()
+            self._start_verify()
         if self._snapshot is not before:
             self._paint()
-        self._say()
+        self._paint_crumbs()
 
-    def _verify(self) -> None:
+    def _start_verify(self) -> None:
         if self._verifying:
             self._verify_again = True
             return
         self._verifying = True
-        self.ask(self._walk, self._verified, "verify")
+        self.fetch(self._verify_chain, self._chain_verified, "verify")
 
-    def _walk(self) -> Verdict | str:
+    def _verify_chain(self) -> Verdict | str:
         try:
             return verify(self.at.journal_path)
         except JournalFault as error:
             return str(error)
 
-    def _verified(self, answer: Any) -> None:
+    def _chain_verified(self, answer: Any) -> None:
         self._verifying = False
         self._verdict = answer if isinstance(answer, Verdict) else None
         self._verify_fault = "" if isinstance(answer, Verdict) else str(answer)
         if self._verify_again:
             self._verify_again = False
-            self._verify()
-        self._say()
+            self._start_verify()
+        self._paint_crumbs()
 
     # What is shown.
 
@@ -137,10 +137,10 @@ class JournalScreen(JournalActs, FilteredScreen):
                 if all(word in one.text or word in result(one, ctx)[0] for word in wanted)
             }  # fmt: skip
         self.table.set_rows(entries, ctx=ctx, alive=self._snapshot.entries)
-        self._say()
+        self._paint_crumbs()
         self.refresh_keys()
 
-    def _say(self) -> None:
+    def _paint_crumbs(self) -> None:
         every = len(self._snapshot.entries)
         spans: list[Span] = [(" Journal ", "title"), (f" {every:,}" if self._read_once else " …", "text-strong")]
         if self.filter:
@@ -148,28 +148,28 @@ class JournalScreen(JournalActs, FilteredScreen):
             spans += [("   / ", "text-dim"), (self.filter, "accent")]
         if self.size.width >= _ROOMY:
             spans.append((f"   {self.app.journal_path}", "text-dim"))
-        self.crumbs.set_lines([PaneLine(spans, self._chain())])
-        if self._fault:
-            self.table.empty_text = f"unknown: {self._fault}"
+        self.crumbs.set_lines([PaneLine(spans, self._chain_spans())])
+        if self._read_fault:
+            self.table.empty_text = f"unknown: {self._read_fault}"
         elif not self._read_once:
             self.table.empty_text = "reading the journal …"
         elif self.filter and every:
             self.table.empty_text = f"nothing in the journal has {self.filter}  (Esc shows all)"
         else:
             self.table.empty_text = "nothing was ever done from here"
-        self.table.dimmed = bool(self._fault) or self._hung()
+        self.table.dimmed = bool(self._read_fault) or self._file_hung()
 
-    def _hung(self) -> bool:
-        return self._reading_since is not None and self.app.clock.mono() - self._reading_since > _HUNG_S
+    def _file_hung(self) -> bool:
+        return self._reading_since is not None and self.app.clock.mono() - self._reading_since > _UNRESPONSIVE_S
 
-    def _chain(self) -> list[Span]:
+    def _chain_spans(self) -> list[Span]:
         """Whether the file is whole, or why nobody can tell."""
-        if self._hung():
+        if self._file_hung():
             return [("the journal's file system does not answer ", "bad")]
         if self.app.journal.kept:
             return [(f"{self.app.journal.kept} ", "text-dim")]
-        if self._fault or self._verify_fault:
-            return [(f"{self._fault or self._verify_fault} ", "bad")]
+        if self._read_fault or self._verify_fault:
+            return [(f"{self._read_fault or self._verify_fault} ", "bad")]
         found = self._verdict
         if found is None:
             return [("checking the chain … ", "text-dim")] if self._snapshot.entries else []
@@ -182,7 +182,7 @@ class JournalScreen(JournalActs, FilteredScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """What can be done here."""
-        return (KeyHint("Enter", "open"), *self.act_keys(), KeyHint("/", "filter"), KeyHint("y", "copy"), KeyHint("o",
+        return (KeyHint("Enter", "open"), *self.entry_keys(), KeyHint("/", "filter"), KeyHint("y", "copy"), KeyHint("o",
                 "order"),
                 KeyHint(":", "command"))  # fmt: skip
 

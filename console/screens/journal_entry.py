@@ -23,7 +23,7 @@ from .layout.screen import WachtScreen
 _ROOMY = 120
 
 
-class JournalActs(WachtScreen):
+class JournalActions(WachtScreen):
     """What can be done with an entry, on the list and in its detail."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +42,7 @@ class JournalActs(WachtScreen):
         """What is known of the journal."""
         raise NotImplementedError
 
-    def look(self) -> None:
+    def read_new_entries(self) -> None:
         """Read what was added to it."""
         raise NotImplementedError
 
@@ -74,7 +74,7 @@ class JournalActs(WachtScreen):
         """v: look at the targets of an action without a result, and write down what is seen."""
         entry, why = self.entry(), self.read_back_refusal()
         if entry is None or why:
-            self.app.tell(f"nothing to read back: {why}", "warning")
+            self.app.show_message(f"nothing to read back: {why}", "warning")
         else:
             self.app.read_back(entry.key)
 
@@ -84,12 +84,12 @@ class JournalActs(WachtScreen):
         if entry is not None:
             self.app.undo(entry.key)
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The commands that were sent."""
         entry = self.entry()
         return (commands(entry) or None) if entry is not None else None
 
-    def act_keys(self) -> list[KeyHint]:
+    def entry_keys(self) -> list[KeyHint]:
         """v and Z, with why not."""
         back, undo = self.read_back_refusal(), self.undo_refusal()
         keys = [
@@ -99,12 +99,12 @@ class JournalActs(WachtScreen):
         return keys if self.size.width >= _ROOMY else [key for key in keys if key.enabled]
 
 
-class EntryScreen(JournalActs):
+class EntryScreen(JournalActions):
     """One entry in full."""
 
     crumb = "journal entry"
 
-    def __init__(self, journal: JournalActs, key: str) -> None:
+    def __init__(self, journal: JournalActions, key: str) -> None:
         super().__init__()
         self._journal = journal
         self.key = key
@@ -119,9 +119,9 @@ class EntryScreen(JournalActs):
         """What is known of the journal."""
         return self._journal.journal
 
-    def look(self) -> None:
+    def read_new_entries(self) -> None:
         """Read what was added to it."""
-        self._journal.look()
+        self._journal.read_new_entries()
 
     def entry(self) -> JournalEntry | None:
         """This one."""
@@ -134,7 +134,7 @@ class EntryScreen(JournalActs):
 
     def tick(self, ctx: Ctx) -> None:
         """Its outcome may have been written meanwhile."""
-        self.look()
+        self.read_new_entries()
         self._paint()
 
     def on_resize(self) -> None:
@@ -157,4 +157,4 @@ class EntryScreen(JournalActs):
 
     def keys(self) -> Sequence[KeyHint]:
         """What can be done with it."""
-        return (KeyHint("↑↓", "scroll"), *self.act_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))
+        return (KeyHint("↑↓", "scroll"), *self.entry_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))

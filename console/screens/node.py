@@ -14,14 +14,14 @@ from console.actions.action import Kind
 from console.tables import attached_lines, inspection_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title
-from console.tables.node_sections import part_lines
+from console.tables.node_health_lines import health_lines
 from console.tables.table_columns import Ctx
 from widgets.chart import Chart
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, degrees, memory, percent, power, times
 
-from .layout.inspection import Inspection
+from .layout.screen import Inspection
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
@@ -34,8 +34,8 @@ PAST_DAYS, LAST_JOBS = 7, 30
 CHARTS_EVERY_S = 60.0
 #: And between two of its ports and mounts.
 ATTACHED_EVERY_S = 30.0
-_WRITERS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
-_TOPS = {"%": 100.0}
+_FORMATS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
+_AXIS_MAX = {"%": 100.0}
 
 
 class NodeScreen(Inspection):
@@ -66,16 +66,16 @@ class NodeScreen(Inspection):
         super().__init__(key)
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="gpus")
         self.jobs = Pane("Jobs here", select=True, empty_text="no job is on this node", id="jobs")
-        self.troubles = Pane("XIDs, contradictions, past", scroll=True, wrap=True, id="troubles")
+        self.problems = Pane("XIDs, contradictions, past", scroll=True, wrap=True, id="troubles")
         self.charts = tuple(Chart(id=f"chart{at}") for at in range(4))
         self._range: int | None = None
-        self._found: tuple[Gpu, ...] = ()
-        self._said = ""
-        self._missing = False
+        self._gpus: tuple[Gpu, ...] = ()
+        self._gpus_message = ""
+        self._gpus_missing = False
         """Whether that is how this place is, and nothing failed."""
-        self._asked: dict[str, float] = {}
-        self._past: list[PaneLine] = []
-        self._runs: Sequence[PastJob] | Fault | None = None
+        self._fetched_mono: dict[str, float] = {}
+        self._history_lines: list[PaneLine] = []
+        self._ended_jobs: Sequence[PastJob] | Fault | None = None
         self._events: Sequence[NodeEvent] | Fault | None = None
         self._opened_at = 0.0
         self._attached: Attached | None = None
@@ -83,17 +83,17 @@ class NodeScreen(Inspection):
     def body(self) -> Iterable[Widget]:
         """Facts and GPUs; jobs and troubles, or charts in their place."""
         yield Container(self.facts, self.gpus, id="above")
-        yield Horizontal(self.jobs, self.troubles, id="below")
+        yield Horizontal(self.jobs, self.problems, id="below")
         yield Grid(*self.charts, id="charts")
 
     def on_mount(self) -> None:
         """The journal is read off the loop: it may lie on a disk that hangs."""
         super().on_mount()
-        self.ask(lambda: self.app.past_of(self.at, "node", self.key), self._past_came, "past")
+        self.fetch(lambda: self.app.action_history(self.at, "node", self.key), self._history_fetched, "past")
         ledger, since = self.at.ledger, int(self.app.clock.now()) - PAST_DAYS * 86_400
         self._opened_at = self.app.clock.mono()
-        self.ask(lambda: ledger.jobs_of_node(self.key, since, LAST_JOBS), self._runs_came, "last jobs")
-        self.ask(lambda: ledger.events_of_node(self.key, since), self._events_came, "events")
+        self.fetch(lambda: ledger.jobs_of_node(self.key, since, LAST_JOBS), self._jobs_fetched, "last jobs")
+        self.fetch(lambda: ledger.events_of_node(self.key, since), self._events_fetched, "events")
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
@@ -117,37 +117,37 @@ class NodeScreen(Inspection):
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
             word = self.app.pending_words("node").get(self.key)
-            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.old("slurm.nodes"))
+            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.stale_mark("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
-            parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
+            parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspection_lines.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one over the other the facts take what the GPUs leave.
-            gpus, below = len(self._found) + 3 if self._found else 3, max(5, self.size.height // 4 - 1)
+            gpus, below = len(self._gpus) + 3 if self._gpus else 3, max(5, self.size.height // 4 - 1)
             room = max(4, self.size.height - 2 - gpus - below)
             self.facts.styles.height = None if self.has_class("-wide") else min(len(self.facts.lines) + 2, room)
         ids = cluster.jobs_on.get(self.key, ())
         known_jobs = "jobs" in cluster.known
-        asked = isinstance(self._runs, Sequence)
+        asked = isinstance(self._ended_jobs, Sequence)
         old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
         none = self.why_unknown("jobs") or "no job is on this node"
         rows = inspection_lines.job_rows(ids, cluster.jobs, ctx.now) or [pane_line((none, "text-dim"))]
-        self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
-        self.troubles.set_lines(
+        self.jobs.set_lines([*rows, *self._ended_job_lines(ctx.now)])
+        self.problems.set_lines(
             [
-                *inspection_lines.trouble_lines(
+                *inspection_lines.problem_lines(
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
-                *inspection_lines.process_lines(self._found),
-                *self._history(ctx.now),
+                *inspection_lines.process_lines(self._gpus),
+                *self._past_lines(ctx.now),
             ]
         )
         self._paint_gpus(ctx.now)
         if self._due("gpus", self.at.gpus_every_s):
-            self.ask(lambda: self.at.telemetry.gpus([self.key]), self._gpus_came, "gpus")
+            self.fetch(lambda: self.at.telemetry.gpus([self.key]), self._gpus_fetched, "gpus")
         if self._due("attached", self.at.gpus_every_s if self._attached is None else ATTACHED_EVERY_S):
-            self.ask(lambda: self.at.telemetry.attached(self.key), self._attached_came, "attached")
+            self.fetch(lambda: self.at.telemetry.attached(self.key), self._attached_fetched, "attached")
         if self._range is not None and self._due("charts", CHARTS_EVERY_S):
             self._read_charts()
 
@@ -155,35 +155,35 @@ class NodeScreen(Inspection):
         """Its ports and mounts."""
         return attached_lines.lines(self._attached, self.cluster, self.key, now)
 
-    def _attached_came(self, answer: Any) -> None:
+    def _attached_fetched(self, answer: Any) -> None:
         # Where nobody tells of them there is no hole: what the sums of the machine know of it stands there.
         self._attached = answer if isinstance(answer, Attached) else Attached()
         self.tick(self.ctx())
 
     def _due(self, what: str, every_s: float) -> bool:
         mono = self.app.clock.mono()
-        if what in self._asked and mono - self._asked[what] < every_s:
+        if what in self._fetched_mono and mono - self._fetched_mono[what] < every_s:
             return False
-        self._asked[what] = mono
+        self._fetched_mono[what] = mono
         return True
 
     # What is asked for.
 
-    def _gpus_came(self, answer: Any) -> None:
+    def _gpus_fetched(self, answer: Any) -> None:
         if isinstance(answer, Mapping):
-            self._found = answer.get(self.key, ())
-            self._said = "" if self._found else "no sample: is its exporter up?"
-            self._missing = False
+            self._gpus = answer.get(self.key, ())
+            self._gpus_message = "" if self._gpus else "no sample: is its exporter up?"
+            self._gpus_missing = False
         else:
-            self._said = str(answer)
-            self._missing = isinstance(answer, Fault) and answer.kind == "missing"
+            self._gpus_message = str(answer)
+            self._gpus_missing = isinstance(answer, Fault) and answer.kind == "missing"
         self._paint_gpus(self.ctx().now)
 
     def _paint_gpus(self, now: float) -> None:
-        lines = gpu_table(self._found, self.cluster.jobs, max(20, self.gpus.size.width - 4))
-        self.gpus.set_title(*gpus_title(self._found, self.cluster.nodes.get(self.key), now))
-        if self._said:
-            lines.append(pane_line((self._said, "text-dim" if self._missing else "warn")))
+        lines = gpu_table(self._gpus, self.cluster.jobs, max(20, self.gpus.size.width - 4))
+        self.gpus.set_title(*gpus_title(self._gpus, self.cluster.nodes.get(self.key), now))
+        if self._gpus_message:
+            lines.append(pane_line((self._gpus_message, "text-dim" if self._gpus_missing else "warn")))
         if self.has_class("-wide") and lines:
             # There is room below the GPUs for what they talk through.
             lines += self._attached_lines(now)
@@ -197,51 +197,51 @@ class NodeScreen(Inspection):
             self._range = None
         self.set_class(self._range is not None, "-charts")
         if self._range is not None:
-            self._asked["charts"] = self.app.clock.mono()
+            self._fetched_mono["charts"] = self.app.clock.mono()
             self._read_charts()
         self.refresh_keys()
 
     def _read_charts(self) -> None:
         if self._range is not None:
             seconds = RANGES[self._range][1]
-            self.ask(lambda: self.at.telemetry.history(self.key, seconds), self._charts_came, "charts")
+            self.fetch(lambda: self.at.telemetry.history(self.key, seconds), self._charts_fetched, "charts")
 
-    def _charts_came(self, answer: Any) -> None:
+    def _charts_fetched(self, answer: Any) -> None:
         series: Sequence[Series] = answer if isinstance(answer, Sequence) else ()
         said = "" if series else "no history" if isinstance(answer, Sequence) else str(answer)
         over = RANGES[self._range][0] if self._range is not None else ""
         for at, chart in enumerate(self.charts):
             if at < len(series):
                 one = series[at]
-                write = _WRITERS.get(one.unit, lambda v: "—" if v is None else f"{v:,.0f}")
+                write = _FORMATS.get(one.unit, lambda v: "—" if v is None else f"{v:,.0f}")
                 chart.show(
-                    f"{one.name}  {over}", one.points, write, top=_TOPS.get(one.unit), say="no sample in this time"
+                    f"{one.name}  {over}", one.points, write, top=_AXIS_MAX.get(one.unit), say="no sample in this time"
                 )
             else:
                 # Four empty charts would look broken: each says what it would show, and why it does not.
                 chart.show(f"{CHARTS[at]}  {over}" if said else "", (), percent, say=said)
 
-    def _past_came(self, answer: Any) -> None:
-        self._past = list(answer) if isinstance(answer, Sequence) else [pane_line((str(answer), "bad"))]
+    def _history_fetched(self, answer: Any) -> None:
+        self._history_lines = list(answer) if isinstance(answer, Sequence) else [pane_line((str(answer), "bad"))]
         self.tick(self.ctx())
 
-    def _runs_came(self, answer: Any) -> None:
-        self._runs = answer
+    def _jobs_fetched(self, answer: Any) -> None:
+        self._ended_jobs = answer
         self.tick(self.ctx())
 
-    def _events_came(self, answer: Any) -> None:
+    def _events_fetched(self, answer: Any) -> None:
         self._events = answer
         self.tick(self.ctx())
 
-    def _last_jobs(self, now: float) -> list[PaneLine]:
+    def _ended_job_lines(self, now: float) -> list[PaneLine]:
         """The jobs that ended here."""
-        if self._runs is None:
+        if self._ended_jobs is None:
             return [pane_line(("last jobs: asking the accounting …", "text-dim"))]
-        if isinstance(self._runs, Fault):
-            return fault_lines("last jobs", self._runs)
-        return last_job_lines(self._runs, PAST_DAYS, now)
+        if isinstance(self._ended_jobs, Fault):
+            return fault_lines("last jobs", self._ended_jobs)
+        return last_job_lines(self._ended_jobs, PAST_DAYS, now)
 
-    def _out(self, now: float) -> list[PaneLine]:
+    def _outage_lines(self, now: float) -> list[PaneLine]:
         """When it was out of service. Why the accounts cannot be asked stands with the jobs already."""
         if self._events is None or (isinstance(self._events, Fault) and self._events.kind == "missing"):
             return []
@@ -251,9 +251,9 @@ class NodeScreen(Inspection):
         said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
         return [pane_line((said, "text-dim")), *event_lines(self._events, now)]
 
-    def _history(self, now: float) -> list[PaneLine]:
+    def _past_lines(self, now: float) -> list[PaneLine]:
         """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""
-        out, past = self._out(now), self._past
+        out, past = self._outage_lines(now), self._history_lines
         if out and past:
             return [PaneLine((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
         return [*out, *past]
@@ -267,7 +267,7 @@ class NodeScreen(Inspection):
         key = self.jobs.cursor_key
         return (key,) if key and ended_job(key) is None else ()
 
-    def job_here(self) -> str | None:
+    def selected_job(self) -> str | None:
         """The job under the cursor, one that has ended here too."""
         key = self.jobs.cursor_key
         return (ended_job(key) or key) if key else None
@@ -283,10 +283,10 @@ class NodeScreen(Inspection):
             KeyHint("Esc", "back"),
         )
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command behind it."""
         return f"scontrol show node {self.key} -d"
 
     @on(Pane.Opened, "#jobs")
-    def _job(self, event: Pane.Opened) -> None:
+    def _job_opened(self, event: Pane.Opened) -> None:
         self.app.open_row("job", ended_job(event.key) or event.key)

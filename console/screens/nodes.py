@@ -12,15 +12,15 @@ class NodesScreen(ListScreen):
     """The node list."""
 
     crumb = "nodes"
-    rows_of = "nodes"
+    cluster_field = "nodes"
     source = "slurm.nodes"
     kind = acts_on = "node"
     columns = NODES
-    first_order = ("name", False)
+    default_sort = ("name", False)
     joins = frozenset({"jobs", "loads"})
     sums = NODE_SUMS
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows the node under the cursor."""
         key = self.table.cursor_key
         return None if key is None else f"scontrol show node {key} -d"

@@ -19,7 +19,7 @@ from console.plant.power import by_rack
 from console.plant.power import source as power_source
 from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
-from console.tables.gpu_lines import under_line
+from console.tables.gpu_lines import map_cursor_line
 from console.tables.table_columns import Ctx
 from console.triage.judgement import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from console.health.xid_policy import Policy
     from console.triage.attention_list import AttentionLine
 
-_NARROW, _LOW = 110, 34
+_NARROW_COLUMNS, _LOW_ROWS = 110, 34
 
 
-def _answered(cluster: Cluster) -> bool:
+def _any_answer(cluster: Cluster) -> bool:
     """Whether any source has: before that there is nothing to judge, and the first frame need not wait for what judges
     to be imported."""
     return any(source.tried for source in cluster.sources.values())
@@ -67,7 +67,7 @@ class OverviewScreen(WachtScreen):
     OverviewScreen.-nopower.-narrow #nodes, OverviewScreen.-nopower.-narrow #gpus { width: 1fr; }
     """
     crumb = "overview"
-    reads = frozenset({"power", "counts"})
+    needed_kinds = frozenset({"power", "counts"})
     sums = (partition_uses, by_user, by_rack, suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first)
     acts_on = "node"
     AUTO_FOCUS = "#map"
@@ -79,20 +79,20 @@ class OverviewScreen(WachtScreen):
         }
         self.map = NodeMap(id="map")
         self.trends = Trends(id="trends")
-        self.under = Pane(border=False, id="under")
+        self.cursor_line = Pane(border=False, id="under")
         self.needs = Pane("Needs you", select=True, wrap=True, id="needs")
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
-        self._needs: Sequence[AttentionLine] = ()
-        self._made: tuple[AttentionResult, ...] = ()
+        self._attention_lines: Sequence[AttentionLine] = ()
+        self._judgements: tuple[AttentionResult, ...] = ()
         """Of what is shown and of what comes, or the one before: the newest first."""
-        self._asked = 0
+        self._judging_number = 0
         """Which question of a thread was the last."""
 
     def body(self) -> Iterable[Widget]:
         """Three rows."""
         yield Horizontal(*self.figures.values(), id="figures")
-        yield Horizontal(Vertical(self.map, self.trends, self.under, id="machine"), self.needs, id="middle")
+        yield Horizontal(Vertical(self.map, self.trends, self.cursor_line, id="machine"), self.needs, id="middle")
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
@@ -101,19 +101,19 @@ class OverviewScreen(WachtScreen):
         kinds = None if diff is None else diff.kinds
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:
             self.map.set_cluster(cluster)
-            self._say_under()
+            self._paint_cursor_line()
         if kinds is None or kinds & {"nodes", "trays", "domains", "cooling"}:
-            self.map.mark_racks(self._ill_racks())
+            self.map.mark_racks(self._marked_racks())
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
             self.users.set_lines(overview_figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
         if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
-            self._fit()
+            self._fit_trends()
         self.tick(self.ctx())
 
-    def _ill_racks(self) -> frozenset[str]:
+    def _marked_racks(self) -> frozenset[str]:
         """Those whose domain or cooling loop needs somebody."""
-        if not _answered(self.cluster):
+        if not _any_answer(self.cluster):
             return frozenset()
         from console.triage import attention_cooling, attention_domains
 
@@ -125,47 +125,47 @@ class OverviewScreen(WachtScreen):
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, session, policy, shown=shown)
-        if _answered(cluster):
-            self._keep(attention_task(cluster, session.by, stepped(session.clock.now()), policy)())
+        if _any_answer(cluster):
+            self._keep_judged(attention_task(cluster, session.by, stepped(session.clock.now()), policy)())
 
-    def _keep(self, made: AttentionResult) -> None:
-        self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
+    def _keep_judged(self, made: AttentionResult) -> None:
+        self._judgements = made, *[one for one in self._judgements if one.cluster() is not made.cluster()][:1]
 
-    def _judged(self, now: float) -> Sequence[AttentionLine]:
+    def _attention(self, now: float) -> Sequence[AttentionLine]:
         """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
         thread will."""
         cluster, by = self.cluster, self.at.by
-        if not _answered(cluster):
+        if not _any_answer(cluster):
             return ()
         judging = attention_task(cluster, by, now, self.app.policy)
-        made = next((one for one in self._made if one.cluster() is cluster and one.by.clock is by.clock), None)
+        made = next((one for one in self._judgements if one.cluster() is cluster and one.by.clock is by.clock), None)
         if made is None:
-            self._keep(made := judging())
+            self._keep_judged(made := judging())
         elif not made.is_current(cluster, by, now):
-            self._asked += 1
-            asked = self._asked
-            self.ask(judging, lambda made: self._judged_later(asked, made), "needs")
+            self._judging_number += 1
+            asked = self._judging_number
+            self.fetch(judging, lambda made: self._attention_ready(asked, made), "needs")
         return made.lines
 
-    def _judged_later(self, asked: int, made: AttentionResult | Fault) -> None:
-        if asked != self._asked:
+    def _attention_ready(self, asked: int, made: AttentionResult | Fault) -> None:
+        if asked != self._judging_number:
             return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
-            self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
+            self._judgements = ()  # the next look judges here, and what breaks is reported as all that breaks here
         elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
-            self._keep(made)
-            self._say_needs(made.lines, made.now)
+            self._keep_judged(made)
+            self._paint_attention(made.lines, made.now)
 
-    def _fit(self) -> None:
+    def _fit_trends(self) -> None:
         """The map has all the room where it needs it; where it leaves much, the trends have that."""
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
         # Charts are asked for, and a recording can be asked nothing.
         telemetry = "prom.loads" in self.cluster.sources and not self.app.replaying
         self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """The charts."""
-        self.trends.forget()
+        self.trends.discard_fetched()
 
     def tick(self, ctx: Ctx) -> None:
         """Lines with ages, and the figures."""
@@ -184,54 +184,56 @@ class OverviewScreen(WachtScreen):
             pane.set_lines([*told, *makers[name](cluster, cells, max(1, rows - len(told)))])
             if name in titles:
                 word, number = titles[name]
-                old = self.old("slurm.nodes") if name == "nodes" else self.old("slurm.nodes", "prom.loads")
+                old = (
+                    self.stale_mark("slurm.nodes") if name == "nodes" else self.stale_mark("slurm.nodes", "prom.loads")
+                )
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")], old)
         source = power_source(cluster) if "loads" in cluster.known and self.figures["power"].size.width > 30 else ""
-        self.figures["power"].set_title("Power", self.old("prom.loads", "prom.power") or source)
-        self._say_needs(self._judged(ctx.now), ctx.now)
+        self.figures["power"].set_title("Power", self.stale_mark("prom.loads", "prom.power") or source)
+        self._paint_attention(self._attention(ctx.now), ctx.now)
         self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
-        self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
+        self.users.set_title("Holding most GPUs", self.stale_mark("slurm.jobs"))
         self.users.set_empty_text(self.why_unknown("jobs") or "no job holds a GPU")
-        old = self.old("slurm.jobs", "slurm.partitions")
-        words = overview_figures.controller_words(cluster)
+        old = self.stale_mark("slurm.jobs", "slurm.partitions")
+        words = overview_figures.controller_spans(cluster)
         gap = [("  ", "")] if old and words else []
         self.queue.set_title(overview_figures.queue_title(cluster), [*words, *gap, *old])
         cells = max(1, self.queue.size.width - 4)
         told = overview_figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *overview_figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
-    def _say_needs(self, found: Sequence[AttentionLine], now: float) -> None:
-        self._needs = found
-        self.needs.set_lines(overview_figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
+    def _paint_attention(self, found: Sequence[AttentionLine], now: float) -> None:
+        self._attention_lines = found
+        self.needs.set_lines(overview_figures.attention_lines(self.cluster, found, now, self.app.clock.mono()))
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
         """Fewer panes on a small screen, never less truth."""
-        self.set_class(event.size.width < _NARROW, "-narrow")
-        self.set_class(event.size.height < _LOW, "-low")
+        self.set_class(event.size.width < _NARROW_COLUMNS, "-narrow")
+        self.set_class(event.size.height < _LOW_ROWS, "-low")
         self.call_after_refresh(self._resized)
 
     def _resized(self) -> None:
-        self._fit()
+        self._fit_trends()
         self.tick(self.ctx())
 
-    def _say_under(self) -> None:
+    def _paint_cursor_line(self) -> None:
         """The node that is chosen on the map, in words."""
-        self.under.set_lines([under_line(self.cluster, self.map.chosen_key)])
+        self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.chosen_key)])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The node that was chosen on the map, or those of the need under the list's cursor."""
         if kind != "node":
             return ()
         if self.focused is self.needs:
-            need = self._need(self.needs.cursor_key)
+            need = self._line_of(self.needs.cursor_key)
             try:
                 return tuple(name for name in expand(need.opens) if name in self.cluster.nodes) if need else ()
             except ValueError:
                 return ()
         return (self.map.chosen_key,) if self.map.chosen_key is not None else ()
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command behind the node under the cursor."""
         names = self.targets("node")
         return f"scontrol show node {','.join(names)}" if names else "sinfo"
@@ -250,21 +252,21 @@ class OverviewScreen(WachtScreen):
             KeyHint(":", "command"),
         )
 
-    def _need(self, key: str | None) -> AttentionLine | None:
+    def _line_of(self, key: str | None) -> AttentionLine | None:
         at = (key or "").partition(" ")[0]
-        return self._needs[int(at)] if at.isdigit() and int(at) < len(self._needs) else None
+        return self._attention_lines[int(at)] if at.isdigit() and int(at) < len(self._attention_lines) else None
 
     def action_measure(self) -> None:
         """What the map shows: the next of state, utilisation, temperature, power."""
         can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
         if len(can) == 1:
-            self.app.tell("the map shows states: no source gives utilisation, temperature or power")
+            self.app.show_message("the map shows states: no source gives utilisation, temperature or power")
         self.map.measure = can[(can.index(self.map.measure) + 1) % len(can)] if self.map.measure in can else can[0]
         self.refresh_keys()
 
     @on(NodeMap.Moved)
     def _map_moved(self) -> None:
-        self._say_under()
+        self._paint_cursor_line()
         self.refresh_keys()
 
     @on(NodeMap.Opened)
@@ -272,12 +274,12 @@ class OverviewScreen(WachtScreen):
         self.app.open_row("node", event.key)
 
     @on(Pane.Moved, "#needs")
-    def _need_moved(self) -> None:
+    def _attention_moved(self) -> None:
         self.refresh_keys()
 
     @on(Pane.Opened, "#needs")
-    def _need_opened(self, event: Pane.Opened) -> None:
-        need = self._need(event.key)
+    def _attention_opened(self, event: Pane.Opened) -> None:
+        need = self._line_of(event.key)
         if need is not None and need.opens:
             if need.opens in self.cluster.nodes:
                 self.app.open_row("node", need.opens)

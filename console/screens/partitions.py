@@ -30,7 +30,7 @@ class PartitionsScreen(TwoTables):
     PartitionsScreen #reservations { height: 2fr; }
     """
     crumb = "partitions"
-    reads = frozenset({"partitions", "reservations"})
+    needed_kinds = frozenset({"partitions", "reservations"})
     sums = (partition_uses,)
     acts_on = ("partition", "reservation")
 
@@ -38,7 +38,7 @@ class PartitionsScreen(TwoTables):
         super().__init__()
         self.partitions: VirtualTable[Any] = VirtualTable(PARTITIONS, id="main")
         self.reservations: VirtualTable[Any] = VirtualTable(RESERVATIONS, sort="starts", id="reservations")
-        self.pair(self.partitions, self.reservations)
+        self.set_tables(self.partitions, self.reservations)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both tables are short: they are set whole."""
@@ -58,16 +58,16 @@ class PartitionsScreen(TwoTables):
             state = cluster.sources.get(source)
             fault = ((str(state.fault), "bad"),) if state is not None and state.fault is not None else ()
             count = f" {len(rows.keys):,}" if kind in cluster.known else " —"
-            told = self._shut() if rows is self.partitions else ()
-            self.head(at, ((f"{kind.capitalize()} ", "title"), (count, "text-strong"), *told), fault)
+            texts = self._closed_spans() if rows is self.partitions else ()
+            self.set_head(at, ((f"{kind.capitalize()} ", "title"), (count, "text-strong"), *texts), fault)
             rows.empty_text = self.missing_text(kind, source, empty)
 
-    def _shut(self) -> Sequence[Span]:
+    def _closed_spans(self) -> Sequence[Span]:
         """What somebody has to open again."""
         now = self.app.clock.now()
-        told = [text for row in self.cluster.partitions.values()
+        texts = [text for row in self.cluster.partitions.values()
                 if (text := closed_text(row, self.app.leftovers, now)) is not None]  # fmt: skip
-        return [(f"   ▲ {told[0]}{f', and {len(told) - 1} more' if told[1:] else ''}", "warn")] if told else []
+        return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
     def tick(self, ctx: Ctx) -> None:
         """Waits grow."""
@@ -78,7 +78,7 @@ class PartitionsScreen(TwoTables):
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """Of the table that keys go to."""
         table = {"partition": self.partitions, "reservation": self.reservations}.get(kind)
-        return self.chosen if table is self.active else ()
+        return self.selected_keys if table is self.active else ()
 
     def keys(self) -> Sequence[KeyHint]:
         """What opens what, and what can be done to what the cursor is on."""
@@ -86,7 +86,7 @@ class PartitionsScreen(TwoTables):
         opens = "its jobs" if self.active is self.partitions else "its nodes"
         return (KeyHint("Enter", opens), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", acts))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows what is under the cursor."""
         if self.active is self.reservations:
             key = self.reservations.cursor_key
@@ -95,11 +95,11 @@ class PartitionsScreen(TwoTables):
         return None if key is None else f"scontrol show partition {key}"
 
     @on(TableKeys.Opened, "#main")
-    def _partition(self, event: TableKeys.Opened) -> None:
+    def _partition_opened(self, event: TableKeys.Opened) -> None:
         self.app.open_list("jobs", f"partition={event.key}")
 
     @on(TableKeys.Opened, "#reservations")
-    def _reservation(self, event: TableKeys.Opened) -> None:
+    def _reservation_opened(self, event: TableKeys.Opened) -> None:
         one = self.cluster.reservations.get(event.key)
         if one is not None and one.nodes:
             self.app.open_list("nodes", one.nodes)

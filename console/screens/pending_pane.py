@@ -29,12 +29,12 @@ class PendingPane(Pane):
 
     def __init__(self, screen: WachtScreen, job: str) -> None:
         super().__init__("Why it waits", scroll=True, empty_text="looking …", id="waiting")
-        self._on = screen
+        self._screen = screen
         self._job = job
         self._known = PendingFacts()
         self._why: PendingReason | None = None
-        self._asked: float | None = None
-        self._told: float | None = None
+        self._asked_mono: float | None = None
+        self._answered_mono: float | None = None
         """When the oldest of what was asked for on demand was asked."""
 
     def detail_came(self, answer: JobDetail | Fault) -> None:
@@ -44,55 +44,55 @@ class PendingPane(Pane):
 
     def follow(self) -> None:
         """The facts or the clock have moved."""
-        screen, job = self._on, self._row()
+        screen, job = self._screen, self._row()
         self.display = job is not None
         if job is None:
             return
         mono = screen.app.clock.mono()
-        if self._asked is None or mono - self._asked >= CACHE_S:
-            self._asked = mono
+        if self._asked_mono is None or mono - self._asked_mono >= CACHE_S:
+            self._asked_mono = mono
             queueing = screen.at.queueing
-            screen.ask(lambda: _ask(queueing, self._job), self._came, "queueing")
+            screen.fetch(lambda: _fetch_facts(queueing, self._job), self._facts_fetched, "queueing")
         cluster, now, known = screen.cluster, screen.ctx().now, self._known
-        screen.ask(lambda: pending_reason(job, cluster, now, known), self._answered, "why")
-        self._say()
+        screen.fetch(lambda: pending_reason(job, cluster, now, known), self._reason_ready, "why")
+        self._paint()
 
     def _row(self) -> Job | None:
-        job = self._on.cluster.jobs.get(self._job)
+        job = self._screen.cluster.jobs.get(self._job)
         return job if job is not None and job.state in WAITING else None
 
-    def _came(self, answer: Any) -> None:
+    def _facts_fetched(self, answer: Any) -> None:
         if isinstance(answer, Fault):
             self._known = self._known._replace(factors=answer, limits=answer, shares=answer)
         else:
-            told, factors, limits, shares = answer
+            oldest_mono, factors, limits, shares = answer
             # Nothing that was told has no age.
-            self._told = None if isinstance(limits, Fault) and isinstance(shares, Fault) else told
+            self._answered_mono = None if isinstance(limits, Fault) and isinstance(shares, Fault) else oldest_mono
             self._known = self._known._replace(factors=factors, limits=limits, shares=shares)
         self.follow()
 
-    def _answered(self, answer: Any) -> None:
+    def _reason_ready(self, answer: Any) -> None:
         self._why = answer if isinstance(answer, PendingReason) else PendingReason(str(answer))
-        self._say()
+        self._paint()
 
-    def _say(self) -> None:
-        mono = self._on.app.clock.mono()
-        old = f"shares and limits {age(mono - self._told)} old" if self._told is not None else ""
+    def _paint(self) -> None:
+        mono = self._screen.app.clock.mono()
+        old = f"shares and limits {age(mono - self._answered_mono)} old" if self._answered_mono is not None else ""
         self.set_title("Why it waits", old)
         if self._why is None:
             return
-        lines = lines_of(self._why, max(20, self._on.size.width - 4))
-        most = max(7, self._on.size.height * 2 // 5)
+        lines = reason_lines(self._why, max(20, self._screen.size.width - 4))
+        most = max(7, self._screen.size.height * 2 // 5)
         self.styles.height = min(len(lines) + 2, most)
         self.set_lines(lines)
 
 
-def _ask(queueing: QueueCache, job: str) -> Sequence[Any]:
+def _fetch_facts(queueing: QueueCache, job: str) -> Sequence[Any]:
     factors, limits, shares = queueing.factors(job), queueing.limits(), queueing.shares()
     return min(one.mono for one in (limits, shares)), factors.value, limits.value, shares.value
 
 
-def lines_of(found: PendingReason, room: int) -> list[PaneLine]:
+def reason_lines(found: PendingReason, room: int) -> list[PaneLine]:
     """The sentence, then the figures, on as many lines as they take."""
     lines = [PaneLine([(piece, "text-strong")]) for piece in textwrap.wrap(found.sentence, room)]
     for label, text in found.figures:

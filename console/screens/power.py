@@ -55,7 +55,7 @@ class PowerScreen(TwoTables):
     PowerScreen.-narrow #site { width: 42; }
     """
     crumb = "power"
-    reads = frozenset({"power"})
+    needed_kinds = frozenset({"power"})
     sums = (power.by_rack, power.by_job, cooling.worst_first)
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class PowerScreen(TwoTables):
         self.chart = Chart(id="chart")
         self.racks: VirtualTable[Any] = VirtualTable(RACKS, sort="power", reverse=True, id="main")
         self.jobs: VirtualTable[Any] = VirtualTable(JOBS, sort="power", reverse=True, id="power-jobs")
-        self.pair(self.racks, self.jobs)
-        self._charted: float | None = None
+        self.set_tables(self.racks, self.jobs)
+        self._chart_mono: float | None = None
         self._rows: Mapping[str, float | None] = {}
 
     def body(self) -> Iterable[Widget]:
@@ -96,63 +96,63 @@ class PowerScreen(TwoTables):
         self.racks.dimmed = self.jobs.dimmed = stale
         self.racks.empty_text = self.why_unknown("nodes") or "no racks"
         self.jobs.empty_text = self.why_unknown("jobs") or "no running jobs"
-        self.head(0, (("Racks ", "title"),))
-        self.head(1, (("Jobs that draw most ", "title"),))
+        self.set_head(0, (("Racks ", "title"),))
+        self.set_head(1, (("Jobs that draw most ", "title"),))
         if diff is None or diff.kinds & {"cooling", "sources"}:
-            self._say_loops()
-        self._say()
-        self._read_chart()
+            self._paint_loops()
+        self._paint_figures()
+        self._fetch_chart()
 
     def tick(self, ctx: Ctx) -> None:
         """Time left moves; the chart is read again now and then."""
         self.jobs.set_ctx(ctx)
-        self._say()
-        self._read_chart()
+        self._paint_figures()
+        self._fetch_chart()
 
-    def _say(self) -> None:
+    def _paint_figures(self) -> None:
         cluster = self.cluster
         now, facts = power.site_w(cluster), cluster.power
         budget = facts.budget_w if facts is not None else None
         source = power.source(cluster) if "loads" in cluster.known else ""
-        self.site.set_title("Power", self.old("prom.loads", "prom.power") or source)
+        self.site.set_title("Power", self.stale_mark("prom.loads", "prom.power") or source)
         lines: list[PaneLine] = []
 
-        def say(label: str, *spans: Span) -> None:
+        def add(label: str, *spans: Span) -> None:
             lines.append(PaneLine([(f"{label:<9}", "text-dim"), *spans]))
 
         # The budget comes with the power of the site: without that source nothing tells whether there is one.
         state = cluster.sources.get("prom.power")
         unread = facts is None and state is not None and not state.ok
         none = "budget unknown" if unread else "no budget is configured"
-        say("now", (watts(now), "text-strong"), (f" of {watts(budget)}" if budget else f"  {none}", ""))
+        add("now", (watts(now), "text-strong"), (f" of {watts(budget)}" if budget else f"  {none}", ""))
         if budget and now is not None:
             role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
-            say("", *bar(now / budget, 20, role), (f" {percent(100 * now / budget)}", role))
+            add("", *bar(now / budget, 20, role), (f" {percent(100 * now / budget)}", role))
         trend = facts.trend_w_h if facts is not None else None
         sign = "+" if trend is not None and trend >= 0 else ""
-        say("trend", (UNKNOWN if trend is None else f"{sign}{watts(trend)}/h", ""))
+        add("trend", (UNKNOWN if trend is None else f"{sign}{watts(trend)}/h", ""))
         hours = power.hours_to_ceiling(cluster)
         if budget:
             soon = hours is not None and hours < 4
             flat = "not at this trend" if trend is not None else UNKNOWN
-            say("ceiling", (flat if hours is None else f"in {duration(hours * 3600)}", "bad" if soon else ""))
+            add("ceiling", (flat if hours is None else f"in {duration(hours * 3600)}", "bad" if soon else ""))
         if self._rows:
-            say("rows", ("  ".join(f"{row} {watts(drawn)}" for row, drawn in sorted(self._rows.items())), ""))
+            add("rows", ("  ".join(f"{row} {watts(drawn)}" for row, drawn in sorted(self._rows.items())), ""))
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
         if "loads" not in cluster.known:
-            say("measured", (self.why_unknown("loads"), "text-dim"))
+            add("measured", (self.why_unknown("loads"), "text-dim"))
         elif cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
-            say("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
+            add("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
         self.site.set_lines(lines)
 
-    def _say_loops(self) -> None:
+    def _paint_loops(self) -> None:
         """The loops, worst first; nothing at all where no cooling is known."""
         found = cooling.worst_first(self.cluster)
         self.set_class(bool(found), "-cooled")
         stale = "text-dim" if self.stale("prom.cooling") else ""
         fine = sum(one.state == "ok" for one in found)
-        self.loops.set_title("Cooling", self.old("prom.cooling") or f"{fine} of {len(found)} ok")
+        self.loops.set_title("Cooling", self.stale_mark("prom.cooling") or f"{fine} of {len(found)} ok")
         room = LOOPS_SHOWN if len(found) <= LOOPS_SHOWN else LOOPS_SHOWN - 1
         lines = [loop_line(one, stale) for one in found[:room]]
         if len(found) > room:
@@ -165,40 +165,40 @@ class PowerScreen(TwoTables):
             if one.state != "ok":
                 glyph, role = look(one)
                 spans.append((f" {glyph} {one.name} {cooling.short_text(one)} ", stale or role))
-        old = self.old("prom.cooling")
+        old = self.stale_mark("prom.cooling")
         spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
         self.loops_line.set_lines([PaneLine(spans)])
 
-    def _read_chart(self) -> None:
+    def _fetch_chart(self) -> None:
         mono = self.app.clock.mono()
-        if self._charted is not None and mono - self._charted < CHART_EVERY_S:
+        if self._chart_mono is not None and mono - self._chart_mono < CHART_EVERY_S:
             return
-        self._charted = mono
-        self.ask(lambda: self.at.telemetry.site_history(CHART_S), self._chart_came)
+        self._chart_mono = mono
+        self.fetch(lambda: self.at.telemetry.site_history(CHART_S), self._chart_fetched)
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """The chart."""
-        self._charted = None
+        self._chart_mono = None
         self.chart.show("Site power", (), watts, role="accent", say="reading …")
 
-    def _chart_came(self, answer: Any) -> None:
+    def _chart_fetched(self, answer: Any) -> None:
         series: Series | None = None
         if isinstance(answer, Sequence):
             series = next((one for one in answer if one.unit == "W"), None)
         said = "no source gives a history of power" if isinstance(answer, Sequence) else str(answer)
         self.chart.show("Site power", series.points if series else (), watts, role="accent", say=said)
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows the nodes of the rack under the cursor."""
         names = self.cluster.racks.get(self.racks.cursor_key or "", ())
         return shlex.join(["scontrol", "show", "node", fold_for_slurm(names)]) if names else None
 
     @on(TableKeys.Opened, "#main")
-    def _rack(self, event: TableKeys.Opened) -> None:
+    def _rack_opened(self, event: TableKeys.Opened) -> None:
         self.app.open_list("nodes", f"rack={event.key}" if event.key else "")
 
     @on(TableKeys.Opened, "#power-jobs")
-    def _job(self, event: TableKeys.Opened) -> None:
+    def _job_opened(self, event: TableKeys.Opened) -> None:
         self.app.open_row("job", event.key)
 
 

@@ -19,7 +19,7 @@ from widgets.units import count
 from .layout.two_tables import TwoTables
 
 SOURCE = "prom.storage"
-NONE = (
+NO_FILE_SYSTEMS = (
     "no shared file system is known: Prometheus has no node_filesystem_device_error of one, and no exporter of servers"
 )
 NO_SOURCE = "no Prometheus is configured: mounts come from node_exporter, through prometheus = { url = … }"
@@ -35,30 +35,32 @@ class StorageScreen(TwoTables):
     """
     crumb = "storage"
     acts_on = "node"
-    reads = frozenset({"storage"})
+    needed_kinds = frozenset({"storage"})
     sums = (storage.store_rows,)
 
     def __init__(self) -> None:
         super().__init__()
         self.stores: VirtualTable[Any] = VirtualTable(STORES, id="main")
         self.nodes_hit: VirtualTable[Any] = VirtualTable(STORE_NODES, id="store-nodes")
-        self.pair(self.stores, self.nodes_hit)
+        self.set_tables(self.stores, self.nodes_hit)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
             self.stores.set_rows(storage.store_rows(cluster), ctx=self.ctx())
-        self.stores.empty_text = self.nodes_hit.empty_text = self.none_of("storage", SOURCE, NO_SOURCE, NONE)
+        self.stores.empty_text = self.nodes_hit.empty_text = self.empty_text_for(
+            "storage", SOURCE, NO_SOURCE, NO_FILE_SYSTEMS
+        )
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
         """Facts grow old."""
         self.stores.dimmed = self.nodes_hit.dimmed = self.stale(SOURCE)
         self.stores.set_ctx(ctx)
-        self._say()
+        self._paint_head()
         self.follow()
 
-    def _say(self) -> None:
+    def _paint_head(self) -> None:
         rows = storage.store_rows(self.cluster)
         known = "storage" in self.cluster.known
         spans: list[Span] = [("Storage ", "title"), (f" {len(rows)}" if known else " —", "text-strong")]
@@ -72,7 +74,7 @@ class StorageScreen(TwoTables):
             told = ((str(state.fault), "bad"),)
         elif state is not None and state.warnings:
             told = ((state.warnings[0], "warn"),)
-        self.head(0, spans, told)
+        self.set_head(0, spans, told)
 
     def follow(self) -> None:
         """The nodes of the file system under the cursor."""
@@ -80,7 +82,7 @@ class StorageScreen(TwoTables):
         hit = {} if row is None else storage.nodes_of(row, self.cluster)
         self.nodes_hit.set_rows(hit, ctx=self.ctx())
         if row is None:
-            self.head(1, (("Nodes ", "title"),))
+            self.set_head(1, (("Nodes ", "title"),))
             return
         none = f"{row.store.name} hangs on no node that tells of it, and none in service lacks it"
         self.nodes_hit.empty_text = self.missing_text("storage", SOURCE, none)
@@ -89,18 +91,18 @@ class StorageScreen(TwoTables):
             spans.append((f"   on {len(row.stuck)} a job cannot end", "bad"))
         if row.users:
             spans.append((f"   users: {', '.join(row.users[:6])}{', …' if len(row.users) > 6 else ''}", "text-dim"))
-        self.head(1, spans)
+        self.set_head(1, spans)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The marked nodes, or the one under the cursor; of a file system, the nodes on which it hangs."""
         if kind != "node":
             return ()
         table = self.active
-        rows = [row for key in self.chosen if (row := table.row_of(key)) is not None]
+        rows = [row for key in self.selected_keys if (row := table.row_of(key)) is not None]
         names = [name for row in rows for name in (row.store.hung if table is self.stores else (row.name,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
-    def reason_for(self, action_id: str) -> str | None:
+    def suggested_reason(self, action_id: str) -> str | None:
         """What hangs is why somebody drains."""
         row = self.active.row_of(self.active.cursor_key or "")
         if action_id != "drain" or row is None:
@@ -110,11 +112,11 @@ class StorageScreen(TwoTables):
         return f"{row.store.name} hangs" if row.bad else None
 
     @on(TableKeys.Opened, "#main")
-    def _store(self, event: TableKeys.Opened) -> None:
+    def _store_opened(self, event: TableKeys.Opened) -> None:
         self.follow()
         if self.nodes_hit.keys:
             self.nodes_hit.focus()
 
     @on(TableKeys.Opened, "#store-nodes")
-    def _node(self, event: TableKeys.Opened) -> None:
+    def _node_opened(self, event: TableKeys.Opened) -> None:
         self.app.open_row("node", event.key)

@@ -18,9 +18,9 @@ from widgets.pane import Pane, PaneLine, pane_line
 from .layout.screen import WachtScreen
 
 #: The accounts are asked for the last jobs of so many of them, one call each.
-ASKED = 12
-DAYS_S = 2 * 86_400
-JOBS = 20
+MAX_NODES_ASKED = 12
+LOOKBACK_S = 2 * 86_400
+MAX_JOBS = 20
 
 
 class CommonScreen(WachtScreen):
@@ -33,8 +33,8 @@ class CommonScreen(WachtScreen):
         super().__init__()
         self.names = tuple(names)
         self.text = Pane("In common", scroll=True, id="main")
-        self._last: Mapping[str, Sequence[str]] | None = None
-        self._said = "asking the accounts for their last jobs …"
+        self._last_jobs_of: Mapping[str, Sequence[str]] | None = None
+        self._jobs_note = "asking the accounts for their last jobs …"
 
     def body(self) -> Iterable[Widget]:
         """The pane."""
@@ -43,27 +43,29 @@ class CommonScreen(WachtScreen):
     def on_mount(self) -> None:
         """The accounts are asked once."""
         super().on_mount()
-        at, names = self.at, self.names[:ASKED]
+        at, names = self.at, self.names[:MAX_NODES_ASKED]
         now = self.app.clock.now()
-        self.ask(lambda: _last_jobs(at, names, now), self._told)
+        self.fetch(lambda: _last_jobs(at, names, now), self._jobs_fetched)
 
-    def _told(self, answer: Any) -> None:
+    def _jobs_fetched(self, answer: Any) -> None:
         if isinstance(answer, Mapping):
-            self._last = answer
-            more = len(self.names) - ASKED
-            self._said = f"last jobs: of {ASKED} of them" if more > 0 else ""
+            self._last_jobs_of = answer
+            more = len(self.names) - MAX_NODES_ASKED
+            self._jobs_note = f"last jobs: of {MAX_NODES_ASKED} of them" if more > 0 else ""
         else:
-            self._said = f"last jobs are not known: {answer}"
+            self._jobs_note = f"last jobs are not known: {answer}"
         self.show(self.cluster, None)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Counted anew with every reading."""
-        found = traits(self.names, cluster, self._last)
+        found = traits(self.names, cluster, self._last_jobs_of)
         self.text.set_title([("In common ", "title"), (f" {len(self.names):,} nodes  {fold(self.names)}", "text-dim")])
-        lines = [_line(one) for one in found] or [
+        lines = [_trait_line(one) for one in found] or [
             pane_line(("nothing that most other nodes have not as well", "text-dim"))
         ]
-        self.text.set_lines([*lines, *([PaneLine(()), pane_line((self._said, "text-dim"))] if self._said else [])])
+        self.text.set_lines(
+            [*lines, *([PaneLine(()), pane_line((self._jobs_note, "text-dim"))] if self._jobs_note else [])]
+        )
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The nodes it is about."""
@@ -74,7 +76,7 @@ class CommonScreen(WachtScreen):
         return (KeyHint("Esc", "back"), KeyHint(":", "command"))
 
 
-def _line(one: Trait) -> PaneLine:
+def _trait_line(one: Trait) -> PaneLine:
     role = "" if one.named_count < one.named_total else "warn" if one.other_count else "bad"
     spans = [
         (f"{one.kind:<16} ", "text-dim"),
@@ -91,7 +93,7 @@ def _last_jobs(session: ClusterSession, names: Sequence[str], now: float) -> Map
     fault: SourceFault | None = None
     for name in names:
         try:
-            found[name] = [one.id for one in session.ledger.jobs_of_node(name, int(now - DAYS_S), JOBS)]
+            found[name] = [one.id for one in session.ledger.jobs_of_node(name, int(now - LOOKBACK_S), MAX_JOBS)]
         except SourceFault as error:
             fault = error
             break

@@ -19,9 +19,9 @@ SPAN_S = 24 * 3600
 #: Seconds between two readings: the charts have a point every five minutes or so.
 EVERY_S = 300.0
 #: Fewer lines than this are no chart, more say nothing more.
-LEAST, MOST = 5, 32
+MIN_LINES, MAX_LINES = 5, 32
 #: On fewer cells than this one chart says more than two.
-TWO = 60
+TWO_CHARTS_WIDTH = 60
 
 
 class Trends(Horizontal):
@@ -37,43 +37,43 @@ class Trends(Horizontal):
             "%": ("GPU utilisation", Chart(id="trend-util"), percent, 100.0),
         }
         super().__init__(*(chart for _, chart, _, _ in self._charts.values()), id=id)
-        self._read: float | None = None
+        self._read_mono: float | None = None
         self._series: Sequence[Any] = ()
-        self._said = "reading …"
-        self._now: dict[str, float | None] = {}
+        self._note = "reading …"
+        self._current_values: dict[str, float | None] = {}
 
     def fit(self, lines: int) -> None:
         """Take so many lines, or none where that is too few."""
-        self.display = lines > LEAST
-        self.styles.height = max(1, min(lines - 1, MOST))
+        self.display = lines > MIN_LINES
+        self.styles.height = max(1, min(lines - 1, MAX_LINES))
 
     def on_resize(self, event: events.Resize) -> None:
         """Power alone where there is no room for both beside each other."""
-        self._charts["%"][1].display = event.size.width >= TWO
+        self._charts["%"][1].display = event.size.width >= TWO_CHARTS_WIDTH
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """Another time is shown from now on."""
-        self._read = None
+        self._read_mono = None
         self._show((), "reading …")
 
     def read(self, screen: WachtScreen) -> None:
         """Ask for them where that is due. The present values are those that the other panes show."""
         cluster = screen.cluster
         now = {"W": site_w(cluster), "%": cluster.totals.gpu_util_pct}
-        if now != self._now:
-            self._now = now
-            self._show(self._series, self._said)
+        if now != self._current_values:
+            self._current_values = now
+            self._show(self._series, self._note)
         mono = screen.app.clock.mono()
-        if self.display and (self._read is None or mono - self._read >= EVERY_S):
-            self._read = mono
-            screen.ask(lambda: screen.at.telemetry.site_history(SPAN_S), self._came, "trends")
+        if self.display and (self._read_mono is None or mono - self._read_mono >= EVERY_S):
+            self._read_mono = mono
+            screen.fetch(lambda: screen.at.telemetry.site_history(SPAN_S), self._series_fetched, "trends")
 
-    def _came(self, answer: Any) -> None:
+    def _series_fetched(self, answer: Any) -> None:
         series = answer if isinstance(answer, Sequence) else ()
         self._show(series, "no source gives a history of it" if isinstance(answer, Sequence) else str(answer))
 
     def _show(self, series: Sequence[Any], say: str) -> None:
-        self._series, self._said = series, say
+        self._series, self._note = series, say
         for unit, (title, chart, write, top) in self._charts.items():
             points = next((one.points for one in series if one.unit == unit), ())
-            chart.show(title, points, write, top=top, say=say, now=self._now.get(unit))
+            chart.show(title, points, write, top=top, say=say, now=self._current_values.get(unit))

@@ -113,18 +113,18 @@ def account_lines(account: JobAccount, now: float, telemetry: str | None = None)
     return lines
 
 
-def beside_lines(account: JobAccount, now: float) -> list[PaneLine]:
+def context_lines(account: JobAccount, now: float) -> list[PaneLine]:
     """What happened beside and before: steps, what befell its nodes meanwhile, earlier runs, what is not known."""
     lines = step_lines(account.steps)
     if account.events:
         lines += [pane_line(("on its nodes meanwhile", "text-dim")), *event_lines(account.events, now, with_node=True)]
     elif account.events is not None and account.run.started is not None:
         lines.append(pane_line(("no outage of its nodes meanwhile, as sacctmgr shows", "text-dim")))
-    lines += before_lines(account, account.earlier, now)
+    lines += earlier_run_lines(account, account.earlier, now)
     return [*lines, *(pane_line((note, "warn")) for note in account.notes)]
 
 
-def before_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[PaneLine]:
+def earlier_run_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[PaneLine]:
     """Runs of a job after which it was queued again, and why each ended; nothing where there was none."""
     lines = [pane_line(("queued again after", "text-dim"))] if runs else []
     for run in runs:

@@ -39,7 +39,7 @@ _JOBS_SHOWN = 3
 _DAY_S = 86400
 
 
-class Quiet(Struct, frozen=True):
+class SilenceRow(Struct, frozen=True):
     """One silence, and how many alerts it keeps quiet now."""
 
     silence: Silence
@@ -124,7 +124,7 @@ def _ends(silence: Silence, now: float) -> str:
     return f"{duration(silence.ends - now)}, {when(silence.ends, now=day)}"
 
 
-def _left(one: Quiet, ctx: Ctx) -> Cell:
+def _left(one: SilenceRow, ctx: Ctx) -> Cell:
     silence = one.silence
     if silence.state == "pending":
         begins = None if silence.starts is None else silence.starts - ctx.now

@@ -18,7 +18,7 @@ from widgets.units import UNKNOWN, count, duration, share
 from .table_columns import Ctx, dim
 
 
-class Asker(Struct, frozen=True):
+class RpcUser(Struct, frozen=True):
     """One user, and what the calls of all that they run have cost since the counters began."""
 
     user: str
@@ -40,12 +40,12 @@ class Hung(Struct, frozen=True):
     """Longer than may be."""
 
 
-def askers(diag: Diag | None) -> Mapping[str, Asker]:
+def rpc_users(diag: Diag | None) -> Mapping[str, RpcUser]:
     """Every user whom the controller has answered."""
     if diag is None:
         return {}
     total = sum(diag.user_time_us.values())
-    return {user: Asker(user, calls, diag.user_time_us.get(user), total) for user, calls in diag.user_calls.items()}
+    return {user: RpcUser(user, calls, diag.user_time_us.get(user), total) for user, calls in diag.user_calls.items()}
 
 
 def hung(cluster: Cluster, now: float) -> Mapping[str, Hung]:
@@ -71,7 +71,7 @@ def _what(one: Hung, _: Ctx) -> Cell:
     return ("✖ completing", "bad") if one.late else ("◌ completing", "")
 
 
-def _time(one: Asker, _: Ctx) -> Cell:
+def _time(one: RpcUser, _: Ctx) -> Cell:
     return duration_us(one.time_us)
 
 
@@ -86,7 +86,7 @@ def duration_us(us: int | None) -> str:
     return f"{us / 1e6:.1f} s" if us < 600_000_000 else duration(us / 1e6)
 
 
-ASKERS: tuple[Column, ...] = (
+RPC_USERS: tuple[Column, ...] = (
     Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, max_width=24, identity=always_identity),
     Column("calls", "calls", 9, lambda a, _: count(a.calls), lambda a: a.calls, align="right", descending=True),
     Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True,

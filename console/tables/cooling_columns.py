@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collectors.model import Coolant
+from collectors.model import Cluster, Coolant
 from collectors.nodeset import fold, natural_key
 from console.health.cooling_loops import is_out_of_limits
+from console.plant import cooling
 from console.plant.cooling import STATES, LoopStatus, State
 from console.tables.exports import attribute
 from widgets.cells import Cell, Span
+from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, power
 
@@ -100,3 +102,15 @@ LOOPS: tuple[Column, ...] = (
     Column("text", "how it is", 24, lambda r, _: (r.text, look(r)[1] if r.state != "ok" else ""), priority=10, grow=3,
            max_width=70, export=(attribute("text"),)),
 )  # fmt: skip
+
+
+def node_cooling_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine]:
+    """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing of a loop that is well."""
+    lines: list[PaneLine] = []
+    told = "" if cooling.is_fresh(cluster, now) else " when last read"
+    for loop in cooling.loops_of_node(name, cluster):
+        if loop.faulty or loop.state == "silent":
+            _, role = look(loop)
+            said = f"{loop.name} {loop.state}{told}: "
+            lines.append(PaneLine([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))
+    return lines

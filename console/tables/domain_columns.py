@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collectors.model import Cluster, Tray
 from collectors.nodeset import fold, natural_key
+from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState, cliques_text
 from console.tables.exports import attribute
-from widgets.cells import Cell, gauge
+from widgets.cells import Cell, Span, gauge
+from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
-from widgets.units import UNKNOWN, count
+from widgets.units import UNKNOWN, count, plural
 
-from .domain_lines import word
 from .table_columns import Ctx
 
 _BAR = 6
+_ROLES = {"healthy": "good", "up": "good", "degraded": "warn", None: "text-dim"}
+
+
+def word(text: str | None) -> Span:
+    """A word of the fabric or of IMEX, painted by how bad it is; a dash for one that nobody tells."""
+    return ("—" if text is None else text, _ROLES.get(text, "bad"))
 
 
 def _name(one: DomainState, _: Ctx) -> Cell:
@@ -72,3 +80,35 @@ DOMAINS: tuple[Column, ...] = (
     Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9,
            export=(attribute("said_by"),)),
 )  # fmt: skip
+
+
+def node_domain_lines(name: str, cluster: Cluster) -> list[PaneLine]:
+    """`Domain R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up`, and a line for what is wrong with this
+    tray; none for a node that is in no domain."""
+    one = nvlink_domains.state_of_node(name, cluster)
+    tray = cluster.trays.get(name)
+    if one is None:
+        return [] if tray is None else [PaneLine([("domain         ", "text-dim"), *_tray(tray)])]
+    clique = f" clique {tray.clique}" if tray is not None and tray.clique is not None else ""
+    spans: list[Span] = [
+        ("domain         ", "text-dim"),
+        (f"{one.name}{clique}", "text-strong"),
+        (f": {len(one.usable)} of {plural(len(one.nodes), 'tray')} usable", ""),
+        (", fabric ", "text-dim"),
+        word(one.fabric),
+        (", IMEX ", "text-dim"),
+        word(one.imex),
+    ]
+    lines = [PaneLine(spans)]
+    if one.split:
+        lines.append(
+            PaneLine([("", ""), (f"               it fell apart: trays {nvlink_domains.cliques_text(one)}", "bad")])
+        )
+    if tray is not None and (tray.fabric not in {None, "healthy"} or tray.imex not in {None, "up"}):
+        lines.append(PaneLine([("               this tray: ", "text-dim"), *_tray(tray)]))
+    return lines
+
+
+def _tray(tray: Tray) -> list[Span]:
+    why = f" ({', '.join(tray.wrong)})" if tray.wrong else ""
+    return [("fabric ", "text-dim"), word(tray.fabric), (why, ""), (", IMEX ", "text-dim"), word(tray.imex)]

@@ -76,7 +76,7 @@ def idle_lines(found: Sequence[IdleJob], now: float) -> list[PaneLine]:
     ]
 
 
-def hot_lines(found: Sequence[Load]) -> list[PaneLine]:
+def hottest_lines(found: Sequence[Load]) -> list[PaneLine]:
     """Nodes by their hottest GPU."""
     return [
         PaneLine(
@@ -88,7 +88,7 @@ def hot_lines(found: Sequence[Load]) -> list[PaneLine]:
     ]
 
 
-def hungry_lines(found: Sequence[Load]) -> list[PaneLine]:
+def top_power_lines(found: Sequence[Load]) -> list[PaneLine]:
     """Nodes by power."""
     return [
         PaneLine(
@@ -104,7 +104,7 @@ def hungry_lines(found: Sequence[Load]) -> list[PaneLine]:
     ]
 
 
-def under_line(cluster: Cluster, name: str | None) -> PaneLine:
+def map_cursor_line(cluster: Cluster, name: str | None) -> PaneLine:
     """The node under the map's cursor, in words."""
     node = cluster.nodes.get(name or "")
     if node is None:
@@ -125,7 +125,7 @@ def under_line(cluster: Cluster, name: str | None) -> PaneLine:
 
 def rack_lines(names: Sequence[str], cluster: Cluster) -> list[PaneLine]:
     """A line a node with what is known of it as a whole, where nothing tells of its GPUs."""
-    return [under_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
+    return [map_cursor_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
 
 
 def gpu_grid(

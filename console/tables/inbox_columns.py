@@ -72,7 +72,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
 )  # fmt: skip
 
 
-def in_words(one: DrainGroup | Inconsistency, now: float) -> list[Span]:
+def full_spans(one: DrainGroup | Inconsistency, now: float) -> list[Span]:
     """All that a line says, for a screen that is too narrow for its columns."""
     if isinstance(one, Inconsistency):
         since = f", for {duration(now - one.since)}" if one.since is not None else ""

@@ -18,7 +18,8 @@ from widgets.cells import Span, pad, spans_of
 from widgets.pane import PaneLine, pane_line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
-from . import cooling_lines, domain_lines
+from .cooling_columns import node_cooling_lines
+from .domain_columns import node_domain_lines
 from .table_columns import job_state_cell, state_cell, used
 
 _LABEL = 15
@@ -68,8 +69,8 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     lines = [
         *node_head(node, cluster, now),
         fact("rack", node.rack or UNKNOWN),
-        *domain_lines.node_lines(node.name, cluster),
-        *cooling_lines.node_lines(node.name, cluster, now),
+        *node_domain_lines(node.name, cluster),
+        *node_cooling_lines(node.name, cluster, now),
         fact("partitions", ", ".join(node.partitions) or "none"),
         fact("GPUs in jobs", gpus, (f"   indices {node.gpus_used}" if node.gpus_used else "", "text-dim")),
         fact(
@@ -103,7 +104,7 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     return lines + [fact(label, text) for label, text in optional if text]
 
 
-def trouble_lines(
+def problem_lines(
     name: str,
     cluster: Cluster,
     policy: Policy,
@@ -184,7 +185,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
     return lines
 
 
-def past_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
+def history_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
     """What was done to it before, newest first, from the journal."""
     lines = [pane_line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:

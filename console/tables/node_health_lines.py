@@ -19,7 +19,7 @@ from .inspection_lines import fact
 _ORDER = ("driver", "vbios", "bios", "bmc", "kernel", "slurmd")
 
 
-def lines(
+def health_lines(
     cluster: Cluster, name: str, now: float, ticketed: Mapping[tuple[str, str], float] | None = None
 ) -> list[PaneLine]:
     """Its checks, its versions, and what is on order for it. `ticketed` is what the journal tells of tickets."""

@@ -260,7 +260,7 @@ def queue_title(cluster: Cluster) -> list[Span]:
     return spans
 
 
-def controller_words(cluster: Cluster) -> list[Span]:
+def controller_spans(cluster: Cluster) -> list[Span]:
     """`slurmctld 12 ms a cycle  ops 14 calls, 30 ms a minute`: how it fares, and what the user who reads costs it."""
     diag, cost = cluster.diag, cluster.cost
     if diag is None or diag.main_cycle_last_us is None:
@@ -273,7 +273,7 @@ def controller_words(cluster: Cluster) -> list[Span]:
     return spans
 
 
-def need_lines(
+def attention_lines(
     cluster: Cluster, needs: Sequence[AttentionLine], now: float, mono: float | None = None
 ) -> list[PaneLine]:
     """The list of what needs a person, with the sources that are missing or late: while one is, it never says that all

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.journal.writer import read
 from tests.faults import fault
 from tests.support.make import change_of

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from collectors.slurm import SlurmSettings
-from console.app import fleet
+from console.app import cluster_switching
 from console.app.app import WachtApp
 from console.config.settings import ClusterConfig, Config
 from console.journal.chain import read
@@ -56,7 +56,7 @@ async def op(lab_forky: Lab, second: Lab, tmp_path, monkeypatch) -> AsyncIterato
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("SLURM_CONF", raising=False)
-    monkeypatch.setattr(fleet, "LATER_S", 0.1)
+    monkeypatch.setattr(cluster_switching, "OPEN_OTHERS_S", 0.1)
     confs = commands(tmp_path, {A: lab_forky, B: second})
     slurm = {name: SlurmSettings(conf=conf, share=False) for name, conf in confs.items()}
     config = Config(clusters={name: ClusterConfig(name=name, sources={"slurm": one}) for name, one in slurm.items()})

@@ -23,8 +23,8 @@ from collectors.sim.cooling_incident import COLD_S
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
 from console.alerts.alert_rules import RuleLimits, rule_file_text
-from console.app.dialogs import ConfirmDialog
-from console.app.progress import ProgressDialog
+from console.app.confirm_dialog import ConfirmDialog
+from console.app.progress_dialog import ProgressDialog
 from console.config.paths import journal_path
 from console.config.settings import load
 from console.gate import rollout

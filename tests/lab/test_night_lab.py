@@ -15,7 +15,7 @@ from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console.alerts.alert_rules import RuleLimits, rule_file_text
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.config.paths import journal_path
 from console.config.settings import load
 from console.journal import writer

@@ -52,7 +52,7 @@ LATER = {
     "console.gate.gate": _ACTION,
     "console.gate.planning": _ACTION,
     "console.gate.preflight_reads": _ACTION,
-    "console.app.dialogs": _ACTION,
+    "console.app.confirm_dialog": _ACTION,
     "console.actions.targets": _ACTION,
     "console.actions.options": _ACTION,
     "console.journal.writer": "an action, and what was done before: asked after the first frame",

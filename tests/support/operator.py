@@ -17,7 +17,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.config.keymap import KeyLine
 from console.config.settings import Config
 from console.screens.layout.list_screen import ListScreen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from console.actions.verification import PendingTarget, Verification
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.journal.writer import read
 from console.screens.help import HelpScreen
 from tests.support.operator import console

@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import JobDetail
 from console.actions.registry import ACTIONS
-from console.app.dialogs import ConfirmDialog, _shortened
+from console.app.confirm_dialog import ConfirmDialog, _shorten
 from console.gate.preview import Fact
 from console.plant import gpus
 from console.tables import inspection_lines
@@ -39,7 +39,7 @@ async def test_on_80_columns_a_dialog_over_hundreds_of_jobs_stays_readable():
     async with console(SMALL, screen="jobs", jobs=600) as op:
         jobs = list(op.app.cluster.jobs)
         assert len(jobs) > 100
-        op.app.ask("cancel", jobs)
+        op.app.request_action("cancel", jobs)
         await _listens(op)
         await op.comes(f"type {len(jobs)}, then Enter")
         op.sees(f"Cancel {len(jobs)} jobs on", "kills", "runs")
@@ -66,14 +66,14 @@ async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read
         await op.command("inbox")
         await op.comes("Facts that disagree")
         screen = op.app.screen
-        for table in (screen.inbox, screen.disagree):
+        for table in (screen.inbox, screen.inconsistencies):
             for key in table.keys[:4]:
                 table.select(key)
                 await op.pilot.pause()
                 row = table.row_of(key)
-                words = " ".join("".join(_text(screen.values.lines)).split())
-                assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in words
-                assert len(screen.values.lines) <= 3 and "…" not in words
+                full_text = " ".join("".join(_text(screen.values.lines)).split())
+                assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in full_text
+                assert len(screen.values.lines) <= 3 and "…" not in full_text
             await op.press("tab")
         # What, where, since when: of every line.
         heads = [line for line in op.screen().split("\n") if "nodes  " in line or "node  " in line]
@@ -116,8 +116,8 @@ async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(s
         before = op.screen()
         await op.press("pagedown", "pagedown")
         op.sees(*asked)
-        assert ("PgDn reads on" in before) is op.dialog._kept.display is (op.screen() != before)
-        assert op.dialog._kept.display or size != SMALL
+        assert ("PgDn reads on" in before) is op.dialog._pinned.display is (op.screen() != before)
+        assert op.dialog._pinned.display or size != SMALL
         lines = op.screen().split("\n")
         first = next(at for at, line in enumerate(lines) if "reason  " in line)
         typed = next(at for at, line in enumerate(lines) if "type the word" in line)
@@ -127,10 +127,10 @@ async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(s
 def test_of_a_long_reason_and_a_long_command_some_of_each_is_shown():
     asked = [*(Fact("" if at else "reason", f"word {at}") for at in range(9)),
              *(Fact("" if at else "runs", f"node {at}") for at in range(9))]  # fmt: skip
-    shown = _shortened(asked, 6)
+    shown = _shorten(asked, 6)
     assert [row.text for row in shown] == ["word 0", "word 1", "word 2 …", "node 0", "node 1", "node 2 …"]
-    assert _shortened(asked[:1] + asked[9:], 4)[-1].text == "node 2 …"
-    assert _shortened(asked[:1] + asked[9:10], 6) == [asked[0], asked[9]] and _shortened([], 6) == []
+    assert _shorten(asked[:1] + asked[9:], 4)[-1].text == "node 2 …"
+    assert _shorten(asked[:1] + asked[9:10], 6) == [asked[0], asked[9]] and _shorten([], 6) == []
 
 
 async def test_a_preview_that_fits_is_one_box():
@@ -139,7 +139,7 @@ async def test_a_preview_that_fits_is_one_box():
         await op.select(op.node("idle")[0])
         await op.press("d")
         await _listens(op)
-        assert not op.dialog._kept.display
+        assert not op.dialog._pinned.display
         op.sees("scontrol update")
 
 
@@ -222,9 +222,9 @@ async def test_the_policy_of_an_xid_is_read_to_its_end_on_80_columns():
         await op.arrive({"xids"})
         name = gpus.newest_xids(op.cluster)[0].node
         await op.command(f"node {name}")
-        await op.until(lambda: any("policy" in text for text in _text(op.app.screen.troubles.lines)), "the policy")
+        await op.until(lambda: any("policy" in text for text in _text(op.app.screen.problems.lines)), "the policy")
         await op.pilot.pause()
-        pane = op.app.screen.troubles
+        pane = op.app.screen.problems
         assert all(len(text) <= pane.size.width - 4 for text in _text(pane.lines)), _text(pane.lines)
         assert "…" not in "".join(_text(pane.lines))
 

@@ -26,8 +26,8 @@ def _one_place_and_time(tmp_path, monkeypatch):
 async def rested(op):
     """What follows the cursor has come to it."""
     screen = op.app.screen
-    if isinstance(screen, ListScreen) and screen.beside.is_on:
-        beside = screen.beside
+    if isinstance(screen, ListScreen) and screen.side_pane.is_on:
+        beside = screen.side_pane
         await op.until(lambda: beside.key is not None and beside._timer is None, "what is beside the list")
 
 

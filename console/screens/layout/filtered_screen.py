@@ -20,7 +20,7 @@ class FilteredScreen(WachtScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = ""
+        self._filter_before = ""
 
     @property
     def filter_text(self) -> str:
@@ -33,9 +33,9 @@ class FilteredScreen(WachtScreen):
 
     def action_filter(self) -> None:
         """Open the filter line with the filter that is on."""
-        self._before = self.filter_text
-        self.app.offer()
-        self.prompt.open("/", self._before, self.app.offers.screen_filters)
+        self._filter_before = self.filter_text
+        self.app.prepare_completions()
+        self.prompt.open("/", self._filter_before, self.app.completions.screen_filters)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""
@@ -49,21 +49,21 @@ class FilteredScreen(WachtScreen):
     @on(Prompt.Edited)
     def _edited(self, event: Prompt.Edited) -> None:
         if event.kind == "/":
-            self._try(event.value, event.prompt, typing=True)
+            self._apply(event.value, event.prompt, typing=True)
 
     @on(Prompt.Cancelled)
     def _cancelled(self, event: Prompt.Cancelled) -> None:
         """What was tried while typing is taken back."""
         if event.kind == "/":
-            self.set_filter(self._before)
+            self.set_filter(self._filter_before)
 
     @on(Prompt.Submitted)
     def _submitted(self, event: Prompt.Submitted) -> None:
-        if event.kind == "/" and self._try(event.value, event.prompt):
+        if event.kind == "/" and self._apply(event.value, event.prompt):
             event.prompt.close()
             self.table.focus()
 
-    def _try(self, text: str, prompt: Prompt, typing: bool = False) -> bool:
+    def _apply(self, text: str, prompt: Prompt, typing: bool = False) -> bool:
         try:
             self.set_filter(self.app.filters.expand(text, self.crumb))
         except FilterError as error:

@@ -37,7 +37,7 @@ class PreparedView(NamedTuple):
     """Rows may stand still for long, and must not keep all other facts of then."""
     filter: Filter | None
     view: TableView[Any]
-    strange: Sequence[str] = ()
+    unmatched: Sequence[str] = ()
     """What the filter asks for that no row has, with what there is."""
 
 
@@ -47,119 +47,119 @@ class ListScreen(FilteredScreen):
     DEFAULT_CSS = """
     ListScreen #crumbs { height: 1; }
     """
-    rows_of: ClassVar[str]
+    cluster_field: ClassVar[str]
     """Field of the Cluster that holds the rows: nodes or jobs."""
     source: ClassVar[str]
     kind: ClassVar[Literal["node", "job"]]
     columns: ClassVar[Sequence[Column]]
-    first_order: ClassVar[tuple[str | None, bool]] = (None, False)
+    default_sort: ClassVar[tuple[str | None, bool]] = (None, False)
     joins: ClassVar[frozenset[str]] = frozenset()
     """Kinds whose change may change what a row's cells show."""
 
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
-        self._made: PreparedView | None = None
+        self._prepared: PreparedView | None = None
         """The newest view; set by whichever thread made it."""
-        column, reverse = self.first_order
+        column, reverse = self.default_sort
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
         )
         self.crumbs = Pane(border=False, id="crumbs")
-        self.beside = SidePane(self, self.kind, lambda: self.table.cursor_key)
+        self.side_pane = SidePane(self, self.kind, lambda: self.table.cursor_key)
 
     def body(self) -> Iterable[Widget]:
         """The crumbs, the table, and where there is room what the cursor is on."""
         yield self.crumbs
-        yield Horizontal(self.table, self.beside)
+        yield Horizontal(self.table, self.side_pane)
 
     def rows(self, cluster: Cluster | None = None) -> Mapping[str, Any]:
         """All rows there are."""
-        found: Mapping[str, Any] = getattr(cluster or self.cluster, self.rows_of)
+        found: Mapping[str, Any] = getattr(cluster or self.cluster, self.cluster_field)
         return found
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
         super().prepare(cluster, session, policy, shown=shown)
-        if (self.filter is None or shown) and not self._fits(cluster):
-            self._make(cluster, self.filter, self.table.sort_key, session.clock.now())
+        if (self.filter is None or shown) and not self._is_current(cluster):
+            self._prepare_view(cluster, self.filter, self.table.sort_key, session.clock.now())
 
-    def _fits(self, cluster: Cluster) -> bool:
+    def _is_current(self, cluster: Cluster) -> bool:
         """Whether the newest view is of this Cluster, this filter and this order."""
-        made = self._made
+        made = self._prepared
         if made is None or made.filter is not self.filter or made.view.sort_key != self.table.sort_key:
             return False
         # Without a filter only the rows count, with one anything may have let rows in or out.
         return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
 
-    def _make(self, cluster: Cluster, chosen: Filter | None, by: SortKey, now: float) -> None:
+    def _prepare_view(self, cluster: Cluster, chosen: Filter | None, by: SortKey, now: float) -> None:
         rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
-        strange = (*unread_fields(chosen, cluster), *unknown_values(chosen, cluster)) if chosen is not None else ()
-        view = arrange(rows, by, self._made.view if self._made is not None else None)
-        self._made = PreparedView(ref(cluster), chosen, view, strange)
+        unmatched = (*unread_fields(chosen, cluster), *unknown_values(chosen, cluster)) if chosen is not None else ()
+        view = arrange(rows, by, self._prepared.view if self._prepared is not None else None)
+        self._prepared = PreparedView(ref(cluster), chosen, view, unmatched)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
         self.table.dimmed = self.stale(self.source)
-        of = self.joins | {self.rows_of}
+        of = self.joins | {self.cluster_field}
         if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
-            self._fill()
+            self._show_rows()
         self.table.pending = self.app.pending_words(self.kind)
-        self._say()
-        self.beside.paint()
+        self._paint_crumbs()
+        self.side_pane.paint()
 
-    def _fill(self) -> None:
+    def _show_rows(self) -> None:
         """Show the rows of the Cluster as they are now, at once where that takes no time."""
-        if self._fits(self.cluster):
-            self._filled()
+        if self._is_current(self.cluster):
+            self._set_rows()
         elif len(self.rows()) <= MAX_SYNC_ROWS:
-            self._make(self.cluster, self.filter, self.table.sort_key, self.ctx().now)
-            self._filled()
+            self._prepare_view(self.cluster, self.filter, self.table.sort_key, self.ctx().now)
+            self._set_rows()
         else:
             self.table.rows_outdated = True
             cluster, chosen, by, now = self.cluster, self.filter, self.table.sort_key, self.ctx().now
-            self.ask(lambda: self._make(cluster, chosen, by, now), self._made_later, group="view")
+            self.fetch(lambda: self._prepare_view(cluster, chosen, by, now), self._view_ready, group="view")
 
-    def _made_later(self, answer: Any) -> None:
+    def _view_ready(self, answer: Any) -> None:
         """What was asked for is there: shown if it is what is wanted still, asked for again if not."""
         if isinstance(answer, Fault):
-            self.app.tell(str(answer), "error")
+            self.app.show_message(str(answer), "error")
             return
-        self._fill()
-        self._say()
+        self._show_rows()
+        self._paint_crumbs()
 
-    def _filled(self) -> None:
-        assert self._made is not None
+    def _set_rows(self) -> None:
+        assert self._prepared is not None
         self.table.rows_outdated = False
-        self.table.set_rows(self._made.view, ctx=self.ctx(), alive=self.rows())
+        self.table.set_rows(self._prepared.view, ctx=self.ctx(), alive=self.rows())
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move; facts grow stale."""
         self.table.dimmed = self.stale(self.source)
         self.table.set_ctx(ctx)
-        self.beside.paint()
+        self.side_pane.paint()
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """What is shown beside the list is of another time."""
-        self.beside.forget()
+        self.side_pane.discard_fetched()
 
     def on_resize(self) -> None:
         """Beside the list there is room, or none any more."""
-        self.switched()
+        self.views_changed()
 
-    def switched(self) -> None:
+    def views_changed(self) -> None:
         """Show beside the list what the cursor is on, where it is wanted and there is room."""
-        self.beside.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
+        self.side_pane.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
 
     def action_beside(self) -> None:
         """w."""
         if self.size.width < WIDE:
-            self.app.tell(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
+            self.app.show_message(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
             return
-        self.app.switch_view("beside", not self.beside.is_on)
-        self.switched()
+        self.app.switch_view("beside", not self.side_pane.is_on)
+        self.views_changed()
         self.refresh_keys()
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
@@ -192,18 +192,18 @@ class ListScreen(FilteredScreen):
         """Filter by this text; "" shows all. Raises FilterError."""
         self.filter = compile_filter(text, self.kind) if text.strip() else None
         if self.is_mounted:
-            self._fill()
-            self._say()
+            self._show_rows()
+            self._paint_crumbs()
             self.refresh_keys()
 
-    def _say(self) -> None:
+    def _paint_crumbs(self) -> None:
         """The crumbs: how many, which filter, what is marked; and what an empty table says."""
         every, shown = len(self.rows()), len(self.table.keys)
         spans: list[Span] = [(f" {self.crumb.capitalize()} ", "title")]
-        known = self.rows_of in self.cluster.known
+        known = self.cluster_field in self.cluster.known
         if self.filter is None:
             spans.append((f" {every:,}" if known else " —", "text-strong"))
-            self.table.empty_text = self.missing_text(self.rows_of, self.source, f"there are no {self.crumb}")
+            self.table.empty_text = self.missing_text(self.cluster_field, self.source, f"there are no {self.crumb}")
         else:
             count = "…" if self.table.rows_outdated else f"{shown:,}"
             spans += [
@@ -211,11 +211,13 @@ class ListScreen(FilteredScreen):
                 ("   / ", "text-dim"),
                 (self.filter.text, "accent"),
             ]
-            strange = self._made.strange if self._made is not None and self._made.filter is self.filter else ()
-            why = ": ".join((f"no {self.crumb} match {self.filter.text}", *strange[:1]))
-            self.table.empty_text = self.missing_text(self.rows_of, self.source, f"{why}  (Esc shows all)")
-            if strange:
-                spans.append((f"   {strange[0]}", "warn"))
+            unmatched = (
+                self._prepared.unmatched if self._prepared is not None and self._prepared.filter is self.filter else ()
+            )
+            why = ": ".join((f"no {self.crumb} match {self.filter.text}", *unmatched[:1]))
+            self.table.empty_text = self.missing_text(self.cluster_field, self.source, f"{why}  (Esc shows all)")
+            if unmatched:
+                spans.append((f"   {unmatched[0]}", "warn"))
         marked = self.table.marked
         right: list[Span] = []
         if marked:
@@ -233,7 +235,7 @@ class ListScreen(FilteredScreen):
         some = self.filter is not None or bool(self.table.marked)
         every = (KeyHint("*", "mark all"),) if some else ()
         mark = (KeyHint("Space", "mark"), *every)
-        beside = (KeyHint("w", "list alone" if self.beside.is_on else "beside"),) if self.size.width >= WIDE else ()
+        beside = (KeyHint("w", "list alone" if self.side_pane.is_on else "beside"),) if self.size.width >= WIDE else ()
         return (
             KeyHint("Enter", "open"),
             KeyHint("/", "filter"),
@@ -246,9 +248,9 @@ class ListScreen(FilteredScreen):
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
     def _moved(self) -> None:
-        self._say()
+        self._paint_crumbs()
         self.refresh_keys()
-        self.beside.follow()
+        self.side_pane.follow()
 
     @on(Pane.Opened)
     def _job_opened(self, event: Pane.Opened) -> None:
@@ -257,7 +259,7 @@ class ListScreen(FilteredScreen):
     @on(TableKeys.Vanished)
     def _vanished(self, event: TableKeys.Vanished) -> None:
         if self.filter is None:
-            self.app.tell(f"{event.gone} is gone from the list; the cursor is on {event.key or 'nothing'} now")
+            self.app.show_message(f"{event.gone} is gone from the list; the cursor is on {event.key or 'nothing'} now")
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:

@@ -23,6 +23,7 @@ from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.key_bar import KeyBar, KeyHint
+from widgets.pane import Pane
 from widgets.prompt import Prompt
 from widgets.scroll import Scrolled
 from widgets.terminal.quiet_app import QuietScreen
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
-_ROOMY = 120
+_WIDE_COLUMNS = 120
 #: So many rows are looked at before a key is grey: a dozen actions take 0.1 s over them.
-_LOOKS = 20_000
+_MAX_ROWS_CHECKED = 20_000
 
 
 def stepped(now: float) -> float:
@@ -75,13 +76,13 @@ class WachtScreen(QuietScreen[None]):
     acts_on: ClassVar[Kind | tuple[Kind, ...] | None] = None
     """The kinds whose keys the bar shows, in this order."""
 
-    reads: ClassVar[frozenset[str]] = frozenset()
+    needed_kinds: ClassVar[frozenset[str]] = frozenset()
     """Kinds of facts that it shows, of those that are read seldom while nobody looks (`poller.SELDOM`)."""
 
     sums: ClassVar[tuple[Sum, ...]] = ()
     """The sums over the whole machine that it shows: made off the event loop before a Cluster comes here."""
 
-    shows_all: ClassVar[bool] = False
+    shows_all_clusters: ClassVar[bool] = False
     """Whether it tells of the other clusters too."""
 
     tick_s: ClassVar[float] = CTX_STEP_S
@@ -109,7 +110,7 @@ class WachtScreen(QuietScreen[None]):
     # What a subclass says.
 
     @property
-    def here(self) -> str:
+    def breadcrumb(self) -> str:
         """Its step in the crumbs."""
         return self.crumb
 
@@ -129,14 +130,14 @@ class WachtScreen(QuietScreen[None]):
     def tick(self, ctx: Ctx) -> None:
         """Some seconds have passed: ages have moved."""
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """Another time is shown from now on: what was asked for on demand is of the one before."""
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """What an action on this kind would take: the marked rows, else the one under the cursor."""
         return ()
 
-    def job_here(self) -> str | None:
+    def selected_job(self) -> str | None:
         """The job that `:log` is about where none is named."""
         names = self.targets("job")
         return names[0] if len(names) == 1 else None
@@ -145,14 +146,14 @@ class WachtScreen(QuietScreen[None]):
         """The jobs on the screen now: their facts should be the newest."""
         return frozenset(self.targets("job"))
 
-    def reason_for(self, action_id: str) -> str | None:
+    def suggested_reason(self, action_id: str) -> str | None:
         """What the reason of a dialog begins with, where the screen knows why somebody would do this."""
         return None
 
     def clear_marks(self) -> None:
         """What was marked is spent."""
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command or query behind what is shown, for `y`."""
         return None
 
@@ -164,22 +165,24 @@ class WachtScreen(QuietScreen[None]):
         """Esc: back to what was open before, if anything was; at last back from the past."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
-        elif self.app.looks_back:
+        elif self.app.in_replay_mode:
             self.app.action_look_back()
 
     def action_filter(self) -> None:
         """Only lists have rows to filter."""
         keys = self.app.keymap
-        self.app.tell(f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})")
+        self.app.show_message(
+            f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})"
+        )
 
     def action_measure(self) -> None:
         """Only the map has measures."""
         keys = self.app.keymap
-        self.app.tell(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
+        self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
         """Only the map of GPUs can be zoomed into."""
-        self.app.tell(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
+        self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
         """A shell on the one node under the cursor, and back."""
@@ -187,17 +190,17 @@ class WachtScreen(QuietScreen[None]):
         if len(names) == 1 and names[0] in self.cluster.nodes:
             self.app.ssh(names[0])
         else:
-            self.app.tell("this opens a shell on one node: put the cursor on it")
+            self.app.show_message("this opens a shell on one node: put the cursor on it")
 
     def action_charts(self) -> None:
         """Only nodes have charts."""
-        self.app.tell("this shows the charts of a node: open one with Enter")
+        self.app.show_message("this shows the charts of a node: open one with Enter")
 
     def action_beside(self) -> None:
         """Only lists have something beside them."""
-        self.app.tell("this shows beside a list what the cursor is on")
+        self.app.show_message("this shows beside a list what the cursor is on")
 
-    def switched(self) -> None:
+    def views_changed(self) -> None:
         """A view was switched on or off."""
 
     # What is the same everywhere.
@@ -208,7 +211,7 @@ class WachtScreen(QuietScreen[None]):
         then."""
         return self._at or self.app.session
 
-    def ask(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
+    def fetch(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
         """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
 
         # Textual's workers are freed late, for they refer to themselves: they must hold no Cluster meanwhile.
@@ -217,7 +220,7 @@ class WachtScreen(QuietScreen[None]):
 
         def work() -> None:
             call, then = asked.pop()
-            self.app.call_from_thread(self._came, answer_or_fault(call), then)
+            self.app.call_from_thread(self._hand_over, answer_or_fault(call), then)
 
         self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
 
@@ -225,7 +228,7 @@ class WachtScreen(QuietScreen[None]):
         """A worker of this screen that broke is reported as one of the app's own is."""
         self.app.on_worker_state_changed(event)
 
-    def _came(self, answer: Any, then: Callable[[Any], None]) -> None:
+    def _hand_over(self, answer: Any, then: Callable[[Any], None]) -> None:
         if self.is_mounted:
             then(answer)
 
@@ -233,7 +236,7 @@ class WachtScreen(QuietScreen[None]):
         """The cluster and the time, in steps."""
         return Ctx(self.cluster, stepped(self.app.clock.now()))
 
-    def take(self, cluster: Cluster, diff: Diff | None) -> None:
+    def update_cluster(self, cluster: Cluster, diff: Diff | None) -> None:
         """Show a Cluster on this screen, with the top line."""
         self.cluster = cluster
         if not self.is_mounted:
@@ -258,14 +261,14 @@ class WachtScreen(QuietScreen[None]):
         """Show what is known already."""
         self._at = self.app.session
         self.prompt.histories = self.app.histories
-        self.take(self.app.cluster, None)
+        self.update_cluster(self.app.cluster, None)
 
     def on_screen_resume(self) -> None:
         """Catch up with what came while another screen was on top, and have read what this one shows."""
-        self.app.poller.need(self.reads)
+        self.app.poller.need(self.needed_kinds)
         self.app.looked_at = self
         if self._shown is None or self._shown() is not self.app.cluster:
-            self.take(self.app.cluster, None)
+            self.update_cluster(self.app.cluster, None)
         self.refresh_keys()
 
     def refresh_top(self) -> None:
@@ -273,8 +276,8 @@ class WachtScreen(QuietScreen[None]):
         clock = self.app.clock
         stack = self.app.screen_stack
         below = stack[: stack.index(self) + 1] if self in stack else []
-        trail = [one.here for one in below if isinstance(one, WachtScreen)]
-        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes, self.app.elsewhere(), trail)
+        trail = [one.breadcrumb for one in below if isinstance(one, WachtScreen)]
+        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes, self.app.other_cluster_chips(), trail)
 
     def refresh_keys(self) -> None:
         """The key bar: the actions that are possible here and now first, then the ways around."""
@@ -293,7 +296,7 @@ class WachtScreen(QuietScreen[None]):
             if self.app.keymap.keys.get(action.id)
         ]
         # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
-        return every if self.size.width >= _ROOMY else [key for key in every if key.enabled]
+        return every if self.size.width >= _WIDE_COLUMNS else [key for key in every if key.enabled]
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
@@ -310,12 +313,12 @@ class WachtScreen(QuietScreen[None]):
         found = [rows[name] for name in names if name in rows]
         if not found:
             return f"no {action.kind} is under the cursor"
-        for row in found[:_LOOKS]:
+        for row in found[:_MAX_ROWS_CHECKED]:
             why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
             if why is None:
                 return None
         # Of still more rows the gate says it: a grey key must never be wrong.
-        return why if len(found) <= _LOOKS else None
+        return why if len(found) <= _MAX_ROWS_CHECKED else None
 
     def stale(self, *sources: str) -> bool:
         """True when one of these sources failed or is old: what comes from it is painted dim."""
@@ -325,7 +328,7 @@ class WachtScreen(QuietScreen[None]):
             for name in sources
         )
 
-    def old(self, *sources: str) -> Sequence[Span]:
+    def stale_mark(self, *sources: str) -> Sequence[Span]:
         """`old` for the right end of a title, where one of these sources gave facts and fails now."""
         found = (one for name in sources if (one := self.cluster.sources.get(name)) is not None)
         return [("old", "warn")] if any(one.read_mono is not None and self.stale(one.name) for one in found) else ()
@@ -337,3 +340,21 @@ class WachtScreen(QuietScreen[None]):
     def why_unknown(self, *kinds: str) -> str:
         """Why one of these kinds is not known now; "" where all are."""
         return why_unknown(self.cluster, *kinds, mono=self.app.clock.mono())
+
+
+class Inspection(WachtScreen):
+    """One thing, `key`, in full."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+        self.facts = Pane(key, scroll=True, wrap=True, id="facts")
+
+    @property
+    def breadcrumb(self) -> str:
+        """What is inspected."""
+        return self.key
+
+    def keys(self) -> Sequence[KeyHint]:
+        """Ways around."""
+        return (KeyHint("Enter", "open"), KeyHint("Tab", "next pane"), KeyHint("y", "copy"), KeyHint("Esc", "back"))

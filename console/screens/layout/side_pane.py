@@ -40,9 +40,9 @@ REST_S, WALK_REST_S, SLOW_REST_S = 0.15, 0.35, 1.0
 #: Moves that are no further apart follow each other.
 WALK_S = 0.5
 #: Nodes of a job that are listed: what else there is, its own inspection shows.
-NODES_MOST = 200
+MAX_NODES = 200
 #: Seconds for which the answer does why a job waits: it takes a walk over all jobs and nodes.
-WHY_S = 15.0
+REASON_S = 15.0
 
 
 class SidePane(Vertical):
@@ -64,15 +64,15 @@ class SidePane(Vertical):
         self.last = Pane("—", scroll=True, id="beside-last")
         self.key: str | None = None
         """What is shown."""
-        self._moved = 0.0
-        self._walks = False
+        self._moved_mono = 0.0
+        self._walking = False
         self._timer: Timer | None = None
-        self._found: tuple[Gpu, ...] = ()
-        self._said = ""
-        self._why: PendingReason | None = None
-        self._waits: Job | None = None
+        self._gpus: tuple[Gpu, ...] = ()
+        self._gpus_message = ""
+        self._reason: PendingReason | None = None
+        self._reason_job: Job | None = None
         """The row of a job that waits, of which it was asked why."""
-        self._asked: float | None = None
+        self._fetched_mono: float | None = None
         """When the GPUs were asked for, or why it waits, by the clock of the cluster; None: they were not yet."""
 
     def compose(self) -> Iterable[Widget]:
@@ -98,19 +98,19 @@ class SidePane(Vertical):
     def follow(self) -> None:
         """The cursor moved: look again when it has rested."""
         now = time.monotonic()
-        self._walks, self._moved = now - self._moved < WALK_S, now
+        self._walking, self._moved_mono = now - self._moved_mono < WALK_S, now
         if self.is_on and self._timer is None:
-            self._timer = self.set_timer(self._rest_s, self._look)
+            self._timer = self.set_timer(self._rest_s, self._check_rest)
 
     @property
     def _rest_s(self) -> float:
-        return SLOW_REST_S if self._screen.app.slow_line else WALK_REST_S if self._walks else REST_S
+        return SLOW_REST_S if self._screen.app.slow_line else WALK_REST_S if self._walking else REST_S
 
-    def _look(self) -> None:
+    def _check_rest(self) -> None:
         self._timer = None
-        left = self._moved + self._rest_s - time.monotonic()
+        left = self._moved_mono + self._rest_s - time.monotonic()
         if left > 0.005:
-            self._timer = self.set_timer(left, self._look)
+            self._timer = self.set_timer(left, self._check_rest)
         elif self.is_attached:
             self._rested()
 
@@ -118,15 +118,15 @@ class SidePane(Vertical):
         key = self._cursor()
         if key != self.key:
             self.key = key
-            self.forget()
+            self.discard_fetched()
             for pane in (self.facts, self.gpus, self.more, self.last):
                 pane.scroll_top(0)
         self.paint()
 
-    def forget(self) -> None:
+    def discard_fetched(self) -> None:
         """What was asked for is of another row, or another time."""
-        self._found, self._said, self._asked = (), "", None
-        self._why = self._waits = None
+        self._gpus, self._gpus_message, self._fetched_mono = (), "", None
+        self._reason = self._reason_job = None
 
     def paint(self) -> None:
         """Show the facts as they are now."""
@@ -134,21 +134,21 @@ class SidePane(Vertical):
             return
         with self.app.batch_update():
             if self.key is None:
-                self._none("nothing is under the cursor")
+                self._paint_empty("nothing is under the cursor")
             elif self._kind == "node":
                 self._paint_node(self.key)
             else:
                 self._paint_job(self.key)
 
-    def _none(self, said: str) -> None:
+    def _paint_empty(self, said: str) -> None:
         self.facts.set_title(self.key or "—")
-        self._lines(self.facts, [pane_line((said, "text-dim"))])
+        self._set_lines(self.facts, [pane_line((said, "text-dim"))])
         for pane in (self.gpus, self.more):
             pane.display = False
         self.last.set_title("—")
         self.last.set_lines([])
 
-    def _lines(self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1) -> None:
+    def _set_lines(self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1) -> None:
         """As high as it needs, and not higher than leaves the others room."""
         pane.display = True
         pane.styles.height = min(max(len(lines), least), most) + 2
@@ -158,10 +158,10 @@ class SidePane(Vertical):
         screen, cluster = self._screen, self._screen.cluster
         now, node = screen.ctx().now, cluster.nodes.get(key)
         if node is None:
-            self._none(f"Slurm has no node {key} any more")
+            self._paint_empty(f"Slurm has no node {key} any more")
             return
-        self.facts.set_title([(key, "title")], self._pending(key) or screen.old("slurm.nodes"))
-        self._lines(self.facts, inspection_lines.node_lines(node, cluster, now), max(8, self.size.height // 3))
+        self.facts.set_title([(key, "title")], self._pending_spans(key) or screen.stale_mark("slurm.nodes"))
+        self._set_lines(self.facts, inspection_lines.node_lines(node, cluster, now), max(8, self.size.height // 3))
         self._paint_gpus(node, now)
         ids = cluster.jobs_on.get(key, ())
         known = "jobs" in cluster.known
@@ -171,44 +171,46 @@ class SidePane(Vertical):
             if known
             else [pane_line((why_unknown(cluster, "jobs"), "text-dim"))]
         )
-        self._lines(self.more, rows, max(4, self.size.height // 4))
+        self._set_lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
-        troubles = inspection_lines.trouble_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
+        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
         self.last.set_title("XIDs, contradictions, processes")
-        last = [*troubles, *inspection_lines.process_lines(self._found)]
+        last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
-        if self._asked is None or mono - self._asked >= app.gpus_every_s:
-            self._asked = mono
-            screen.ask(lambda: screen.at.telemetry.gpus([key]), lambda answer: self._came(key, answer), "beside")
+        if self._fetched_mono is None or mono - self._fetched_mono >= app.gpus_every_s:
+            self._fetched_mono = mono
+            screen.fetch(
+                lambda: screen.at.telemetry.gpus([key]), lambda answer: self._gpus_fetched(key, answer), "beside"
+            )
 
     def _paint_gpus(self, node: Node, now: float) -> None:
-        lines = gpu_table(self._found, self._screen.cluster.jobs, max(20, self.gpus.size.width - 4))
-        title, age = gpus_title(self._found, node, now)
+        lines = gpu_table(self._gpus, self._screen.cluster.jobs, max(20, self.gpus.size.width - 4))
+        title, age = gpus_title(self._gpus, node, now)
         self.gpus.set_title(title, age)
-        if self._said:
-            lines.append(pane_line((self._said, "warn")))
+        if self._gpus_message:
+            lines.append(pane_line((self._gpus_message, "warn")))
         # As high as it will be: what stands beneath it does not move when the answer comes.
-        self._lines(self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
+        self._set_lines(self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
 
-    def _came(self, key: str, answer: Any) -> None:
+    def _gpus_fetched(self, key: str, answer: Any) -> None:
         if key != self.key or not self.is_on:
             return
         if isinstance(answer, Mapping):
-            self._found = answer.get(key, ())
-            self._said = "" if self._found else "no sample: is its exporter up?"
+            self._gpus = answer.get(key, ())
+            self._gpus_message = "" if self._gpus else "no sample: is its exporter up?"
         else:
-            self._said = str(answer)
+            self._gpus_message = str(answer)
         self.paint()
 
     def _paint_job(self, key: str) -> None:
         screen, cluster = self._screen, self._screen.cluster
         job = cluster.jobs.get(key)
         if job is None:
-            self._none(f"job {key} is not in the queue any more")
+            self._paint_empty(f"job {key} is not in the queue any more")
             return
-        self.facts.set_title([(f"Job {key}", "title")], self._pending(key) or screen.old("slurm.jobs"))
-        self._lines(
+        self.facts.set_title([(f"Job {key}", "title")], self._pending_spans(key) or screen.stale_mark("slurm.jobs"))
+        self._set_lines(
             self.facts, inspection_lines.job_lines(job, cluster, screen.ctx().now), max(8, self.size.height // 2)
         )
         self.gpus.display = self.more.display = False
@@ -217,31 +219,33 @@ class SidePane(Vertical):
             return
         names = names_in(job.nodes)
         self.last.set_title([("Nodes", "title"), (f" {len(names)}", "text-strong")])
-        rest = [pane_line((f"and {len(names) - NODES_MOST:,} more", "text-dim"))] if len(names) > NODES_MOST else []
-        nodes = [self._node_line(name) for name in names[:NODES_MOST]]
+        rest = [pane_line((f"and {len(names) - MAX_NODES:,} more", "text-dim"))] if len(names) > MAX_NODES else []
+        nodes = [self._node_line(name) for name in names[:MAX_NODES]]
         self.last.set_lines([*nodes, *rest] if names else [pane_line(("it has no nodes", "text-dim"))])
 
     def _paint_waiting(self, key: str, job: Job) -> None:
         """It has no nodes yet: why it waits stands there, from what is polled; nothing of this job alone is asked."""
-        from console.screens.pending_pane import lines_of
+        from console.screens.pending_pane import reason_lines
 
         screen = self._screen
         mono, opens = screen.app.clock.mono(), screen.app.keymap.first("open")
-        if self._waits is not job or self._asked is None or not 0 <= mono - self._asked < WHY_S:
-            self._waits, self._asked = job, mono
+        if self._reason_job is not job or self._fetched_mono is None or not 0 <= mono - self._fetched_mono < REASON_S:
+            self._reason_job, self._fetched_mono = job, mono
             cluster, now, queueing = screen.cluster, screen.ctx().now, screen.at.queueing
-            screen.ask(lambda: _why(job, cluster, now, queueing), lambda told: self._why_came(key, told), "beside")
+            screen.fetch(
+                lambda: _reason(job, cluster, now, queueing), lambda answer: self._reason_fetched(key, answer), "beside"
+            )
         self.last.set_title("Why it waits", f"{opens}: its priority, shares and limits")
-        lines = [pane_line(("looking …", "text-dim"))] if self._why is None else lines_of(
-            self._why, max(20, self.last.size.width - 4))  # fmt: skip
+        lines = [pane_line(("looking …", "text-dim"))] if self._reason is None else reason_lines(
+            self._reason, max(20, self.last.size.width - 4))  # fmt: skip
         self.last.set_lines(lines)
 
-    def _why_came(self, key: str, told: Any) -> None:
+    def _reason_fetched(self, key: str, answer: Any) -> None:
 
         from console.queue.pending import PendingReason
 
         if key == self.key and self.is_on:
-            self._why = told if isinstance(told, PendingReason) else PendingReason(str(told))
+            self._reason = answer if isinstance(answer, PendingReason) else PendingReason(str(answer))
             self.paint()
 
     def _node_line(self, name: str) -> PaneLine:
@@ -255,24 +259,24 @@ class SidePane(Vertical):
             return PaneLine([(name, ""), said])
         return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
-    def _pending(self, key: str) -> list[tuple[str, str]]:
+    def _pending_spans(self, key: str) -> list[tuple[str, str]]:
         word = self._screen.app.pending_words(self._kind).get(key)
         return [(word, "pending")] if word else []
 
 
-def _why(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
+def _reason(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
     """Why a job waits, and what it asks for. Limits are asked for where it meets one: at most once a minute, by all
     screens together. Blocks."""
     from console.queue import pending
     from console.queue.limit_hits import limit_hit
 
     meets = limit_hit((job.reason or "").partition(",")[0])
-    told = pending.pending_reason(
+    answer = pending.pending_reason(
         job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None)
     )
     limit = "no time limit" if job.unlimited else clock_span(job.time_limit_s)
     wants = [pending.counted(job.node_count, "node"), pending.counted(job.gpus, "GPU"), limit]
-    figures = [("asks", ", ".join(wants)), *told.figures]
+    figures = [("asks", ", ".join(wants)), *answer.figures]
     if job.expected is None:
         figures.insert(1, ("expected", "Slurm does not say yet when it will start"))
-    return pending.PendingReason(told.sentence, tuple(figures))
+    return pending.PendingReason(answer.sentence, tuple(figures))

@@ -20,13 +20,13 @@ from .screen import WachtScreen
 
 
 class TwoTables(WachtScreen):
-    """Subclasses call `pair` when they are made, and `head` for what stands over each."""
+    """Subclasses call `set_tables` when they are made, and `set_head` for what stands over each."""
 
-    def pair(self, first: VirtualTable[Any], second: VirtualTable[Any]) -> None:
+    def set_tables(self, first: VirtualTable[Any], second: VirtualTable[Any]) -> None:
         """The tables; the first has the focus to begin with."""
         self._tables = (first, second)
         self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
-        self._said: dict[int, tuple[Sequence[Span], Sequence[Span]]] = {}
+        self._head_spans: dict[int, tuple[Sequence[Span], Sequence[Span]]] = {}
         self._active = 0
         second.shows_cursor = False
 
@@ -36,7 +36,7 @@ class TwoTables(WachtScreen):
             yield head
             yield table
 
-    def none_of(self, kind: str, source: str, no_source: str, nothing: str) -> str:
+    def empty_text_for(self, kind: str, source: str, no_source: str, nothing: str) -> str:
         """Why there are no rows of what a site may lack: nobody is asked for them, or who is asked has none."""
         state, known = self.cluster.sources.get(source), kind in self.cluster.known
         if state is None and not known:
@@ -46,7 +46,7 @@ class TwoTables(WachtScreen):
         return self.missing_text(kind, source, nothing)
 
     @property
-    def chosen(self) -> tuple[str, ...]:
+    def selected_keys(self) -> tuple[str, ...]:
         """What an action of the table that keys go to is of: its marked lines as shown, else the one under the
         cursor."""
         table = self.active
@@ -57,7 +57,7 @@ class TwoTables(WachtScreen):
         """Ways around."""
         return (KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", "command"))
 
-    def copyable(self) -> str | None:
+    def copy_text(self) -> str | None:
         """The command that shows the nodes of what is under the cursor."""
         names = self.targets("node")
         return shlex.join(["scontrol", "show", "node", fold_for_slurm(names)]) if names else None
@@ -72,7 +72,7 @@ class TwoTables(WachtScreen):
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
-    def _either_moved(self) -> None:
+    def _cursor_moved(self) -> None:
         self.follow()
         self.refresh_keys()
 
@@ -81,9 +81,9 @@ class TwoTables(WachtScreen):
         """The table that keys go to."""
         return self._tables[self._active]
 
-    def head(self, at: int, spans: Sequence[Span], right: Sequence[Span] = ()) -> None:
+    def set_head(self, at: int, spans: Sequence[Span], right: Sequence[Span] = ()) -> None:
         """What stands over a table; the first span is its name."""
-        self._said[at] = spans, right
+        self._head_spans[at] = spans, right
         mark: Span = ("▸", "accent") if at == self._active else (" ", "")
         (name, _), *rest = spans
         role = "title" if at == self._active else "text-dim"
@@ -95,7 +95,7 @@ class TwoTables(WachtScreen):
             self._active = self._tables.index(self.focused)
             for at, table in enumerate(self._tables):
                 table.shows_cursor = at == self._active
-                if at in self._said:
-                    self.head(at, *self._said[at])
+                if at in self._head_spans:
+                    self.set_head(at, *self._head_spans[at])
             self.follow()
             self.refresh_keys()

@@ -12,9 +12,9 @@ from collectors.model import Diff
 from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
 from console.actions.verification import Settled, is_done
-from console.app.dialogs import ConfirmDialog
-from console.app.messages import ClusterChanged
-from console.app.progress import ProgressDialog
+from console.app.cluster_switching import ClusterChanged
+from console.app.confirm_dialog import ConfirmDialog
+from console.app.progress_dialog import ProgressDialog
 from console.cli.act import resolved_targets
 from console.gate import preflight_reads
 from console.gate.outcome import Progress, SendResult
@@ -278,7 +278,7 @@ async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
                 await op.press("colon")
             await op.type("fault")
             looked.set()
-            await op.until(lambda: not op.app._looking, "it was looked")
+            await op.until(lambda: not op.app._preflight_of, "it was looked")
             await settle(op)
             await op.type("y")
             await settle(op)
@@ -301,7 +301,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
         await op.press("r")
         await listens(op)
         op.sees("the look broke: KeyError")
-        assert op.app._looking == ""
+        assert op.app._preflight_of == ""
 
 
 @pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])
@@ -385,7 +385,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app._settled(op.app.session, op.cluster, ends)
+        op.app._show_settled(op.app.session, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 

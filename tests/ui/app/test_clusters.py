@@ -15,9 +15,9 @@ from collectors.model import Alert, Cluster, Facts, Source
 from collectors.sim.machine import Machine
 from collectors.slurm import SlurmSettings
 from collectors.slurm.writers import open_writer
-from console.app import fleet
+from console.app import cluster_switching
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.clusters.cluster_summary import ClusterSummary, chip_of, summarise
 from console.config.commands import CommandError
 from console.config.settings import Config
@@ -33,7 +33,7 @@ from tests.support.two_clusters import A, B, consoles
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(fleet, "LATER_S", 0.01)
+    monkeypatch.setattr(cluster_switching, "OPEN_OTHERS_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -111,7 +111,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
         await op.press("2")
         await op.select(name)
         await op.press("r")
-        await op.until(lambda: op.app._looking, "it looks first")
+        await op.until(lambda: op.app._preflight_of, "it looks first")
         await op.go(B)
         may.set()
         await op.until(lambda: any("you went on meanwhile" in one for one in op.told), "it is said")
@@ -196,16 +196,16 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         app.recorder = Direct(app, tmp_path / "a.wacht")
         gate, journal, poller = app.gate, app.journal_path, app.poller
         await op.command(f"close {B}")
-        came, may = held(monkeypatch, fleet, "ClusterSession")
+        came, may = held(monkeypatch, cluster_switching, "ClusterSession")
         await op.command(f"cluster {B}")
         await op.until(came.is_set, "it opens")
         await op.press("T")
-        await op.until(lambda: app.looks_back, "the past")
+        await op.until(lambda: app.in_replay_mode, "the past")
         may.set()
         await op.until(lambda: any("press T to go back to the present" in one for one in op.told), "it is said")
-        assert app.current == A and app.looks_back
+        assert app.current == A and app.in_replay_mode
         await op.press("T")
-        await op.until(lambda: not app.looks_back, "the present")
+        await op.until(lambda: not app.in_replay_mode, "the present")
         assert (app.current, app.gate, app.journal_path, app.poller) == (A, gate, journal, poller)
         await op.go(B)
         assert app.gate is not gate and app.gate.cluster_name == app.poller.name == B and app.journal_path != journal
@@ -222,7 +222,7 @@ async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
         await op.go(B)
         may.set()
         await op.until(lambda: any(f"the past of {A}: you went on" in one for one in op.told), "it is said")
-        assert app.current == app.cluster.name == app.poller.name == B and not app.looks_back
+        assert app.current == app.cluster.name == app.poller.name == B and not app.in_replay_mode
 
 
 async def test_with_one_cluster_nothing_is_different():

@@ -21,7 +21,7 @@ async def test_the_question_stays_on_the_screen_and_what_was_typed_in_it() -> No
             await op.until(lambda size=(width, height): op.app.size == size, "the new size")
             await op.comes("reason, then Enter")
             op.sees("PDU is dead", "2h", "Drain gpu[0001-")
-            assert op.app.focused is op.dialog._more  # where the person was
+            assert op.app.focused is op.dialog._extra  # where the person was
         await op.press("enter")
         await op.until(lambda: not op.dialog.plan.missing_reason and op.dialog._armed_at is not None, "the count")
         wanted = op.dialog.plan.confirmation.prompt

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from collectors.clock import ManualClock
-from console.app import fleet
+from console.app import cluster_switching
 from console.runtime import memo
 from console.screens.clusters import ClustersScreen
 from console.screens.layout.screen import stepped
@@ -81,7 +81,7 @@ async def test_no_step_of_the_clock_and_no_reading_is_judged_on_the_loop(judge: 
         for _ in range(3):
             clock.advance(10.0)
             over.tick(over.ctx())
-            await op.until(lambda: over._made[0].now == over.ctx().now, "a thread has judged it")
+            await op.until(lambda: over._judgements[0].now == over.ctx().now, "a thread has judged it")
             await op.press("3")
             await op.look_again()
             await op.press("1")
@@ -104,9 +104,9 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
         left = op.app.leftovers = type(op.app.leftovers)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
-        await op.until(lambda: over._made[0].by.leftovers is left, "it was judged by that")
+        await op.until(lambda: over._judgements[0].by.leftovers is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._made[0].by.leftovers is left and over._made[0].now == over.ctx().now
+        assert over._judgements[0].by.leftovers is left and over._judgements[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
@@ -117,7 +117,7 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
         op.app.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
-        assert over._made[0].by.clock is other
+        assert over._judgements[0].by.clock is other
 
 
 class All(NamedTuple):
@@ -142,7 +142,7 @@ class All(NamedTuple):
     async def judged(self) -> None:
         """As it is by now, if by the console's own tick: a reading may have been on its way when the clock went on."""
         now = self.screen.ctx().now
-        await self.op.until(lambda: self.times == {now} and not self.screen._asking, "both are judged")
+        await self.op.until(lambda: self.times == {now} and not self.screen._judging, "both are judged")
         await self.op.pilot.pause()
 
     async def held(self) -> None:
@@ -162,7 +162,7 @@ class All(NamedTuple):
 
 @pytest.fixture
 async def every(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[All]:
-    monkeypatch.setattr(fleet, "LATER_S", 0.01)
+    monkeypatch.setattr(cluster_switching, "OPEN_OTHERS_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with consoles(size=(200, 50)) as op:
         await op.both()
@@ -170,13 +170,13 @@ async def every(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         await op.press("9")
         await op.until(lambda: op.screen().count("Not responding") == 2, "what needs somebody in both")
         found = All(op, judge, [])
-        took = found.screen._judged_now
+        took = found.screen._judgements_ready
 
         def taken(answer: dict[str, Any]) -> None:
             found.answers.append(answer)
             took(answer)
 
-        monkeypatch.setattr(found.screen, "_judged_now", taken)
+        monkeypatch.setattr(found.screen, "_judgements_ready", taken)
         await found.judged()
         yield found
 
@@ -256,7 +256,7 @@ async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(ever
     await every.judged()
     clock, resumed, left = app.clock, app.session.resumed, app.session.leftovers
     await op.press("T")
-    await op.until(lambda: app.looks_back and "paused" in op.screen(), "the past")
+    await op.until(lambda: app.in_replay_mode and "paused" in op.screen(), "the past")
     assert app.session.leftovers is not left and app.clock is not clock
     await op.until(lambda: app._last_tick > 0, "the tick of its own that the past begins with")
     for _ in range(2):

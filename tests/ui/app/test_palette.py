@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual import events
 
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.palette import PaletteEntry, found, named, score
 from console.app.palette_screen import PaletteScreen
 from console.screens.job import JobScreen
@@ -169,7 +169,7 @@ async def test_names_that_come_late_move_nothing_under_the_cursor():
         screen = await opened(op, "r")
         await op.press("down", "down")
         chosen = screen._shown[int(screen._pane.cursor_key)].name
-        screen._came("r", [("node", "r", "a node that is called so"), ("rack", "R99", "")])
+        screen._names_found("r", [("node", "r", "a node that is called so"), ("rack", "R99", "")])
         assert screen._shown[0].name == "node r"
         assert screen._shown[int(screen._pane.cursor_key)].name == chosen
 

@@ -39,7 +39,7 @@ async def test_a_reservation_is_typed_and_proven_by_the_reservations():
         await op.arrive({"partitions", "reservations"})
         name = next(name for name, node in op.machine.nodes().items() if not node.reservation)
         words = f"{name} --name fw --start now --for 2h --flags MAINT,IGNORE_JOBS new firmware"
-        op.app.act_on_words("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
+        op.app.run_action_command("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
         await op.comes("a maintenance: the nodes show it")
         await op.confirm(answer="y")
         await op.until(lambda: "fw" in op.machine.reservations(), "the reservation")

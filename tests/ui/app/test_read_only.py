@@ -14,7 +14,7 @@ from collectors import process
 from console.actions.action import Action, rows_of
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.palette import entries
 from console.cli.main import cli
 from console.gate import gate as gate_module
@@ -137,7 +137,7 @@ async def test_no_typed_command_changes_anything(opened, screen):
             operator.app.action_go(screen)
             await operator.pilot.pause()
             # The line as it is once it is typed: letter by letter it would take minutes.
-            operator.app.open_line(typed(action, operator))
+            operator.app.open_command_line(typed(action, operator))
             await operator.press("enter", "escape")
             await settle(operator)
         assert opened == [] and everything(operator) == before

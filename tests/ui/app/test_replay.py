@@ -10,7 +10,7 @@ import pytest
 from collectors.model import Cluster, SourceFault
 from console.actions.registry import ACTIONS, NAVIGATION, keys_for
 from console.app.app import WachtApp
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.app.replay_mode import KEYS
 from console.gate import gate as gates
 from console.journal.chain import append
@@ -56,7 +56,7 @@ async def frames(op: Operator, keys: Sequence[str] = SEEN) -> dict[str, str]:
     shown = {}
     for key in keys:
         await op.press(key)
-        op.app.screen.take(op.cluster, None)
+        op.app.screen.update_cluster(op.cluster, None)
         op.app.screen.tick(op.app.screen.ctx())
         await op.pilot.pause()
         shown[key] = body(op)
@@ -75,9 +75,9 @@ async def there(op: Operator, at: float) -> None:
 @pytest.mark.parametrize(("size", "keys"), [((80, 24), SEEN), ((200, 50), ("1", "2", "6"))])
 async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size, keys, monkeypatch, no_writer):
     path, live = tmp_path / "a.wacht", []
-    monkeypatch.setattr(WachtApp, "tell_of", lambda *_: None)  # a word in the corner is no fact
-    monkeypatch.setattr(PowerScreen, "_read_chart", lambda self: None)
-    monkeypatch.setattr("console.screens.trends.LEAST", 1000)
+    monkeypatch.setattr(WachtApp, "show_message_for", lambda *_: None)  # a word in the corner is no fact
+    monkeypatch.setattr(PowerScreen, "_fetch_chart", lambda self: None)
+    monkeypatch.setattr("console.screens.trends.MIN_LINES", 1000)
     monkeypatch.setattr("console.screens.layout.list_screen.WIDE", 1000)
     async with console(size, incident="pdu") as op:
         op.app.recorder = Direct(op.app, path)
@@ -125,7 +125,7 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
     told: list[str] = []
     async with replay(night[0], begin=lambda recording: recording.last().at) as op:
         app = op.app
-        monkeypatch.setattr(app, "tell", lambda text, *_: told.append(text))
+        monkeypatch.setattr(app, "show_message", lambda text, *_: told.append(text))
         for screen, kind in (("2", "node"), ("3", "job"), ("6", "alert")):
             await op.press(screen)
             assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
@@ -290,7 +290,7 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
     async with console(incident="pdu") as op:
         app = op.app
         app.recorder = Direct(app, tmp_path / "a.wacht")
-        gate, present = app.gate, app.poller
+        gate, live_poller = app.gate, app.poller
         await op.press("2")
         await op.filter("state=allocated")
         before = len(op.list.table.keys)
@@ -309,18 +309,18 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         await op.comes("drain refused: REPLAY")
         shown, recorded_before = app.cluster, RecordingReader(app.recorder.path).last().id
         rung: list[str] = []
-        monkeypatch.setattr(app, "tell", lambda text, *_: rung.append(text))
+        monkeypatch.setattr(app, "show_message", lambda text, *_: rung.append(text))
         live.advance(60)
-        present.refresh_now()
+        live_poller.refresh_now()
         await op.until(lambda: RecordingReader(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
-        await op.until(lambda: app.present is present.cluster, "and read")
+        await op.until(lambda: app.live_cluster is live_poller.cluster, "and read")
         assert app.cluster is shown, "what is shown is the past"
         await op.press("escape")
-        assert app.looks_back, "Esc takes the filter off first"
+        assert app.in_replay_mode, "Esc takes the filter off first"
         await op.press("escape")
-        await op.until(lambda: not app.looks_back, "back")
-        assert app.gate is gate and app.clock is live and app.poller is present
-        await op.until(lambda: app.cluster is present.cluster, "the newest of the present")
+        await op.until(lambda: not app.in_replay_mode, "back")
+        assert app.gate is gate and app.clock is live and app.poller is live_poller
+        await op.until(lambda: app.cluster is live_poller.cluster, "the newest of the present")
         assert "REPLAY" not in op.screen().split("\n")[0]
         await op.press("T")
         await op.until(lambda: "REPLAY" in op.screen().split("\n")[0], "the past again")

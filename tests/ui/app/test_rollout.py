@@ -10,8 +10,8 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.nodeset import fold
 from console.actions.plan import Guard
-from console.app.dialogs import ConfirmDialog
-from console.app.progress import ProgressDialog
+from console.app.confirm_dialog import ConfirmDialog
+from console.app.progress_dialog import ProgressDialog
 from console.gate import rollout
 from console.journal import writer
 from console.screens.layout.screen import WachtScreen

@@ -116,14 +116,14 @@ async def test_the_reason_of_a_drain_begins_with_the_alert():
         await arrive(op)
         key, _ = power_unit(op)
         alerts(op).table.select(key)
-        reason = alerts(op).reason_for("drain")
+        reason = alerts(op).suggested_reason("drain")
         assert reason.startswith(f"PduPowerLost {key[4:]}: lost its input")
         other = next(one for one in alerts(op).table.keys if one != key)
         alerts(op).table.mark({key, other})
-        both = alerts(op).reason_for("drain")
+        both = alerts(op).suggested_reason("drain")
         assert f"{key[4:]}: PduPowerLost" in both and len(both) <= 120
         await op.press("escape", "1")
-        assert op.app.screen.reason_for("drain") is None
+        assert op.app.screen.suggested_reason("drain") is None
 
 
 async def test_taking_it_is_seen_with_the_name_and_lifting_it_lets_it_ring_again():
@@ -205,7 +205,7 @@ async def test_hostile_labels_are_shown_and_do_nothing():
         await op.pilot.pause()
         op.sees("[@click=app.quit]x on gpu0001", "[bold]'; DROP TABLE")
         assert screen.targets("alert") == (key,)
-        words = shlex.split(screen.copyable())
+        words = shlex.split(screen.copy_text())
         assert words[:3] == ["amtool", "alert", "query"] and len(words) == 5
         assert words[3] == 'alertname="' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         assert words[4] == 'node="gpu0001"'
@@ -219,11 +219,11 @@ async def test_y_copies_the_question_behind_the_line():
         key, _ = power_unit(op)
         screen = alerts(op)
         screen.table.select(key)
-        assert shlex.split(screen.copyable()) == ["amtool", "alert", "query", f'pdu="{key[4:]}"']
+        assert shlex.split(screen.copy_text()) == ["amtool", "alert", "query", f'pdu="{key[4:]}"']
         screen.table.select("name=TargetDown")
-        assert shlex.split(screen.copyable())[3] == 'alertname="TargetDown"'
+        assert shlex.split(screen.copy_text())[3] == 'alertname="TargetDown"'
         await op.press("tab")
-        assert screen.copyable() == f"amtool silence query --id={next(iter(op.cluster.silences))}"
+        assert screen.copy_text() == f"amtool silence query --id={next(iter(op.cluster.silences))}"
 
 
 async def test_the_cursor_goes_with_the_alerts_when_they_are_folded_otherwise():

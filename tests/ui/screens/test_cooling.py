@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collectors.sim.incidents import STARTS_S
-from console.app.views import view
+from console.app.screen_factory import view
 from console.screens.cooling import NONE
 from tests.support.operator import console
 
@@ -58,11 +58,11 @@ async def test_without_cooling_the_power_screen_has_no_hole_and_its_own_says_why
         op.app.poller.stop()
         bare = {name: one for name, one in op.cluster.sources.items() if name != "prom.cooling"}
         cluster = msgspec.structs.replace(op.cluster, cooling={}, sources=bare, known=op.cluster.known - {"cooling"})
-        op.app.screen.take(cluster, None)
+        op.app.screen.update_cluster(cluster, None)
         await op.pilot.pause()
         assert "Cooling" not in op.screen() and not op.app.screen.loops.display and not op.app.screen.loops_line.display
         shown = view("cooling")()
         await op.app.push_screen(shown)
-        shown.take(cluster, None)
+        shown.update_cluster(cluster, None)
         await op.pilot.pause()
         op.sees(NONE[:60])

@@ -38,7 +38,7 @@ async def test_a_switch_that_loses_links(size):
         await op.press("enter")
         row = op.app.screen.ports.row_of(op.app.screen.ports.cursor_key)
         assert op.app.screen.targets("node") == (row.node,) and row.switch == leaf
-        assert op.app.screen.reason_for("drain").startswith(row.device)
+        assert op.app.screen.suggested_reason("drain").startswith(row.device)
         await op.press("enter")
         await op.until(lambda: op.app.screen.key == row.node, "the node")
         if size == LARGE:
@@ -62,7 +62,7 @@ async def test_a_file_system_that_hangs(size):
         op.sees("jobs on nodes where one hangs", "/scratch  16", hit[0])
         assert ("storage /scratch hangs on 16" if size == LARGE else "hangs") in op.screen().splitlines()[0]
         await op.until(lambda: "Kill task failed" in op.screen(), "what cannot end")
-        assert op.app.screen.targets("node") == hit and op.app.screen.reason_for("drain") == "/scratch hangs"
+        assert op.app.screen.targets("node") == hit and op.app.screen.suggested_reason("drain") == "/scratch hangs"
         await op.press("enter", "enter")
         await op.until(lambda: op.app.screen.key == hit[0], "the node")
 

@@ -289,7 +289,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
 
 async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):
     act(path, "a1")
-    monkeypatch.setattr("console.app.undoing.login_name", lambda: "nobody-here")
+    monkeypatch.setattr("console.app.undo_actions.login_name", lambda: "nobody-here")
     async with console((160, 50)) as op:
         await op.press("Z")
         await op.comes("there is nothing of yours to undo")
@@ -299,7 +299,7 @@ async def test_y_copies_the_command_as_a_shell_would_take_it(path):
     act(path, "a1", reason="it's; rm -rf /")
     async with console() as op:
         screen = await journal(op)
-        assert screen.copyable().endswith("""State=DRAIN 'Reason=it'"'"'s; rm -rf /'""")
+        assert screen.copy_text().endswith("""State=DRAIN 'Reason=it'"'"'s; rm -rf /'""")
         await op.press("y")
         await op.comes("copied: scontrol update")
 

@@ -121,7 +121,7 @@ async def look(op, cluster: Cluster, screen: str) -> str:
     """What a screen shows of these facts."""
     op.app.fleet[op.app.current] = cluster
     await op.command(screen)
-    op.app.screen.take(cluster, None)
+    op.app.screen.update_cluster(cluster, None)
     await op.app.workers.wait_for_complete()
     await op.pilot.pause()
     text = op.screen()
@@ -190,7 +190,7 @@ def idle(way: str, missing: str = "") -> tuple[Cluster, float]:
 
 def said_of_needs(cluster: Cluster, mono: float) -> tuple[str, str | None]:
     """What the overview and the list of clusters say where the list of needs is empty."""
-    lines = ["".join(text for text, _ in one.spans) for one in overview_figures.need_lines(cluster, (), NOW, mono)]
+    lines = ["".join(text for text, _ in one.spans) for one in overview_figures.attention_lines(cluster, (), NOW, mono)]
     row = ClusterRow(standing=summarise(cluster, mono, shown=True), needs=())
     return "\n".join(lines), worst_need(row, Ctx(cluster, NOW))
 
@@ -270,7 +270,7 @@ def test_a_report_of_all_sources_says_nothing_of_unknown(readings):
 @pytest.mark.parametrize("way", WAYS)
 def test_the_page_of_a_node_says_that_its_xids_are_unknown(readings, way):
     def said(cluster: Cluster) -> list[str]:
-        lines = inspection_lines.trouble_lines("gpu0003", cluster, default_policy(), NOW)
+        lines = inspection_lines.problem_lines("gpu0003", cluster, default_policy(), NOW)
         return ["".join(text for text, _ in one.spans) for one in lines]
 
     assert said(without(readings, "prom.loads", way))[0].startswith("XIDs unknown: prom.loads")

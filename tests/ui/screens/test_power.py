@@ -33,5 +33,5 @@ async def test_a_screen_that_is_only_coming_asks_for_nothing():
         op.app.push_screen("power")
         op.app._last_tick = -math.inf
         op.app._tick()
-        assert isinstance(op.app.screen, PowerScreen) and op.app.screen._charted is None
+        assert isinstance(op.app.screen, PowerScreen) and op.app.screen._chart_mono is None
         await op.comes("Site power")

@@ -31,7 +31,7 @@ class Asked:
 
 
 async def shows(op: Operator, key: str) -> None:
-    await op.until(lambda: op.list.beside.key == key, f"{key} beside the list")
+    await op.until(lambda: op.list.side_pane.key == key, f"{key} beside the list")
     await op.pilot.pause()
 
 
@@ -44,7 +44,7 @@ async def test_it_shows_the_node_under_the_cursor_once_it_rests():
         op.sees("CPUs in jobs", "Jobs here", "GPU 0")
         await op.press("down")
         await shows(op, second)
-        assert op.list.beside.facts._title[0][0] == second
+        assert op.list.side_pane.facts._title[0][0] == second
 
 
 @pytest.mark.slow
@@ -65,8 +65,8 @@ async def test_where_one_key_follows_the_other_what_lies_between_is_not_painted(
     """At four keys a second over a slow line each cost three times its own bytes."""
     async with console(SIZE) as op:
         await op.press("2")
-        beside = op.list.beside
-        beside._moved = time.monotonic() - WALK_S
+        beside = op.list.side_pane
+        beside._moved_mono = time.monotonic() - WALK_S
         beside.follow()
         assert beside._rest_s == REST_S
         beside.follow()
@@ -78,7 +78,7 @@ async def test_of_another_node_no_sample_is_shown():
     async with console(SIZE) as op:
         await op.press("2")
         await op.comes("sampled")
-        beside = op.list.beside
+        beside = op.list.side_pane
         late = {beside.key: beside._found}
         before = beside.key
         await op.press("down")
@@ -112,15 +112,15 @@ async def test_why_a_job_waits_asks_nothing_of_it_alone_and_follows_the_cursor()
             setattr(queueing, name, lambda *_: pytest.fail("it was asked for a job that is only looked at"))
         await op.select(first)
         await op.comes("Why it waits")
-        await op.until(lambda: op.list.beside._why is not None, "the answer")
-        before = op.list.beside._why
+        await op.until(lambda: op.list.side_pane._reason is not None, "the answer")
+        before = op.list.side_pane._reason
         await op.select(second)
         await shows(op, second)
-        await op.until(lambda: op.list.beside._why not in (None, before), "the answer for the other")
+        await op.until(lambda: op.list.side_pane._reason not in (None, before), "the answer for the other")
         # What comes late is of the job that the cursor was on: it is dropped.
-        now = op.list.beside._why
-        op.list.beside._why_came(first, before)
-        assert op.list.beside._why is now
+        now = op.list.side_pane._reason
+        op.list.side_pane._reason_fetched(first, before)
+        assert op.list.side_pane._reason is now
 
 
 async def test_a_row_that_goes_is_not_shown_as_there():
@@ -128,9 +128,9 @@ async def test_a_row_that_goes_is_not_shown_as_there():
         await op.press("3")
         await shows(op, op.list.table.keys[0])
         # Read off the pane: what is painted next may be of the row that the cursor has meanwhile.
-        op.list.beside.key = "gone"
-        op.list.beside.paint()
-        (told,) = op.list.beside.facts.lines
+        op.list.side_pane.key = "gone"
+        op.list.side_pane.paint()
+        (told,) = op.list.side_pane.facts.lines
         assert "".join(text for text, _ in told.spans) == "job gone is not in the queue any more"
 
 
@@ -140,17 +140,17 @@ async def test_w_takes_it_away_and_the_next_console_remembers():
         await op.press("2")
         op.sees("w list alone")
         await op.press("w")
-        assert not op.list.beside.is_on and op.list.table.size.width == SIZE[0]
+        assert not op.list.side_pane.is_on and op.list.table.size.width == SIZE[0]
         path = Path(os.environ["XDG_STATE_HOME"]) / "wacht" / "views"
         await op.until(lambda: path.exists() and "beside off" in path.read_text(), "the file")
         await op.press("3")
-        assert not op.list.beside.is_on
+        assert not op.list.side_pane.is_on
     async with console(SIZE) as op:
         await op.until(lambda: op.app.views, "the views")
         await op.press("2")
-        assert not op.list.beside.is_on
+        assert not op.list.side_pane.is_on
         await op.press("w")
-        assert op.list.beside.is_on
+        assert op.list.side_pane.is_on
         await shows(op, op.list.table.keys[0])
 
 
@@ -158,12 +158,12 @@ async def test_w_takes_it_away_and_the_next_console_remembers():
 async def test_a_narrow_terminal_has_the_list_alone(width):
     async with console((width, 30)) as op:
         await op.press("2")
-        assert not op.list.beside.is_on and op.list.table.size.width == width
+        assert not op.list.side_pane.is_on and op.list.table.size.width == width
         await op.press("w")
         op.sees("there is room beside a list from")
         await op.pilot.resize_terminal(WIDE, 40)
         await op.pilot.pause()
-        assert op.list.beside.is_on
+        assert op.list.side_pane.is_on
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ async def test_the_cursor_is_as_quick_with_it():
         table, took = op.list.table, {True: [], False: []}
         for _ in range(2):
             for on in (True, False):
-                assert op.list.beside.is_on is on
+                assert op.list.side_pane.is_on is on
                 for _ in range(15):
                     begin = time.thread_time()
                     table.action_step(1)
@@ -193,5 +193,5 @@ async def test_tab_goes_into_it_and_actions_stay_with_the_list():
         key = op.list.table.cursor_key
         await shows(op, key)
         await op.press("tab", "tab")
-        assert op.list.focused in (op.list.beside.gpus, op.list.beside.more, op.list.beside.facts)
+        assert op.list.focused in (op.list.side_pane.gpus, op.list.side_pane.more, op.list.side_pane.facts)
         assert op.list.targets("node") == (key,)

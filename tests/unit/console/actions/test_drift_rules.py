@@ -18,7 +18,7 @@ from console.actions.drift_rules import RULES, Drift
 from console.actions.plan import Confirmation, Guard, Plan
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.verification import find_drift
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import next_state_drift

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from textual.keys import _character_to_key
 
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.dialogs import ConfirmDialog
+from console.app.confirm_dialog import ConfirmDialog
 from console.cli.main import cli
 from console.config.keymap import FIXED, MOVING, OWN, SETS, pressed, read_keys, shown, textual_key
 from console.config.settings import load

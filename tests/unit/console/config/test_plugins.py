@@ -15,9 +15,9 @@ from collectors.model import Change, Facts, Power, SourceFault
 from collectors.template import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
+from console.app.plugin_loading import with_plugin_columns
 from console.config import plugins
 from console.config.plugins import CheckedCollector, OwnColumn
-from console.tables.plugin_columns import placed
 from tests.support.make import change_of, node
 from tests.support.operator import console
 from tests.support.paths import ROOT
@@ -262,10 +262,10 @@ def test_a_column_that_breaks_shows_that_it_does():
     def text(row):
         return {"a": "x\x1b[2J", "b": None}[row.name]
 
-    (column,) = placed((), [OwnColumn(on="node", key="own", title="own", width=8, text=text)])
+    (column,) = with_plugin_columns((), [OwnColumn(on="node", key="own", title="own", width=8, text=text)])
     rows = {name: node(name=name) for name in "abc"}
     assert column.cell(rows["a"], None) == "x\\e[2J"
     assert column.cell(rows["b"], None) == "—"
     assert column.cell(rows["c"], None) == ("broken", "warn")
     assert [column.sort(row) for row in rows.values()] == ["x\\e[2J", None, "broken"]
-    assert placed((column,), [OwnColumn(on="node", key="own", title="z", width=8, text=text)]) == (column,)
+    assert with_plugin_columns((column,), [OwnColumn(on="node", key="own", title="z", width=8, text=text)]) == (column,)

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Power, Totals
-from console.app import export_dialog
+from console.app import export_commands
 from console.clusters.cluster_summary import ClusterSummary
 from console.config.commands import CommandError, completer, parse
 from console.export import output_file
@@ -216,20 +216,20 @@ def test_what_can_be_typed():
 
 def heard(op) -> list[str]:
     """What is told from now on."""
-    said, tell = [], op.app.tell_of
+    said, tell = [], op.app.show_message_for
 
     def told(at, text, severity="information"):
         said.append(text)
         tell(at, text, severity)
 
-    op.app.tell_of = told
+    op.app.show_message_for = told
     return said
 
 
 async def out(op, line: str) -> str:
     """What is told of a command; no line is typed for it."""
     said = heard(op)
-    export_dialog.carry_out(op.app, parse(line))
+    export_commands.carry_out(op.app, parse(line))
     await op.until(lambda: said, line)
     return said[0]
 
@@ -315,7 +315,7 @@ async def test_the_clipboard_takes_what_a_terminal_takes_and_no_part_of_more(mon
         assert "64 rows of nodes: sent to the terminal's clipboard" in told
         held = op.app.clipboard
         assert len(list(csv.reader(io.StringIO(held, newline="")))) == 65
-        monkeypatch.setattr(export_dialog, "CLIPBOARD_MOST", len(held) - 1)
+        monkeypatch.setattr(export_commands, "CLIPBOARD_MOST", len(held) - 1)
         told = await out(op, "export csv clipboard")
         assert "clipboard takes" in told and "mark fewer rows, or name a file" in told
         assert op.app.clipboard is held
@@ -343,10 +343,10 @@ async def test_a_disk_that_hangs_holds_no_key_up(tmp_path, monkeypatch):
             release.wait(20)
             return 7
 
-        monkeypatch.setattr(export_dialog, "save", hangs)
-        monkeypatch.setattr(export_dialog, "SLOW_S", 0.01)
+        monkeypatch.setattr(export_commands, "save", hangs)
+        monkeypatch.setattr(export_commands, "SLOW_S", 0.01)
         await op.press("2")
-        export_dialog.carry_out(op.app, parse(f"export csv {tmp_path}/a.csv"))
+        export_commands.carry_out(op.app, parse(f"export csv {tmp_path}/a.csv"))
         await op.until(begun.is_set, "it is being written")
         await op.press("3")
         op.sees("Jobs")

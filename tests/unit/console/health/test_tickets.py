@@ -9,7 +9,7 @@ import pytest
 from console.health import tickets
 from console.health.tickets import Ticket
 from console.journal import past_actions
-from console.tables.node_sections import part_lines
+from console.tables.node_health_lines import health_lines
 from tests.support import make
 from tests.support.journal_entries import HOUR, Book
 from tests.support.journal_entries import NOW as THEN
@@ -87,7 +87,7 @@ def test_it_is_told_on_the_screen_of_the_node():
     for ticketed, said in (({}, "CX-4, age unknown: no date stands with it"),
                            ({("gpu0002", "CX-4"): NOW - 3 * DAY}, "CX-4, there for 3 d at least"),
                            ({("gpu0009", "CX-4"): NOW - 3 * DAY}, "age unknown")):  # fmt: skip
-        (line,) = part_lines(cluster, "gpu0002", NOW, ticketed)
+        (line,) = health_lines(cluster, "gpu0002", NOW, ticketed)
         assert said in "".join(text for text, _ in line.spans)
 
 

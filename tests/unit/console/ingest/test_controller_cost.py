@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.model import Cluster, Cost, Diag, Source
 from console.ingest.controller_cost import MOST, between, strain, with_cost
-from console.tables.overview_figures import controller_words
+from console.tables.overview_figures import controller_spans
 
 
 def diag(calls: int = 100, us: int = 5_000, **more) -> Diag:
@@ -91,7 +91,7 @@ def test_the_cost_is_told_once_a_reading_of_sdiag():
 
 def test_the_overview_says_what_it_costs_and_that_it_holds_back():
     def text(one: Cluster) -> str:
-        return "".join(part for part, _ in controller_words(one))
+        return "".join(part for part, _ in controller_spans(one))
 
     calm = Cluster(name="lab", diag=Diag(main_cycle_last_us=12_000))
     assert text(Cluster(name="lab")) == "" and text(calm) == "slurmctld 12 ms a cycle"

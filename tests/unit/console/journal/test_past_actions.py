@@ -13,7 +13,7 @@ from console.journal import writer
 from console.journal.entries import STATES
 from console.journal.past_actions import drains, drains_text, on_target, past_actions, resumed
 from console.journal.writer import Journal
-from console.tables.inspection_lines import past_lines
+from console.tables.inspection_lines import history_lines
 
 NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
@@ -93,7 +93,7 @@ def test_every_action_on_a_node_is_told_and_what_was_done_to_its_alerts():
     ]  # fmt: skip
     told = [(act.action, act.about, act.state) for act in on_target("gpu0001", records, "node")]
     assert told == [("silence", "NodeDown", "done"), ("reboot", "", "unknown"), ("down", "", "done")]
-    lines = past_lines(on_target("gpu0001", records, "node"), drains("gpu0001", records, NOW), NOW)
+    lines = history_lines(on_target("gpu0001", records, "node"), drains("gpu0001", records, NOW), NOW)
     texts = ["".join(text for text, _ in one.spans) for one in lines]
     assert any('silence NodeDown by jdv "PDU work"  done' in text for text in texts)
     assert any('down by jdv "smoke"  done' in text for text in texts)
@@ -109,7 +109,7 @@ def test_an_undo_is_told_on_both_sides():
     undo, drain = on_target("gpu0001", records)
     assert (undo.undoes, undo.undone_by, drain.undone_by) == (True, "", "ann")
     assert on_target("gpu0002", records)[0].undone_by == ""
-    texts = ["".join(text for text, _ in one.spans) for one in past_lines([undo, drain], None, NOW)]
+    texts = ["".join(text for text, _ in one.spans) for one in history_lines([undo, drain], None, NOW)]
     assert "undrain by ann as an undo  done" in texts[0] and 'drain by jdv "XID 79"  done  undone by ann' in texts[1]
 
 

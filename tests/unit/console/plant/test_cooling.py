@@ -11,7 +11,7 @@ from console.gate import node_checks
 from console.plant import cooling
 from console.recording.row_codec import pack_rows, unpack_rows
 from console.tables.cooling_columns import leak as leak_cell
-from console.tables.cooling_lines import node_lines
+from console.tables.cooling_columns import node_cooling_lines
 from console.triage import attention_cooling
 from console.triage.attention import attention_lines
 from tests.support import make
@@ -238,11 +238,15 @@ def test_what_a_sensor_measures_is_no_other_trouble_and_another_loop_is():
 
 
 def test_the_nodes_own_screen_tells_of_a_loop_that_is_not_well():
-    (line,) = node_lines("gpu0001", room(point(value=36.0)), NOW)
+    (line,) = node_cooling_lines("gpu0001", room(point(value=36.0)), NOW)
     assert "".join(text for text, _ in line.spans) == "cooling        cdu-2 warm: supply 36.0 °C, 2.0 above its limit"
-    (old,) = node_lines("gpu0001", room(point(value=36.0), ok=False), NOW)
+    (old,) = node_cooling_lines("gpu0001", room(point(value=36.0), ok=False), NOW)
     assert "cdu-2 warm when last read: " in "".join(text for text, _ in old.spans)
-    assert node_lines("gpu0001", room(point()), NOW) == [] == node_lines("gpu0020", room(point(value=36.0)), NOW)
+    assert (
+        node_cooling_lines("gpu0001", room(point()), NOW)
+        == []
+        == node_cooling_lines("gpu0020", room(point(value=36.0)), NOW)
+    )
 
 
 def test_old_facts_refuse_nobody():

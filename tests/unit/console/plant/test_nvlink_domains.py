@@ -13,7 +13,7 @@ from console.gate.node_checks import check_nvlink as look
 from console.gate.preview import text
 from console.health.inconsistencies import fresh_facts
 from console.plant import nvlink_domains
-from console.tables.domain_lines import node_lines
+from console.tables.domain_columns import node_domain_lines
 from console.triage.attention import attention_lines
 from tests.support import make
 from tests.support.previews import lines, plan
@@ -273,12 +273,14 @@ def test_many_at_once_are_one_line():
 
 def test_the_line_on_the_nodes_screen():
     def said(cluster, name="gpu0001"):
-        return ["".join(text for text, _ in line.spans).split(maxsplit=1)[-1] for line in node_lines(name, cluster)]
+        return [
+            "".join(text for text, _ in line.spans).split(maxsplit=1)[-1] for line in node_domain_lines(name, cluster)
+        ]
 
     assert said(site({"gpu0003": "DOWN", "gpu0004": "IDLE+DRAIN", "gpu0005": "IDLE+DRAIN"})) == [
         "R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up"
     ]
     assert said(site(trays={"gpu0001": None})) == ["R07: 18 of 18 trays usable, fabric healthy, IMEX up"]
-    assert "it fell apart: trays 14 in 3, 4 in 4" in node_lines("gpu0001", site(
+    assert "it fell apart: trays 14 in 3, 4 in 4" in node_domain_lines("gpu0001", site(
         trays={name: tray(name, "4") for name in names(4, 15)}))[1].spans[-1][0]  # fmt: skip
-    assert node_lines("gpu0001", make.cluster(nodes=[node("gpu0001")])) == []
+    assert node_domain_lines("gpu0001", make.cluster(nodes=[node("gpu0001")])) == []

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from collectors.model import Cluster, Fault, Job, Load, Node, Power, Series, Silence, Source, SourceFault
-from console.app import export_dialog
+from console.app import export_commands
 from console.cli.main import cli
 from console.config.commands import CommandError, parse
 from console.health import drain_reasons
@@ -372,10 +372,10 @@ async def test_the_console_writes_it_beside_what_is_on_the_screen(tmp_path, monk
         text = (tmp_path / "r.md").read_text()
         assert text.startswith("# Shift report: groningen (DEMO)")
         assert "nothing is recorded here" in text and "Still open" in text
-        assert export_dialog._report_words("~/a b.md") == ("", "~/a b.md")
+        assert export_commands._report_words("~/a b.md") == ("", "~/a b.md")
         for wrong in ("report 0s", "report 9999d", "report 1234567h"):
             with pytest.raises(CommandError, match=r"is of a time|is no length of time"):
-                export_dialog.carry_out(op.app, parse(wrong))
+                export_commands.carry_out(op.app, parse(wrong))
 
 
 # The time.

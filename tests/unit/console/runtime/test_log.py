@@ -226,15 +226,15 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
     slow = [False]
     monkeypatch.setattr(WachtApp, "slow_line", property(lambda _: slow[0]))
     told: list[str] = []
-    monkeypatch.setattr(app, "tell", lambda text, severity="": told.append(text))
+    monkeypatch.setattr(app, "show_message", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)):
         for slow[0] in (False, True, True, False):
-            app.tend_log()
+            app.check_log()
         log.begin(str(tmp_path))
         log.info("wacht", "nowhere to go")
         log.end()
-        app.tend_log()
-        app.tend_log()
+        app.check_log()
+        app.check_log()
     app.poller.stop()
     assert next(line for line in path.read_text().splitlines() if "terminal" in line).endswith("slow mode is on")
     assert path.read_text().count("slow mode") == 2

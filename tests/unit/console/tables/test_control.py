@@ -11,7 +11,7 @@ from collectors.sim.incidents import STARTS_S
 from console.ingest import controller_cost
 from console.recording.cut import Masked, Masks
 from console.tables import control_lines
-from console.tables.control_columns import askers, duration_us, hung
+from console.tables.control_columns import duration_us, hung, rpc_users
 from console.triage import attention_control
 from console.triage.attention import attention_lines
 from tests.support import make
@@ -189,8 +189,8 @@ def test_what_is_not_known_is_said():
 
 
 def test_who_asks_and_which_jobs_hang():
-    found = askers(Diag(user_calls={"root": 10, "al": 4}, user_time_us={"root": 3_000_000}))
-    assert (found["root"].of_us, found["al"].time_us) == (3_000_000, None) and askers(None) == {}
+    found = rpc_users(Diag(user_calls={"root": 10, "al": 4}, user_time_us={"root": 3_000_000}))
+    assert (found["root"].of_us, found["al"].time_us) == (3_000_000, None) and rpc_users(None) == {}
     jobs = [make.job("1", "COMPLETING", "gpu0001"), make.job("9", "COMPLETING", "gpu0002"), make.job("3")]
     known = with_(WELL, completing=(completing("1"),), runaway=(Runaway(job="7", user="bob"),))
     rows = hung(site(known, jobs=jobs), NOW)

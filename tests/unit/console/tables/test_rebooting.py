@@ -113,7 +113,7 @@ async def test_the_map_shows_it_by_its_own_sign():
         changed = {**op.cluster.nodes, "gpu0001": rebooting(rack="R01")}
         cluster = replace(op.cluster, nodes=changed)
         op.app.fleet[op.app.current] = cluster
-        op.app.screen.take(cluster, None)
+        op.app.screen.update_cluster(cluster, None)
         await op.pilot.pause()
         first = next(line for line in op.screen().splitlines() if line.startswith("R01"))
         assert first.split()[1] == "↻"

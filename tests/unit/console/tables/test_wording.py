@@ -62,7 +62,7 @@ def test_the_search_finds_what_was_written_in() -> None:
 async def test_what_looks_chosen_on_the_overview_is_chosen() -> None:
     async with console() as op:
         first = op.app.screen.map.cursor_key
-        under = op.app.screen.under
+        under = op.app.screen.cursor_line
         assert first is not None and op.app.screen.targets("node") == ()
         assert not any(first in text for line in under.lines for text, _ in line.spans)
         await op.press("enter")

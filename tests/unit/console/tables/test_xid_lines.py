@@ -11,7 +11,7 @@ from console.health.inconsistencies import inconsistencies
 from console.health.xid_policy import default_policy
 from console.plant.gpus import newest_xids
 from console.tables.gpu_lines import xid_lines
-from console.tables.inspection_lines import trouble_lines
+from console.tables.inspection_lines import problem_lines
 from console.triage.attention import attention_lines
 from tests.support import make
 
@@ -36,7 +36,7 @@ def test_every_screen_shows_the_62_before_a_45():
     known = cluster(row(45, 60), row(62, 62))
     listed = text(xid_lines(newest_xids(known), known, POLICY, NOW))
     assert "XID 45 after 62" in listed
-    assert "before it XID 62" in text(trouble_lines("gpu0001", known, POLICY, NOW))
+    assert "before it XID 62" in text(problem_lines("gpu0001", known, POLICY, NOW))
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     assert "before it XID 62: drain, reset the GPU" in "\n".join(_xid_lines(look, POLICY))
     (found,) = [one for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
@@ -53,7 +53,7 @@ def test_the_severity_of_an_nvlink_error_decides_on_every_screen(severity, said,
     found = [(one.severity, one.text) for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     shown = [text(xid_lines(newest_xids(known), known, POLICY, NOW)),
-             text(trouble_lines("gpu0001", known, POLICY, NOW)),
+             text(problem_lines("gpu0001", known, POLICY, NOW)),
              "\n".join(_xid_lines(look, POLICY))]  # fmt: skip
     if severity is not None:
         assert all(f" {severity}" in one for one in shown)

@@ -15,7 +15,7 @@ from collectors.slurm.commands.events import EVENT, event_rows, events_of
 from console.cli.node import NodeReport, as_json_text, render
 from console.cli.node_slurm import ended_on
 from console.queue.job_accounting import cpu_text, end_reason, gpu_mean, gpu_text, memory_text
-from console.tables.accounting_lines import account_lines, beside_lines, ended_job, last_job_lines
+from console.tables.accounting_lines import account_lines, context_lines, ended_job, last_job_lines
 from tests.support.make import Commands
 from widgets.units import when
 
@@ -351,9 +351,9 @@ def test_lines_of_an_account():
     given = account("FAILED", 3, steps=(BATCH, SRUN))
     said = "\n".join(text(account_lines(given, NOW)))
     assert "step 0 (train.py) on gpu0002 ended with exit code 3" in said and "exit code 3:0   derived 0:0" in said
-    beside = "\n".join(text(beside_lines(given, NOW)))
+    beside = "\n".join(text(context_lines(given, NOW)))
     assert "train.py  gpu0002" in beside and "meanwhile" not in beside, "what is not known is not said to be well"
-    assert "no outage of its nodes meanwhile" in "\n".join(text(beside_lines(replace(given, events=()), NOW)))
+    assert "no outage of its nodes meanwhile" in "\n".join(text(context_lines(replace(given, events=()), NOW)))
     again = replace(account("COMPLETED"), earlier=(account("NODE_FAIL", failed_node="gpu0002").run,))
-    assert "killed by the failure of gpu0002 at " in "\n".join(text(beside_lines(again, NOW)))
-    assert "more of it" in "\n".join(text(beside_lines(replace(given, notes=("more of it",)), NOW)))
+    assert "killed by the failure of gpu0002 at " in "\n".join(text(context_lines(again, NOW)))
+    assert "more of it" in "\n".join(text(context_lines(replace(given, notes=("more of it",)), NOW)))

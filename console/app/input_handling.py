@@ -1,7 +1,6 @@
-"""What is typed: keys through the keymap, the lines of `:` and `/` with what they remember and offer, saved filters.
+"""Keys through the keymap, the `:` and `/` prompts with their history and completion, and saved filters.
 
-Files are read and written aside (`console.runtime.state_files`): a home that hangs holds no key up.
-"""
+Files are read and written in a thread (`console.runtime.state_files`): a hanging home directory never blocks a key."""
 
 from __future__ import annotations
 
@@ -48,101 +47,101 @@ T = TypeVar("T", bound=events.Event)
 if TYPE_CHECKING:
     from .palette import PaletteEntry
 
-#: Lines of the history that are kept, of all kinds together.
-MOST = 500
-RECENT = "^"
-"""The sign of what was chosen in the palette; the others are those of the lines."""
+#: Lines of the history file, of all kinds together.
+MAX_HISTORY = 500
+PALETTE_HISTORY = "^"
+"""Prefix of palette choices in the history file; the prompts use their own sign."""
 
 
-def _at(event: events.Event, instead: T) -> T:
-    """One in place of another, of the same moment: a dialog asks when it was typed."""
+def _same_moment(event: events.Event, instead: T) -> T:
+    """Give the replacement event the time of the original: dialogs check when a key was typed."""
     instead.time = event.time
     return instead
 
 
-class Typed(replay_mode.Looking):
-    """The part of the app that keys and lines go through."""
+class InputHandling(replay_mode.ReplayMode):
+    """The part of the app that keys and prompts go through."""
 
     config: Config
     looks: ThemeChoice
     press_next: Callable[[str, float], None]
-    """Of `widgets.terminal.input_queue`."""
+    """From `widgets.terminal.input_queue`."""
     views: dict[str, bool]
-    """Views that are switched, by name, and whether they are on."""
+    """View name to whether it is switched on."""
 
-    def open_typed(self, config: Config) -> None:
-        """Before the first screen is made. Reads nothing."""
+    def init_input(self, config: Config) -> None:
+        """Called before the first screen is created. Reads no file."""
         self.keymap: Keymap = read_keys(config.keys)
-        self.histories: dict[str, History] = {sign: History() for sign in (":", "/", RECENT)}
+        self.histories: dict[str, History] = {sign: History() for sign in (":", "/", PALETTE_HISTORY)}
         self.filters: SavedFilters = read_filters(config.filters, ())
         self._saved_lines: list[str] = []
-        self.offers = completion.LineCompletions(lambda: self.cluster)
+        self.completions = completion.LineCompletions(lambda: self.cluster)
         self.views = {}
         self._aside = BackgroundWriter()
-        self._history = StateFile(state_folder() / "history", MOST, newest(MOST))
+        self._history = StateFile(state_folder() / "history", MAX_HISTORY, newest(MAX_HISTORY))
         self._saved = filters_file()
         self._views = StateFile(state_folder() / "views", 20, newest(20))
         self._shifts = shifts_file()
-        self._noted: float | None = None
-        self._untold = True
-        self._valued: dict[str, object] = {}
+        self._shift_noted_mono: float | None = None
+        self._save_warning_due = True
+        self._completion_rows: dict[str, object] = {}
 
-    def read_typed(self) -> None:
-        """Read what is kept, and tell what is wrong with the keys and filters that are configured."""
-        self._aside.do(self._read_kept)
-        for told in (self.keymap.messages, self.filters.messages):
-            if told:
-                more = f"  (and {len(told) - 2} more: wacht keys)" if len(told) > 2 else ""
-                self.tell("\n".join(told[:2]) + more, "warning")
+    def read_input_state(self) -> None:
+        """Read the state files, and report faults in the configured keys and filters."""
+        self._aside.do(self._read_state_files)
+        for messages in (self.keymap.messages, self.filters.messages):
+            if messages:
+                more = f"  (and {len(messages) - 2} more: wacht keys)" if len(messages) > 2 else ""
+                self.show_message("\n".join(messages[:2]) + more, "warning")
 
-    def _read_kept(self) -> None:
+    def _read_state_files(self) -> None:
         try:
             lines, saved, views = self._history.read(), self._saved.read(), self._views.read()
         except StateFileFault as error:
-            self._back(self._not_kept, error)
+            self._call_on_loop(self._warn_not_saved, error)
             return
-        self._back(self._kept, lines, saved, views)
+        self._call_on_loop(self._apply_state_files, lines, saved, views)
 
-    def _kept(self, lines: list[str], saved: list[str], views: list[str]) -> None:
+    def _apply_state_files(self, lines: list[str], saved: list[str], views: list[str]) -> None:
         for sign, history in self.histories.items():
             before = [line[1:] for line in lines if line.startswith(sign)]
             history.entries = [*(one for one in before if one not in history.entries), *history.entries]
         self._saved_lines = saved
-        self._lay_filters()
+        self._rebuild_filters()
         for line in views:
             name, _, on_off = line.partition(" ")
             self.views.setdefault(name, on_off == "on")
         if isinstance(self.screen, WachtScreen):
-            self.screen.switched()
+            self.screen.views_changed()
         if own := self.filters.messages[len(read_filters(self.config.filters, ()).messages) :]:
-            self.tell("\n".join(own[:2]), "warning")
+            self.show_message("\n".join(own[:2]), "warning")
 
-    def _lay_filters(self) -> None:
+    def _rebuild_filters(self) -> None:
         self.filters = read_filters(self.config.filters, self._saved_lines, self._saved.path)
-        self.offers.saved = {screen: self.filters.on(screen) for screen in LISTS}
+        self.completions.saved = {screen: self.filters.on(screen) for screen in LISTS}
 
-    def _not_kept(self, error: StateFileFault) -> None:
-        if self._untold:
-            self._untold = False
-            self.tell(f"what is typed is not kept: {error}", "warning")
+    def _warn_not_saved(self, error: StateFileFault) -> None:
+        if self._save_warning_due:
+            self._save_warning_due = False
+            self.show_message(f"what is typed is not kept: {error}", "warning")
 
-    def _back(self, call: Callable[..., None], *given: Any) -> None:
-        """Have it called on the event loop, where there still is one, and wait for nothing."""
+    def _call_on_loop(self, call: Callable[..., None], *given: Any) -> None:
+        """Call it on the event loop without waiting; do nothing when the loop has ended."""
         with contextlib.suppress(RuntimeError):
             self.call_later(call, *given)
 
-    def tend_shift(self) -> None:
-        """Note now and then that this person is here, for the next hand-over."""
+    def record_shift(self) -> None:
+        """Note every `NOTE_EVERY_S` seconds that this person is on shift, for the next hand-over."""
         mono = self.session.live_clock.mono()
-        if self._noted is None or mono - self._noted >= NOTE_EVERY_S:
-            self._noted = mono
-            self._note_shift()
+        if self._shift_noted_mono is None or mono - self._shift_noted_mono >= NOTE_EVERY_S:
+            self._shift_noted_mono = mono
+            self._write_shift()
 
-    def _note_shift(self) -> None:
+    def _write_shift(self) -> None:
         lines = [shift_line(name, at.live_clock.now()) for name, at in self.sessions.items() if not at.site.recorded]
 
         def work() -> None:
-            # What cannot be noted is told of where it is asked for: the hand-over says that it does not know.
+            # Not reported here: the hand-over says that the last shift is unknown.
             with contextlib.suppress(StateFileFault):
                 for one in lines:
                     self._shifts.add(one)
@@ -150,110 +149,109 @@ class Typed(replay_mode.Looking):
         self._aside.do(work)
 
     def stop_reading(self) -> None:
-        """What is being written has a moment."""
+        """Give pending writes a moment to finish."""
         super().stop_reading()
-        if self._noted is not None:
-            self._note_shift()
+        if self._shift_noted_mono is not None:
+            self._write_shift()
         self._aside.leave()
 
     # Keys.
 
     async def on_event(self, event: events.Event) -> None:
-        """A key is turned into the one that the code knows; a paste is outside text like any other: it may be copied
-        from where anybody writes."""
+        """Translate a key through the keymap, and clean a paste like any foreign text."""
         if isinstance(event, events.Paste):
-            event = _at(event, events.Paste("\n".join(map(clean, event.text.splitlines()))))
+            event = _same_moment(event, events.Paste("\n".join(map(clean, event.text.splitlines()))))
         elif isinstance(event, events.Key) and not event.is_forwarded and self.keymap.turned:
             screen = self.screen if self.screen_stack else None
-            # Dialogs have their own keys, and a line takes letters.
+            # Dialogs have their own keys, and an input takes letters.
             if isinstance(screen, WachtScreen) and not isinstance(screen.focused, Input):
                 turned = self.keymap.turn(event.key)
                 if turned != event.key:
-                    event = _at(event, events.Key(turned or "nothing", event.character))
+                    event = _same_moment(event, events.Key(turned or "nothing", event.character))
         await super().on_event(event)
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
-        """A key of the bar was clicked."""
+        """A key of the key bar was clicked."""
         self.press_next(pressed(event.key.key), event.time)
 
     def action_refresh(self) -> None:
         """Read every source again now."""
         self.poller.refresh_now()
 
-    # Lines.
+    # Prompts.
 
     def action_command(self) -> None:
-        """The `:` line."""
-        self.open_line("")
+        """Open the `:` prompt."""
+        self.open_command_line("")
 
-    def open_line(self, text: str) -> None:
-        """The `:` line, with something typed already."""
+    def open_command_line(self, text: str) -> None:
+        """Open the `:` prompt with a text in it."""
         if isinstance(self.screen, WachtScreen):
-            self.offer()
-            self.screen.prompt.open(":", text, completer(lambda: self.cluster, self.looks.known, self.offers))
+            self.prepare_completions()
+            self.screen.prompt.open(":", text, completer(lambda: self.cluster, self.looks.known, self.completions))
 
     def action_palette(self) -> None:
-        """Everything by its name."""
+        """Open the command palette."""
         from .palette_screen import PaletteScreen
 
         def chosen(entry: PaletteEntry | None) -> None:
             if entry is not None:
-                self.chosen(entry.name)
-                self.call_next(self._do, entry)
+                self.remember_choice(entry.name)
+                self.call_next(self._run_entry, entry)
 
         if isinstance(self.screen, WachtScreen):
             self.push_screen(PaletteScreen(cast("ConsoleApp", self)), chosen)
 
-    async def _do(self, entry: PaletteEntry) -> None:
+    async def _run_entry(self, entry: PaletteEntry) -> None:
         try:
             done = entry.run()
             if isawaitable(done):
                 await done
         except (CommandError, FilterError) as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
-    def offer(self) -> None:
-        """Make ready what the lines offer on this screen: the values of fields take a walk over all rows."""
-        self.offers.screen = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
+    def prepare_completions(self) -> None:
+        """Prepare the completions for this screen. Field values take a walk over all rows, in a thread."""
+        self.completions.screen = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
         cluster = self.cluster
         for kind, rows in (("node", cluster.nodes), ("job", cluster.jobs)):
-            if self._valued.get(kind) is not rows:
-                self._valued[kind] = rows
+            if self._completion_rows.get(kind) is not rows:
+                self._completion_rows[kind] = rows
                 self._aside.do(partial(self._read_values, cluster, kind))
 
     def _read_values(self, cluster: Cluster, kind: str) -> None:
-        self.offers.values.update({kind: completion.field_values(cluster, kind)})
+        self.completions.values.update({kind: completion.field_values(cluster, kind)})
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
-        """Of a line that was sent; the prompt has it in its history already."""
+        """Save a submitted line; the prompt has added it to its own history already."""
         if event.value.strip():
-            self._keep(event.kind, event.value.strip())
+            self._save_line(event.kind, event.value.strip())
 
-    def chosen(self, name: str) -> None:
-        """Something was chosen in the palette: it comes first the next time."""
-        self.histories[RECENT].add(name)
-        self._keep(RECENT, name)
+    def remember_choice(self, name: str) -> None:
+        """Save a palette choice so that it is offered first the next time."""
+        self.histories[PALETTE_HISTORY].add(name)
+        self._save_line(PALETTE_HISTORY, name)
 
-    def _keep(self, sign: str, text: str) -> None:
-        self._write(self._history, sign + text, lambda: None)
+    def _save_line(self, sign: str, text: str) -> None:
+        self._append_line(self._history, sign + text, lambda: None)
 
-    def _write(self, kept: StateFile, line: str, then: Callable[[], None]) -> None:
+    def _append_line(self, kept: StateFile, line: str, then: Callable[[], None]) -> None:
         def work() -> None:
             try:
                 kept.add(line)
             except StateFileFault as error:
-                self._back(self._not_kept, error)
+                self._call_on_loop(self._warn_not_saved, error)
             else:
-                self._back(then)
+                self._call_on_loop(then)
 
         self._aside.do(work)
 
-    # Views that are switched on and off.
+    # Views.
 
     def switch_view(self, name: str, on: bool) -> None:
-        """Keep whether a view is on."""
+        """Switch a view on or off, and save it."""
         self.views[name] = on
-        self._write(self._views, f"{name} {'on' if on else 'off'}", lambda: None)
+        self._append_line(self._views, f"{name} {'on' if on else 'off'}", lambda: None)
 
     # Saved filters.
 
@@ -266,8 +264,8 @@ class Typed(replay_mode.Looking):
             raise CommandError("only the lists of nodes and jobs, the accounts and the journal have a filter to save")
         one = checked_filter(name.removeprefix("@"), screen.filter_text, screen.crumb)
         self._saved_lines = [*self._saved_lines, save_line(one)]
-        self._lay_filters()
-        self._write(self._saved, save_line(one), lambda: self.tell(f"saved: /@{one.name} is {one.text}"))
+        self._rebuild_filters()
+        self._append_line(self._saved, save_line(one), lambda: self.show_message(f"saved: /@{one.name} is {one.text}"))
 
     def forget_filter(self, name: str) -> None:
         """`:forget NAME`. Raises CommandError."""
@@ -277,5 +275,5 @@ class Typed(replay_mode.Looking):
         if self.filters.known[name] == read_filters(self.config.filters, ()).known.get(name):
             raise CommandError(f"@{name} stands in the configuration: take it out there")
         self._saved_lines = [*self._saved_lines, forget_line(name)]
-        self._lay_filters()
-        self._write(self._saved, forget_line(name), lambda: self.tell(f"@{name} is forgotten"))
+        self._rebuild_filters()
+        self._append_line(self._saved, forget_line(name), lambda: self.show_message(f"@{name} is forgotten"))

@@ -1,4 +1,4 @@
-"""Several clusters in one console: one is on the screen, the others are read on, seldom, so that their alerts ring.
+"""Several clusters in one console: one is on the screen, the others are polled slowly so that their alerts ring.
 
 Each is a `ClusterSession` with its own stack of screens (a mode of Textual's): filters, cursors and marks
 stay where they are. The first is opened before the first frame, the others after it.
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.message import Message
 from textual.screen import Screen
 
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
-from console.app.messages import ClusterChanged
 from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
+from console.ingest.reduce import merged
 from console.recording.location import recording_target
 from console.runtime import memo
 from console.runtime.errors import UserError
@@ -28,42 +29,57 @@ from console.session.site import Site
 from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
-from . import views
-from .replay_mode import Looking
+from . import screen_factory
+from .replay_mode import ReplayMode
 
 if TYPE_CHECKING:
     from console.clusters.cluster_summary import ClusterSummary
 
-#: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
-LATER_S = 2.0
-PATIENCE_S = 1.0
-"""What is published next waits so long for the event loop to take in what was published last."""
-#: Kinds of facts that may make the bell ring.
-RINGING = frozenset({"alerts", "silences"})
-#: So many other clusters have a chip each in the top line, the worst first.
-_CHIPS = 2
+#: Seconds after the first frame until the other clusters are opened.
+OPEN_OTHERS_S = 2.0
+PUBLISH_TIMEOUT_S = 1.0
+"""Seconds that a publish waits at most for the event loop to take the previous one."""
+#: Kinds of facts whose change may ring the bell.
+BELL_KINDS = frozenset({"alerts", "silences"})
+#: Chips of other clusters in the top line; the worst come first.
+_MAX_CHIPS = 2
 
 
-class Fleet(Looking):
-    """The part of the app that knows which clusters there are, and which is shown."""
+class ClusterChanged(Message):
+    """The poller has a newer Cluster. Queued messages of one cluster merge, with their differences."""
+
+    def __init__(self, cluster: Cluster, diff: Diff) -> None:
+        super().__init__()
+        self.cluster, self.diff = cluster, diff
+
+    def can_replace(self, message: Message) -> bool:
+        """Take over the differences of the queued message that this one replaces."""
+        if isinstance(message, ClusterChanged) and message.cluster.name == self.cluster.name:
+            message.diff = merged(self.diff, message.diff)
+            return True
+        return False
+
+
+class ClusterSwitching(ReplayMode):
+    """The part of the app that knows all clusters, and which one is shown."""
 
     config: Config
     looked_at: FromSession[WachtScreen | None] = FromSession()
     gpus_every_s = FromSession[float]()
 
-    def open_fleet(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
-        """Open the first, and know of the others."""
-        self._put_by: dict[str, Any] = {}
+    def init_clusters(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
+        """Open the first cluster and note the others."""
+        self._live_values: dict[str, Any] = {}
         self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
-        """Every cluster that can be shown."""
+        """Cluster name to site, for every cluster that can be shown."""
         self.unopened: dict[str, str] = {}
-        """Those that are not open, with the reason; one that stands in neither will be opened."""
+        """Clusters that failed to open or were closed, with the reason. A cluster in neither dict is opened later."""
         self._clock = clock
         self.session = ClusterSession(site, self.config, clock)
         self.sessions = {site.name: self.session}
         self.open_poller(self.session)
         self.fleet: dict[str, Cluster] = {site.name: self.session.newest}
-        """Name to what is shown of it."""
+        """Cluster name to the Cluster that its screens show."""
         self.garbage = Garbage()
         self._modes_made = 0
 
@@ -72,61 +88,62 @@ class Fleet(Looking):
         """The cluster on the screen."""
         return self.fleet[self.current]
 
-    def tell(self, text: str, severity: str = "information") -> None:
-        """A word in the corner."""
-        self.tell_of(self.session, text, severity)
+    def show_message(self, text: str, severity: str = "information") -> None:
+        """Show a message (toast) about the cluster on the screen."""
+        self.show_message_for(self.session, text, severity)
 
-    def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None:
-        """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
+    def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
+        """Show a message about one cluster, with its name where there are several. Not markup: the text may
+        be foreign."""
         named = f"{session.name}: {text}" if len(self.sites) > 1 else text
         self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
 
     # Reading.
 
     def read(self) -> None:
-        """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
-        self._begin(self.session)
-        self.read_resumed()
-        self.tell_orphans(self.session)
+        """Start to read. The long lists are created now so that their rows are ready when they are opened."""
+        self._start_cluster(self.session)
+        self.read_journal_facts()
+        self.report_orphans(self.session)
         self.garbage.started()
         if len(self.sites) > 1:
-            self.set_timer(LATER_S, self._open_others)
+            self.set_timer(OPEN_OTHERS_S, self._open_others)
 
-    def _begin(self, session: ClusterSession) -> None:
-        self._make_ahead(session)
+    def _start_cluster(self, session: ClusterSession) -> None:
+        self._make_screens(session)
         self.record(session)
         session.poller.start()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
-        # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
+        """Take a new Cluster. Runs in the poller's thread, which also computes sums and sorts lists."""
+        # Import here, in the poller's thread: on the event loop it would stall the keys.
         from console.alerts.groups import alert_groups
         from console.triage import attention  # noqa: F401
 
         if (session := self.sessions.get(cluster.name)) is None:
-            return  # it was closed
+            return  # it was closed meanwhile
         if session.recorder is not None:
             session.recorder.offer(cluster, diff)
-        # What is made for this one must not push out what the loop still looks up of the one before.
-        taken = session.taken.wait(PATIENCE_S)
+        # Sums of this Cluster must not evict those of the previous one while the event loop still reads them.
+        taken = session.taken.wait(PUBLISH_TIMEOUT_S)
         session.taken.clear()
-        # Where one is still on its way, or comes from a recording, its sums will be looked up too.
-        if taken and not self.looks_back:
+        # Keep the sums of the Cluster that is shown, too: it may be one that is still queued, or come from a recording.
+        if taken and not self.in_replay_mode:
             memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
-        here = self.session
-        shown, over = session is here and not self.looks_back, here.looked_at
-        if over is not None and (shown or over.shows_all):
+        on_screen = self.session
+        shown, over = session is on_screen and not self.in_replay_mode, on_screen.looked_at
+        if over is not None and (shown or over.shows_all_clusters):
             over.prepare(cluster, session, self.policy, shown=shown)
-        if session.ring.active is None or not diff.kinds.isdisjoint(RINGING):
+        if session.ring.active is None or not diff.kinds.isdisjoint(BELL_KINDS):
             alert_groups(cluster, session.live_clock.now(), self.policy)
-        # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
+        # Prepare other screens after the first facts are shown, but before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
             self.post_message(ClusterChanged(cluster, diff))
         session.logged.see(cluster)
         if shown:
             for name in SCREENS:
-                for make in views.view(name).sums:
+                for make in screen_factory.view(name).sums:
                     make(cluster)
             for one in session.ahead:
                 if one is not over:
@@ -135,37 +152,38 @@ class Fleet(Looking):
             self.post_message(ClusterChanged(cluster, diff))
 
     def on_cluster_changed(self, event: ClusterChanged) -> None:
-        """A poller has newer facts."""
+        """Take a newer Cluster on the event loop."""
         session = self.sessions.get(event.cluster.name)
         if session is None or not self.screen_stack:
-            return  # it is closing, and a last reading came in
-        looks_back = self.looks_back and session is self.session
-        if looks_back:
-            self.present = event.cluster
+            return  # the app is closing
+        in_replay_mode = self.in_replay_mode and session is self.session
+        if in_replay_mode:
+            self.live_cluster = event.cluster
         else:
             self.fleet[session.name] = event.cluster
-        session.taken.set()  # not before: the sums of what is shown are kept
-        if session.ring.active is None or not event.diff.kinds.isdisjoint(RINGING):
-            self._ring(session, event.cluster)
-        if looks_back:
+        session.taken.set()  # only now: the sums of the shown Cluster are kept until here
+        if session.ring.active is None or not event.diff.kinds.isdisjoint(BELL_KINDS):
+            self._ring_bell(session, event.cluster)
+        if in_replay_mode:
             return
         self.verify(session, event.cluster)
         if "partitions" in event.diff.kinds:
-            self._read_resumed(session)
+            self._read_journal_facts(session)
         if session is self.session and isinstance(self.screen, WachtScreen):
-            self.screen.take(event.cluster, event.diff)
-        self._keep_up(session, event.cluster)
+            self.screen.update_cluster(event.cluster, event.diff)
+        self._update_hidden_screens(session, event.cluster)
 
-    def _keep_up(self, session: ClusterSession, cluster: Cluster) -> None:
-        """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
+    def _update_hidden_screens(self, session: ClusterSession, cluster: Cluster) -> None:
+        """Give the new Cluster to the screens of `session` that are not shown, except those below a dialog or an
+        inspection."""
         shown = self.screen_stack
         of_it = {*self._installed_screens.values(), *self._screen_stacks.get(session.mode, ())}
         for one in of_it:
             if isinstance(one, WachtScreen) and one.is_mounted and one.at is session and one not in shown:
                 one.update_hidden(cluster)
 
-    def _ring(self, session: ClusterSession, cluster: Cluster) -> None:
-        """The bell, once a reading at most, for critical groups that were not there before."""
+    def _ring_bell(self, session: ClusterSession, cluster: Cluster) -> None:
+        """Ring once per reading session most, for critical alert_groups that are new."""
         from console.alerts.bell import bell_sequences, bell_text
         from console.alerts.groups import alert_groups
 
@@ -177,26 +195,26 @@ class Fleet(Looking):
         hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
         if session is not self.session:
             hint = f"  (:cluster {session.name})"
-        elif self.looks_back:
+        elif self.in_replay_mode:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.tell_of(session, f"critical: {bell_text(new)}{hint}", "error")
+        self.show_message_for(session, f"critical: {bell_text(new)}{hint}", "error")
         if self._driver is not None and not self.is_headless:
             self._driver.write(bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
 
-    # The others.
+    # Other clusters.
 
-    def elsewhere(self) -> list[Span]:
-        """For the top line: the other clusters, those of which there is something to say."""
+    def other_cluster_chips(self) -> list[Span]:
+        """Chips of the top line for other clusters that have something to report."""
         if len(self.sites) == 1:
             return []
         from console.clusters.cluster_summary import chip_of
 
         found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
-        more = len(found) - _CHIPS
-        return [*found[:_CHIPS], (f"+{more}", found[_CHIPS][1])] if more > 0 else found
+        more = len(found) - _MAX_CHIPS
+        return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
 
     def standings(self) -> list[ClusterSummary]:
-        """How each cluster stands, in the order of the configuration."""
+        """A summary of each cluster, in the order of the configuration."""
         from console.clusters.cluster_summary import ClusterSummary, summarise
 
         made = []
@@ -204,13 +222,13 @@ class Fleet(Looking):
             if (session := self.sessions.get(name)) is None:
                 made.append(ClusterSummary(name=name, why=self.unopened.get(name, "")))
                 continue
-            # What was taken in, not what comes next: the sums of that are still being made.
-            known = self.present if session is self.session and self.present is not None else self.fleet[name]
+            # Use the Cluster that was taken in: the sums of the next one are still being computed.
+            known = self.live_cluster if session is self.session and self.live_cluster is not None else self.fleet[name]
             made.append(summarise(known, session.live_clock.mono(), shown=session is self.session))
         return made
 
-    def watch_others(self, more: frozenset[str] = frozenset()) -> None:
-        """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
+    def set_background_polling(self, more: frozenset[str] = frozenset()) -> None:
+        """Poll `WATCHED` and the kinds in `more` of the clusters that are not shown."""
         for session in self.sessions.values():
             if session is not self.session and isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED | more)
@@ -221,11 +239,13 @@ class Fleet(Looking):
                 self._open(name)
 
     def _open(self, name: str, then: Callable[[ClusterSession], None] | None = None) -> None:
-        """Open a cluster off the event loop, which takes imports and files; `then` on it."""
+        """Open a cluster off the event loop, then call `then` with its session."""
         site = self.sites[name]
         twin = next((one.name for one in self.sessions.values() if one.site.reach and one.site.reach == site.reach), "")
         if twin:
-            self._not_open(name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}')
+            self._open_failed(
+                name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}'
+            )
             return
         self._modes_made += 1
         mode = f"{name} {self._modes_made}"
@@ -233,55 +253,55 @@ class Fleet(Looking):
         def work() -> None:
             try:
                 session = ClusterSession(site, self.config, self._clock, mode)
-                session.records = recording_target(site, self.config.recording) if self._records else None
+                session.records = recording_target(site, self.config.recording) if self._recording_enabled else None
                 self.open_poller(session)
             except UserError as error:
-                self.call_from_thread(self._not_open, name, clean(str(error)))
+                self.call_from_thread(self._open_failed, name, clean(str(error)))
             except Exception as error:
-                self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])
+                self.call_from_thread(self._open_failed, name, clean(f"{type(error).__name__}: {error}")[:300])
             else:
-                self.call_from_thread(self._came_open, session, then)
+                self.call_from_thread(self._cluster_opened, session, then)
 
         self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
 
     @property
-    def _records(self) -> bool:
-        """Whether this console records at all."""
+    def _recording_enabled(self) -> bool:
+        """Whether this console records."""
         return any(session.records is not None for session in self.sessions.values())
 
-    def _not_open(self, name: str, why: str) -> None:
+    def _open_failed(self, name: str, why: str) -> None:
         self.unopened[name] = why
-        self.tell_of(self.session, f"{name} cannot be opened: {why}", "warning")
+        self.show_message_for(self.session, f"{name} cannot be opened: {why}", "warning")
 
-    def _came_open(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
+    def _cluster_opened(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
         if session.name not in self.sessions and self.screen_stack:
             self.unopened.pop(session.name, None)
             self.sessions[session.name], self.fleet[session.name] = session, session.newest
             self.add_mode(session.mode, QuietScreen)
             if isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED)
-            self._begin(session)
-            self._read_resumed(session)
-            self.tell_orphans(session)
+            self._start_cluster(session)
+            self._read_journal_facts(session)
+            self.report_orphans(session)
         if then is not None:
             then(self.sessions[session.name])
 
-    # Going from one to another.
+    # Switching.
 
     def action_next_cluster(self) -> None:
-        """C: the next one that is known."""
+        """Key `C`: show the next cluster."""
         names = list(self.sites)
         if len(names) == 1:
-            self.tell("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            self.show_message("one cluster is known; each [cluster.NAME] of the configuration is one more")
             return
         self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
 
     def go_to_cluster(self, name: str) -> None:
-        """Show it, or say why not."""
+        """Show a cluster, or a message with the reason why not."""
         try:
             self.show_cluster(name)
         except CommandError as error:
-            self.tell(str(error), "warning")
+            self.show_message(str(error), "warning")
 
     def show_cluster(self, name: str) -> None:
         """`:cluster NAME`. Raises CommandError."""
@@ -289,8 +309,8 @@ class Fleet(Looking):
             raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(self.sites)}")
         if name == self.current:
             raise CommandError(f"{name} is on the screen")
-        if self.looks_back:
-            raise CommandError(self._past_first())
+        if self.in_replay_mode:
+            raise CommandError(self._leave_replay_first())
         if not isinstance(self.screen, WachtScreen):
             raise CommandError("answer what is open first")
         if (session := self.sessions.get(name)) is not None:
@@ -299,51 +319,53 @@ class Fleet(Looking):
         screen = self.screen
 
         def then(session: ClusterSession) -> None:
-            if not self.went_on(screen, f"cluster {name}"):
+            if not self.user_moved_on(screen, f"cluster {name}"):
                 self._show_opened(session)
 
         self._open(name, then)
 
-    def _past_first(self) -> str:
+    def _leave_replay_first(self) -> str:
         back = self.keymap.press("look_back")
         return f"the past of {self.current} is on the screen: {back} to go back to the present"
 
     def _show_opened(self, session: ClusterSession) -> None:
-        """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
-        here comes back onto the one that is here, its gate too."""
-        if self.looks_back:
-            self.tell(f"{session.name} is open; {self._past_first()}")
+        """Show an open cluster. The only place that sets `here`.
+
+        Never in replay mode: `ReplayMode` restores the live values, the gate among them, onto the cluster that is
+        `here`."""
+        if self.in_replay_mode:
+            self.show_message(f"{session.name} is open; {self._leave_replay_first()}")
             return
         self.poller.show(frozenset())
         self.session = session
         if isinstance(session.poller, Poller):
             session.poller.watch(None)
-        self.watch_others()
+        self.set_background_polling()
         new = session.mode not in self._screen_stacks
         self.switch_mode(session.mode)
         if new:
             self.push_screen(self.config.screen or "overview")
-            self.call_after_refresh(self._make_ahead, session)
+            self.call_after_refresh(self._make_screens, session)
 
-    def _make_ahead(self, session: ClusterSession) -> None:
+    def _make_screens(self, session: ClusterSession) -> None:
         if session is self.session:
             every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
             session.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
-            self.take_columns(session)
+            self.add_plugin_columns(session)
 
-    def take_columns(self, session: ClusterSession) -> None:
-        """The lists of a cluster are there: what a site adds to them comes."""
+    def add_plugin_columns(self, session: ClusterSession) -> None:
+        """Hook: the lists of a cluster exist now; plugins add their columns."""
 
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
-        """A screen by its name is the one of the cluster that is shown."""
-        if isinstance(screen, str) and (key := _key(self.session, screen)) != screen:
+        """Look up a screen name among the screens of the cluster that is shown."""
+        if isinstance(screen, str) and (key := _installed_name(self.session, screen)) != screen:
             if not self.is_screen_installed(key):
-                self.install_screen(views.make(screen), key)
+                self.install_screen(screen_factory.make(screen), key)
             screen = key
         return super().get_screen(screen, screen_class)
 
     def close_cluster(self, name: str) -> None:
-        """`:close NAME`: read it no more, and give back what it holds. Raises CommandError."""
+        """`:close NAME`: stop reading a cluster and free its memory. Raises CommandError."""
         session = self.sessions.get(name)
         if session is None:
             raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.sessions)}")
@@ -357,15 +379,15 @@ class Fleet(Looking):
         self.call_later(self._drop_screens, session)
         self.run_worker(lambda: session.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
         memo.forget(name)
-        self.tell(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
+        self.show_message(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
 
     async def _drop_screens(self, session: ClusterSession) -> None:
-        for key in [_key(session, one) for one in SCREENS]:
+        for key in [_installed_name(session, one) for one in SCREENS]:
             made = self._installed_screens.pop(key, None)
             if isinstance(made, Screen) and made.is_attached:
                 await made.remove()
 
 
-def _key(session: ClusterSession, name: str) -> str:
-    """What a screen of a cluster is installed as: of the first by its plain name."""
+def _installed_name(session: ClusterSession, name: str) -> str:
+    """The name under which a screen of a cluster is installed; the first cluster uses plain names."""
     return name if session.mode == "_default" else f"{session.mode}/{name}"

@@ -1,4 +1,4 @@
-"""Taking back from the console: the last action, or one of the journal; and reading back what has no result."""
+"""Undo of the last action or of a journal entry, and read-back of entries without a result."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collectors.model import SourceFault
 from console.clusters.cluster_session import ClusterSession
 from console.runtime.operator_identity import login_name
 
-from .acting import Acting
+from .action_dispatch import ActionDispatch
 
 if TYPE_CHECKING:
     from console.journal.entries import JournalEntry
 
 
-class Undoing(Acting):
-    """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
+class UndoActions(ActionDispatch):
+    """The part of the app that reads the journal to undo an action. It sends nothing: it requests an action like a key
+    does."""
 
     def action_undo(self) -> None:
-        """Z: the last action of whoever sits here."""
+        """Key `Z`: undo the last action of this person."""
         self.undo(None)
 
     def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
-        """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
+        """Propose the inverse of a journal entry, or of this person's last action; `only` limits the targets."""
         if self.session.locked:
-            self.tell(f"undo refused: {self.session.locked}", "warning")
+            self.show_message(f"undo refused: {self.session.locked}", "warning")
             return
 
         from console.journal.entries import targets_text
@@ -35,24 +36,26 @@ class Undoing(Acting):
         session = self.session
 
         def found(entries: Mapping[str, JournalEntry]) -> None:
-            if self.went_on(screen, "undo"):
+            if self.user_moved_on(screen, "undo"):
                 return
             entry = last_undoable(entries, login_name()) if key is None else entries.get(key)
             if entry is None:
-                self.tell(
+                self.show_message(
                     "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
                 )
                 return
             proposed = undo_of(entry, entries, self.cluster, self.clock.now(), only)
             if isinstance(proposed, Undo):
-                self.ask(proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes)
+                self.request_action(
+                    proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes
+                )
             else:
-                self.tell(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
+                self.show_message(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
 
-        self._with_entries(session, found)
+        self._read_entries(session, found)
 
     def read_back(self, key: str) -> None:
-        """Look what came of an action of which nobody wrote the end, and write it down."""
+        """Read the targets of an action without a recorded result, and write the result to the journal."""
         from console.journal import writer
         from console.journal.entries import counts_text, targets_text
 
@@ -78,12 +81,12 @@ class Undoing(Acting):
                 told, severity = f"it cannot be read back: {error}", "error"
             except Exception as error:
                 told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
-            self.call_from_thread(self.tell_of, at, told, severity)
+            self.call_from_thread(self.show_message_for, at, told, severity)
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
 
-    def tell_orphans(self, session: ClusterSession) -> None:
-        """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
+    def report_orphans(self, session: ClusterSession) -> None:
+        """When a cluster is opened, report actions that have no recorded result because their console died."""
 
         def work() -> None:
             from console.journal import writer
@@ -95,18 +98,18 @@ class Undoing(Acting):
             except (OSError, writer.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self.call_from_thread(self.tell_of, session, told, "warning")
+                self.call_from_thread(self.show_message_for, session, told, "warning")
 
         self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
 
-    def _with_entries(self, session: ClusterSession, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
+    def _read_entries(self, session: ClusterSession, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
         from console.journal import writer
 
         def work() -> None:
             try:
                 entries: Any = writer.entries_of(session.journal_path)
             except (OSError, writer.JournalFault) as error:
-                self.call_from_thread(self.tell_of, session, f"the journal cannot be read: {error}", "error")
+                self.call_from_thread(self.show_message_for, session, f"the journal cannot be read: {error}", "error")
                 return
             self.call_from_thread(then, entries)
 

@@ -1,8 +1,7 @@
-"""When something unexpected happens in the console: it ends, and prints nothing before the terminal is given back.
+"""Unexpected errors: the console ends, and prints nothing before the terminal is restored.
 
-Textual would print every local variable; nobody's facts and no token belong there. `console.session.crash` makes the
-report.
-"""
+Textual would print every local variable; those may hold facts of users or a token. `console.session.crash` writes the
+report."""
 
 from __future__ import annotations
 
@@ -20,42 +19,42 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-#: Workers that broke and are reported, of one console: the first are the ones to look at.
+#: Failed workers of one console that are reported; the first ones matter.
 _REPORTS = 3
 
 
-class Failing(_Base):
-    """The part of the app that ends it, and that tends the log. Its like on a thread: `QuietApp.thread_died`."""
+class ErrorReporting(_Base):
+    """The part of the app that ends it on an error and checks the log. For threads see `QuietApp.thread_died`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.errors: list[Exception] = []
-        """What ended the console, for whoever ran it."""
+        """The errors that ended the console, for its caller."""
         self._was_slow = False
         self._reports = 0
 
-    def tell(self, text: str, severity: str = "information") -> None:
-        """A word in the corner."""
+    def show_message(self, text: str, severity: str = "information") -> None:
+        """Show a message (toast)."""
         raise NotImplementedError
 
     def stop_sending(self) -> None:
-        """Nobody can see or stop any more what is still to be sent."""
+        """Drop the batches that are not sent yet."""
         raise NotImplementedError
 
-    def watch_loop(self) -> None:
-        """Let nothing that breaks on the event loop go unnoticed. Called on it."""
+    def install_loop_handler(self) -> None:
+        """Report exceptions of event loop callbacks. Called on the event loop."""
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
 
-    def tend_log(self) -> None:
-        """Tell the log of the line to the terminal, and the person of a log that cannot be written."""
+    def check_log(self) -> None:
+        """Log changes of slow mode, and show a message when the log cannot be written."""
         if self.slow_line != self._was_slow:
             self._was_slow = self.slow_line
             log.info("terminal", f"slow mode is {'on' if self._was_slow else 'off'}")
         if why := log.unreported_fault():
-            self.tell(why, "warning")
+            self.show_message(why, "warning")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """What a worker was to do is not done, and breaks nothing else: it is reported, and the console goes on."""
+        """Report a failed worker; the console goes on."""
         error = event.worker.error
         if event.state is not WorkerState.ERROR or error is None or not self._running or self._reports >= _REPORTS:
             return
@@ -66,12 +65,12 @@ class Failing(_Base):
 
         def work() -> None:
             kept = crash.save_report(text, brief)
-            self.call_from_thread(self.tell, f"{brief}; wacht goes on. Report: {kept}", "error")
+            self.call_from_thread(self.show_message, f"{brief}; wacht goes on. Report: {kept}", "error")
 
         self.run_worker(work, thread=True, group="crash", exit_on_error=False)
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A call of the event loop's own failed, which nobody waits for: what it was to do stands still."""
+        """End the console when a callback of the event loop failed: nothing else would notice."""
         error = context.get("exception")
         if isinstance(error, Exception) and self._running:
             self._handle_exception(error)
@@ -81,10 +80,10 @@ class Failing(_Base):
         super()._handle_exception(error)
 
     def panic(self, *renderables: Any) -> None:
-        """An exception that would describe itself: it is not asked to."""
+        """Textual reports an exception here; do not render it."""
         self._fatal_error()
 
     def _fatal_error(self) -> None:
-        """End, and print nothing yet."""
+        """End the console without printing."""
         self._close_messages_no_wait()
         self.stop_sending()

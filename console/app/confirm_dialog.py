@@ -1,7 +1,6 @@
-"""The dialog between a key and a change: the reason, what it will do, and a confirmation that cannot be an accident.
+"""The dialog between a key and a change: the reason, the preview, and the confirmation.
 
-Keys typed before the dialog was drawn are dropped, a paste confirms nothing, Enter alone confirms nothing.
-"""
+Keys typed before the dialog was drawn are dropped. Neither a paste nor Enter alone confirms anything."""
 
 from __future__ import annotations
 
@@ -28,13 +27,13 @@ from widgets.terminal.quiet_app import QuietModal
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
-#: Options of an action that may be given beside its reason, and what stands there meanwhile.
-_MORE = {
+#: Placeholders of the options that may be given besides the reason.
+_EXTRA_OPTIONS = {
     "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
     "seconds": "for how long (30m, 4h, 2d); empty: as above",
     "next_state": "comes back as resume or down; empty: as above",
 }
-_TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
+_EXTRA_LABELS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
 _NAMES = {field: name for name, field in OPTIONS.items()}
 
 
@@ -42,14 +41,14 @@ def _line(row: Fact) -> PaneLine:
     return PaneLine([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
 
 
-def _parted(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
-    """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
+def _split_at_reason(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
+    """The preview rows, split into those before the reason and command, and these."""
     at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
     return list(made[:at]), list(made[at:])
 
 
-def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
-    """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
+def _shorten(asked: Sequence[Fact], most: int) -> list[Fact]:
+    """At most `most` rows of the reason and the command, some of each. A cut text ends in an ellipsis."""
     at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
     first, last = asked[:at], asked[at:]
     some = first[: max(most // 2, most - len(last))]
@@ -61,18 +60,18 @@ def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
 
 
 class _AnswerInput(Input):
-    """An input that keys can fill and a paste cannot."""
+    """An input that takes keys but no paste."""
 
     def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
 
     def action_paste(self) -> None:
-        """Ctrl+V is a paste too."""
+        """Ignore Ctrl+V."""
 
 
 class ConfirmDialog(QuietModal[Answer | None]):
-    """Gives back the plan with what was typed, or None. It sends nothing."""
+    """Returns the plan with what was typed, or None. It sends nothing."""
 
     DEFAULT_CSS = """
     ConfirmDialog { align: center middle; background: $background 60%; }
@@ -84,7 +83,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", show=False),
-        # Whatever is being typed: the preview can be read to its end.
+        # The preview scrolls whichever input has the focus.
         Binding("up", "read('step', -1)", "Up", show=False),
         Binding("down", "read('step', 1)", "Down", show=False),
         Binding("pageup", "read('page', -1)", "Page up", show=False),
@@ -93,46 +92,48 @@ class ConfirmDialog(QuietModal[Answer | None]):
     AUTO_FOCUS = ""
 
     def __init__(self, gate: Gate, plan: Plan, hint: str = "", notes: Sequence[str] = ()) -> None:
-        """`hint` is the reason that is most likely meant: it stands there, and Enter takes it. `notes` come first."""
+        """`hint` is the suggested reason: Enter takes it. `notes` are shown first."""
         super().__init__()
         self._gate = gate
         self.plan = plan
         self._notes = notes
         self._hint = hint
-        self._over = False
+        self._answered = False
         self._armed_at: float | None = None
-        """Messages made before this moment were typed for what was on the screen before."""
-        self._shown_at: Size | None = None
-        """What it is laid out for."""
+        """Events older than this were typed for what was on the screen before; None: take no key yet."""
+        self._laid_out_for: Size | None = None
+        """The screen size of the current layout."""
         self._box = Pane(preview.title(plan), scroll=True)
-        self._kept = Pane(border=False, id="kept")
-        """Reason and command, where the preview is too long for the screen."""
+        self._pinned = Pane(border=False, id="kept")
+        """Reason and command, pinned below a preview that is too long for the screen."""
         self._ask = Pane(border=False, id="ask")
         self._reason = Input(
-            # The space parts the hint from what somebody adds to it.
+            # The space separates the hint from what the person adds.
             f"{hint} " if hint else "",
             placeholder="why, for everyone who reads it later",
             max_length=1000,
             id="reason",
             select_on_focus=False,
         )
-        self._asked = next((one for one in _MORE if one in plan.action.option_fields and plan.missing_reason), "")
-        """The option that may be given beside the reason."""
-        self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
+        self._extra_option = next(
+            (one for one in _EXTRA_OPTIONS if one in plan.action.option_fields and plan.missing_reason), ""
+        )
+        """The option that may be given besides the reason; "" for none."""
+        self._extra = Input(placeholder=_EXTRA_OPTIONS.get(self._extra_option, ""), max_length=20, id="more")
         self._count = _AnswerInput(max_length=80, id="count")
 
     def compose(self) -> ComposeResult:
-        """The preview, the question, the inputs of which it takes."""
+        """The preview, the question, and the inputs."""
         with Vertical():
             yield self._box
-            yield self._kept
+            yield self._pinned
             yield self._ask
             yield self._reason
-            yield self._more
+            yield self._extra
             yield self._count
 
     def on_mount(self) -> None:
-        """Draw first, listen then. What was told before would lie over the inputs; errors stay."""
+        """Draw first, then accept keys. Remove information toasts, which would cover the inputs; errors stay."""
         for told in [one for one in self.app._notifications if one.severity == "information"]:
             self.app._unnotify(told)
         self._show()
@@ -143,13 +144,13 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._armed_at = events.Key("a", None).time
 
     def on_resize(self) -> None:
-        """Another size, other lines: nobody may have to answer a question that has left the screen."""
-        if self._shown_at not in (None, self.app.size):
-            self._lay()
+        """Lay out again, so that the question stays on the screen."""
+        if self._laid_out_for not in (None, self.app.size):
+            self._layout_plan()
 
     def _show(self) -> None:
-        """The plan as it is now, and what is asked for next."""
-        self._lay()
+        """Show the plan as it is now, and the next question."""
+        self._layout_plan()
         if self.plan.missing_reason:
             self._reason.focus()
         elif self.plan.confirmation.kind != "plain":
@@ -157,12 +158,12 @@ class ConfirmDialog(QuietModal[Answer | None]):
         else:
             self.set_focus(None)
 
-    def _lay(self) -> None:
-        """All of it, for the size that the terminal has."""
+    def _layout_plan(self) -> None:
+        """Lay out everything for the size of the terminal."""
         plan = self.plan
-        self._shown_at = self.app.size
+        self._laid_out_for = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
-        told, asked = _parted(preview.rows(plan, width))
+        told, asked = _split_at_reason(preview.rows(plan, width))
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
         about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [
@@ -170,25 +171,25 @@ class ConfirmDialog(QuietModal[Answer | None]):
             *(PaneLine([(piece, "warn")]) for piece in notes),
             *map(_line, told),
         ]
-        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.missing_reason))
-        # Where not all of it fits, what is read last and matters most stands still below what scrolls.
+        room = max(3, self.app.size.height - 5 - bool(self._extra_option and plan.missing_reason))
+        # When the preview does not fit, the reason and the command are pinned below what scrolls.
         reads_on = len(made) + len(asked) + 2 > room
-        kept = _shortened(asked, max(2, room // 3)) if reads_on else []
+        kept = _shorten(asked, max(2, room // 3)) if reads_on else []
         if kept != asked:
             made += map(_line, asked)
         self._box.set_title([(preview.title(plan), "title")], "PgDn reads on" if reads_on else "")
         self._box.set_lines(made)
         self._box.styles.height = min(len(made) + 2, room - len(kept))
-        self._kept.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
-        self._kept.styles.height = len(kept)
-        self._kept.display = bool(kept)
+        self._pinned.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
+        self._pinned.styles.height = len(kept)
+        self._pinned.display = bool(kept)
         self._reason.display = plan.missing_reason
-        self._more.display = plan.missing_reason and bool(self._asked)
+        self._extra.display = plan.missing_reason and bool(self._extra_option)
         self._count.display = not plan.missing_reason and plan.confirmation.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
         esc = ("   Esc cancels", "text-dim")
         if plan.missing_reason:
-            tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
+            tab = (f"   Tab: {_EXTRA_LABELS[self._extra_option]}" if self._extra_option else "", "text-dim")
             self._ask.set_lines([PaneLine([(" reason, then Enter", "text-strong"), tab, esc])])
         elif plan.confirmation.kind != "plain":
             words = plan.confirmation.prompt
@@ -208,19 +209,19 @@ class ConfirmDialog(QuietModal[Answer | None]):
             self._ask.set_lines([PaneLine([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
     def is_too_early(self, event: events.Event) -> bool:
-        """What was typed before the dialog could be read is dropped; Esc is never wrong."""
+        """Whether an event was typed before the dialog could be read. Esc is always accepted."""
         typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.key != "escape")
         return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
-        """What set out for what was there before, and comes here after all."""
+        """Drop is_too_early events that were queued for the screen below."""
         if self.is_too_early(event):
             event.stop()
             return
         await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
-        """The plain question: y, and nothing else."""
+        """Plain confirmation: `y` confirms, any other key cancels."""
         if (
             self.plan.missing_reason
             or self.plan.confirmation.kind != "plain"
@@ -228,26 +229,26 @@ class ConfirmDialog(QuietModal[Answer | None]):
         ):
             return
         event.stop()
-        self._end((self.plan, "y") if event.key == "y" else None)
+        self._answer((self.plan, "y") if event.key == "y" else None)
 
     def on_paste(self, event: events.Paste) -> None:
-        """A paste answers nothing."""
+        """A paste confirms nothing."""
         event.stop()
 
     @on(Input.Submitted, "#reason")
     @on(Input.Submitted, "#more")
-    def _reasoned(self, event: Input.Submitted) -> None:
+    def _reason_given(self, event: Input.Submitted) -> None:
         event.stop()
         plan = self.plan
         try:
-            more = parse_option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+            more = parse_option(_NAMES[self._extra_option], self._extra.value) if self._extra.value.strip() else {}
         except ValueError as error:
-            self._wrong(str(error))
+            self._show_error(str(error))
             return
         options = msgspec.structs.replace(plan.options, **more, prefilled_reason=self._hint)
         given = self._gate.with_reason(plan, self._reason.value, options)
         if isinstance(given, Refusal):
-            self._wrong(given.why)
+            self._show_error(given.why)
             return
         self.plan = given
         self._armed_at = None
@@ -255,17 +256,17 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self.call_when_shown(self._arm)
 
     @on(Input.Submitted, "#count")
-    def _counted(self, event: Input.Submitted) -> None:
+    def _word_given(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value == self.plan.confirmation.prompt:
-            self._end((self.plan, event.value))
+            self._answer((self.plan, event.value))
         else:
-            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirmation.prompt}: nothing was sent")
-            self._armed_at = None  # a right one close behind it is no answer to that
+            self._show_error(f"{event.value or 'nothing'} is not {self.plan.confirmation.prompt}: nothing was sent")
+            self._armed_at = None  # drop keys that were typed before this error was drawn
             self.call_when_shown(self._arm)
 
-    def _wrong(self, why: str) -> None:
-        """Say what is wrong with what was typed, and wait for something better."""
+    def _show_error(self, why: str) -> None:
+        """Show what is wrong with the input, and wait for another one."""
         self._ask.set_lines([PaneLine([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
 
     def action_read(self, how: str, by: int) -> None:
@@ -273,11 +274,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
         (self._box.action_page if how == "page" else self._box.action_step)(by)
 
     def action_cancel(self) -> None:
-        """Nothing happens."""
-        self._end(None)
+        """Close the dialog; nothing is sent."""
+        self._answer(None)
 
-    def _end(self, answer: Answer | None) -> None:
-        """Give it back, once: a second y of a key held down would close the screen below, too."""
-        if not self._over:
-            self._over = True
+    def _answer(self, answer: Answer | None) -> None:
+        """Return the answer once: key repeat of `y` would close the screen below, too."""
+        if not self._answered:
+            self._answered = True
             self.dismiss(answer)

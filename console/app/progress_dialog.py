@@ -1,4 +1,4 @@
-"""A long action on its way: how far it is, what was refused, and a hand on it between two batches."""
+"""The progress of an action that is sent in batches or waves, with keys to pause and stop it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from widgets.terminal.quiet_app import QuietModal
 
 _WORDS = {"pending": "sent", "sent": "sent", "failed": "refused", "unknown": "unknown",
           "dropped": "left out", "done": "done"}  # fmt: skip
-#: Cells of the dialog; waves and reasons of which it shows the newest.
-_WIDE, _TOLD, _WHYS = 76, 6, 3
+#: Width of the dialog in cells; waves and reasons that it shows, the newest.
+_WIDE, _MAX_WAVES, _MAX_REASONS = 76, 6, 3
 _ROLES = {"failed": "bad", "unknown": "warn", "dropped": "warn"}
 
 
 class ProgressDialog(QuietModal[None]):
-    """Shown while batches go out and until it is closed. Esc hides it; the action goes on without it."""
+    """Shown while batches are sent and until it is closed. Esc hides it; the action continues."""
 
     DEFAULT_CSS = """
     ProgressDialog { align: center middle; background: $background 60%; }
@@ -49,11 +49,11 @@ class ProgressDialog(QuietModal[None]):
         yield self._box
 
     def on_mount(self) -> None:
-        """Look twice a second; nothing moves in between."""
-        self._tell()
-        self.set_interval(0.5, self._tell)
+        """Update twice a second."""
+        self._paint()
+        self.set_interval(0.5, self._paint)
 
-    def _tell(self) -> None:
+    def _paint(self) -> None:
         progress = self.progress
         results = list(progress.results.values())
         words = Counter(result.state for result in results)
@@ -72,13 +72,13 @@ class ProgressDialog(QuietModal[None]):
             (" stops, the rest is left out", "text-dim"), ("   Esc", "key"), (" hides this", "text-dim"),
         ]  # fmt: skip
         if progress.ended:
-            # It stays: a key meant for it must not reach the screen below.
+            # The dialog stays open: a key meant for it must not reach the screen below.
             keys = [("Esc", "key"), (" closes this", "text-dim")]
         head: list[Span] = [(f"{len(results):,} of {progress.total:,}   ", "text-strong"), state]
         made = [
             PaneLine(head),
             PaneLine(told),
-            *(self._waves() if waves else [PaneLine([(last, "bad")])]),
+            *(self._wave_lines() if waves else [PaneLine([(last, "bad")])]),
             PaneLine([]),
             PaneLine(keys),
         ]
@@ -88,14 +88,14 @@ class ProgressDialog(QuietModal[None]):
         self._box.styles.height = min(len(made) + 2, self.app.size.height)
         self._box.set_lines(made)
 
-    def _waves(self) -> list[PaneLine]:
-        """What came of each wave, who is set aside and why, and what is waited for."""
+    def _wave_lines(self) -> list[PaneLine]:
+        """The result of each wave, nodes set aside with the reason, and what is waited for."""
         progress, width = self.progress, _WIDE - 4
-        found = [(one, "") for one in progress.wave_log[-_TOLD:]]
+        found = [(one, "") for one in progress.wave_log[-_MAX_WAVES:]]
         whys = nodes_by_reason(dict(progress.aside))
-        found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
-        if len(whys) > _WHYS:
-            found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))
+        found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_MAX_REASONS]]
+        if len(whys) > _MAX_REASONS:
+            found.append((f"set aside  for {len(whys) - _MAX_REASONS} more reasons: :journal has them", "warn"))
         if progress.hold_reason:
             found.append((f"paused: {progress.hold_reason}", "bad"))
         elif progress.wave and not progress.ended and not progress.stopped:
@@ -107,33 +107,33 @@ class ProgressDialog(QuietModal[None]):
         ]
 
     def action_pause(self) -> None:
-        """p: hold the next batch back, or let it go."""
+        """Key `p`: hold back the next batch, or continue."""
         if self.progress.paused:
             self.progress.resume()
         else:
             self.progress.pause()
-        self._tell()
+        self._paint()
 
     def action_stop(self) -> None:
-        """s: what was sent is sent; the rest stays."""
+        """Key `s`: send no further batch."""
         self.progress.stop()
-        self._tell()
+        self._paint()
 
     def action_drain(self) -> None:
-        """d: ask whether what came back unfit is drained again."""
+        """Key `d`: ask whether nodes that came back unfit are drained again."""
         if self.progress.unfit and self.is_active:
             app: Any = self.app
             app.drain_again(self.plan, self.progress)
 
     def action_hide(self) -> None:
-        """Esc. Never what lies on top of it, nor, by a second Esc, the screen below."""
+        """Esc: hide this dialog, never what is on top of it or below it."""
         if self.progress.paused and not self.progress.ended and self.plan.waves is None:
-            return  # seconds of work: nobody hides it to do something else
+            return  # a paused batch is not hidden: it would be forgotten
         if self.is_active:
             self.dismiss(None)
 
     def on_unmount(self) -> None:
-        """Taken off while paused, by another screen: the rest is left out, where it would wait for ever. Waves wait for
-        somebody to look at the nodes: the top line tells of them, and `:progress` brings this back."""
+        """Stop if removed while paused: it would wait for ever. Paused waves keep waiting: the top line shows them, and
+        `:progress` opens this dialog again."""
         if self.progress.paused and self.plan.waves is None:
             self.progress.stop()

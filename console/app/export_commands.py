@@ -1,4 +1,4 @@
-"""`:export`, `:report` and `Y` on the screen: what is asked for is made and written by a thread, which tells where."""
+"""`:export`, `:report`, `:vendor` and `Y`: a thread creates and writes the file, then a message names it."""
 
 from __future__ import annotations
 
@@ -37,18 +37,20 @@ from widgets.units import stamp
 if TYPE_CHECKING:
     from console.screens.layout.app_port import ConsoleApp
 
-#: As FILE: the clipboard of the terminal, through OSC 52.
+#: The FILE that means the terminal's clipboard, through OSC 52.
 CLIPBOARD = "clipboard"
-#: Bytes that terminals take: 100,000 letters of base64, beyond which some take nothing and none says so.
+#: Bytes that terminals accept: 100,000 characters of base64. Beyond that some drop the text silently.
 CLIPBOARD_MOST = 74_994
-#: What takes longer is told of before it is done.
+#: Seconds after which a message says that the export is still being written.
 SLOW_S = 2.0
+#: How far back a vendor ticket asks the accounting for events and jobs, and for how many jobs.
+TICKET_S, _TICKET_JOBS = 90 * 86_400, 20
 Chunks = Iterable[bytes]
 
 
 class ExportJob(NamedTuple):
-    """What is to be written: the word for it in a file name, the ending, and what makes it, in a thread. The words for
-    what it is come when it is made."""
+    """What is to be written: its name and ending in the file name, and the function that creates it, in a thread. That
+    function returns the content and a description."""
 
     name: str
     ending: str
@@ -56,7 +58,7 @@ class ExportJob(NamedTuple):
 
 
 def carry_out(app: ConsoleApp, command: Command) -> None:
-    """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for words that mean nothing."""
+    """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for invalid words."""
     if command.verb == "report":
         length, file = _report_words(command.rest)
         try:
@@ -70,17 +72,17 @@ def carry_out(app: ConsoleApp, command: Command) -> None:
         raise CommandError(f"export {' | '.join(FORMATS)}, then a FILE or {CLIPBOARD}")
 
     def shown() -> None:
-        """Once the line is closed: it is no part of the screen, and the focus is back on a table."""
+        """Runs after the prompt has closed, so that it is not part of the picture and the focus is on a table again."""
         try:
-            begin(app, _made(app, form), file.strip(), command.over)
+            begin(app, _export_job(app, form), file.strip(), command.over)
         except CommandError as error:
-            app.tell(str(error), "warning")
+            app.show_message(str(error), "warning")
 
     app.call_after_refresh(shown)
 
 
 def copy_rows(app: ConsoleApp) -> None:
-    """Y: the names of what is marked, else of what the cursor is on, as a shell takes them."""
+    """Key `Y`: copy the names of the marked rows, or of the row under the cursor, in shell syntax."""
     screen = app.screen
     if not isinstance(screen, WachtScreen):
         return
@@ -93,16 +95,18 @@ def copy_rows(app: ConsoleApp) -> None:
         keys = [key for key in table.keys if key in table.marked] or [key for key in (table.cursor_key,) if key]
         text, count = ",".join(keys), len(keys)
     if not text:
-        app.tell("there is no row under the cursor to copy the name of")
+        app.show_message("there is no row under the cursor to copy the name of")
     elif len(text.encode()) > CLIPBOARD_MOST:
-        app.tell(_too_large(len(text.encode())), "warning")
+        app.show_message(_too_large(len(text.encode())), "warning")
     else:
         app.copy_to_clipboard(text)
-        app.tell(f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else ""))
+        app.show_message(
+            f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else "")
+        )
 
 
 def _report_words(rest: str) -> tuple[str, str]:
-    """The length of time, "" where none is named, and the file."""
+    """The length of time ("" if none is named) and the file."""
     head, _, more = rest.partition(" ")
     return (head, more.strip()) if re.fullmatch(r"(?:\d+[smhd])+", head.lower()) else ("", rest)
 
@@ -122,10 +126,10 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
     return ExportJob("report", "md", make)
 
 
-# What the screen shows.
+# What is exported.
 
 
-def _made(app: ConsoleApp, form: str) -> ExportJob:
+def _export_job(app: ConsoleApp, form: str) -> ExportJob:
     screen = app.screen
     if form == "text":
         strips = screen._compositor.render_strips(app.size)
@@ -136,7 +140,7 @@ def _made(app: ConsoleApp, form: str) -> ExportJob:
 
         draw = picture(app, f"wacht  {app.cluster.name}  {_crumb(screen)}  {stamp(app.clock.now())}")
         return ExportJob(_crumb(screen), "svg", lambda: ([draw()], "the screen"))
-    name, make = _sheet(app, screen)
+    name, make = _table_rows(app, screen)
 
     def rows() -> tuple[Chunks, str]:
         made = make()
@@ -154,7 +158,7 @@ def _crumb(screen: Any) -> str:
 
 
 def _table(screen: Any) -> VirtualTable[Any] | None:
-    """The table that keys go to, else the one of the screen."""
+    """The table that has the focus, or the main table of the screen."""
     if isinstance(screen.focused, VirtualTable):
         return screen.focused
     try:
@@ -163,8 +167,8 @@ def _table(screen: Any) -> VirtualTable[Any] | None:
         return None
 
 
-def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
-    """The rows that the screen is about, in a form that any thread may make them of."""
+def _table_rows(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
+    """The name and the rows of what the screen shows, in a form that a thread can render."""
     cluster = app.cluster
     if isinstance(screen, NodeScreen):
         return f"gpus-{screen.key}", _gpus(app, (screen.key,), f"the GPUs of {screen.key}")
@@ -174,9 +178,9 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
             return f"gpus-{screen.rack or 'no-rack'}", _gpus(app, names, f"the GPUs of rack {screen.rack}")
         if "nodes" not in cluster.known:
             raise CommandError("nothing to export: the nodes are not known")
-        columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plainly, one)) for one in MAP]
+        columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plain_text, one)) for one in MAP]
         whole = TableExport(name="gpus", columns=columns, fields=MAP, rows=cluster.nodes, keys=tuple(cluster.nodes),
-                      ctx=screen.ctx(), note=_note(app, "GPUs by node"))  # fmt: skip
+                      ctx=screen.ctx(), note=_file_note(app, "GPUs by node"))  # fmt: skip
         return "gpus", lambda: whole
     table = _table(screen)
     if table is None:
@@ -188,7 +192,7 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
     view, marked, every = table.view, table.marked, _all_rows(screen)
     keys, rows = view.keys, view.rows
     if marked:
-        # As for an action: the marked rows in the order shown, those that a filter hides last.
+        # As for an action: marked rows in the order shown, then those that a filter hides.
         keys = [key for key in keys if key in marked]
         keys += sorted(key for key in marked.difference(keys) if key in every)
         rows = {key: rows[key] if key in rows else every[key] for key in keys}
@@ -199,30 +203,30 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
     asked = f", filter {text}" if text and not marked else ""
     old = " (OLD: their source fails or is late)" if table.dimmed else ""
     one = TableExport(name=name, columns=table.columns, fields=fields, rows=rows, keys=keys, ctx=table.ctx,
-                note=_note(app, f"{which}{asked}{old}"))  # fmt: skip
+                note=_file_note(app, f"{which}{asked}{old}"))  # fmt: skip
     return name, lambda: one
 
 
-def _plainly(field: ExportField, row: Any, ctx: Any) -> str:
+def _plain_text(field: ExportField, row: Any, ctx: Any) -> str:
     value = field.value(row, ctx)
     return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
 
 
-def _note(app: ConsoleApp, what: str) -> str:
+def _file_note(app: ConsoleApp, what: str) -> str:
     demo = "DEMO " if app.cluster.demo else ""
     return f"{demo}{app.cluster.name}, {stamp(app.clock.now())}: {what}"
 
 
 def _all_rows(screen: Any) -> Mapping[str, Any]:
-    """Rows that a filter may hide."""
+    """All rows, those that a filter hides too."""
     if isinstance(screen, ListScreen):
         return screen.rows()
     return screen.journal.entries if isinstance(screen, JournalScreen) else {}
 
 
 def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
-    """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
-    telemetry, note = app.telemetry, _note(app, what)
+    """A row for each GPU, read from telemetry when it is called. Raises SourceFault."""
+    telemetry, note = app.telemetry, _file_note(app, what)
     columns = [
         Column("node", "node", 0, lambda gpu, _: gpu.node),
         *(
@@ -245,25 +249,67 @@ def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
     return col.cell(gpu)
 
 
-# Where it goes.
+# Vendor ticket.
+
+
+def vendor(app: ConsoleApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
+    """`:vendor`: write the ticket of the node under the cursor. Raises CommandError."""
+    screen = app.screen
+    names = screen.targets("node") if isinstance(screen, WachtScreen) else ()
+    if len(names) != 1:
+        raise CommandError("a vendor's ticket is of one node: put the cursor on it")
+    begin(app, ExportJob(f"vendor-{names[0]}", "md", _vendor_ticket(app, names[0])), file, over)
+
+
+def _vendor_ticket(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str]]:
+    from console.export.vendor_ticket import Case, as_markdown
+    from console.journal import past_actions
+
+    at, cluster, policy, now, journal = app.session, app.cluster, app.policy, app.clock.now(), app.journal
+
+    def make() -> tuple[Chunks, str]:
+        lacks: list[str] = []
+
+        def had(what: str, read: Callable[[], Any], none: Any) -> Any:
+            try:
+                return read()
+            except (SourceFault, JournalFault) as error:
+                lacks.append(f"{what}: {error.fault if isinstance(error, SourceFault) else error}")
+                return none
+
+        since = int(now - TICKET_S)
+        case = Case(
+            node=node, cluster=cluster, now=now, policy=policy,
+            gpus=tuple(had("GPUs", lambda: at.telemetry.gpus([node]).get(node, ()), ())),
+            acts=tuple(had("what was done from here", lambda: past_actions.on_target(node, journal.lines(), "node"), ())),
+            events=tuple(had("events", lambda: at.ledger.events_of_node(node, since), ())),
+            jobs=tuple(had("last jobs", lambda: at.ledger.jobs_of_node(node, since, _TICKET_JOBS), ())),
+            lacks=tuple(lacks),
+        )  # fmt: skip
+        return [as_markdown(case).encode("utf-8", "replace")], f"the ticket of {node}"
+
+    return make
+
+
+# Destinations.
 
 
 def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
-    """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
+    """Create it and write it, off the event loop. `file` "" is a new file in the home directory."""
     name, at = _file_name(app, made), app.session
     if over and file in {"", CLIPBOARD}:
         raise CommandError("! writes over a file: name it")
-    slow = app.set_timer(SLOW_S, lambda: app.tell_of(at, f"{made.name}: it is being written …"))
+    slow = app.set_timer(SLOW_S, lambda: app.show_message_for(at, f"{made.name}: it is being written …"))
 
     def ended(told: str, severity: str) -> None:
         slow.stop()
-        # It may hold a name from outside.
-        app.tell_of(at, clean(told), severity)
+        # The text may hold foreign names.
+        app.show_message_for(at, clean(told), severity)
 
     def work() -> None:
         told, severity = "not written", "error"
         try:
-            told = _copied(app, made) if file == CLIPBOARD else _saved(made, file, name, over)
+            told = _copy_to_clipboard(app, made) if file == CLIPBOARD else _save_to_file(made, file, name, over)
             severity = "information"
         except (UserError, SourceFault, JournalFault, OSError) as error:
             told = f"not written: {error.fault if isinstance(error, SourceFault) else error}"
@@ -274,14 +320,14 @@ def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
 
 
 def _file_name(app: ConsoleApp, made: ExportJob) -> str:
-    """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, of the time that is shown; no letter in it needs a quote."""
+    """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, with the time that is shown; it needs no shell quoting."""
     at = datetime.fromtimestamp(app.clock.now(), UTC)
     demo = "demo-" if app.cluster.demo and app.cluster.name != "demo" else ""
     words = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", one)[:80] for one in (f"{demo}{app.cluster.name}", made.name))
     return f"wacht-{words}-{at:%Y%m%dT%H%M%SZ}.{made.ending}"
 
 
-def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
+def _save_to_file(made: ExportJob, file: str, name: str, over: bool) -> str:
     try:
         path = Path(file or "~").expanduser()
     except RuntimeError:
@@ -293,7 +339,7 @@ def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
     return f"{what}: {path} ({_size(size)})"
 
 
-def _copied(app: ConsoleApp, made: ExportJob) -> str:
+def _copy_to_clipboard(app: ConsoleApp, made: ExportJob) -> str:
     chunks, what = made.make()
     held = bytearray()
     for chunk in chunks:

@@ -1,14 +1,14 @@
-"""The screens by name. Each is imported when it is first needed: the first frame shows one of them."""
+"""Screen classes by name, each imported when it is first needed: the first frame shows one of them."""
 
 from __future__ import annotations
 
 from console.actions.action import Kind
-from console.screens.layout.inspection import Inspection
-from console.screens.layout.screen import WachtScreen
+from console.screens.layout.screen import Inspection, WachtScreen
 
 
 def view(name: str) -> type[WachtScreen]:
-    """The class of the screen that `:NAME` and `--screen NAME` show (console.config.commands.SCREENS)."""
+    """The class of the screen that `:NAME` and `--screen NAME` show (console.config.commands.SCREENS). Raises
+    KeyError."""
     match name:
         case "overview":
             from console.screens.overview import OverviewScreen
@@ -82,12 +82,12 @@ def view(name: str) -> type[WachtScreen]:
 
 
 def make(name: str) -> WachtScreen:
-    """A new one."""
+    """A new screen by its name."""
     return view(name)()
 
 
 def inspection(kind: Kind, key: str) -> Inspection:
-    """Of a node, else of a job."""
+    """The inspection screen of a node or a job."""
     if kind == "node":
         from console.screens.node import NodeScreen
 
@@ -98,18 +98,17 @@ def inspection(kind: Kind, key: str) -> Inspection:
 
 
 def rest() -> None:
-    """Import what the first frame does without and a key may want: asked for in a thread, once the start is over, so
-    that the key need not wait for it."""
+    """Import in a thread, after the start, what keys need later, so that no key waits for an import."""
     from console.actions import options, targets, user_messages  # noqa: F401
     from console.journal import undo  # noqa: F401
     from console.screens import help, job, node  # noqa: F401
     from console.session import site_gate  # noqa: F401
 
-    from . import dialogs, palette_screen  # noqa: F401
+    from . import confirm_dialog, palette_screen  # noqa: F401
 
 
 def help_screen(refused: dict[str, str | None]) -> WachtScreen:
-    """All keys, with why one is refused just now."""
+    """The help screen; `refused` maps an action to why it is refused now."""
     from console.screens.help import HelpScreen
 
     return HelpScreen(refused)

@@ -1,4 +1,4 @@
-"""A mass return from the console: the dialog that shows how far it is, and the facts that it looks at between waves."""
+"""Roll-outs in the app: the progress dialog, the messages about it, and the pre-flight reads between waves."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ else:
     _Base = object
 
 
-class Returning(_Base):
+class RolloutDialogs(_Base):
     """The part of the app that shows what is sent in batches or waves."""
 
     _on_its_way: tuple[Plan, Progress] | None = None
-    """The newest of those that took a dialog."""
+    """The newest action that opened a progress dialog."""
 
     session: ClusterSession
     """The cluster on the screen."""
 
-    def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None:
-        """A word in the corner about this cluster."""
+    def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
+        """Show a message about this cluster."""
         raise NotImplementedError
 
-    def ask(
+    def request_action(
         self, action_id: str, targets: Sequence[str], reason: str | None = None, options: Options | None = None
     ) -> None:
-        """Show what it would do, and ask."""
+        """Plan an action and show its preview."""
         raise NotImplementedError
 
     def show_progress(self, plan: Plan, progress: Progress) -> None:
-        """How far it is, with a hand on it."""
-        from .progress import ProgressDialog
+        """Open the progress dialog."""
+        from .progress_dialog import ProgressDialog
 
         self._on_its_way = (plan, progress)
         self.push_screen(ProgressDialog(plan, progress))
@@ -55,29 +55,29 @@ class Returning(_Base):
             raise CommandError("nothing is being sent in batches or waves")
         self.show_progress(plan, progress)
 
-    def holds(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
-        """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
+    def report_paused(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
+        """Report a send that paused by itself. As a message: a dialog would take keys meant for the screen."""
         why = progress.hold_reason
-        self.tell_of(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
+        self.show_message_for(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
 
-    def unfit(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
-        """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
+    def report_unfit(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
+        """Report nodes that came back unfit, where the plan asks before draining them again."""
         which = fold(progress.unfit)
-        self.tell_of(
+        self.show_message_for(
             session, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
         )
 
     def drain_again(self, plan: Plan, progress: Progress) -> None:
-        """Ask, as for any other drain, whether what came back unfit is taken out again."""
+        """Ask, as for any drain, whether nodes that came back unfit are drained again."""
         if plan.cluster.name != self.session.name:
-            self.tell_of(self.session, f"they are nodes of {plan.cluster.name}: go there first", "warning")
+            self.show_message_for(self.session, f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
-        self.ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
+        self.request_action("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
-def look_of(session: ClusterSession) -> Reread:
-    """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
+def return_preflight_reader(session: ClusterSession) -> Reread:
+    """A function that reads the pre-flight facts of returning nodes: a fresh poll, and their GPUs."""
     from console.gate import preflight_reads
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
