@@ -281,7 +281,8 @@ def _vendor_ticket(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str
         case = Case(
             node=node, cluster=cluster, now=now, policy=policy,
             gpus=tuple(had("GPUs", lambda: at.telemetry.gpus([node]).get(node, ()), ())),
-            acts=tuple(had("what was done from here", lambda: past_actions.on_target(node, journal.lines(), "node"), ())),
+            acts=tuple(had("what was done from here", lambda: past_actions.on_target(node, journal.lines(), "node"),
+                           ())),
             events=tuple(had("events", lambda: at.ledger.events_of_node(node, since), ())),
             jobs=tuple(had("last jobs", lambda: at.ledger.jobs_of_node(node, since, _TICKET_JOBS), ())),
             lacks=tuple(lacks),

@@ -150,7 +150,7 @@ def test_resume_is_followed_until_slurmd_registers(desk: Desk) -> None:
     desk.does("drain", drained, reason="a look").ends()
     act = desk.does("resume", dead, drained)
     act.comes_to("registering")
-    assert dead in act.watch.words("node") and desk.node(dead).display == "resuming"
+    assert dead in act.watch.row_texts("node") and desk.node(dead).display == "resuming"
     desk.lab.start_nodes([dead])
     assert act.ends() == dict.fromkeys((dead, drained), "registered, idle")
 

@@ -13,11 +13,12 @@ from console.tables import inspection_lines
 from tests.support.operator import Operator, console
 from widgets.cells import wrap_spans
 from widgets.chart import round_up
+from widgets.pane import PaneLine
 
 SMALL, LARGE = (80, 24), (120, 40)
 
 
-def _text(lines: list[inspection_lines.Line]) -> list[str]:
+def _text(lines: list[PaneLine]) -> list[str]:
     return ["".join(text for text, _ in line.spans) for line in lines]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from collectors.sim.incidents import STARTS_S
 from console.app.screen_factory import view
-from console.screens.cooling import NONE
+from console.screens.cooling import NOT_CONFIGURED
 from tests.support.operator import console
 
 MINUTE = 60
@@ -65,4 +65,4 @@ async def test_without_cooling_the_power_screen_has_no_hole_and_its_own_says_why
         await op.app.push_screen(shown)
         shown.update_cluster(cluster, None)
         await op.pilot.pause()
-        op.sees(NONE[:60])
+        op.sees(NOT_CONFIGURED[:60])

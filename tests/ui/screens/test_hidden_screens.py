@@ -135,7 +135,7 @@ async def test_who_comes_back_while_a_reading_comes_sees_all_that_changed() -> N
         op.machine.break_node(name, "bad fan")
         await op.look_again()
         op.app.action_go("nodes")
-        nodes.take(op.cluster, Diff())
+        nodes.update_cluster(op.cluster, Diff())
         await op.pilot.pause()
         op.sees("bad fan")
 

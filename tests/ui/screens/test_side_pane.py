@@ -79,12 +79,12 @@ async def test_of_another_node_no_sample_is_shown():
         await op.press("2")
         await op.comes("sampled")
         beside = op.list.side_pane
-        late = {beside.key: beside._found}
+        late = {beside.key: beside._gpus}
         before = beside.key
         await op.press("down")
         await shows(op, op.list.table.keys[1])
-        beside._came(before, late)
-        assert not beside._found or beside._found is not late[before]
+        beside._gpus_fetched(before, late)
+        assert not beside._gpus or beside._gpus is not late[before]
 
 
 async def test_the_jobs_too_with_their_nodes():

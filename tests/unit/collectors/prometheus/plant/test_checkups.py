@@ -181,13 +181,13 @@ def test_the_lines_of_a_node():
     nodes = rack([slurm_node(1, comment="ticket=KubeGPU-9", version="26.05")])
     cluster = make.cluster(nodes=nodes, checkups=rows)
     health, runs, ticket = (
-        "".join(text for text, _ in one.spans) for one in node_health_lines.lines(cluster, "gpu0001", NOW)
+        "".join(text for text, _ in one.spans) for one in node_health_lines.health_lines(cluster, "gpu0001", NOW)
     )
     assert "NHC ok" in health and "dcgmi diag r3 pass 3 d ago" in health and "dcgmi health ok" in health
     assert "driver 550 (most of rack R07: 570)" in runs and "slurmd" not in runs
     assert "KubeGPU-9, age unknown: no date stands with it (comment)" in ticket and "serial J1" in ticket
-    assert node_health_lines.lines(make.cluster(nodes=rack()), "gpu0001", NOW) == []
-    assert node_health_lines.lines(cluster, "gpu9999", NOW) == []
+    assert node_health_lines.health_lines(make.cluster(nodes=rack()), "gpu0001", NOW) == []
+    assert node_health_lines.health_lines(cluster, "gpu9999", NOW) == []
 
 
 # -- the embedded machine ----------------------------------------------------------------------------------------------
