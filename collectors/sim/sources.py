@@ -248,7 +248,7 @@ def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
     return SimTransport(partial(_now, cluster, settings))
 
 
-class SimDesk:
+class SimAlertReader:
     """Reads single alerts and silences by id."""
 
     def __init__(self, now: Now) -> None:
@@ -272,15 +272,15 @@ class SimDesk:
         return {key: one for key, one in self._now().silences().items() if one.matchers in wanted}
 
 
-def open_alert_reader(cluster: str, settings: SimSettings) -> SimDesk:
+def open_alert_reader(cluster: str, settings: SimSettings) -> SimAlertReader:
     """Reads alerts and silences of the cluster that the sources read."""
-    return SimDesk(partial(_now, cluster, settings))
+    return SimAlertReader(partial(_now, cluster, settings))
 
 
 _LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
 
 
-class SimLedger:
+class SimAccounting:
     """Accounting queries, answered from the records of the cluster that the sources read."""
 
     def __init__(self, now: Now) -> None:
@@ -321,9 +321,9 @@ class SimLedger:
         return log_of(self.account_of_job(match[1]), int(self._now().now))
 
 
-def open_ledger(cluster: str, settings: SimSettings) -> SimLedger:
+def open_accounting(cluster: str, settings: SimSettings) -> SimAccounting:
     """Accounting of the cluster that the sources read."""
-    return SimLedger(partial(_now, cluster, settings))
+    return SimAccounting(partial(_now, cluster, settings))
 
 
 class SimTelemetry:

@@ -25,7 +25,7 @@ import json, sys, time
 from types import SimpleNamespace as ServerInfo
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.sources import open_ledger, open_transport
+from collectors.slurm.sources import open_accounting, open_transport
 from console.screens.job_output import read_log
 settings = SlurmSettings(share=False)
 at = ServerInfo(transport=open_transport("lab", settings), ledger=open_accounting("lab", settings))

@@ -27,7 +27,7 @@ class Hand(Progress):
         self.on_hold = lambda: on_hold(self)
         self.at_rest: Callable[[], object] = lambda: None
 
-    def rest(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         self.world.clock.advance(seconds)
         self.waited += seconds
         self.at_rest()

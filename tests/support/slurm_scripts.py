@@ -8,6 +8,8 @@ from pathlib import Path
 
 from collectors.model import Change
 
+from .make import change_of
+
 
 class Slurm:
     """Stand-ins for scontrol and scancel that note their argv and answer as told."""
@@ -35,11 +37,11 @@ class Slurm:
 
 
 def nodes(action: str, *names: str, reason: str | None = None, **more: object) -> Change:
-    return Change(action=action, kind="node", targets=names, reason=reason, **more)
+    return change_of(action, kind="node", targets=names, reason=reason, **more)
 
 
 def jobs(action: str, *ids: str, **more: object) -> Change:
-    return Change(action=action, kind="job", targets=ids, **more)
+    return change_of(action, kind="job", targets=ids, **more)
 
 
 def reboot(**to: str) -> Change:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from textual.widget import Widget
 
-from tests.support.make import line
 from tests.support.widget_app import Bench, machine
 from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
@@ -19,7 +18,7 @@ async def test_any_size_will_do(widget: Widget) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         if isinstance(widget, Pane):
             widget.set_title("title " * 9, right="right")
-            widget.set_lines([line("東京" * 40, [("right", "")], key=str(i)) for i in range(40)])
+            widget.set_lines([pane_line("東京" * 40, [("right", "")], key=str(i)) for i in range(40)])
         if isinstance(widget, NodeMap):
             widget.set_cluster(machine())
         if isinstance(widget, TopLine):

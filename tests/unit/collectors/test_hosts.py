@@ -159,7 +159,7 @@ def test_what_a_node_is_spelled_like_matches_all_that_fit_it(values):
     known = names("a", "b.a", "c.a", "c.b", ("ab", "ba", "10.0.0.1"), ("bb", "cb", "bb.b"), ("x", "ca.a", "ca.c"))
     for value in (*values, "10.0.0.1:9100"):
         node = known.fit(value).node
-        assert node is None or re.fullmatch(known.with_reason(node), value)
+        assert node is None or re.fullmatch(known.spelled(node), value)
 
 
 @given(st.lists(st.from_regex(r"\A[a-z0-9.]{1,6}(:[0-9]{1,3})?\Z"), min_size=2, max_size=2, unique=True))

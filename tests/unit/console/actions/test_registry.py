@@ -60,7 +60,7 @@ def test_key_table_names_every_key():
         # By its name it is typed, and `wacht act` is given it.
         assert f"| {key} | `{action.id}` | {action.label} | {action.kind} |" in table
     for key in NAVIGATION:
-        assert f"| `{key.is_shown}` | {key.help} |" in table
+        assert f"| `{key.shown}` | {key.help} |" in table
     assert "a reason" in table and "the count" in table
 
 

@@ -171,7 +171,7 @@ def test_no_text_of_a_configuration_is_run(wacht: Shell, tmp_path: Path, monkeyp
 def _opened(path: str) -> bool:
     """Whether this configuration was taken and its site opened."""
     try:
-        config = load(path, {}, Path("/nonexistent"))
+        config = load(path, {}, Path(path).with_name("no-such-file.toml"))
         load_policy(config.xid_policy)
         place = choose(config, None)
     except UserError:
