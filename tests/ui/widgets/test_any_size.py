@@ -8,7 +8,7 @@ from textual.widget import Widget
 from tests.support.widget_app import Bench, machine
 from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
-from widgets.pane import Pane
+from widgets.pane import Pane, pane_line
 from widgets.top_line import TopLine
 
 
