@@ -455,6 +455,56 @@ def test_every_module_opens_with_what_it_is_for(layer):
     assert not wrong, f"no docstring: {', '.join(wrong)}"
 
 
+def test_every_package_says_what_belongs_there():
+    packages = [file for file in files(*LAYERS) if file.endswith("/__init__.py")]
+    assert len(packages) > 30
+    assert [
+        file for file in packages if len(ast.get_docstring(tree(file)) or "") < 40 and file != "themes/__init__.py"
+    ] == []
+
+
+def test_the_page_names_packages_and_files_that_there_are():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w/]+(?:\.py|/)?)`", page) if "/" in name}
+    assert len(named) > 40
+    places = (ROOT, ROOT / "console")
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
+    assert set(PACKAGES) <= set(re.findall(r"console/(\w+)", page))
+    assert len(page.splitlines()) <= 120, "a page that is read in five minutes"
+
+
+def test_no_test_imports_another():
+    names = {Path(file).stem for file in files("tests") if Path(file).name.startswith("test_")} | {"conftest"}
+    found = [
+        f"{file}:{line} imports {module}"
+        for file in files("tests")
+        for module, line in imports(file)
+        if module.startswith("tests.") and not names.isdisjoint(module.split(".")[1:])
+    ]
+    assert found == []
+
+
+def test_an_id_of_an_action_is_compared_in_few_files():
+    """Transports and the simulated Slurm dispatch on the operation of a row, never on the id of an action."""
+    ids = set(
+        re.findall(
+            r'\bid="([\w-]+)", operation=', "".join((ROOT / file).read_text() for file in files("console/actions"))
+        )
+    )
+    assert len(ids) > 35
+    words = {"comment", "down", "features", "nice", "priority", "qos", "reserve", "signal", "silence", "take", "ticket"}
+    wrong = [
+        f"{file}:{node.lineno} {side.value}"
+        for file in files("collectors")
+        if file != "collectors/slurm/native/write_worker.py"  # its words are its own: pyslurm has these methods
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Compare) and "action" in ast.unparse(node)
+        for side in ast.walk(node)
+        if isinstance(side, ast.Constant) and side.value in ids - words
+    ]
+    assert wrong == []
+
+
 def test_every_exception_is_still_needed():
     unused = set(EXCEPTIONS) - _used
     assert not unused, f"these need no exception any more: {sorted(unused)}"
