@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import itertools
 import os
-import pwd
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
 from console.journal import syslog_witness
+from tests.support import people
 
 # Helpers assert too: their failures show the values, as those of tests do.
 pytest.register_assert_rewrite("tests.support", "tests.lab", "tests.native", "tests.nvml", "tests.hostile")
@@ -25,26 +25,7 @@ settings.load_profile("wacht")
 # What tests do belongs in nobody's log, and a journal that cannot be written must look so on every machine.
 syslog_witness.SYSLOG = Path("/nonexistent/log")
 
-# The tests have accounts of their own (uid 1001 is jdv's, 12345 is no account): the people of this machine, by the
-# range of uids that login.defs has for them, are in none of them.
-_PEOPLE = frozenset(range(1000, 60_001)) - {os.getuid(), os.geteuid()}
-_by_uid, _by_name = pwd.getpwuid, pwd.getpwnam
-
-
-def _own_uid(uid: int) -> pwd.struct_passwd:
-    if uid in _PEOPLE:
-        raise KeyError(f"getpwuid(): uid not found: {uid}")
-    return _by_uid(uid)
-
-
-def _own_name(name: str) -> pwd.struct_passwd:
-    found = _by_name(name)
-    if found.pw_uid in _PEOPLE:
-        raise KeyError(f"getpwnam(): name not found: {name!r}")
-    return found
-
-
-pwd.getpwuid, pwd.getpwnam = _own_uid, _own_name
+people.keep_out()
 
 # Under nohup, and behind a shell, every console of the tests would be deaf to these too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

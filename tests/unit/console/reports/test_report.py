@@ -29,7 +29,7 @@ from console.reports.period import Span, between, moment, span_of
 from console.reports.reads import ReportSources, gather, moments, of_recording
 from console.reports.rendering import as_json, as_markdown
 from console.reports.shift_watch import ShiftWatch
-from tests import conftest
+from tests.support import people
 from tests.support.journal_entries import NOW
 from tests.support.journal_entries import Book as Deeds
 from tests.support.operator import console
@@ -208,9 +208,9 @@ def test_it_says_who_did_what_and_what_came_of_it():
 
 
 def test_the_accounts_of_this_machine_change_no_report(monkeypatch):
-    """Whoever has uid 1001 here is not jdv: conftest.py keeps the people of the machine out of every test."""
+    """Whoever has uid 1001 here is not jdv: `tests.support.people` keeps the people of the machine out of every test."""
     there = pwd.struct_passwd(("tmpuser", "x", 1001, 1001, "", "/", "/bin/sh"))
-    monkeypatch.setattr(conftest, "_by_uid", lambda uid: there)
+    monkeypatch.setattr(people, "_by_uid", lambda uid: there)
     deeds = Deeds().act("a", "drain", [node("gpu1")], "done", "bad DIMM", who="jdv")
     assert "jdv as uid 1001" in as_markdown(report(at(node()), records=deeds.records))
     assert pwd.getpwuid(0) is there, "root and one's own account are as they are"
