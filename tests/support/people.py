@@ -1,4 +1,4 @@
-"""The accounts of this machine are in no test: tests have accounts of their own (uid 1001 is jdv's, 12345 is no account)."""
+"""Keeps the accounts of this machine out of tests, which have their own (uid 1001 is jdv's, 12345 is no account)."""
 
 from __future__ import annotations
 

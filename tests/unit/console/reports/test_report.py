@@ -208,7 +208,7 @@ def test_it_says_who_did_what_and_what_came_of_it():
 
 
 def test_the_accounts_of_this_machine_change_no_report(monkeypatch):
-    """Whoever has uid 1001 here is not jdv: `tests.support.people` keeps the people of the machine out of every test."""
+    """Whoever has uid 1001 here is not jdv: `people` keeps those of the machine out of every test."""
     there = pwd.struct_passwd(("tmpuser", "x", 1001, 1001, "", "/", "/bin/sh"))
     monkeypatch.setattr(people, "_by_uid", lambda uid: there)
     deeds = Deeds().act("a", "drain", [node("gpu1")], "done", "bad DIMM", who="jdv")
