@@ -22,14 +22,14 @@ pytestmark = pytest.mark.lab
 
 READ = """
 import json, sys, time
-from types import SimpleNamespace as ServerInfo
+from types import SimpleNamespace as There
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_accounting, open_transport
 from console.screens.job_output import read_log
 settings = SlurmSettings(share=False)
-at = ServerInfo(transport=open_transport("lab", settings), ledger=open_accounting("lab", settings))
-cluster = ServerInfo(jobs=at.transport.read_jobs(sys.argv[1:]))
+at = There(transport=open_transport("lab", settings), ledger=open_accounting("lab", settings))
+cluster = There(jobs=at.transport.read_jobs(sys.argv[1:]))
 found = {}
 for job in sys.argv[1:]:
     began = time.monotonic()

@@ -37,8 +37,10 @@ SEND = """
 import json, sys
 from collectors.model import Change
 from collectors.slurm.commands.write import CliWriter
+from console.actions.registry import BY_ID
 prefix, conf, action, kind, targets, reason = json.loads(sys.argv[1])
-change = change_of(action=action, kind=kind, targets=tuple(targets), reason=reason)
+operation = BY_ID[action].operation
+change = Change(action=action, operation=operation, kind=kind, targets=tuple(targets), reason=reason)
 sent = CliWriter(tuple(prefix), deadline_s=8, conf=conf).send(change)
 told = [[one.rc, one.fatal, dict(one.refused), one.err] for one in sent]
 print(json.dumps(told))

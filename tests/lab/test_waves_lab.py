@@ -38,7 +38,7 @@ class Watcher(Progress):
             deed()
 
     def hold(self, why: str) -> None:
-        self.told.append(why)
+        self.wave_log.append(why)
         self.stop()  # nobody is here to let it go on
 
 
@@ -73,7 +73,7 @@ def test_a_return_goes_on_without_who_is_silent_and_leaves_who_was_drained_meanw
     (late,) = (wave.name for wave in plan.waves.waves if silent in wave.nodes)
     hand = Watcher({waves[0]: drain, waves[-1]: lambda: lab.start_nodes([silent])})
     outcome = shift.gate.send(plan, plan.confirmation.prompt, hand)
-    assert outcome.refused is None and not outcome.warning and not hand.stopped, hand.told
+    assert outcome.refused is None and not outcome.warning and not hand.stopped, hand.wave_log
     told = {target: result.why for target, result in outcome.results.items()}
     states = lab.node_states()
     # The one that was drained meanwhile was never sent, and its reason stands.
@@ -81,7 +81,7 @@ def test_a_return_goes_on_without_who_is_silent_and_leaves_who_was_drained_meanw
     assert shift.node(ill).reason.startswith("NHC: check_gpu")
     # The silent one was left behind by its wave; once its slurmd is back it is told of as late.
     assert hand.of[late][silent] == f"left behind: not registered within {WAITS:g} s"
-    assert hand.told[-1].startswith("left behind before: ") and outcome.results[silent].state == "done"
+    assert hand.wave_log[-1].startswith("left behind before: ") and outcome.results[silent].state == "done"
     assert {states[name] for name in names if name != ill} == {"IDLE"}
     assert outcome.aside.keys() == {ill} and not outcome.waiting
     path = shift._path
