@@ -192,7 +192,7 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
 
 @pytest.mark.lab
 def test_addresses_that_slurm_does_not_give_are_no_nodes() -> None:
-    with monitored("prometheus-3", hostname="", at=addresses(NODES)) as plant:
+    with monitored("prometheus-3", hostname="", instance_host=addresses(NODES)) as plant:
         check_addresses(plant, dict.fromkeys(NODES))
 
 

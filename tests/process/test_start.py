@@ -92,7 +92,7 @@ async def main():
     app = WachtApp(site.demo(SimSettings(nodes=8, jobs=4)), Config())
     async with app.run_test(size=(120, 40)) as pilot:
         end = time.monotonic() + 30
-        while "console.config.plugins" not in sys.modules or not app.here.ahead or app.workers:
+        while "console.config.plugins" not in sys.modules or not app.session.ahead or app.workers:
             assert time.monotonic() < end
             await pilot.pause(0.02)
         before = set(sys.modules)

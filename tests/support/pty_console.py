@@ -100,13 +100,13 @@ class Room(FarTerminal):
         while self.modern and (found := _QUESTION.search(self.out, self._read_to)):
             self._read_to = found.end()
             if found[2] == b"$p":
-                self._going.append((now, b"\x1b[?%s;2$y" % found[1]))
+                self._outgoing.append((now, b"\x1b[?%s;2$y" % found[1]))
             elif found[1] == b"2048":
                 self._report_size()
 
     def _report_size(self) -> None:
         columns, rows = self.size
-        self._going.append((time.monotonic(), b"\x1b[48;%d;%d;%d;%dt" % (rows, columns, rows * 16, columns * 8)))
+        self._outgoing.append((time.monotonic(), b"\x1b[48;%d;%d;%d;%dt" % (rows, columns, rows * 16, columns * 8)))
 
     def resize(self, columns: int, rows: int) -> None:
         """As a terminal does that is dragged: the system is told, and the program where it asked for that."""
