@@ -1,7 +1,7 @@
 """Opens files safely: checks who owns them, who else can change or read them, and that they are plain files.
 
-Files that wacht trusts (configuration, certificates, racks, tokens) must be plain files of this user or root that
-nobody else can write, in a folder with the same properties; a token must not be readable by others either. Links are
+Files that wacht trusts (configuration, certificates, racks, tokens) must be plain files of this user or root that no
+other user can write, in a folder with the same properties; a token must not be readable by others either. Links are
 followed: the target and both folders are checked. Files that wacht writes for itself (journal, log, crash reports,
 recordings) are plain files of mode 0600 whatever the umask, owned by this user, and never reached through a link.
 
@@ -136,7 +136,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_room(folder: Path) -> None:
-    """Raises UntrustedFile for a folder in which everybody can remove our file. Its owner and what a group may do there
+    """Raises UntrustedFile for a folder in which any user can remove our file. Its owner and what a group may do there
     is the site's decision (sudo with another user's home): what is written is our own, and never through a link."""
     status = folder.stat()
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:

@@ -7,9 +7,10 @@ port, or as an IP address. Slurm knows a node by three names: NodeName, NodeHost
 2. its first part equals the first part of one of them, and one of both has no domain. Each name is compared by itself:
    NodeName gpu1 matches gpu1.site, whatever domain NodeAddr has.
 
-An IP address is a node only if Slurm itself gives it (rule 1). A host that matches several nodes is none of them. Nor
-is a host that rule 2 would match if a host of another domain matches that node too in series of the same kind: these
-are reported, never merged. Alerts are not merged since each keeps its labels: there two such hosts are both the node.
+An IP address is a node only if Slurm itself gives it (rule 1). A host that matches several nodes is mapped to none.
+Neither is a host that rule 2 would match, if a host of another domain matches that node too in series of the same kind:
+these are reported, never merged. Alerts are not merged since each keeps its labels: there both such hosts are mapped to
+the node.
 
 Until Slurm's nodes are known, a host is called by its first part, and an IP address is no node.
 """

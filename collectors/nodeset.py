@@ -101,7 +101,7 @@ def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
 
 @lru_cache(maxsize=4096)
 def _measure(text: str) -> tuple[tuple[str, ...], int]:
-    """The words of a node set, and how many names they are, without expanding them. Raises ValueError."""
+    """The words of a node set, and the number of names in it, without expanding it. Raises ValueError."""
     if len(text) > TEXT_CAP:
         raise ValueError(f"a node set of {len(text):,} characters is too long")
     for char, what in _FORBIDDEN.items():

@@ -42,7 +42,7 @@ _stops = 0
 
 
 class ProcessResult(Struct, frozen=True, kw_only=True):
-    """How a command ended. `rc` is negative for a signal; `timed_out` and `capped` tell why wacht killed it."""
+    """How a command ended. `rc` is negative for a signal; `timed_out` and `capped` say why wacht killed it."""
 
     argv: tuple[str, ...]
     rc: int

@@ -75,7 +75,7 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Head(Struct, frozen=True, kw_only=True):
-    """The header of a file. `ended.out` is empty here: `size` bytes of output follow."""
+    """The header of a file. The output in `ended` is empty: `size` bytes of output follow the header."""
 
     version: int
     boot: str
@@ -93,7 +93,7 @@ class SharedAnswer(Struct, frozen=True, kw_only=True):
 
 
 class SharedFolder:
-    """A folder of readings, and the owner it trusts: files of `owner` that nobody else can write.
+    """A folder of readings, and the owner it trusts: files of `owner` that no other user can write.
 
     A `private` folder is the user's own, closed to all others, and created if missing. Any other must exist, belong to
     `owner` or root and not be writable by others; its group can read what is put there.

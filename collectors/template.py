@@ -1,6 +1,6 @@
 """The command of a site's own action: a template of argv words, filled in for one target.
 
-Pure, and the last check before a command runs: only plain names get through; nothing is split, joined or passed to a
+Pure, and the last check before a command runs: only plain names are accepted; nothing is split, joined or passed to a
 shell.
 """
 

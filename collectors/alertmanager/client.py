@@ -34,7 +34,7 @@ class AlertmanagerUnsent(SourceFault):
 
 
 class AlertmanagerRefusal(SourceFault):
-    """The server refused. `code` is its HTTP status, `said` its own words."""
+    """The server refused. `code` is its HTTP status, `said` its error text."""
 
     def __init__(self, kind: str, what: str, mend: str, code: int, said: str, rest_s: float = 0.0) -> None:
         super().__init__(kind, what, mend, rest_s)

@@ -1,7 +1,7 @@
 """Turns a change of alerts or silences into one request for each silence, and the same as an amtool command.
 
-Pure, and the last check before anything is sent: what is not plain is refused. The writer and the simulated cluster
-both use it.
+Pure, and the last check before anything is sent: anything but plain names and values is refused. The writer and the
+simulated cluster both use it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SilenceOperation(Operation, frozen=True, kw_only=True):
 
 CREATE_SILENCES = SilenceOperation(kind="alert")
 EXPIRE_SILENCES = SilenceOperation(kind="silence")
-#: A silence that meets no alert and tells every console of an incident on nodes.
+#: A silence that matches no alert and announces an incident on nodes to every console.
 DECLARE_INCIDENT = SilenceOperation(kind="node")
 
 

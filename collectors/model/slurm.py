@@ -184,7 +184,7 @@ class Cost(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Rights(Struct, frozen=True, gc=False, kw_only=True):
-    """What Slurm lets the console's user change. None is unknown: then only Slurm's answer tells."""
+    """What Slurm lets the console's user change. None is unknown: then only Slurm's answer decides."""
 
     user: str
     """The user that runs writing commands: with a site's `prefix` it may differ from the one that reads."""

@@ -67,7 +67,7 @@ class Gpu(Struct, frozen=True, gc=False, kw_only=True):
 #: The severity in the kernel's log line of an NVLink 5 error.
 Severity = Literal["fatal", "nonfatal"]
 #: XIDs that follow another one (NVIDIA's catalogue: 43, 45), sum it up (154) or add to it (171, 172); the XID before
-#: tells what happened. DCGM's gauge holds only the last code, so these hide it.
+#: names the cause. DCGM's gauge holds only the last code, so these hide it.
 FOLLOWERS = frozenset({43, 45, 154, 171, 172})
 
 

@@ -1,4 +1,5 @@
-"""Keeps the child that holds NVML: asks it, kills it if it hangs, restarts it with back-off, remembers an hour.
+"""Manages the child process that runs NVML: queries it, kills it if it hangs, restarts it with back-off, and keeps an
+hour of history.
 
 Earlier findings persist: a GPU that a new child no longer finds is shown as lost, and XID counts continue.
 """
@@ -152,7 +153,7 @@ class Nvml:
         return message
 
     def _next(self, child: process.Child, deadline: float) -> NvmlReading:
-        """The child's answer; XIDs reported before it are counted even if the answer never comes."""
+        """The child's answer; XIDs reported before it are counted even without an answer."""
         while True:
             message: Message = _DECODER.decode(child.receive(deadline))
             if isinstance(message, NvmlReading):
@@ -163,7 +164,7 @@ class Nvml:
         return process.Child(command(self.node), env=environment())
 
     def _named(self, kind: str, what: str, wait: float) -> SourceFault:
-        """The child's fault in an operator's words."""
+        """The child's fault with a text for operators."""
         if self._closed:
             return SourceFault("internal", "nvml: closed")
         if kind == "timeout":
@@ -196,7 +197,7 @@ class Nvml:
             finally:
                 self._reading.release()
 
-    # -- what becomes of an answer ------------------------------------------------------------------------------------
+    # -- processing an answer -----------------------------------------------------------------------------------------
 
     def _count(self, event: XidEvent) -> None:
         """Count an XID. XIDs that the kernel's log repeats after a restart are not counted twice."""

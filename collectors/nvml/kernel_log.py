@@ -19,7 +19,7 @@ _XID = re.compile(r"NVRM: Xid \(PCI:([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]
 #: a pid and a name after the code: NVLink 5 errors, whose line has their severity.
 _NVLINK = re.compile(r"(?:, pid=[^,]*, name=[^,]*)?, [A-Z0-9_/ ]+?\s+(Fatal|Nonfatal)\s+XC", re.IGNORECASE)
 _SEVERITIES = re.compile(r"\b(?:Fatal|Nonfatal)\s+XC", re.IGNORECASE)
-#: The XIDs whose line tells whether it is fatal.
+#: The XIDs whose log line says whether they are fatal.
 GRADED = range(144, 151)
 _LEVELS = frozenset("01234567")
 _COUNT = re.compile("[0-9]{1,18}")  # "²" is a digit for str.isdigit, but not for int

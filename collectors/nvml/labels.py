@@ -88,7 +88,7 @@ def fabric_problems(mask: int, summary: int = 0) -> list[str]:
 
 
 def start_fault(code: int, said: str) -> tuple[str, str, str]:
-    """Kind, what and mend of the Fault of a driver that cannot be opened."""
+    """Kind, text and fix of the Fault for a driver that cannot be opened."""
     kind, what, mend = _START.get(
         code, ("refused", f"the NVIDIA driver cannot be opened: {said}", f"nvidia-smi; {_DMESG}")
     )

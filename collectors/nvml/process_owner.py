@@ -23,7 +23,7 @@ from collectors.clean import clean, decode
 _V1 = re.compile(r"^/slurm[^/]*/uid_\d+/job_(\d+)(?:/|$)")
 #: cgroup v2: …/slurmstepd.scope/job_42/step_0/user/task_0, several slurmd on a host: …/gpu0001_slurmstepd.scope/…
 _V2 = re.compile(r"/(?:[^/]+_)?slurmstepd\.scope/(?:job_(\d+)|(s[0-9A-Z]{13}))(?:/|$)")
-#: Trees that users may arrange freely: systemd delegates them.
+#: Cgroup trees that users may change freely: systemd delegates them.
 _USERS = ("/user.slice/", "/user/")
 #: Longest wait for a user's name; a slower directory service provides it for a later reading.
 _NAME_WAIT_S = 0.2

@@ -50,7 +50,7 @@ class Quantity(Struct, frozen=True):
 
     @property
     def told(self) -> str:
-        """The names for a message."""
+        """The names, as text for a message."""
         return " or ".join(self.series)
 
     @property

@@ -44,7 +44,8 @@ class Hosts:
         series: Sequence[str],
         mono: Callable[[], float],
     ) -> None:
-        """`kind` selects the labels that may hold the host (`book.CANDIDATES`), `what` names the series for people."""
+        """`kind` selects the labels that may hold the host (`site_queries.CANDIDATES`), `what` names the series for
+        people."""
         self.what = what
         self._book = book
         self._client = client
@@ -301,7 +302,7 @@ class HostFamilies:
     def __init__(
         self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
     ) -> None:
-        """Each kind (`book.CANDIDATES`) with the series' name for people, and the series."""
+        """Each kind (`site_queries.CANDIDATES`) with the series' name for people, and the series."""
         self._book = book
         self._kinds = {
             kind: Hosts(book, client, kind, what, series, mono) for kind, (what, series) in kinds.items() if series

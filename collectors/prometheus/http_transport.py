@@ -116,7 +116,7 @@ class CompleteResponse(requests.Response):
 
 
 class _Deadline:
-    """Shuts a set of sockets when the time is up; `over` tells whether it did."""
+    """Shuts a set of sockets when the time is up; `over` is True once it did."""
 
     def __init__(self, sockets: weakref.WeakSet[socket.socket], seconds: float) -> None:
         self.over = False

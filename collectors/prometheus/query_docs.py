@@ -66,7 +66,7 @@ def _row(quantity: Quantity) -> str:
 
 
 def _spelt(series: str) -> str:
-    """What a query needs: the names of a series as code, and what is said of them as it is."""
+    """A series that a query needs: its names as code, remarks about them unchanged."""
     names = series.split(" or ")
     return " or ".join(f"`{name}`" if name.isidentifier() else name for name in names)
 
@@ -88,7 +88,7 @@ def text() -> str:
         "`$only`, `$span` and `$uuids` are filled in with what is on the screen.\n"
     )
     for query in TABLE:
-        # Matchers are shown where they will stand, though there are none for the whole machine.
+        # Matchers are shown in their place, although a query for the whole cluster has none.
         sent = book.shown(query.name)
         lines.append(f"**{query.name}**: {query.about}\n\n```promql\n{sent}\n```\n")
     return "\n".join(lines)

@@ -46,7 +46,7 @@ _UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["util_gpus"].record
 
 
 def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:
-    """Group, series, PromQL. A sum follows the series that it sums, in the same group."""
+    """Group, series, PromQL. A sum comes after the series that it sums, in the same group."""
     book = SiteQueries(replace(settings, recorded=False))
     power = settings.power or PowerSettings()
     given = {"rack": power.rack_series, "node": power.node_series, "gpu": True}

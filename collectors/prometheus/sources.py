@@ -101,8 +101,8 @@ class PowerSource(PrometheusSource):
 
 
 class Counts(PrometheusSource):
-    """slurmctld's own counts. They have a chip of their own: they come neither from Slurm's commands nor from a GPU
-    exporter."""
+    """slurmctld's own counts. They have a chip of their own, since neither Slurm's commands nor a GPU exporter provides
+    them."""
 
     name = "ctld.counts"
 

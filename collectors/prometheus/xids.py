@@ -4,9 +4,9 @@ DCGM's gauge holds a GPU's last XID and is never cleared. So a reading asks only
 and once for the history of new ones: over the last day, and over a month if the day shows no change. Two XIDs of one
 code in a row look like one, unless the exporter counts them (DCGM_EXP_XID_ERRORS_COUNT).
 
-Some codes follow another (`model.FOLLOWERS`): the code before tells what happened, but the gauge no longer shows it. So
-for a new one of them the history also asks for codes that were there only briefly and for counted ones, and the code
-before is remembered as long as the gauge shows the following one.
+Some codes follow another (`model.FOLLOWERS`): the code before names the cause, but the gauge no longer shows it. So for
+a new one of them the history also asks for codes that were there only briefly and for counted ones, and the code before
+is remembered as long as the gauge shows the following one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class XidMemory:
                 if code in FOLLOWERS:  # another one may have occurred between two readings
                     self._todo[gpu] = False
             else:
-                # From 0, from no sample, or after a pause: only the history can tell an XID from a restarted exporter.
+                # From 0, from no sample, or after a pause: only the history can distinguish an XID from a restarted
+                # exporter.
                 if fresh and event.last is None:
                     event.again(int(at))
                 self._todo[gpu] = False

@@ -95,7 +95,7 @@ class Faults:
         self.xids: dict[str, Xid] = {}
         """Every XID reported so far, by its key."""
 
-    # -- what happens by itself --------------------------------------------------------------------------------------
+    # -- spontaneous faults ------------------------------------------------------------------------------------------
 
     def seed(self) -> None:
         """Create the faults that a cluster of this size has after weeks of operation."""
@@ -159,7 +159,7 @@ class Faults:
             late = NodeFault(kind.key, ticket, "jdv", False, repaired_at)
             self._timeline.after(rng.uniform(10, 60) * MINUTE, self.set_fault, host, late)
 
-    # -- the acts ----------------------------------------------------------------------------------------------------
+    # -- changes of a node's health ----------------------------------------------------------------------------------
 
     def set_fault(self, host: Host, fault: NodeFault, since: float | None = None) -> None:
         """Apply a fault to a node: it is drained, or goes down and its jobs end. A node has at most one fault."""

@@ -23,13 +23,13 @@ class SimWriter:
         self._machine = machine
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
+        """The commands with the same effect on a real cluster. Raises ValueError for an invalid change."""
         if isinstance(change.operation, SilenceOperation):
             return [order.argv for order in requests_of(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Do it."""
+        """Apply the change and return the result of each target or request."""
         if isinstance(change.operation, SilenceOperation):
             return [self._alerts(order) for order in requests_of(change, ALERTMANAGER)]
         return self._machine.apply(change)

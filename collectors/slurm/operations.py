@@ -1,4 +1,4 @@
-"""What Slurm can be asked to change: one operation each, with what it takes beside its targets and its commands.
+"""The changes that Slurm supports: one operation each, with its parameters beside the targets, and its commands.
 
 An action of the console names its operation; the transports and the simulated Slurm dispatch on it. `checked` is the
 last check before anything is sent, for every transport; `calls` spells the commands of scontrol, scancel and sacctmgr.
@@ -23,15 +23,16 @@ from collectors.model import Change, Operation
 from collectors.nodeset import expand, fold_for_slurm
 
 REASON_CAP = 1000
-#: Job ids in one call: the controller takes them one by one, and an operator may want to stop in between.
+#: Job ids in one call: the controller processes them one by one, and an operator may want to stop in between.
 BATCH = 500
-#: Lowest priority that does not hold the job, and the highest that Slurm takes.
+#: Lowest priority that does not hold the job, and the highest that Slurm accepts.
 PRIORITIES = (1, 0xFFFFFFFD)
-#: Seconds after which Slurm may be told to resume a node: below a minute no reading shows it drained.
+#: Shortest and longest time in seconds until Slurm resumes a node by itself: below a minute no reading shows it
+#: drained.
 RESUME_AFTER_S = (60, 365 * 86_400)
 #: Shortest and longest reservation, in seconds.
 RESERVATION_S = (60, 366 * 86_400)
-#: The highest nice value that Slurm takes; beyond it stand words of its own.
+#: The highest nice value that Slurm accepts; higher numbers have special meanings.
 NICE_MOST = 2_147_483_645
 #: Slurm's word for no time limit, for running and waiting jobs.
 UNLIMITED = "UNLIMITED"
@@ -42,7 +43,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ID = re.compile(r"[0-9]{1,10}(?:_[0-9]{1,10}|\+[0-9]{1,5})?")
 #: The login of a user; slurmdbd keeps it in lower case.
 LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-#: Kind to how its targets may be written.
+#: Kind of target to the pattern that its names must match.
 FORMS: Mapping[str, re.Pattern[str]] = {
     "node": NAME, "job": ID, "partition": NAME, "reservation": NAME, "user": LOGIN,
 }  # fmt: skip
@@ -51,7 +52,7 @@ TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{REASON_CAP}}}")
 FEATURES = re.compile(r"[A-Za-z0-9_.=:-]+(?:,[A-Za-z0-9_.=:-]+)*|")
 #: A time limit as Slurm prints it: whole minutes, at most ten years; or none.
 TIME_LIMIT_FORM = re.compile(rf"(?:[0-9]{{1,4}}-)?[0-9]{{1,2}}:[0-9]{{2}}:00|{UNLIMITED}")
-#: Names of Slurm's own things; a pending job may ask for several partitions.
+#: Names of partitions, QOS and the like; a pending job may request several partitions.
 NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:,[A-Za-z0-9][A-Za-z0-9._-]*)*")
 NICE_FORM = re.compile(r"-?[0-9]{1,10}")
 PRIORITY_FORM = re.compile(r"[1-9][0-9]{0,9}")
@@ -61,9 +62,9 @@ NODES = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._,\[\]-]{0,99999})?")
 MESSAGE = re.compile(r"(?!-)[^\x00-\x1f\x7f]{1,1000}")
 SIGNAL_FORM = re.compile(f"(?:B:)?(?:{'|'.join(SIGNALS)})")
 EPOCH = re.compile(r"[0-9]{9,11}")
-#: A moment as people and the journal read it: UTC, to the second.
+#: A time as it is shown and written to the journal: UTC, to the second.
 MOMENT = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z")
-#: Account to the limit it gets back: `ml=-1,physics=20`; -1 is no limit of its own.
+#: Account to its restored limit: `ml=-1,physics=20`; -1 is no limit of its own.
 LIMITS_FORM = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9})(?:,[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9}))*"
 )
@@ -90,16 +91,16 @@ class SlurmOperation(Operation, frozen=True, kw_only=True):
 
     @property
     def value_form(self) -> re.Pattern[str] | None:
-        """What each target may be given; None where it takes no values."""
+        """Pattern of a target's value; None if the operation takes no values."""
         return None
 
     @property
     def setting_form(self) -> re.Pattern[str] | None:
-        """What a setting may be; None where it takes none."""
+        """Pattern of a setting; None if the operation takes none."""
         return None
 
     def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
-        """The commands for these targets, which are checked. Raises ValueError where something is missing."""
+        """The commands for these targets, which were checked before. Raises ValueError if something is missing."""
         raise NotImplementedError
 
 
@@ -111,7 +112,7 @@ class NodeState(SlurmOperation, frozen=True, kw_only=True):
 
     @property
     def takes_reason(self) -> bool:  # type: ignore[override]
-        """Slurm asks for a reason where a node goes out of service."""
+        """True for states out of service: Slurm requires a reason for them."""
         return self.state in {"DRAIN", "DOWN"}
 
     def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
@@ -127,7 +128,7 @@ class Reboot(SlurmOperation, frozen=True, kw_only=True):
     takes_reason: ClassVar[bool] = True
 
     def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
-        """For each group of nodes with the same reason and next state: down, where asked for, then reboot."""
+        """For each group of nodes with the same reason and next state: down if requested, then reboot."""
         found: list[Call] = []
         for (state, reason), some in node_groups(change, names):
             if self.now:
@@ -149,7 +150,7 @@ class CancelReboot(SlurmOperation, frozen=True, kw_only=True):
 
 class PowerNode(SlurmOperation, frozen=True, kw_only=True):
     """Power nodes up or down. POWER_DOWN_ASAP drains and waits for jobs; POWER_DOWN waits and drains nothing (24.11.5,
-    26.05.5): new jobs go on starting there."""
+    26.05.5): new jobs still start there."""
 
     state: str
     kind: ClassVar[str] = "node"
@@ -200,7 +201,7 @@ class UpdateJob(SlurmOperation, frozen=True, kw_only=True):
 
 
 class JobCommand(SlurmOperation, frozen=True, kw_only=True):
-    """A command for jobs that takes nothing else."""
+    """A command for jobs without further parameters."""
 
     words: Words
     joined: bool = True
@@ -245,7 +246,7 @@ class NotifyJob(SlurmOperation, frozen=True, kw_only=True):
 
 
 class PartitionState(SlurmOperation, frozen=True, kw_only=True):
-    """Set the state of partitions: UP or DOWN. Running jobs go on."""
+    """Set the state of partitions: UP or DOWN. Running jobs continue."""
 
     state: str
     kind: ClassVar[str] = "partition"
@@ -272,7 +273,7 @@ class CreateReservation(SlurmOperation, frozen=True, kw_only=True):
         return re.compile(r"[^\s]{1,100000}")
 
     def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
-        """One command. Raises ValueError where a setting is unknown, missing or malformed."""
+        """One command. Raises ValueError if a setting is unknown, missing or malformed."""
         said = change.settings
         for key, text in said.items():
             form = _RESERVATION.get(key)
@@ -322,10 +323,10 @@ class DeleteReservation(SlurmOperation, frozen=True, kw_only=True):
 
 
 class LimitUser(SlurmOperation, frozen=True, kw_only=True):
-    """Keep users from submitting (MaxSubmitJobs=0), or give their associations back the limits they had.
+    """Stop users from submitting (MaxSubmitJobs=0), or restore the previous limits of their associations.
 
-    `-i` answers sacctmgr's own question, which the gate has asked. The cluster is always named: without it the change
-    would apply to every cluster that slurmdbd keeps.
+    `-i` skips sacctmgr's confirmation, since the gate has asked for one. The cluster is always named: without it the
+    change would apply to every cluster that slurmdbd keeps.
     """
 
     restore: bool
@@ -333,12 +334,12 @@ class LimitUser(SlurmOperation, frozen=True, kw_only=True):
 
     @property
     def value_form(self) -> re.Pattern[str] | None:
-        """The limits to give back."""
+        """Pattern of the limits to restore."""
         return LIMITS_FORM if self.restore else None
 
     @property
     def setting_form(self) -> re.Pattern[str]:
-        """The cluster."""
+        """Pattern of the cluster's name."""
         return NAME
 
     def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
@@ -374,7 +375,7 @@ POWER_DOWN = PowerNode(state="POWER_DOWN_ASAP")
 POWER_UP = PowerNode(state="POWER_UP")
 NODE_COMMENT = UpdateNode(field="Comment", form=TEXT)
 NODE_FEATURES = UpdateNode(field="ActiveFeatures", form=FEATURES)
-#: Without `Incomplete` a requeue also reruns jobs that have ended, however well.
+#: Without `Incomplete` a requeue also reruns jobs that have ended, even successfully.
 REQUEUE = JobCommand(words=("scontrol", "requeue", "Incomplete"))
 REQUEUE_HOLD = JobCommand(words=("scontrol", "requeuehold", "Incomplete"))
 HOLD = JobCommand(words=("scontrol", "hold"), joined=False)
@@ -401,17 +402,17 @@ UNBLOCK_USER = LimitUser(restore=True)
 
 
 def operation_of(change: Change) -> SlurmOperation:
-    """The operation of a change of Slurm. Raises ValueError where it is none."""
+    """The operation of a change of Slurm. Raises ValueError for any other change."""
     if not isinstance(change.operation, SlurmOperation) or change.operation.kind != change.kind:
         raise ValueError(f"{change.action} of a {change.kind} is not an action of Slurm's")
     return change.operation
 
 
 def calls(change: Change) -> list[Call]:
-    """Each command, its program by its plain name, with the targets it is for, in order and as few as they can be.
+    """Each command with its targets, in order and as few as possible; programs have their plain names.
 
-    Everything is checked before the first one is made. Raises ValueError when the Change holds anything that is not a
-    plain name or id, or when something is missing, doubled or out of range.
+    Everything is checked before the first one is returned. Raises ValueError if the Change contains anything that is
+    not a plain name or id, or if something is missing, duplicated or out of range.
     """
     return operation_of(change).calls(change, checked(change))
 
@@ -432,7 +433,8 @@ def checked(change: Change) -> tuple[str, ...]:
 
 
 def _check_fields(change: Change, operation: SlurmOperation) -> None:
-    """What goes with the targets: each field only with an operation that takes it, complete, and within its range."""
+    """Check the other fields: each only with an operation that takes it, complete and within its range. Raises
+    ValueError."""
     action, targets = change.action, frozenset(change.targets)
     fields: tuple[tuple[str, Mapping[str, object], bool, bool], ...] = (
         ("value", change.values, operation.value_form is not None, True),
@@ -463,7 +465,7 @@ def _check_fields(change: Change, operation: SlurmOperation) -> None:
 
 
 def node_groups(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
-    """The nodes that are told the same beside the state (next state, reason, seconds), with what that is."""
+    """Groups of nodes with the same arguments beside the state (next state, reason, seconds), after these arguments."""
     operation = operation_of(change)
     groups: dict[Words, list[str]] = {}
     for name in names:
@@ -522,5 +524,5 @@ def moment_of(epoch: int) -> str:
 
 
 def epoch_of(moment: str) -> int:
-    """The other way round. Raises ValueError."""
+    """The epoch of such a time. Raises ValueError."""
     return int(datetime.fromisoformat(moment).timestamp())

@@ -56,7 +56,7 @@ def probe_transport(
     actions: Mapping[str, Operation | None] = {},
 ) -> TransportProbe:
     """Probe one transport with one reading of each of these kinds. Blocks; a failing transport is a fault in the
-    result. `actions` are the names by which operations are reported that it cannot do."""
+    result. `actions` names the operations in the report of what it cannot do."""
     transport = open_by_name(name, cluster, settings)
     # Open all readers before the first read: closing the last one releases what they share.
     readers = {kind: transport.reader(kind) for kind in kinds if unsupported(name, kind) is None}

@@ -51,7 +51,7 @@ _COMMANDS_ONLY: Mapping[type[Operation], str] = {
     operations.DeleteReservation: "wacht makes and changes reservations by scontrol alone",
     operations.LimitUser: "wacht sets the limits of users by sacctmgr alone",
 }
-#: The operations that the other transports may know; every other one goes by command alone.
+#: The operations that the other transports may support; all others are sent by command only.
 _SHARED = frozenset({
     operations.DRAIN, operations.UNDRAIN, operations.RESUME, operations.DOWN, operations.REBOOT, operations.REQUEUE,
     operations.REQUEUE_HOLD, operations.HOLD, operations.USER_HOLD, operations.RELEASE, operations.CANCEL,
@@ -95,7 +95,7 @@ LIMITS: tuple[TransportLimit, ...] = (
     TransportLimit(
         transport="rest", what=operations.REQUEUE_HOLD, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
     ),
-    # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
+    # Seen on 24.11.5 and 26.05.5: if the caller may not cancel that job, slurmctld stops answering all requests.
     TransportLimit(
         transport="rest",
         what=operations.CANCEL,
@@ -204,7 +204,7 @@ class TransportReader(Protocol):
     @property
     def shared_cache(self) -> SharedCache | None:
         """The cache that consoles share, None if nothing is shared. A reader with a cache runs its commands through
-        `cache.run`."""
+        `SharedCache.run`."""
         ...
 
     @property

@@ -1,8 +1,8 @@
 """The faults that tests inject, as a table: `@fault(area, injected, asserted)` above a test puts a row into it.
 
 `python -m tests.faults` collects the marked tests (it reads their source, so literals only) and writes the table of
-docs/reliability.md; tests/faults/test_table.py holds the two equal, and that each case of `required.CASES` has a test.
-More than one may stand above a test, and one may be a parameter's mark: `pytest.param(…, marks=fault(…))`.
+docs/reliability.md; tests/faults/test_table.py checks that both are equal, and that each case of `required.CASES` has a
+test. A test may have several marks, and one may be a parameter's mark: `pytest.param(…, marks=fault(…))`.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def telemetry(where: prometheus_server.StandIn) -> None:
 
 
 def journal(path: Path) -> None:
-    """Deeds whose every text is hostile, as somebody with a pen may write them."""
+    """A journal of actions with hostile text in every field, as another program may write it."""
     book = Book()
     for number, text in enumerate(CORPUS.values()):
         rows: Any = [drained("n1", text, text), waiting("1", text), alert("f1", text), silence("s1", text, text, text)]

@@ -1,9 +1,9 @@
 """Mutation tests of the code that decides and acts: does a test fail when a rule is broken on purpose?
 
-Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants, A mutant is piece of text
-that stands once in the file, what takes its replacement, and the rule that breaks. `equivalent` says why a mutant
-changes nothing that a test could see, `survives` why no test kills one that does. `python -m tests.mutants` (`make
-mutants`) applies them one by one to a copy of the tree and runs the tests; tests/mutants/test_table.py checks that A
+Each `*.toml` here is a part of the table: a file, the tests to run for it, and its mutants. A mutant is a piece of text
+that occurs once in the file, its replacement, and the rule that this breaks. `equivalent` says why a mutant changes
+nothing that a test could see, `survives` why no test kills one that does. `python -m tests.mutants` (`make mutants`)
+applies them one by one to a copy of the tree and runs the tests; tests/mutants/test_table.py checks that each mutant
 still applies and compiles.
 """
 

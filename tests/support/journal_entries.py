@@ -1,4 +1,4 @@
-"""Deeds in a journal, in the gate's own form, and the nodes, jobs, alerts and silences that they were done to."""
+"""Actions in a journal, in the gate's own form, and the nodes, jobs, alerts and silences that they changed."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The queries of a node's own checks and of the versions that it runs.
 
-Versions are labels of what is exported anyway: the driver stands on every series of dcgm-exporter (from 4.9 on under
+Versions are labels of what is exported anyway: the driver is on every series of dcgm-exporter (from 4.9 on under
 another name), the VBIOS where its counters file has that row, kernel and BIOS in node_exporter's `node_uname_info` and
 `node_dmi_info`, the BMC in ipmi_exporter's `ipmi_bmc_info`.
 
-For Node Health Check and `dcgmi diag` there is no exporter that everybody has: sites write their result into a file for
-node_exporter's textfile collector. The names here are those that wacht looks for; any other is named in `queries`.
+For Node Health Check and `dcgmi diag` there is no common exporter: sites write the result into a file for
+node_exporter's textfile collector. The names here are those that wacht looks for; other names are set in `queries`.
 """
 
 from __future__ import annotations

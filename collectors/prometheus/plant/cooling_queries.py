@@ -45,7 +45,7 @@ class CoolingLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("limits: pressure_low is not below pressure_high")
 
     def of(self, what: str) -> tuple[float | None, float | None]:
-        """The least and the most that is well."""
+        """The lowest and highest value without a warning; None for no limit."""
         return getattr(self, f"{what}_low", None), getattr(self, f"{what}_high", None)
 
 

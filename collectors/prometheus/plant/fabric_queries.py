@@ -1,8 +1,8 @@
 """The queries of the fabric: ports of adapters as node_exporter gives them, summed up by device on the server.
 
-`node_infiniband_*` are of every RDMA adapter (InfiniBand's own and RoCE's), `node_network_*` of Ethernet: a port of the
-latter bears no label `port`. A machine of 12,000 nodes has 108,000 ports: whole answers are rows by device, single
-ports come only where something is wrong with them, `$most` of them at most.
+`node_infiniband_*` covers every RDMA adapter (InfiniBand and RoCE), `node_network_*` Ethernet, whose ports have no
+label `port`. A cluster of 12,000 nodes has 108,000 ports: answers about all of them are rows by device, single ports
+are returned only if they are unhealthy, `$most` of them at most.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collectors.prometheus.query import Query
 STATE, PHYSICAL = "node_infiniband_state_id", "node_infiniband_physical_state_id"
 RATE, DOWNED = "node_infiniband_rate_bytes_per_second", "node_infiniband_link_downed_total"
 UP, SPEED, CARRIER = "node_network_up", "node_network_speed_bytes", "node_network_carrier_changes_total"
-#: Errors that the link itself makes: they are added up.
+#: Errors of the link itself; they are added up.
 ERRORS = tuple(f"node_infiniband_{name}_total" for name in (
     "symbol_error", "local_link_integrity_errors", "port_errors_received",
 ))  # fmt: skip
@@ -30,7 +30,7 @@ _ERRORS = f'sum by ($exported, device, port) ({{__name__=~"{"|".join(ERRORS)}",$
 _PORT = ("node", "device", "port")
 _HOST = "node_labels"
 
-#: What stands in these queries before anything is known of a site: for the documentation.
+#: Placeholder values for the documentation, before anything is known of a site.
 WORDS = {"uncabled": "", "devices": ".+", "usual": "0", "least": "2", "ill": "1000"}
 
 QUERIES: tuple[Query, ...] = (

@@ -1,4 +1,4 @@
-"""Every port of one node, from node_exporter; what is usual comes from the whole cluster."""
+"""Every port of one node, from node_exporter; what is usual is computed from the whole cluster."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The queries of shared file systems: how nodes see them (node_exporter), and what is behind them (their exporters).
+"""The queries of shared file systems: how nodes see them (node_exporter), and their servers (their exporters).
 
 node_exporter sets `node_filesystem_device_error` where statfs fails, and from 5 s on where it hangs: then it leaves the
-mount alone until it answers. Lustre's servers are seen through lustre_exporter, WEKA's through its own exporter, NFS
+mount alone until it answers. Lustre's servers are read through lustre_exporter, WEKA's through its own exporter, NFS
 servers that do not answer through `node_mountstats_nfs_*` (off by default).
 """
 
@@ -23,7 +23,7 @@ _TARGETS = (
     f'count by (fs) (label_replace(max by (target) (<{LUSTRE} component=~"ost|mdt">),'
     ' "fs", "$1", "target", "(.+)-(?:OST|MDT).*"))'
 )
-#: What stands in these queries before anything is known of a site: for the documentation.
+#: Placeholder values for the documentation, before anything is known of a site.
 WORDS = {"expected": "/scratch"}
 
 

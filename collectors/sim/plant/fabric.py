@@ -61,7 +61,7 @@ class Links:
     def _random_compute_port(self, rng: random.Random) -> str:
         return f"mlx5_{rng.randrange(self._site.gpus)}"
 
-    # -- what goes wrong -----------------------------------------------------------------------------------------------
+    # -- faults --------------------------------------------------------------------------------------------------------
 
     def flap(self, host: Host, device: str) -> None:
         """Record that the link went down now; it is up again at once."""
@@ -79,7 +79,7 @@ class Links:
                 if fault is not None:
                     fault.gbps = None
 
-    # -- what is seen --------------------------------------------------------------------------------------------------
+    # -- readings ------------------------------------------------------------------------------------------------------
 
     def devices(self) -> tuple[str, ...]:
         """The devices of a node that have a cable, in order."""

@@ -121,7 +121,7 @@ class NvLink:
             lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", *samples[name]] if samples[name] else []
         return "\n".join(lines) + "\n" if lines else ""
 
-    # -- what goes wrong -----------------------------------------------------------------------------------------------
+    # -- faults --------------------------------------------------------------------------------------------------------
 
     def split(self, hosts: Iterable[Host]) -> None:
         """Move these hosts to a clique of their own: their GPUs cannot reach the rest of the domain."""

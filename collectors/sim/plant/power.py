@@ -25,7 +25,7 @@ _CHARTED = 64
 
 
 class PowerMeters:
-    """Reads all PDUs, and keeps an hour of the site's power."""
+    """Reads all PDUs, and records an hour of the site's power."""
 
     def __init__(self, queue: SimQueue, telemetry: GpuLoads, history: SensorHistory) -> None:
         self._queue = queue

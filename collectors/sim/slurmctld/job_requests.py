@@ -39,7 +39,7 @@ def _job(context: RequestContext, job_id: str) -> Job:
 def _requeue(context: RequestContext, change: Change, job_id: str) -> str | None:
     queue, job = context.queue, _job(context, job_id)
     if job.state == "PENDING":
-        return None  # `Incomplete` passes over it, without a word
+        return None  # `Incomplete` skips it silently
     if job_id in queue.interactive:
         return NOT_BATCH
     if job_id in queue.not_requeueable:
@@ -59,7 +59,7 @@ def _priority(context: RequestContext, change: Change, job_id: str) -> str | Non
 def _timelimit(context: RequestContext, change: Change, job_id: str) -> str | None:
     seconds = duration_s(change.values[job_id])
     if seconds is None:
-        return "every job of this machine has a time limit"  # its jobs end by a plan that is made when they start
+        return "every job of this machine has a time limit"  # the end of a job is scheduled when it starts
     context.queue.set_time_limit(job_id, seconds)
     return None
 

@@ -1,5 +1,5 @@
 """The transport of Slurm's own commands: squeue, scontrol, sinfo, sacct, sacctmgr, scancel. It can do everything.
 
-`argv*` turn a change into command lines, `fenced_reads` runs a read command, `write` is the only module that changes
-anything.
+`collectors.slurm.operations` turns a change into command lines, `fenced_reads` runs a read command, `write` is the only
+module that changes anything.
 """

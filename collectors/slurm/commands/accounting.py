@@ -168,7 +168,7 @@ def sacct_time(at: int) -> str:
     return f"uts{max(at, EARLIEST_EPOCH)}"
 
 
-# -- what they printed, as values --------------------------------------------------------------------------------------
+# -- parsing the output ------------------------------------------------------------------------------------------------
 
 
 def rows_of(text: str, fields: Sequence[str], mark: str) -> list[dict[str, str]]:
@@ -303,7 +303,7 @@ def _with(found: JobAccount, events: tuple[NodeEvent, ...] | None, notes: tuple[
     return replace(found, events=events, notes=(*found.notes, *notes))
 
 
-# -- sacct's little languages ------------------------------------------------------------------------------------------
+# -- sacct's field formats ---------------------------------------------------------------------------------------------
 
 
 def _code(text: str) -> tuple[int | None, int | None]:

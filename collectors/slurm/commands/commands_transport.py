@@ -60,7 +60,7 @@ class CliReader:
 
     def _queue(self, deadline_s: float) -> Facts:
         jobs, warnings = self._jobs.read(deadline_s)
-        # An unreadable row does not tell which job it is.
+        # An unreadable row does not identify its job.
         return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
 
     def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:

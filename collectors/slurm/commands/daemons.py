@@ -21,7 +21,7 @@ from collectors.slurm.fields import epoch, whole
 
 from .fenced_reads import ask, ask_rows, fence, lines, value_or_none
 
-#: Seconds between two pings of a single controller: other reads already tell whether it responds.
+#: Seconds between two pings of a single controller: other reads already show whether it responds.
 ALONE_S = 900.0
 #: Seconds between two searches for runaway jobs: each reads every running job in slurmdbd.
 RUNAWAY_S = 900.0

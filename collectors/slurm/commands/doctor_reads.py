@@ -101,7 +101,8 @@ def token_claims(path: str, now: float) -> TokenClaims:
 
 
 def socket_owner(path: str, deadline_s: float) -> int:
-    """The uid of the process that listens on a unix socket, as the kernel tells a client. Raises SourceFault."""
+    """The uid of the process that listens on a unix socket, as the kernel reports it to a client. Raises
+    SourceFault."""
     where = Path(path).expanduser()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:

@@ -45,8 +45,7 @@ class SlurmAccount(NamedTuple):
 
 
 def read(prefix: Sequence[str], deadline_s: float, user: str | None = None) -> Rights:
-    """The rights of the user that runs writing commands with `prefix`. Raises nothing: `why` tells why they are
-    unknown.
+    """The rights of the user that runs writing commands with `prefix`. Never raises: `why` says why they are unknown.
 
     `user` replaces the account of this process if the commands on PATH switch the user themselves.
     """
@@ -150,7 +149,7 @@ def _allowed(
     sudo: Sequence[str], commands: Sequence[Sequence[str]], rule: re.Pattern[str], deadline_s: float
 ) -> bool | None:
     """Whether sudo would run these without asking anything; None if it would run some, or may want a password: `sudo -n
-    -l` does not tell if another rule needs none. Raises SourceFault."""
+    -l` does not say if another rule needs none. Raises SourceFault."""
     said: set[bool | None] = set()
     for program, *words in commands:
         ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)

@@ -116,7 +116,7 @@ class NativeClient:
             ) from None
 
     def _named(self, error: SourceFault, how: str) -> SourceFault:
-        """The fault in an operator's words. `how`, how the child ended, has its last error output."""
+        """The fault with a text for operators. `how`, how the child ended, has its last error output."""
         kind, what = error.fault.kind, error.fault.what
         if self._closed:
             return SourceFault("internal", "pyslurm: closed")

@@ -36,7 +36,7 @@ Used = Mapping[str, tuple[int | None, str | None]]
 
 
 def nodes(records: Iterable[Any], used: Used | None, reserved: Mapping[str, str]) -> list[Node]:
-    """All nodes. `used` None: jobs do not tell, since others' may be hidden."""
+    """All nodes. `used` is None if jobs of other users may be hidden: then it is unknown."""
     return [made for record in records if (made := node(record, used, reserved)) is not None]
 
 
@@ -244,7 +244,7 @@ def reader() -> str | None:
 
 
 def config(told: Any) -> WorkerConfig:
-    """Who may do what, as far as the configuration tells."""
+    """The part of the configuration that rights depend on."""
     return WorkerConfig(
         slurm_user=text(told, "slurm_user_name"),
         slurm_uid=number(told, "slurm_user_id"),

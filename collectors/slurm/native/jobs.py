@@ -187,7 +187,7 @@ def _gpus(record: Any, state: str, tracked: bool) -> int | None:
 
 
 def gpus_held(record: Any, state: str) -> Held | None:
-    """Node to the job's GPUs there; None for a job that holds nothing, and if pyslurm cannot tell."""
+    """Node to the job's GPUs there; None for a job that holds nothing, or if pyslurm does not know."""
     if state not in HOLDING:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Loads pyslurm in a child process and describes its errors in an operator's words.
+"""Loads pyslurm in a child process and turns its errors into faults with texts for operators.
 
 Only `worker` and `write_worker` import this module. They keep pyslurm's own output away from the messages: pyslurm
 25.11.2 prints each TRES that it does not know.

@@ -8,7 +8,8 @@ from collectors.slurm.operations import Call, Words
 
 
 def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
-    """The arguments of `write_worker` for each call, with its targets. Raises ValueError where pyslurm has none."""
+    """The arguments of `write_worker` for each call, with its targets. Raises ValueError for an operation that pyslurm
+    lacks."""
     if isinstance(change.operation, operations.NodeState):
         return [
             ((change.operation.state, *_reason(told), operations.folded(some)), some)
@@ -24,7 +25,7 @@ def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
 
 
 def verb(change: Change) -> str:
-    """What `write_worker` calls it: the word of scontrol, scancel, or the name of the field that is set."""
+    """The name of the change for `write_worker`: the word of scontrol or scancel, or the field that is set."""
     operation = change.operation
     if isinstance(operation, operations.JobCommand):
         return next((word for word in operation.words if word != "scontrol"), "")
@@ -43,7 +44,7 @@ def _jobs(names: tuple[str, ...]) -> list[Call]:
 
 
 def _reason(told: Words) -> Words:
-    """Raises ValueError where a node is told more than a reason: pyslurm cannot say it."""
+    """The argument for a node's reason. Raises ValueError for a drain with an end, which pyslurm does not support."""
     if len(told) > 1:
         raise ValueError("pyslurm cannot drain for a time")
     return tuple(f"--reason={one}" for one in told)

@@ -34,9 +34,9 @@ from .protocol import SENDING, NativeResult
 
 #: After these errors it is unknown whether the controller executed the call: the answer is missing.
 _DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
-#: Errors of the controller or the caller: the next job would fail too. 1005 and 1007: it understood nothing.
+#: Errors of the controller or the caller: the next job would fail too. 1005 and 1007: it could not read the request.
 _OF_ALL = frozenset({1001, 1005, 1007, 1800, 1801, 1804, 1805})
-#: The states that nodes are given.
+#: The states that nodes can be set to.
 NODE_STATES = ("DRAIN", "UNDRAIN", "RESUME", "DOWN")
 _ID = re.compile(r"[0-9]+(?:_[0-9]+)?", re.ASCII)
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})

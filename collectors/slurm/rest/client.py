@@ -105,7 +105,7 @@ class RestUnsent(SourceFault):
 
 
 class RestRefusal(SourceFault):
-    """The server refused. `code` is its HTTP status, `errors` its own words."""
+    """The server refused. `code` is its HTTP status, `errors` the errors in its answer."""
 
     def __init__(
         self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error], rest_s: float = 0.0
@@ -234,7 +234,7 @@ class RestClient:
         return self.get("ping/", Pings)
 
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
-        """The whole answer to a request. `path` comes after the version. Raises SourceFault."""
+        """The whole answer to a request. `path` is the part after the version. Raises SourceFault."""
         return self._ask(self._path(path, database), kind)
 
     def pieces(self, path: str, key: str, kind: type[A], patience: float = 1.0) -> Iterator[A]:
@@ -435,7 +435,7 @@ class RestClient:
 
 
 def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
-    """What is known of this slurmrestd; it is asked once in a process. Raises SourceFault."""
+    """What is known of this slurmrestd; read once per process. Raises SourceFault."""
     known = RestServer.of(settings).server_info
     if known is not None:
         return known

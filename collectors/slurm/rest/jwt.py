@@ -62,13 +62,13 @@ class Tokens:
         return token
 
     def refused(self, token: Secret) -> None:
-        """The server did not take this one: where it was made here, the next one is made anew."""
+        """Discard a token that the server refused: if it was made here, the next `get` makes a new one."""
         with self._lock:
             if self._made is not None and self._made[0] is token:
                 self._made = None
 
     def _own(self, deadline_s: float) -> Secret:
-        """One from `scontrol token`, for all who ask."""
+        """The shared token from `scontrol token`, renewed if it is about to expire. Raises SourceFault."""
         with self._lock:
             if self._made is None or self._made[1] - RENEW_S < self._now():
                 self._made = None
@@ -86,6 +86,6 @@ def made(user: str | None, deadline_s: float) -> Secret:
         name, equal, text = line.partition("=")
         if equal and name == "SLURM_JWT" and text.isascii() and text.isprintable() and " " not in text:
             return Secret(text)
-    # What it printed is not repeated: it may be half a token.
+    # Its output is not repeated: it may contain part of a token.
     said = clean(ended.err.split("\\n")[0][:200]) or f"exit status {ended.rc}"
     raise SourceFault("auth", f"scontrol token made none: {said}", "name a token_file, or set AuthAltTypes=auth/jwt")

@@ -201,8 +201,8 @@ def number_of(job: str) -> str:
 
 
 def _form(raw: str) -> str:
-    """The possible id of a job of which only the raw name is known: a starting task, and a part, get a number of their
-    own there, independent of the array or job that they belong to."""
+    """The possible id of a job with only a known raw name: a starting task, and a part, get a number of their own
+    there, independent of the array or job that they belong to."""
     head = number_of(raw)
     return raw if head == raw else f"*{raw.removeprefix(head)}"
 

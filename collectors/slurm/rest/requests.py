@@ -40,8 +40,8 @@ class RestRequest(Struct, frozen=True, kw_only=True):
 
 
 def requests_of(change: Change) -> list[RestRequest]:
-    """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
-    last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
+    """Each call, in order and as few as possible. Everything is checked before the first one is returned: this is the
+    last check before sending. Raises ValueError for an invalid Change, or one that slurmrestd cannot do."""
     names, operation = checked(change), operation_of(change)
     if refused := unsupported_targets("rest", change):
         raise ValueError(next(iter(refused.values())))

@@ -43,7 +43,7 @@ _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (Fa
 
 
 def read_rights(client: RestClient, user: str | None) -> Rights:
-    """The rights of this user. Raises nothing: `why` tells why they are unknown."""
+    """The rights of this user. Never raises: `why` says why they are unknown."""
     if user is None:
         return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
     try:

@@ -59,7 +59,7 @@ class RestWriter:
         self._deadline_s = deadline_s
 
     def unsupported_targets(self, change: Change) -> Mapping[str, str]:
-        """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
+        """Target to the reason why slurmrestd cannot change it. Raises SourceFault if its version is unknown."""
         return unsupported_targets(self.name, change, server_info_of(self._settings, self._deadline_s))
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:

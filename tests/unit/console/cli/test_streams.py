@@ -52,7 +52,7 @@ def test_a_reader_that_has_gone_ends_it_as_sigpipe_would(tmp_path: Path, words: 
 
 
 def test_what_was_done_is_said_by_the_status_though_nobody_reads(tmp_path: Path) -> None:
-    """`wacht act … | grep -q`: the preview was read, and the deed was done."""
+    """`wacht act … | grep -q`: the preview was read, and the action was carried out."""
     going = start(tmp_path, *ACT, "--demo", "--nodes", "4", "--yes")
     assert going.stdout is not None and going.stderr is not None
     assert going.stdout.readline() == "Drain gpu0001 on demo\n"
@@ -85,7 +85,7 @@ def test_streams_that_are_closed_or_full(
 
 
 def test_a_locale_without_utf_8_ends_nothing(tmp_path: Path) -> None:
-    """What the locale has no sign for is escaped: after the deed there is no crash over a dash."""
+    """Characters that the locale lacks are escaped: no crash over a dash after the action."""
     ended = start(tmp_path, *ACT[:-1], "Kühlung – cdu-2", "--demo", "--nodes", "4", "--yes", PYTHONIOENCODING="ascii")
     out, err = ended.communicate(timeout=30)
     assert (ended.returncode, err) == (0, "") and r"K\xfchlung \u2013 cdu-2" in out

@@ -13,7 +13,7 @@ from console.health import automation, drain_reasons
 from console.health.automation import Automation, known_automations
 from tests.support import make
 
-#: As the sources of these programs write them (console/automation.toml names the files), all as root.
+#: As the sources of these programs write them (console/health/automation.toml names the files), all as root.
 PROGRAMS = [
     "Scheduler health check failed",
     "(Code:InsufficientInstanceCapacity)Failure when resuming nodes",

@@ -1,6 +1,6 @@
 """The journal: on the disk before anything is sent, chained across sessions, and honest about every cut and change.
 
-What syslog has to do with it is in test_witness.
+For syslog see test_syslog_witness.
 """
 
 from __future__ import annotations
