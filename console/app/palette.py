@@ -27,7 +27,7 @@ MOST = 8
 #: Navigation keys that make sense as palette entries.
 _KEYS_OFFERED = ("help", "quit", "filter", "command", "copy", "copy_rows", "measure", "zoom", "charts", "ssh", "beside",
          "refresh", "redraw", "undo", "previous", "log", "look_back", "suspend_process")  # fmt: skip
-#: Those that the screen handles, not the app.
+#: Those of them that the screen handles, not the app.
 _SCREEN_KEYS = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
 _WORD_START = 8
 _RUN = 4
