@@ -122,7 +122,7 @@ def resolve_filter(
 
 
 def joined_filter(words: Sequence[str], kind: Literal["node", "job"]) -> str:
-    """Words that select rows, joined to one filter: all must hold. Several places are combined, as several names are."""
+    """Words that select rows, joined to one filter: all must hold. Several places are combined, as names are."""
     if all(word.startswith(_WIDE) and not is_filter(word) for word in words):
         return " | ".join(words)
     return " ".join(f"({word})" if len(words) > 1 and "|" in word and _whole(word, kind) else word for word in words)

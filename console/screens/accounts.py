@@ -125,7 +125,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
         self._paint_heads()
 
@@ -210,7 +210,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.set_class(event.size.height >= _TALL_ROWS, "-tall")
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "order"))
 
     def copy_text(self) -> str | None:

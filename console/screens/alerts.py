@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
 
-#: The source of alerts and silences; also used for silences.
+#: The source whose state counts for both alerts and silences.
 SOURCE = "alerts.alerts"
 _PAINTED_KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
 _LOW_ROWS = 34
@@ -95,7 +95,7 @@ class AlertsScreen(WachtScreen):
         self.tick(ctx)
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move; facts grow stale."""
+        """Update ages and staleness."""
         for table in (self.table, self.silences):
             table.dimmed = self.stale(SOURCE)
             table.set_ctx(ctx)
@@ -103,8 +103,7 @@ class AlertsScreen(WachtScreen):
         self._paint_detail()
 
     def _keep_cursor_on(self, before: AlertGroup | None, rows: Iterable[AlertGroup]) -> None:
-        """Keep the cursor on the same alerts when they are grouped differently, so that no key acts on another group.
-        """
+        """Keep the cursor on the same alerts when they are grouped differently, so that no key hits another group."""
         if before is None or before.key == self.table.cursor_key:
             return
         mine = set(before.alerts)
@@ -234,7 +233,7 @@ class AlertsScreen(WachtScreen):
         self.silences.mark(())
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         other = () if self.has_class("-none") else (KeyHint("Tab", "silences"),)
         if self.focused is self.silences:
             return (KeyHint("Enter", "its alerts"), KeyHint("Space", "mark"), KeyHint("Tab", "alerts"))

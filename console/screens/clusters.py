@@ -58,8 +58,7 @@ class ClustersScreen(WachtScreen):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Update all rows. Other clusters are polled independently of this one, so their facts are read at each tick.
-        """
+        """Update all rows: other clusters are polled independently of this one, so a tick reads their facts."""
         standings = self.app.standings()
         due = dict(self._due(standings))
         self._paint(standings, ctx)

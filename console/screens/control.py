@@ -70,7 +70,7 @@ class ControlScreen(TwoTables):
         self._paint_daemons(ctx)
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.hung.set_rows(hung(self.cluster, ctx.now), ctx=ctx)
         self._paint_daemons(ctx)
 
@@ -86,7 +86,7 @@ class ControlScreen(TwoTables):
         return (row.job,) if kind == "job" and row is not None and row.job in self.cluster.jobs else ()
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (
             KeyHint("Enter", "jobs of it"),
             KeyHint("Tab", "other table"),

@@ -1,5 +1,4 @@
-"""The NVLink domains screen: usable trays, cliques, fabric, IMEX and the largest possible job; Enter opens the nodes.
-"""
+"""The NVLink domains screen: usable trays, cliques, fabric, IMEX and the largest possible job; Enter opens nodes."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ class GpusScreen(WachtScreen):
         return f"scontrol show node {names[0]} -d" if names else None
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         zoom = "whole machine" if self.rack is not None else "zoom rack"
         return (
             KeyHint("Enter", "open"),

@@ -69,7 +69,7 @@ class HandoverScreen(WachtScreen):
             self.read()
 
     def on_screen_resume(self) -> None:
-        """Create the report again."""
+        """Create the report again if it is more than a minute old."""
         super().on_screen_resume()
         if self._fetched_mono is not None and self.app.clock.mono() - self._fetched_mono > 60:
             self.read()
@@ -98,7 +98,7 @@ class HandoverScreen(WachtScreen):
             self.text.set_lines(_lines(self._view, min(WIDEST, max(40, self.size.width - 4))))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self._paint()
 
     def tick(self, ctx: Ctx) -> None:
@@ -111,7 +111,7 @@ class HandoverScreen(WachtScreen):
         self.text.set_title([("Hand-over ", "title"), (f" {what}", "text")], f"{made} old")
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways on."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), KeyHint(":", "command"))
 
     def copy_text(self) -> str | None:

@@ -61,7 +61,7 @@ class HelpScreen(WachtScreen):
             self.text.set_lines(self._lines())
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self.text.set_lines(self._lines())
 
     def _lines(self) -> list[PaneLine]:

@@ -87,7 +87,7 @@ class InboxScreen(TwoTables):
         self.inconsistencies.empty_text = self.why_unknown("nodes", "jobs", *telemetry_now) or none
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.follow()
         self.inbox.set_ctx(ctx)
         self.inconsistencies.set_ctx(ctx)
@@ -101,7 +101,7 @@ class InboxScreen(TwoTables):
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (
             KeyHint("Enter", "open"),
             KeyHint("Space", "mark"),

@@ -110,7 +110,7 @@ class JobScreen(Inspection):
             self.tick(self.ctx())
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self.call_after_refresh(lambda: self.tick(self.ctx()))
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
@@ -118,7 +118,7 @@ class JobScreen(Inspection):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.waiting.follow()
         self.set_class(self.waiting.display and self.size.height < 40, "-waits")
         job = self.cluster.jobs.get(self.key)

@@ -74,7 +74,7 @@ class JobOutputScreen(WachtScreen):
         """Nothing: the output is not polled."""
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         if not isinstance(self._tail, LogTail):
             return
         found, asked = self._tail, age(self.app.clock.mono() - self._read_mono)
@@ -87,7 +87,7 @@ class JobOutputScreen(WachtScreen):
         return self.key
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("↑↓", "scroll"), KeyHint("y", "copy"), KeyHint("Esc", "back"))
 
     def copy_text(self) -> str | None:

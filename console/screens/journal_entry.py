@@ -138,7 +138,7 @@ class EntryScreen(JournalActions):
         self._paint()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self._paint()
 
     def _paint(self) -> None:
