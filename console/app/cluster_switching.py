@@ -127,7 +127,7 @@ class ClusterSwitching(ReplayMode):
         # Sums of this Cluster must not evict those of the previous one while the event loop still reads them.
         taken = session.taken.wait(PUBLISH_TIMEOUT_S)
         session.taken.clear()
-        # Keep the sums of the Cluster that is shown, too: it may be one that is still queued, or come from a recording.
+        # Keep the sums of the Cluster that is shown, too: it may still be queued, or be from a recording.
         if taken and not self.in_replay_mode:
             memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
         on_screen = self.session

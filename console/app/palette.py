@@ -77,7 +77,7 @@ async def _run_key(app: ConsoleApp, name: str) -> None:
 
 
 def score(query: str, name: str) -> int | None:
-    """How well a name matches the query; None when a letter is missing. Words may come in any order."""
+    """How well a name matches the query; None when a letter is missing. Words may be in any order."""
     text, total = name.lower(), 0
     for word in query.lower().split():
         one = _word_score(word, text)

@@ -185,7 +185,7 @@ class NodeScreen(Inspection):
         if self._gpus_message:
             lines.append(pane_line((self._gpus_message, "text-dim" if self._gpus_missing else "warn")))
         if self.has_class("-wide") and lines:
-            # There is room below the GPUs for their network ports.
+            # There is room below the GPUs for ports and mounts.
             lines += self._attached_lines(now)
         self.gpus.styles.height = None if self.has_class("-wide") else max(3, len(lines) + 2)
         self.gpus.set_lines(lines)

@@ -15,7 +15,7 @@ from .inspection_lines import fact
 
 
 def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[PaneLine]:
-    """From the node's own readings; until these arrive from the sums of the machine. [] where neither has any."""
+    """From the node's own readings; until these arrive, from the sums of the machine. [] where neither has any."""
     ports = (attached.ports if attached is not None else ()) or tuple(fabric.ports_by_node(cluster).get(node, ()))
     # Faults are first: on a small screen the rest is below the edge.
     ordered = sorted(ports, key=lambda port: not port.wrong)
