@@ -1,8 +1,8 @@
 """The table of all actions that change the real machine, and the table of navigation keys.
 
 Footer, help, palette, `:` commands, `wacht keys`, read-only mode and the dialogs derive from these two tables. What
-Slurm accepts and ignores is taken from its source (`_valid_node_state_change` in node_mgr.c, 22.05 to 26.05) and from live
-24.11 and 26.05 controllers.
+Slurm accepts and ignores is taken from its source (`_valid_node_state_change` in node_mgr.c, 22.05 to 26.05) and from
+live 24.11 and 26.05 controllers.
 """
 
 from __future__ import annotations

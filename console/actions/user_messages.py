@@ -21,7 +21,7 @@ _NODES = 3
 
 
 def one_per_user(rows: Mapping[str, Row], options: Options) -> tuple[dict[str, Row], Options, dict[str, str]]:
-    """The first job of each user with the message for that user, and each other job with the job whose message covers it."""
+    """The first job of each user, the messages, and each other job with the job whose message covers it."""
     by_user: dict[str, list[str]] = {}
     for target, row in rows.items():
         assert isinstance(row, Job)
