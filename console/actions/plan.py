@@ -157,7 +157,7 @@ class Options(Struct, frozen=True, kw_only=True):
     seconds: int | None = None
     """Duration (seconds) of a silence."""
     next_state: Literal["RESUME", "DOWN"] | None = None
-    """State of a node after its reboot; None: drained nodes return as down, the others in service."""
+    """State of a node after its reboot; None: nodes that are out return as down, others in service."""
     value: str | None = None
     """The value of every target, as `Action.value.parse` returns it."""
     values: Mapping[str, str] = field(default_factory=dict)

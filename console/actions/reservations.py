@@ -96,7 +96,7 @@ def end_of(row: Reservation) -> str | None:
 
 
 def parse_end(text: str) -> str:
-    """Check `4h` or `+4h` (later than the present end), `-1h` (sooner) or a time. Raises ValueError."""
+    """`4h` or `+4h` (later than its end), `-1h` (sooner) or a time, in the form for `new_end`. Raises ValueError."""
     shift = _SHIFT.fullmatch(text.strip().lower())
     if shift is None:
         return str(parse_moment(text, time.time()))
@@ -104,7 +104,7 @@ def parse_end(text: str) -> str:
 
 
 def new_end(row: Reservation, text: str, now: float) -> str:
-    """The new end. Raises ValueError where the reservation has no end, or would be over."""
+    """The new end. Raises ValueError where its end is unknown, or the new one is past or more than a year away."""
     if text[:1] in "+-":
         if row.ends is None:
             raise ValueError(f"{row.name}: when it ends is not known")

@@ -168,19 +168,19 @@ class WachtScreen(QuietScreen[None]):
             self.app.action_look_back()
 
     def action_filter(self) -> None:
-        """Refuse: only lists can be filtered."""
+        """Show a message: only lists can be filtered."""
         keys = self.app.keymap
         self.app.show_message(
             f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})"
         )
 
     def action_measure(self) -> None:
-        """Refuse: only maps have measures."""
+        """Show a message: only maps have measures."""
         keys = self.app.keymap
         self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
-        """Refuse: only the map of GPUs can be zoomed."""
+        """Show a message: only the map of GPUs can be zoomed."""
         self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
@@ -192,11 +192,11 @@ class WachtScreen(QuietScreen[None]):
             self.app.show_message("this opens a shell on one node: put the cursor on it")
 
     def action_charts(self) -> None:
-        """Refuse: only nodes have charts."""
+        """Show a message: only nodes have charts."""
         self.app.show_message("this shows the charts of a node: open one with Enter")
 
     def action_beside(self) -> None:
-        """Refuse: only lists have a side pane."""
+        """Show a message: only lists have a side pane."""
         self.app.show_message("this shows beside a list what the cursor is on")
 
     def views_changed(self) -> None:

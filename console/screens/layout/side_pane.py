@@ -224,7 +224,7 @@ class SidePane(Vertical):
         self.last.set_lines([*nodes, *rest] if names else [pane_line(("it has no nodes", "text-dim"))])
 
     def _paint_waiting(self, key: str, job: Job) -> None:
-        """A waiting job has no nodes: show why it waits, from polled facts only."""
+        """A waiting job has no nodes: show why it waits, without a read for this job alone."""
         from console.screens.pending_pane import reason_lines
 
         screen = self._screen
