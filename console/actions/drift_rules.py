@@ -39,8 +39,8 @@ RULES: Mapping[Drift, DriftRule] = {
     "silenced": "drops",  # another silence of the alert began
 }
 
-#: For actions that take out a node that may be out already: another person returned it, or it is healthy again. A drain
-#: is meant for a healthy node.
+#: For actions that take out a node that may be out already: another person returned it, or it is healthy again. For a
+#: drain the latter asks instead, since a drain may be meant for such a node.
 TAKES_OUT: Mapping[Drift, DriftRule] = {"undrained": "drops", "returned": "drops"}
 DRAINS: Mapping[Drift, DriftRule] = {**TAKES_OUT, "returned": "asks"}
 #: For actions that return a node: they would cancel a reboot that another person requested.
