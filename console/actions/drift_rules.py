@@ -15,7 +15,7 @@ Drift = Literal[
     "next_resume", "other_job", "restarted", "requeued", "started", "held", "silenced",
 ]  # fmt: skip
 #: `goes`: it is sent as confirmed. `asks`: it is not sent; the change is shown in a new preview. `drops`: it is not
-#: sent, and that is said.
+#: sent, and that is reported.
 DriftRule = Literal["goes", "asks", "drops"]
 
 RULES: Mapping[Drift, DriftRule] = {
@@ -39,17 +39,17 @@ RULES: Mapping[Drift, DriftRule] = {
     "silenced": "drops",  # another silence of the alert began
 }
 
-#: Of what takes a node out that may be out already: another person put it back, or it is healthy again. A drain is
-#: meant for the second.
+#: For actions that take out a node that may be out already: another person returned it, or it is healthy again. For a
+#: drain the latter asks instead, since a drain may be meant for such a node.
 TAKES_OUT: Mapping[Drift, DriftRule] = {"undrained": "drops", "returned": "drops"}
 DRAINS: Mapping[Drift, DriftRule] = {**TAKES_OUT, "returned": "asks"}
-#: Of what puts a node back: it would cancel a reboot that another person requested.
+#: For actions that return a node: they would cancel a reboot that another person requested.
 PUTS_BACK: Mapping[Drift, DriftRule] = {"reboot": "drops"}
-#: Of what ends a job: one that waits again loses nothing; one that has started would lose its work.
+#: For actions that end a job: a job that waits again loses nothing; one that has started would lose its work.
 ENDS_JOB: Mapping[Drift, DriftRule] = {"requeued": "asks", "started": "drops"}
-#: Of what is set on a waiting job: it waits again.
+#: For values set on a waiting job: it waits again.
 WAITS: Mapping[Drift, DriftRule] = {"requeued": "asks"}
-#: Of a time limit: what it does to a job that runs is another question than to one that waits.
+#: For a time limit: its effect on a running job differs from that on a waiting one.
 LIMITS: Mapping[Drift, DriftRule] = {"requeued": "asks", "started": "asks"}
-#: Of what weakens or ends a hold: another person, or Slurm, holds the job by now.
+#: For actions that weaken or end a hold: another person, or Slurm, holds the job now.
 EASES_HOLD: Mapping[Drift, DriftRule] = {"held": "drops"}

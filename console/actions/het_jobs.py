@@ -1,8 +1,8 @@
-"""Heterogeneous jobs: parts `11+0`, `11+1` … of one job, which Slurm mostly lets end together.
+"""Heterogeneous jobs: components `11+0`, `11+1` … of one job, which Slurm mostly ends together.
 
-As slurmctld 26.05.5 does it: `scancel 11+0` ends every part, and of one that waits no other part can be cancelled by
-itself; requeue and suspend of a part are refused ("Invalid job id"); a node that goes down under a part but the first
-takes all of them with it.
+Seen on slurmctld 26.05.5: `scancel 11+0` ends every component; of a waiting job no other component can be cancelled
+alone; requeue and suspend of a component are refused ("Invalid job id"). A node that goes down under any component but
+the first ends them all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collectors.model import Cluster, Job
 
 
 def base_of(job: str) -> str:
-    """`11` of `11+1`, "" of a job that has no parts."""
+    """`11` of `11+1`; "" for a job without components."""
     base, plus, _ = job.partition("+")
     return base if plus else ""
 

@@ -1,4 +1,4 @@
-"""What is set on jobs, and what stops, wakes, signals and tells them: rows of the table in
+"""Actions that set values on jobs, and that stop, suspend, signal and message them: rows of the table in
 `console.actions.registry`."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .action import Action, Value, clean_reason, ended_reason
 from .drift_rules import LIMITS, WAITS
 from .het_jobs import component_refusal
 
-#: In a message: the jobs of the user who gets it.
+#: Placeholder in a message: replaced by the jobs of the user who gets it.
 JOBS_FIELD = "{jobs}"
 _CLOCK = re.compile(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2})(?::00)?")
 _MOST_S = 365 * 86_400
@@ -49,7 +49,7 @@ def _runs(_: Cluster, job: Job) -> str | None:
 
 
 def limit_text(seconds: int) -> str:
-    """A time limit as it is sent and shown: `4:00:00`, `2-12:00:00`; Slurm counts minutes, so it is rounded up."""
+    """A time limit as it is sent and shown: `4:00:00`, `2-12:00:00`. Rounded up to minutes, Slurm's unit."""
     minutes = -(-seconds // 60)
     days, rest = divmod(minutes, 1440)
     hours, minutes = divmod(rest, 60)

@@ -1,4 +1,4 @@
-"""What is set on nodes, what powers them, and what a reboot is called off or forced with: rows of the table in
+"""Actions that set values on nodes, power them, and cancel or force a reboot: rows of the table in
 `console.actions.registry`."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .job_actions import EMPTY_WORDS
 _OFF = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"})
 _REBOOTS = frozenset({"REBOOT_REQUESTED", "REBOOT_ISSUED"})
 _TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#/-]{0,63}")
-#: A ticket as it stands among other words of a comment: `ticket=KubeGPU-1182 since=2026-11-25`.
+#: A ticket within a comment: `ticket=KubeGPU-1182 since=2026-11-25`.
 _STANDS = re.compile(r"(?:^|(?<=\s))ticket=\S+(?:\s+since=\S+)?\s*")
 
 
@@ -26,7 +26,7 @@ def _any(_: Cluster, __: Node) -> str | None:
 
 
 def reboot_refusal(_: Cluster, node: Node) -> str | None:
-    """Why a reboot would be in vain."""
+    """Why a reboot would have no effect; None where it has one."""
     if not _REBOOTS.isdisjoint(node.flags):
         return f"a reboot is under way{signed_reason(node)}"
     if not POWERED.isdisjoint(node.flags) and "POWERING_UP" not in node.flags:
@@ -84,10 +84,10 @@ def _ticket(text: str) -> str:
 
 
 def with_ticket(node: Node, ticket: str, now: float) -> str:
-    """The comment of a node with this ticket in it, or with none, and all else that stands there."""
+    """The node's comment with this ticket added or replaced ("" removes it); the rest of the comment is kept."""
     stands = node.comment or ""
     if ticket and f"ticket={ticket}" in stands.split():
-        return stands  # with the day from which it counts
+        return stands  # keep its date
     rest = _STANDS.sub("", stands).strip()
     new = f"ticket={ticket} since={datetime.fromtimestamp(now, UTC):%Y-%m-%d}" if ticket else ""
     return f"{new} {rest}".strip()

@@ -1,4 +1,4 @@
-"""What can be said beside targets and reason, as people type it: `--resume-after 2h`, `--for 30m`. Pure."""
+"""Parses options beside targets and reason: `--resume-after 2h`, `--for 30m`. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, str] = {
 }
 
 OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() if field != "settings"}
-"""The way back: the option as it is typed."""
+"""The inverse of `OPTIONS`: field of Options to the option as typed."""
 
 
 def parse_seconds(text: str) -> int:
@@ -42,27 +42,27 @@ def parse_seconds(text: str) -> int:
 
 
 def parse_next_state(text: str) -> str:
-    """How a node comes back from a reboot. Raises ValueError."""
+    """State of a node after its reboot. Raises ValueError."""
     if text.upper() not in {"RESUME", "DOWN"}:
         raise ValueError(f"{text!r}: a node comes back as resume or down")
     return text.upper()
 
 
 def parse_failed(text: str) -> bool:
-    """What becomes of nodes that come back unfit: True where they are drained again. Raises ValueError."""
+    """Whether nodes that return unfit are drained again. Raises ValueError."""
     if text not in {"drain", "stay"}:
         raise ValueError(f"{text!r}: what comes back unfit can drain or stay")
     return text == "drain"
 
 
 def parse_waves(text: str) -> bool:
-    """`--waves` takes no word of its own. Raises ValueError."""
+    """`--waves` takes no value of its own. Raises ValueError."""
     if text:
         raise ValueError(f"--waves takes nothing behind it: {text!r}")
     return True
 
 
-#: Options that stand alone.
+#: Options without a value.
 _ALONE = frozenset({"waves"})
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "resume_after_s": parse_seconds,
@@ -76,7 +76,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 
 def parse_option(name: str, text: str) -> dict[str, Any]:
-    """One option as a field of Options. Raises ValueError."""
+    """The fields of Options that one option sets. Raises ValueError."""
     if name not in OPTIONS:
         raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
     field = OPTIONS[name]
@@ -84,13 +84,13 @@ def parse_option(name: str, text: str) -> dict[str, Any]:
 
 
 def merged(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of Options with more of them; settings stand beside one another."""
+    """Fields of Options with more of them added; `settings` are merged."""
     both = {"settings": {**given["settings"], **more["settings"]}} if "settings" in given and "settings" in more else {}
     return {**given, **more, **both}
 
 
 def with_value(action: Action, options: Options, text: str | None = None) -> Options:
-    """The options with what is to be set, read as the action reads it: `text`, else what `--value` gave.
+    """The options with the value to set, parsed by the action: `text`, else the value of `--value`.
 
     Raises ValueError.
     """
@@ -101,7 +101,7 @@ def with_value(action: Action, options: Options, text: str | None = None) -> Opt
 
 
 def split_options(words: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options among typed words, wherever they stand, and the other words. Raises ValueError."""
+    """Split typed words into options, wherever they are, and the other words. Raises ValueError."""
     given: dict[str, Any] = {}
     rest: list[str] = []
     left = list(words)

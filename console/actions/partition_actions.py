@@ -1,5 +1,4 @@
-"""What is done to partitions: rows of the table in `console.actions.registry`. What is told before:
-`console.gate.impact`."""
+"""Actions on partitions: rows of the table in `console.actions.registry`. `console.gate.impact` shows their impact."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ def _up(_: Cluster, partition: Partition) -> str | None:
 
 
 def _stands(state: str) -> Callable[[Any, Any], bool | None]:
-    """The proof: the partition shows that state. One that is gone proves nothing."""
+    """A proof that the partition shows this state. One that no longer exists proves nothing (None)."""
     return lambda _, after: None if after is None else after.state == state
 
 

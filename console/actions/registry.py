@@ -1,8 +1,8 @@
-"""The table of everything that changes the real machine, and the small one of the keys that only move about.
+"""The table of all actions that change the real machine, and the table of navigation keys.
 
-Footer, help, palette, `:` commands, `wacht keys`, read-only and the dialogs all derive from these two tables: a key,
-a word or a refusal stands here once. What Slurm accepts and ignores comes from its source (`_valid_node_state_change`
-in node_mgr.c, 22.05 to 26.05) and from live 24.11 and 26.05 controllers.
+Footer, help, palette, `:` commands, `wacht keys`, read-only mode and the dialogs derive from these two tables. What
+Slurm accepts and ignores is taken from its source (`_valid_node_state_change` in node_mgr.c, 22.05 to 26.05) and from
+live 24.11 and 26.05 controllers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .node_actions import reboot_refusal
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
-    # A second drain would overwrite the first one's reason, which may be the only trace of what is broken.
+    # A second drain would overwrite the first reason, which may be the only record of the fault.
     return f"already {node.display}{signed_reason(node)}" if "DRAIN" in node.flags else None
 
 
@@ -72,7 +72,7 @@ def _priority_of(job: Job) -> str | None:
 
 
 def _quiet(cluster: Cluster, alert: Alert) -> str | None:
-    """Why a silence of this alert would be in vain."""
+    """Why a silence of this alert would have no effect; None where it has one."""
     standing = [silence for one in alert.silenced_by if (silence := cluster.silences.get(one)) is not None]
     if not standing:
         return None
@@ -85,7 +85,7 @@ def _take(cluster: Cluster, alert: Alert) -> str | None:
 
 
 def _silence(cluster: Cluster, alert: Alert) -> str | None:
-    # Over somebody's "I'm on it" a longer silence is what comes next.
+    # A longer silence may follow an "I'm on it" of any user.
     taken = [one for one in alert.silenced_by if one in cluster.silences and cluster.silences[one].taken]
     return None if len(taken) == len(alert.silenced_by) else _quiet(cluster, alert)
 
@@ -99,7 +99,7 @@ def _requeue(_: Cluster, job: Job) -> str | None:
 
 
 def _hold(_: Cluster, job: Job) -> str | None:
-    # On a hold of the owner's it acts: the owner could lift that one.
+    # A hold by the owner is replaced: the owner could release it.
     return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldUser" else None)
 
 
@@ -110,7 +110,7 @@ def _uhold(_: Cluster, job: Job) -> str | None:
 def _unheld(job: Job) -> str | None:
     if job.state in WAITING:
         return None
-    # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
+    # Slurm accepts it for a running job, but it takes effect only if the job is requeued later.
     return ended_reason(job) or f"only a waiting job can be held: {job.state}"
 
 
@@ -217,12 +217,12 @@ BY_ID = {action.id: action for action in ACTIONS}
 
 
 def keys_for(kind: Kind) -> tuple[Action, ...]:
-    """The actions on targets of this kind, in the table's order."""
+    """The actions on targets of this kind, in the order of the table."""
     return tuple(action for action in ACTIONS if action.kind == kind)
 
 
 class ActionKey(Struct, frozen=True, kw_only=True):
-    """A key that changes nothing outside the console. `keys` are Textual's names, `shown` is what people read."""
+    """A key that changes nothing outside the console. `keys` are Textual's names, `shown` is the text for people."""
 
     id: str
     keys: tuple[str, ...]
@@ -307,14 +307,14 @@ NAVIGATION: tuple[ActionKey, ...] = (
 
 
 def key_table(shown: Mapping[str, str] | None = None) -> str:
-    """Both tables in Markdown, as `wacht keys` and the documentation print them; `shown` holds other keys by id."""
+    """Both tables in Markdown, as printed by `wacht keys` and the documentation. `shown` maps ids to remapped keys."""
     keys = {**{one.id: one.key for one in ACTIONS}, **{one.id: one.shown for one in NAVIGATION}, **(shown or {})}
     lines = ["| key | name | action | on | asks for | what it does |", "|---|---|---|---|---|---|"]
     for action in ACTIONS:
         count = action.danger == "kills" or action.count_confirmed
         asks = [f"a {action.value.noun}"] if action.value is not None else []
         asks += [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
-        # By its name it is typed: `:NAME`, `wacht act NAME`.
+        # Without a key it is typed: `:NAME`, `wacht act NAME`.
         said = f"`{action.id}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help}"
         lines.append(f"| {_code(keys[action.id])} | {said} |")
     lines += ["", "| key | what it does |", "|---|---|"]
@@ -323,7 +323,7 @@ def key_table(shown: Mapping[str, str] | None = None) -> str:
 
 
 def aligned(table: str) -> str:
-    """Tables in Markdown as plain text in columns, for a terminal."""
+    """Markdown tables as plain text in columns, for a terminal."""
     out: list[str] = []
     for block in table.strip().split("\n\n"):
         rows = [_cells(row) for row in block.splitlines() if not row.startswith("|---")]
@@ -334,7 +334,7 @@ def aligned(table: str) -> str:
 
 
 def _cells(row: str) -> list[str]:
-    """The cells of a row of Markdown; a key that is itself a | stands in backticks."""
+    """The cells of a Markdown row. A key that is itself `|` is in backticks."""
     found = re.findall(r"\| ((?:`[^`]*`|[^|`])*?) (?=\|)", row)
     return [cell.replace("`", "") if cell != "```" else "`" for cell in found]
 

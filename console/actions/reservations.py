@@ -1,4 +1,4 @@
-"""Reservations before they are made: what is typed, what is lacking, what stands against one, what proves it. Pure."""
+"""New and changed reservations: parses their settings, checks them, and verifies them. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from console.runtime.durations import FORM, seconds_in
 from .action import Action, Creation, Row, Value
 from .plan import partition_shares
 
-#: What each flag does, said aloud before it is asked for.
+#: Each flag to its effect, as shown before it is confirmed.
 FLAG_TEXTS: Mapping[str, str] = {
     "MAINT": "a maintenance: the nodes show it, and it may lie over other reservations",
     "IGNORE_JOBS": "jobs that run there are ignored: they go on inside it until they end",
@@ -32,18 +32,18 @@ FLAG_TEXTS: Mapping[str, str] = {
     "WEEKDAY": "it comes again every working day",
     "WEEKEND": "it comes again every weekend",
 }
-#: Settings as typed (`--name`), and how each is told to be written.
+#: Settings as typed (`--name`), each with an example.
 SETTINGS: Mapping[str, str] = {
     "name": "--name maint", "start": "--start now, 22:00 or 2026-11-26T08:00", "users": "--users alice,bob",
     "accounts": "--accounts ml", "flags": f"--flags {','.join(RESERVATION_FLAGS[:2])}",
 }  # fmt: skip
-#: For whom a maintenance is when nobody is named: Slurm wants somebody.
+#: The user of a maintenance when none is given: Slurm requires one.
 _NOBODY = "root"
-#: Slurm takes a beginning that is no older than this.
+#: Longest time (seconds) in the past that Slurm accepts for a start.
 _LATE_S = 300
 _SHIFT = re.compile(rf"([+-]?)({FORM})")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
-#: Flags that say how Slurm chose the nodes of one: it is made again with these nodes, whatever they were.
+#: Flags that record how Slurm chose the nodes. A recreated reservation names the same nodes instead.
 _CHOSEN = frozenset({"SPEC_NODES", "ALL_NODES", "PART_NODES", "REPLACE", "REPLACE_DOWN", "ANY_NODES", "STATIC",
                      "STATIC_ALLOC", "FIRST_CORES"})  # fmt: skip
 
@@ -52,7 +52,7 @@ _CHOSEN = frozenset({"SPEC_NODES", "ALL_NODES", "PART_NODES", "REPLACE", "REPLAC
 
 
 def parse_setting(key: str, text: str, now: float | None = None) -> str:
-    """One setting of a new reservation as it is kept. Raises ValueError with what would do."""
+    """One setting of a new reservation in the form that is kept. Raises ValueError with valid examples."""
     said = text.strip()
     if key == "start":
         return said.lower() if said.lower() == "now" else str(parse_moment(said, time.time() if now is None else now))
@@ -71,7 +71,7 @@ def parse_setting(key: str, text: str, now: float | None = None) -> str:
 
 
 def parse_moment(text: str, now: float) -> int:
-    """`22:00` (the next time it is that late), `2026-11-26T08:00`, `+2h`, or an epoch. Raises ValueError."""
+    """`22:00` (the next such time), `2026-11-26T08:00`, `+2h` or an epoch, as an epoch. Raises ValueError."""
     said = text.strip()
     if EPOCH.fullmatch(said):
         return int(said)
@@ -91,12 +91,12 @@ def parse_moment(text: str, now: float) -> int:
 
 
 def end_of(row: Reservation) -> str | None:
-    """When it ends, as it is sent and compared."""
+    """Its end as it is sent and compared; None where it has none."""
     return None if row.ends is None else moment_of(row.ends)
 
 
 def parse_end(text: str) -> str:
-    """`4h` or `+4h` later and `-1h` sooner than it ends now, or a moment. Raises ValueError."""
+    """`4h` or `+4h` (later than its end), `-1h` (sooner) or a time, in the form for `new_end`. Raises ValueError."""
     shift = _SHIFT.fullmatch(text.strip().lower())
     if shift is None:
         return str(parse_moment(text, time.time()))
@@ -104,7 +104,7 @@ def parse_end(text: str) -> str:
 
 
 def new_end(row: Reservation, text: str, now: float) -> str:
-    """The end that this one gets. Raises ValueError where it would be over, or have none."""
+    """The new end. Raises ValueError where its end is unknown, or the new one is past or more than a year away."""
     if text[:1] in "+-":
         if row.ends is None:
             raise ValueError(f"{row.name}: when it ends is not known")
@@ -127,7 +127,7 @@ def _begins(settings: Mapping[str, str], now: float) -> float:
 
 
 def invalid(cluster: Cluster, targets: Sequence[str], options: Any, now: float) -> str | None:
-    """Why a reservation of these nodes would not be made as it was said."""
+    """Why a reservation of these nodes cannot be made with these options; None where it can."""
     said, seconds = options.settings, options.seconds
     if "name" not in said:
         return f"a reservation needs a name: {SETTINGS['name']}"
@@ -156,7 +156,7 @@ def invalid(cluster: Cluster, targets: Sequence[str], options: Any, now: float) 
 
 
 def overlapping(cluster: Cluster, targets: Sequence[str], begins: float, ends: float) -> list[Reservation]:
-    """Reservations that have one of these nodes at that time, but for those that may lie over others."""
+    """Reservations that include one of these nodes in that period, except those that may overlap others."""
     wanted = frozenset(targets)
     return [
         one for one in cluster.reservations.values()
@@ -166,7 +166,7 @@ def overlapping(cluster: Cluster, targets: Sequence[str], begins: float, ends: f
 
 
 def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: float) -> list[Job]:
-    """Jobs that run on these nodes and may do so past that moment, as far as their time limits tell."""
+    """Jobs that run on these nodes and may run past that time, judged by their time limits."""
     ids = dict.fromkeys(job for node in targets for job in cluster.jobs_on.get(node, ()))
     jobs = [cluster.jobs[one] for one in ids if one in cluster.jobs]
     return [job for job in jobs if (left := job.left_s(now)) is None or now + left > begins]
@@ -175,7 +175,7 @@ def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: 
 def withheld_nodes(
     action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster
 ) -> tuple[str, ...]:
-    """The nodes that this keeps from others: those of a new reservation, or of one that is to end later."""
+    """The nodes withheld from other users: those of a new reservation, or of one whose end is moved later."""
     if action.creates is CREATION:
         return tuple(rows)
     later = (
@@ -186,8 +186,8 @@ def withheld_nodes(
 
 
 def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
-    """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
-    small it is; what is out of service serves nobody."""
+    """The word to type and why, if all usable nodes of the machine or of a partition would be reserved, however few;
+    else None."""
     wanted = frozenset(targets)
     serving = [name for name, node in cluster.nodes.items() if node.display not in UNAVAILABLE]
     if wanted.issuperset(serving or cluster.nodes):
@@ -200,7 +200,7 @@ def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, 
 
 
 def complete_change(change: Change, options: Any, why: str | None) -> Change:
-    """The change in full: what is said of the reservation, its name at every node, and the reason as its comment."""
+    """The complete Change: the settings of the reservation, its name at every node, and the reason as its comment."""
     said = {key: options.settings[key] for key in (*SETTINGS,) if key in options.settings}
     said = {"start": "now", **said, "for": str(options.seconds)}
     if "users" not in said and "accounts" not in said:
@@ -210,7 +210,7 @@ def complete_change(change: Change, options: Any, why: str | None) -> Change:
 
 
 def exists(cluster: Cluster, target: str, name: str) -> bool:
-    """Whether the reservation of that name stands, with this node in it."""
+    """Whether the reservation of that name exists and includes this node."""
     one = cluster.reservations.get(name)
     return one is not None and target in names_in(one.nodes)
 
@@ -221,7 +221,8 @@ CREATION = Creation(
 
 
 def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
-    """What makes a deleted one anew: nodes, settings, seconds, and what does not come back; or why nothing does."""
+    """What recreates a deleted one: nodes, settings, duration (seconds) and what is lost; or why it cannot be
+    recreated."""
     if row.ends is not None and row.ends - now < RESERVATION_S[0]:
         return "it would have ended by now"
     if row.ends is None or row.starts is None:
@@ -233,7 +234,7 @@ def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, s
     said = {"name": row.name, "start": "now" if row.starts <= now else str(row.starts)}
     whom = {key: text for key, text in (("users", row.users), ("accounts", row.accounts)) if text}
     said |= whom
-    # `-bob` is everybody but bob: without that word it would be open to him.
+    # `-bob` means everyone but bob; without the sign it would admit only bob.
     if not whom or not all(RESERVATION_OWNERS.fullmatch(text) for text in whom.values()):
         return "for whom it was cannot be said again"
     flags = [flag for flag in row.flags if flag in RESERVATION_FLAGS]

@@ -1,8 +1,7 @@
-"""Which silences keep exactly the named alerts quiet, who has taken an alert, and what a silence meets.
+"""Builds silences for exactly the named alerts, finds who took an alert, and matches silences to alerts.
 
-A silence is made for what is known now and nothing else: the same failure on another node must ring again. Alerts are
-put together only where the silence meets no combination of labels that nobody named, and each one is proven against
-all alerts that are known before it is handed on.
+A silence covers only what is known now: the same failure on another node must still notify. Alerts share a silence only
+where it matches no combination of labels that was not named, and each silence is checked against all known alerts.
 """
 
 from __future__ import annotations
@@ -14,27 +13,27 @@ from msgspec import Struct
 from collectors.matchers import meets, one_of
 from collectors.model import Alert, Matcher, NewSilence, Silence
 
-#: Labels that say where something is. They differ together: what one node's say decides all of them.
+#: Labels of a location. They vary together: the label that identifies one node determines the others.
 PLACES = frozenset({"node", "Hostname", "hostname", "instance", "host", "nodename", "exported_instance", "rack", "pdu",
                     "switch", "row", "chassis", "address"})  # fmt: skip
-#: Longest expression of a silence in characters: more is more than one silence.
+#: Longest expression (characters) in a silence; a longer one is split into several silences.
 LONGEST = 4000
 
 
 class _Group(Struct, frozen=True, eq=False):
-    """Alerts that one silence may hold. `parts` are the groups it was made of; none where it was made of alerts."""
+    """Alerts that one silence may cover. `parts` are the groups that it was joined from; empty if made from alerts."""
 
     alerts: tuple[Alert, ...]
     parts: tuple[_Group, ...] = ()
 
     @property
     def values(self) -> dict[str, frozenset[str]]:
-        """Label to all its values here; every alert of a group has the same labels."""
+        """Label to all its values in the group; every alert of a group has the same labels."""
         names = _labels(self.alerts[0])
         return {name: frozenset(alert.labels[name] for alert in self.alerts) for name in names}
 
     def split(self) -> tuple[_Group, ...]:
-        """The same in smaller groups."""
+        """The group split into smaller groups."""
         half = len(self.alerts) // 2
         return self.parts or (_Group(self.alerts[:half]), _Group(self.alerts[half:]))
 
@@ -42,9 +41,9 @@ class _Group(Struct, frozen=True, eq=False):
 def build(
     alerts: Sequence[Alert], known: Mapping[str, Alert], *, seconds: int, by: str, comment: str
 ) -> tuple[NewSilence, ...]:
-    """Few silences that meet all these alerts and no other that is known.
+    """A few silences that match all these alerts and no other known alert.
 
-    Raises ValueError for an alert that its labels do not tell from another one that was not named.
+    Raises ValueError for an alert whose labels do not distinguish it from an alert that was not named.
     """
     named = {alert.id: alert for alert in alerts}
     others: dict[str, list[Alert]] = {}
@@ -68,32 +67,33 @@ def build(
 
 
 def match(silence: Silence, alert: Alert) -> bool:
-    """Whether a silence meets an alert. For an expression that lists no plain words only Alertmanager can tell."""
+    """Whether a silence matches an alert. For an expression that is not a list of plain words, Alertmanager's own
+    answer counts."""
     met = meets(silence.matchers, alert.labels)
     return silence.id in alert.silenced_by if met is None else met
 
 
 def taker(silences: Mapping[str, Silence], alert: Alert) -> Silence | None:
-    """The silence of whoever is on it, the one that lasts longest; None where nobody has taken the alert."""
+    """The active "I'm on it" silence of an alert that lasts longest; None where no person has taken the alert."""
     held = (silences[one] for one in alert.silenced_by if one in silences)
     taken = [one for one in held if one.taken and one.state == "active"]
     return max(taken, key=lambda one: (one.ends or 0, one.id), default=None)
 
 
 def _labels(alert: Alert) -> list[str]:
-    """The labels that can stand in a matcher: one without a value is not there, one cleaned has another name there."""
+    """The labels that can be matched, sorted: those with a value whose name was not changed by cleaning."""
     return sorted(name for name, value in alert.labels.items() if value and "\\" not in name)
 
 
 def _exact(group: _Group, others: Iterable[Alert]) -> tuple[Matcher, ...] | None:
-    """Matchers that meet the group and none of the others, None where there are none."""
+    """Matchers that match the group and none of the others; None where no such matchers exist."""
     values = group.values
     if not values:
         return None
     matchers = tuple(one_of(name, values[name]) for name in values)
     strays = [other for other in others if meets(matchers, other.labels)]
     if strays:
-        # They have labels more: a label that is not there has the empty value.
+        # Other alerts with additional labels: a missing label equals the empty value.
         more = {name for other in strays for name in _labels(other)} - set(values)
         matchers += tuple(Matcher(name, "") for name in sorted(more))
         if any(meets(matchers, other.labels) for other in strays):
@@ -102,7 +102,7 @@ def _exact(group: _Group, others: Iterable[Alert]) -> tuple[Matcher, ...] | None
 
 
 def _grouped(alerts: Iterable[Alert]) -> list[_Group]:
-    """The largest groups whose labels' values, freely combined, are alerts that were named."""
+    """The largest groups in which every combination of label values is a named alert."""
     alike: dict[object, list[Alert]] = {}
     for alert in alerts:
         names = _labels(alert)
@@ -116,7 +116,7 @@ def _grouped(alerts: Iterable[Alert]) -> list[_Group]:
 
 
 def _by_place(alerts: list[Alert]) -> list[_Group]:
-    """Alerts that differ in their places alone: one group, where one of these labels is each alert's own."""
+    """Group alerts that differ only in location labels: one group if one such label is unique to each alert."""
     places = [name for name in _labels(alerts[0]) if name in PLACES]
     if any(len({alert.labels[name] for alert in alerts}) == len(alerts) for name in places):
         return [_Group(tuple(alerts))]
@@ -124,7 +124,7 @@ def _by_place(alerts: list[Alert]) -> list[_Group]:
 
 
 def _joined(groups: list[_Group], name: str) -> list[_Group]:
-    """Groups that differ in this one label alone, made one."""
+    """Join groups that differ only in this label."""
     alike: dict[object, list[_Group]] = {}
     for group in groups:
         values = group.values

@@ -1,8 +1,8 @@
-"""What a person types for the targets of an action, and the explicit names it stands for. Pure.
+"""Parses the typed targets of an action into explicit names. Pure.
 
-Nodes and jobs are named one by one, by a short form (`@rack:R07`, `@loop:cdu-2`), or by a filter as in `/`
-(`rack=R07 & state=idle`, `user=alice state=pending`). Whatever is typed wide is taken apart here, once: the preview
-shows names, and names are all that is ever sent. Never `scancel -u`, and never a word that Slurm would take apart.
+Nodes and jobs are given by name, by a short form (`@rack:R07`, `@loop:cdu-2`), or by a filter as in `/` (`rack=R07 &
+state=idle`, `user=alice state=pending`). All are expanded here, once: the preview shows names and only names are sent.
+Never `scancel -u`, and never an expression that Slurm would expand.
 """
 
 from __future__ import annotations
@@ -32,22 +32,21 @@ from .action import Action, Kind, rows_of
 _BRACKETS = re.compile(r"\[[0-9,/\- ]*\]")
 _SIGNS = re.compile(r"[&|!=~<>()]|\bin\s*\(", re.IGNORECASE)
 _WIDE = tuple(PLACES)
-#: Fields of a job that say whose it is: of all jobs on some nodes those that are hidden would be passed over.
+#: Fields that name a job or its owner. A filter by place without one could miss jobs hidden from this user.
 _WHOSE = frozenset({"user", "account", "id"})
-#: Words for nodes that say as well why somebody drains them.
+#: Words that describe nodes but are also common in drain reasons.
 _REASONS = frozenset({"down", "failed", "invalid", "unknown", "maintenance", "reserved", "blocked"})
 
 
 def is_filter(word: str) -> bool:
-    """True for what chooses by what is true of a row, and does not name it."""
+    """True for a word that selects rows by a property and does not name them."""
     return _SIGNS.search(_BRACKETS.sub("", word)) is not None
 
 
 def split_line(kind: Kind, text: str) -> tuple[list[str], str]:
-    """The targets that a line begins with, and what follows them: a reason, a value. Raises ValueError.
+    """Split a line into the targets at its start and the rest (a reason, a value). Raises ValueError.
 
-    The targets are a word, a filter as far as it goes without a plain word that nothing joins to it, or whatever stands
-    in quotes.
+    The targets are one word, a filter up to the first plain word that is not joined to it, or a text in quotes.
     """
     if kind in {"node", "job"}:
         if text[:1] in {'"', "'"}:
@@ -64,8 +63,7 @@ def split_line(kind: Kind, text: str) -> tuple[list[str], str]:
 
 
 def resolve_nodes(word: str, cluster: Cluster) -> tuple[str, ...]:
-    """The nodes that were typed, each by its own name: a node set, or all of some racks or of cooling loops:
-    `@rack:R[07-10]`, `@loop:cdu-2`.
+    """The typed nodes by name: a node set, or all nodes of racks or cooling loops (`@rack:R[07-10]`, `@loop:cdu-2`).
 
     Raises ValueError. Names that the cluster does not know are kept: the gate refuses them by name.
     """
@@ -94,10 +92,9 @@ def resolve_nodes(word: str, cluster: Cluster) -> tuple[str, ...]:
 
 
 def resolve_jobs(words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
-    """The jobs that were typed, each by its own id: ids, or a filter: `user=alice nodes=gpu0412` are Alice's jobs on
-    that node.
+    """The typed jobs by id: ids, or a filter: `user=alice nodes=gpu0412` selects Alice's jobs on that node.
 
-    Raises ValueError, also where no job is meant: nothing is no target.
+    Raises ValueError, also where no job matches.
     """
     if any(is_filter(word) or word.startswith(_WIDE) for word in words):
         return resolve_filter("job", words, cluster, now)
@@ -107,7 +104,8 @@ def resolve_jobs(words: Sequence[str], cluster: Cluster, now: float | None = Non
 def resolve_filter(
     kind: Literal["node", "job"], words: Sequence[str], cluster: Cluster, now: float | None = None
 ) -> tuple[str, ...]:
-    """The rows that a filter shows in the list of its kind, by name. Raises ValueError, also where it shows none."""
+    """The names of the rows that a filter selects in the list of its kind. Raises ValueError, also where it selects
+    none."""
     if words and not is_filter(words[0]) and not words[0].startswith(_WIDE) and len(words) > 1:
         joined = is_filter(words[1]) and words[1][:1] in {"&", "|"}
         if not joined:
@@ -124,8 +122,7 @@ def resolve_filter(
 
 
 def joined_filter(words: Sequence[str], kind: Literal["node", "job"]) -> str:
-    """Words that choose rows as one filter: all of them must hold. Several places are all of these, as several names
-    are."""
+    """Words that select rows, joined to one filter: all must hold. Several places are combined, as names are."""
     if all(word.startswith(_WIDE) and not is_filter(word) for word in words):
         return " | ".join(words)
     return " ".join(f"({word})" if len(words) > 1 and "|" in word and _whole(word, kind) else word for word in words)
@@ -140,7 +137,7 @@ def _whole(word: str, kind: Literal["node", "job"]) -> bool:
 
 
 def needed_facts(kind: Kind, words: Sequence[str]) -> frozenset[str]:
-    """Fields of the Cluster that the targets are found in, besides their own rows; none for a filter that is wrong."""
+    """Fields of the Cluster needed to find the targets, besides their own rows; none for an invalid filter."""
     found = {"cooling"} if any("@loop:" in word for word in words) else set()
     if kind in {"node", "job"} and any(is_filter(word) for word in words):
         rows: Literal["node", "job"] = "job" if kind == "job" else "node"
@@ -153,13 +150,13 @@ def needed_facts(kind: Kind, words: Sequence[str]) -> frozenset[str]:
 
 
 def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
-    """Raises ValueError where what a filter would find is not what was meant, or not known to be all of it."""
+    """Raise ValueError where a filter is ambiguous, or where it is unknown whether its matches are complete."""
     if f"{found.kind}s" not in cluster.known:
         raise ValueError(f"which {found.kind}s there are is not known: they were not read")
     if unread := unread_fields(found, cluster):
         raise ValueError(unread[0])
     if found.stray_comma:
-        # A comma too many would mean the jobs that Slurm names no account of.
+        # A stray comma would select the jobs for which Slurm reports no account.
         raise ValueError(f"{found.stray_comma} names nothing next to a comma")
     strange = unknown_values(found, cluster)
     if strange:
@@ -170,7 +167,7 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
             if any(place(node, cluster, cluster.at) for place in found.places)
         ]  # fmt: skip
         if hidden := hidden_jobs.nodes_with_hidden_jobs(cluster, near):
-            # Some of them for all of them would pass over people without a word.
+            # A partial list would silently leave out jobs of other users.
             raise ValueError(
                 f"whose jobs is {hidden_jobs.hidden_jobs_text(hidden)}; "
                 "say whose as well (user=alice), or name their ids"
@@ -178,8 +175,8 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
 
 
 def resolve(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
-    """The targets that were typed, in full. Raises ValueError. Ages in a filter are counted to `now` (epoch), or to
-    the newest reading.
+    """All typed targets by name. Raises ValueError. Ages in a filter are relative to `now` (epoch), or to the newest
+    reading.
 
     Names that the cluster does not know are kept: the gate refuses them by name.
     """
@@ -187,12 +184,12 @@ def resolve(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | Non
         case "job":
             return resolve_jobs(words, cluster, now)
         case "node":
-            # Places side by side in one text are a filter, as in `/`: all of them must hold.
+            # Several places in one text are a filter, as in `/`: all of them must hold.
             if any(is_filter(word) or (word.startswith(_WIDE) and " " in word.strip()) for word in words):
                 return resolve_filter("node", words, cluster, now)
             return tuple(dict.fromkeys(node for word in words for node in resolve_nodes(word, cluster)))
         case "alert":
-            # An alert goes by its name too: people do not know its fingerprint.
+            # An alert is also accepted by its name, since its fingerprint is not shown.
             found = [[one.id for one in cluster.alerts.values() if one.name == word] or [word] for word in words]
             return tuple(dict.fromkeys(one for some in found for one in some))
     if wide := next((word for word in words if is_filter(word)), None):
@@ -202,8 +199,8 @@ def resolve(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | Non
 
 
 def check_no_targets_in(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
-    """Raises ValueError where the words behind the targets are targets themselves and would be taken for the reason: a
-    blank stood where a comma was meant, or one more word of the filter. A value may well be the number of a job."""
+    """Raise ValueError where the words after the targets are targets too and would be taken for the reason: a space in
+    place of a comma, or another word of the filter. A value may be the number of a job."""
     if not words or action.value is not None:
         return
     if is_filter(first) or first.startswith(_WIDE):
@@ -222,8 +219,8 @@ def check_no_targets_in(action: Action, first: str, words: Sequence[str], cluste
 
 
 def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
-    """Raises ValueError where the words behind a filter would leave fewer rows, were they a part of it as in `/`: taken
-    for the reason, they would have more acted on than was meant."""
+    """Raise ValueError where the words after a filter would select fewer rows as part of it: taken for the reason, the
+    action would affect more than was meant."""
     said = " ".join(words)
     which = f"({first})" if "|" in first else first
     try:
@@ -250,13 +247,13 @@ def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: 
 
 
 def _unfinished(said: str) -> bool:
-    """Whether words end as only a filter does that is not finished: `pending &`, `idle (`."""
+    """Whether the words end like an incomplete filter: `pending &`, `idle (`."""
     return said[-1:] in set("&|!=~<>(")
 
 
 def _names_something(word: str, cluster: Cluster) -> bool:
-    """Whether a word is the name of something that a filter asks for: a node, a rack, a partition, a user, why a job
-    waits. No row may have it just now; the reader of the line would still take it for a part of the filter."""
+    """Whether a word is a value that a filter can select: a node, rack, partition, user, or pending reason. It counts
+    even where no row has it now, since a reader would take it for part of the filter."""
     if word in cluster.nodes or word in cluster.racks or word in cluster.partitions or word in cluster.reservations:
         return True
     return any(word in {job.user, job.account, job.qos, job.reason} for job in cluster.jobs.values())
@@ -269,13 +266,13 @@ _STATES = {
 
 
 def _named(word: str, cluster: Cluster) -> Sequence[str]:
-    # A component of a heterogeneous job, 101+0, is no node set.
+    # A component of a heterogeneous job (101+0) is not a node set.
     names = word.split(",") if "+" in word else expand(word)
     return [job for name in names for job in _tasks(cluster, name)]
 
 
 def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
-    """`101` where only its array tasks or components are listed: all of them."""
+    """`101`, where only its array tasks or components are listed: all of these."""
     if job in cluster.jobs or not job.isdigit():
         return [job]
     return sorted((one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))), key=natural_key) or [job]

@@ -1,5 +1,5 @@
-"""What is done to users: rows of the table in `console.actions.registry`. They are read by name
-(`Transport.read_users`), since no poll has them. Pure."""
+"""Actions on users: rows of the table in `console.actions.registry`. Users are read by name (`Transport.read_users`),
+since no poll reads them. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collectors.slurm import operations
 
 from .action import Action
 
-#: Nobody is kept out by this who could not undo it.
+#: Users that cannot be blocked, since they are needed to undo a block.
 _NEVER = frozenset({"root", "slurm"})
-#: A limit that there is none: sacctmgr takes it so.
+#: The value by which sacctmgr removes a limit.
 _NONE = "-1"
 
 
 def _block(_: Cluster, user: User) -> str | None:
-    if user.name.lower() in _NEVER:  # slurmdbd keeps names in small letters
+    if user.name.lower() in _NEVER:  # slurmdbd keeps names in lower case
         return f"{user.name} is not blocked from here"
     if user.enforced is False:
         return "this site enforces no limits (AccountingStorageEnforce): a block would keep nobody from anything"
@@ -39,7 +39,7 @@ def _unblock(_: Cluster, user: User) -> str | None:
 
 
 def _limits(user: User) -> dict[str, set[int | None]]:
-    """Account to the limits that its associations have."""
+    """Account to the limits of its associations."""
     found: dict[str, set[int | None]] = {}
     for one in user.associations:
         found.setdefault(one.account, set()).add(one.max_submit)
@@ -47,7 +47,7 @@ def _limits(user: User) -> dict[str, set[int | None]]:
 
 
 def limits_text(user: User) -> str:
-    """What an undo of a block gives back: `ml=-1,physics=20`."""
+    """The limits that an undo of a block restores: `ml=-1,physics=20`."""
     return ",".join(
         f"{account}={_NONE if (limit := next(iter(limits))) is None else limit}"
         for account, limits in _limits(user).items()
@@ -55,8 +55,8 @@ def limits_text(user: User) -> str:
 
 
 def complete_change(change: Change, rows: Mapping[str, Any], given: Mapping[str, str]) -> Change:
-    """The change with the cluster that is meant, and for an unblock what each account gets back: what the undo of a
-    block gives, else no limit of its own. Raises ValueError where the users are of several clusters."""
+    """The Change with its Slurm cluster and, for an unblock, the limits that each account gets: those restored by the
+    undo, else none. Raises ValueError where the users belong to several clusters."""
     users = [rows[name] for name in change.targets]
     clusters = {user.cluster for user in users}
     if len(clusters) != 1:
@@ -69,7 +69,8 @@ def complete_change(change: Change, rows: Mapping[str, Any], given: Mapping[str,
 
 
 def _back(user: User, had: str) -> str:
-    """Of what it had, what is still shut: a limit that somebody set since stays. Raises ValueError where none is."""
+    """The limits to restore on accounts that are still blocked; a limit set since is kept. Raises ValueError where none
+    is."""
     shut = {one.account for one in user.associations if one.max_submit == 0}
     left = ",".join(one for one in had.split(",") if one.partition("=")[0] in shut)
     if not left:

@@ -1,4 +1,4 @@
-"""A message to the users of jobs: one a user, through one of the jobs, with the others named in it. Pure."""
+"""Messages to the users of jobs: one for each user, sent through one of the jobs, which names the others. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .action import Row
 from .job_actions import JOBS_FIELD
 from .plan import Options
 
-#: Jobs that a message names; what is left is counted.
+#: Most jobs that a message names; the rest are counted.
 _NAMED = 8
-#: Nodes that a draft speaks of by name and reason.
+#: Most nodes that a draft names with their reasons.
 _NODES = 3
 
 
 def one_per_user(rows: Mapping[str, Row], options: Options) -> tuple[dict[str, Row], Options, dict[str, str]]:
-    """The first job of each user with the message that it gets, and the others with the job that speaks for them."""
+    """The first job of each user, the messages, and each other job with the job whose message covers it."""
     by_user: dict[str, list[str]] = {}
     for target, row in rows.items():
         assert isinstance(row, Job)
@@ -44,7 +44,7 @@ def _listed(targets: Sequence[str]) -> str:
 
 
 def draft(cluster: Cluster, jobs: Sequence[str]) -> str:
-    """What is most likely meant: which of their nodes go out, and why; `{jobs}` is filled in for each user."""
+    """A draft of the message: which nodes of the jobs go out, and why. `{jobs}` is filled in for each user."""
     nodes = [
         cluster.nodes[name]
         for job in jobs

@@ -218,12 +218,12 @@ def _rebooted(before: Node, after: Node, stage: str) -> tuple[bool | None, str, 
     because = f": {after.reason}" if after.reason and after.state == "DOWN" else ""
     if _booted(before, after, stage):
         return True, "", f"rebooted, {after.display}{because}"
-    # Slurm takes the flag away when it gave up, too (ResumeTimeout), and when somebody called it off.
+    # Slurm also clears the flag when it gave up (ResumeTimeout), and when a person cancelled the reboot.
     return (None, "", f"not rebooted, {after.display}{because}") if stage else (False, "", "")
 
 
 def _booted(before: Node, after: Node, stage: str = "") -> bool:
-    """True when it has booted since. One whose boot time nobody knew must have been seen on its way."""
+    """True when it has booted since. Where the old boot time is unknown, an earlier reading must show the reboot."""
     if after.boot_at is None:
         return False
     if before.boot_at is None:
@@ -238,7 +238,7 @@ def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, s
     out = after.state == "DOWN" or not _OUT_OF_SERVICE.isdisjoint(after.flags)
     if not out and "NOT_RESPONDING" in after.flags:
         return False, _REGISTERING, ""
-    # Not the old state before the resume was seen, but a new one after it.
+    # Ignore the state before the resume was seen; only a new state after it counts.
     because = f": {after.reason}" if after.reason else ""
     return (None, "", f"{after.display} again{because}") if out and stage else (False, stage, "")
 
@@ -251,19 +251,19 @@ def is_done(
     asked: int | None = None,
     value: str | None = None,
 ) -> bool | None:
-    """True when `after` shows that the action was done, False while it does not, None when it can no longer tell.
+    """True when `after` shows that the action was done, False while it does not, None when it can no longer be known.
 
-    `reason` is the target's own, `asked` the seconds after which a drain ends, `value` what it was
-    given. A reboot counts once Slurm has taken it on.
+    `reason` is the target's own, `asked` the seconds after which a drain ends, `value` the new value. A reboot counts
+    as soon as Slurm has accepted it.
     """
     row = BY_ID.get(action)
     if row is not None and row.creates is not None:
-        return None  # its own rows do not show what was made of them
+        return None  # its own rows do not show the created object
     if row is not None and row.proof is not None:
         return row.proof(before, after)
     if row is not None and row.value is not None:
         now = None if after is None else row.value.current(after)
-        # What a transport does not tell, it will not tell later either.
+        # A value that a transport does not report will not be reported later either.
         return None if after is None or (now is None and row.value.on_demand) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None
@@ -292,8 +292,8 @@ def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked
     if not _OUT_OF_SERVICE.isdisjoint(after.flags):
         return False
     if "REBOOT_REQUESTED" in before.flags and "REBOOT_REQUESTED" in after.flags:
-        return False  # it is what the resume was to call off
-    # A node that the controller never heard of is UNKNOWN before and after; any other must have registered again.
+        return False  # the resume was meant to cancel it
+    # A node that the controller has never seen is UNKNOWN before and after; any other must have registered again.
     heard = after.state not in {"DOWN", "UNKNOWN", "FUTURE"} and "NOT_RESPONDING" not in after.flags
     return heard or after.state == before.state == "UNKNOWN"
 
@@ -309,7 +309,7 @@ def _job_seen(action: str, before: Job, after: Job) -> bool | None:
         return (after.state == "SUSPENDED") == (action == "suspend")
     if action in {"hold", "uhold"}:
         return held(after) and (not held(before) or after.reason != before.reason)
-    # Until its old work is really gone it is COMPLETING, with the new restart count: that may get stuck.
+    # Until its old processes are gone it is COMPLETING, with the new restart count; it may stay in that state.
     again = after.state in WAITING or (after.state != "COMPLETING" and (after.restarts or 0) > (before.restarts or 0))
     return again and (action == "requeue" or held(after))
 

@@ -157,7 +157,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
             screen.tick(screen.ctx())
 
     async def action_quit(self) -> None:
-        """q."""
+        """Key `q`: quit."""
         self.leave()
 
     def leave(self) -> None:

@@ -41,7 +41,7 @@ PUBLISH_TIMEOUT_S = 1.0
 """Seconds that a publish waits at most for the event loop to take the previous one."""
 #: Kinds of facts whose change may ring the bell.
 BELL_KINDS = frozenset({"alerts", "silences"})
-#: Chips of other clusters in the top line; the worst come first.
+#: Most chips of other clusters in the top line, the worst first.
 _MAX_CHIPS = 2
 
 
@@ -127,7 +127,7 @@ class ClusterSwitching(ReplayMode):
         # Sums of this Cluster must not evict those of the previous one while the event loop still reads them.
         taken = session.taken.wait(PUBLISH_TIMEOUT_S)
         session.taken.clear()
-        # Keep the sums of the Cluster that is shown, too: it may be one that is still queued, or come from a recording.
+        # Keep the sums of the Cluster that is shown, too: it may still be queued, or be from a recording.
         if taken and not self.in_replay_mode:
             memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
         on_screen = self.session
@@ -183,7 +183,7 @@ class ClusterSwitching(ReplayMode):
                 one.update_hidden(cluster)
 
     def _ring_bell(self, session: ClusterSession, cluster: Cluster) -> None:
-        """Ring once per reading session most, for critical alert_groups that are new."""
+        """Ring at most once for each reading, if there are new critical alert groups."""
         from console.alerts.bell import bell_sequences, bell_text
         from console.alerts.groups import alert_groups
 

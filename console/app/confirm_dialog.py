@@ -196,13 +196,13 @@ class ConfirmDialog(QuietModal[Answer | None]):
             if not words.isdecimal():
                 words = f"the word{'s' if ' ' in words else ''} {words}"
             wanted = f" type {words}, then Enter"
-            # What the glass is broken for stands on top of the preview.
+            # The top of the preview already shows why the glass must be broken.
             why = (
                 kills
                 if plan.confirmation.kind == "break" or not plan.confirmation.why
                 else (f"  {plan.confirmation.why}", "bad")
             )
-            # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
+            # The warning that work is killed precedes the hint for leaving: a narrow screen cuts the end of the line.
             self._ask.set_lines([PaneLine([(wanted, "text-strong"), why, esc])])
         else:
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
@@ -214,7 +214,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
-        """Drop is_too_early events that were queued for the screen below."""
+        """Drop events for which `is_too_early` holds: they were typed for the screen below."""
         if self.is_too_early(event):
             event.stop()
             return

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: The FILE that means the terminal's clipboard, through OSC 52.
 CLIPBOARD = "clipboard"
-#: Bytes that terminals accept: 100,000 characters of base64. Beyond that some drop the text silently.
+#: Bytes that terminals accept: 100,000 characters of base64. Some silently drop longer text.
 CLIPBOARD_MOST = 74_994
 #: Seconds after which a message says that the export is still being written.
 SLOW_S = 2.0

@@ -211,7 +211,7 @@ class InputHandling(replay_mode.ReplayMode):
             self.show_message(str(error), "warning")
 
     def prepare_completions(self) -> None:
-        """Prepare the completions for this screen. Field values take a walk over all rows, in a thread."""
+        """Prepare the completions for this screen. A thread collects the field values from all rows."""
         self.completions.screen = self.screen.crumb if isinstance(self.screen, WachtScreen) else ""
         cluster = self.cluster
         for kind, rows in (("node", cluster.nodes), ("job", cluster.jobs)):

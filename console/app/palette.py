@@ -27,7 +27,7 @@ MOST = 8
 #: Navigation keys that make sense as palette entries.
 _KEYS_OFFERED = ("help", "quit", "filter", "command", "copy", "copy_rows", "measure", "zoom", "charts", "ssh", "beside",
          "refresh", "redraw", "undo", "previous", "log", "look_back", "suspend_process")  # fmt: skip
-#: Those that the screen handles, not the app.
+#: Those of them that the screen handles, not the app.
 _SCREEN_KEYS = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
 _WORD_START = 8
 _RUN = 4
@@ -77,7 +77,7 @@ async def _run_key(app: ConsoleApp, name: str) -> None:
 
 
 def score(query: str, name: str) -> int | None:
-    """How well a name matches the query; None when a letter is missing. Words may come in any order."""
+    """How well a name matches the query; None when a letter is missing. Words may be in any order."""
     text, total = name.lower(), 0
     for word in query.lower().split():
         one = _word_score(word, text)

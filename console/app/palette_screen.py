@@ -67,7 +67,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
         ]
         self._pane.set_title([*typed, ("▏", "accent")], [(f"{len(self._shown)}", "text-dim")] if self._query else "")
         if self._query:
-            # An exact name comes first.
+            # An exact match of a name is listed first.
             self._shown = sorted(self._shown, key=lambda one: one.name.partition(" ")[2] != self._query)
         room = max(20, self._pane.size.width - 6)
         self._pane.set_lines([self._line(at, one, room) for at, one in enumerate(self._shown)])

@@ -137,7 +137,7 @@ class ReplayMode(UndoActions):
         assert session.records is not None
         made = Recorder(*session.records, session.live_clock, session.journal_path)
         made.start()
-        made.offer(session.newest, Diff())  # the facts that came before it existed
+        made.offer(session.newest, Diff())  # facts that were read before the recorder existed
         session.recorder = made
 
     def check_recorder(self) -> None:
@@ -303,12 +303,12 @@ class ReplayMode(UndoActions):
             player.toggle()
 
     def action_slower(self) -> None:
-        """Key `[`."""
+        """Key `[`: play slower."""
         if (player := self._player_or_message()) is not None:
             player.pace(-1)
 
     def action_faster(self) -> None:
-        """Key `]`."""
+        """Key `]`: play faster."""
         if (player := self._player_or_message()) is not None:
             player.pace(1)
 
@@ -323,12 +323,12 @@ class ReplayMode(UndoActions):
             player.step(back=False)
 
     def action_far_back(self) -> None:
-        """Key `<`."""
+        """Key `<`: jump far back."""
         if (player := self._player_or_message()) is not None:
             player.skip(-SKIP_S)
 
     def action_far_on(self) -> None:
-        """Key `>`."""
+        """Key `>`: jump far ahead."""
         if (player := self._player_or_message()) is not None:
             player.skip(SKIP_S)
 

@@ -1,6 +1,6 @@
 """Pre-flight check of the GPUs of a node that is to take work again: count, XIDs, memory, and whether they are free.
 
-Pure. Readings of each GPU made just now come first; without them the node's sums of the last poll are used. Samples
+Pure. Readings of each GPU made just now are preferred; without them the node's sums of the last poll are used. Samples
 older than three minutes are unknown.
 """
 

@@ -110,7 +110,7 @@ class Progress:
         return f"{'PAUSED' if self.paused else 'RETURN'} {len(self.results):,}/{self.total:,}{behind}"
 
     def pause(self) -> None:
-        """Send no further batch before `go_on`."""
+        """Send no further batch before `resume`."""
         self._going = False
 
     def resume(self) -> None:

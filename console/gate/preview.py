@@ -33,9 +33,9 @@ COMMANDS_SHOWN = 3
 CHECKS_SHOWN = 12
 LINES_SHOWN = 12
 LABEL = 14
-#: Labels of what stands last, and is asked of a person: the reason, then the command.
+#: Labels of the last rows: the reason, then the command.
 ASKED = ("reason", "runs")
-#: Level of a check to how it is shown: worst first, told by a sign and a word, not by the colour alone.
+#: Level of a check to its label and role, the worst first. The sign and the word show the level without colour.
 LEVELS: Mapping[str, tuple[str, str]] = {
     "bad": ("✖ against it", "bad"),
     "warn": ("▲ warning", "warn"),
@@ -64,7 +64,7 @@ def title(plan: Plan) -> str:
         people = list(dict.fromkeys(row.by or "unknown" for row in plan.rows.values() if isinstance(row, Silence)))
         what = f"the silence of {first_names(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
-        # "now" names them; here they would push the cluster's name off the line.
+        # The rows labelled "now" list them; here they would push the cluster's name off the line.
         what = f"{plural(len(targets), 'job')}"
     else:
         what = target_names(plan, targets, whole=False)
@@ -72,8 +72,10 @@ def title(plan: Plan) -> str:
 
 
 def facts(plan: Plan, whole: bool = True) -> list[Fact]:
-    """What must be broken, targets and their states, what the pre-flight found, capacity, jobs hit, what comes of it,
-    what is left alone and why, the reason, the exact command. `whole` is all there is of each, not what fits a screen.
+    """All facts of the preview: break-glass, targets and states, checks, capacity, jobs, effects, skipped targets,
+    reason, command.
+
+    With `whole` nothing is left out; without it each kind is limited to what fits a screen.
     """
     made = [Fact("BREAK GLASS", f"✖ {plan.confirmation.why}", "bad")] if plan.confirmation.kind == "break" else []
     if plan.action.id == "incident":
@@ -102,10 +104,10 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
 
 
 def rows(plan: Plan, cells: int | None = None) -> list[Fact]:
-    """The facts as lines: long texts on several where a width is given, a label only where it changes.
+    """The facts as lines, wrapped to `cells` where that is given; a label is shown only where it changes.
 
-    Thousands of scattered names would push all else off the screen, so with a width there are so many facts of a sort,
-    and no fact has more than LINES_SHOWN lines; without one everything is there.
+    With a width, each kind of fact is limited and no fact has more than LINES_SHOWN lines, since thousands of names
+    would push everything else off the screen. Without a width nothing is cut.
     """
     made: list[Fact] = []
     before = ""
@@ -291,7 +293,7 @@ def _hit(job: JobHit, whole: bool) -> str:
 
 
 def _comes(plan: Plan, whole: bool) -> list[Fact]:
-    """How nodes come back, and what targets are given."""
+    """How nodes return from a reboot or drain, and the value that each target gets."""
     if plan.change.resume_after_s is not None:
         after = plan.change.resume_after_s
         return [Fact("comes back", f"by itself after {duration(after)}, at {time_after(plan, after)}")]

@@ -62,7 +62,7 @@ class RolloutGate(Protocol):
         """Freeze an action on explicit targets, or say why it cannot be."""
 
     def send(self, plan: Plan, answer: str) -> Outcome:
-        """Do it, once."""
+        """Send the plan, once."""
 
     def follow(self, outcome: Outcome) -> Outcome:
         """Read back until every target is settled."""

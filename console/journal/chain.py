@@ -122,7 +122,7 @@ def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
         if found is not None and found.get("event") == "gap":
             missed = found.get("gap")
             gaps.append((number, missed if isinstance(missed, int) else 0))
-        # An unreadable line may come from a crash; the next line then says so (`after_cut`).
+        # An unreadable line may be left by a crash; the next line then records it (`after_cut`).
         unread = "" if found is not None else why
         before = line
     if unread:

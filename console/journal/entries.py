@@ -362,7 +362,7 @@ def _entry_of(key: str, plan: str, record: Record) -> JournalEntry:
         argv=tuple(strings(command) for command in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
         seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
         dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
-        # Before values had a field for it, a priority stood in one of its own.
+        # Older records keep a priority in a field of its own.
         values={**{clean(name): str(to) for name, given in _items(numbers) if (to := whole(given)) is not None},
                 **_texts(get("values"))},
         settings=_texts(get("settings")),
@@ -378,7 +378,7 @@ def _entry_of(key: str, plan: str, record: Record) -> JournalEntry:
 
 
 def _with_outcome(entry: JournalEntry, record: Record) -> JournalEntry:
-    """The entry with its outcome added. A target read back as done stays done, whatever comes later."""
+    """The entry with its outcome added. A target read back as done stays done, whatever is read later."""
     found = dict(entry.outcome)
     for target, one in _items(record.get("outcome")):
         state = one.get("state") if isinstance(one, dict) else None

@@ -3,7 +3,7 @@
 A datagram to /dev/log, which journald, rsyslog and syslog-ng all read. The facility is authpriv, the one of sudo and
 sshd: sites hide it from other users (the lines hold reasons and job owners) and already forward it off the host.
 rsyslog accepts 8,192 bytes by default (`$MaxMessageSize`), journald whatever the socket accepts. A long line is
-therefore shortened here, by rule, and marked as cut; its hash comes first, where no later cut reaches it.
+therefore shortened here, by rule, and marked as cut; its hash is the first field, where no later cut reaches it.
 """
 
 from __future__ import annotations

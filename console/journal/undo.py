@@ -159,7 +159,7 @@ def _undone(
     for one in by.get(entry.plan, ()):
         again = _undone(one, by, above | {entry.plan})
         stands = [target for target in one.targets if one.took_place(target) and target not in again]
-        # An undo may target silences where the action targeted alerts: any of its targets then stands for all of these.
+        # An undo may target silences where the action targeted alerts: any of its targets then counts for all of these.
         met = entry.targets if one.kind != entry.kind and stands else stands
         found |= dict.fromkeys((target for target in met if target in entry.targets), one)
     return found
@@ -206,7 +206,7 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> N
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
         return
-    # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
+    # Restore the same kind of hold: an owner's hold and an administrator's are two actions.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
     if _applies(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):

@@ -4,7 +4,7 @@ A person who may write the file can still rewrite or truncate it. For that reaso
 (`console.journal.syslog_witness`), with its hash.
 
 The broken part may be the disk itself (a home directory that hangs in a storage outage), so every write runs in its own
-thread with a deadline. If the file cannot be written, syslog holds the audit copy and the person is told; if neither
+thread with a deadline. If the file cannot be written, syslog holds the audit copy and a warning is shown; if neither
 accepts an intent, nothing is sent. Once the file is back, the lines that only syslog had are written to it, after a
 line that reports the gap.
 """
@@ -95,7 +95,7 @@ class Journal:
                 # No more threads are available: write without a deadline rather than lose an outcome.
                 writing.run()
             else:
-                # Syslog comes last and needs its share of the deadline.
+                # Syslog is tried last and needs its share of the deadline.
                 asked_s = self._witness.timeout_s if self._witness is not None else 0.0
                 writing.join(self._deadline_s - min(asked_s, self._deadline_s / 2))
             overdue = writing.overdue()

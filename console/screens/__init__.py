@@ -1,3 +1,4 @@
-"""The screens, one module each: every one shows one Cluster and never reads a source.
+"""The screens, one module each. A screen shows one Cluster and never reads a polled source itself.
 
-Not here: columns and lines (`tables`), judgements (`health`, `plant`, `queue`, `triage`)."""
+Not here: columns and lines (`tables`), judgements (`health`, `plant`, `queue`, `triage`).
+"""

@@ -1,4 +1,4 @@
-"""Accounts: who holds what, with shares, use and limits; the users of the account under the cursor below."""
+"""The accounts screen: jobs, shares, use and limits of each account, and the users of the account under the cursor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WIDE_COLUMNS, _TALL_ROWS = 130, 34
 
 
 class AccountsScreen(TwoTables, FilteredScreen):
-    """Accounts, their users, the limits that an account feels."""
+    """Accounts, their users, and the limits that apply to an account."""
 
     DEFAULT_CSS = """
     AccountsScreen .crumbs { height: 1; }
@@ -78,10 +78,10 @@ class AccountsScreen(TwoTables, FilteredScreen):
         yield self.table
         yield Horizontal(Vertical(self._heads[1], self.members, id="of"), self.limits, id="below")
 
-    # What is known.
+    # Facts.
 
     def on_screen_resume(self) -> None:
-        """Ask when it is opened."""
+        """Fetch shares and limits when the screen is opened."""
         super().on_screen_resume()
         self._fetch_shares()
 
@@ -99,7 +99,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self._paint_tables()
 
     def action_refresh(self) -> None:
-        """Ctrl+R: shares and limits too, where the last answer is old enough."""
+        """Ctrl+R: also fetch shares and limits again, unless the last answer is recent."""
         if self._fetched_mono is not None and self._shares is not None:
             old = self.app.clock.mono() - self._shares.mono
             if old < CACHE_S:
@@ -108,7 +108,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.app.action_refresh()
 
     def discard_fetched(self) -> None:
-        """Shares and limits are of another time."""
+        """Drop shares and limits, which belong to another time."""
         self._shares = self._limits = self._fetched_mono = None
 
     @property
@@ -116,16 +116,16 @@ class AccountsScreen(TwoTables, FilteredScreen):
         shares = self._shares.known if self._shares is not None else None
         return shares or (), self._limits.known if self._limits is not None else None
 
-    # What is shown.
+    # Painting.
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Jobs move; shares and limits come by themselves."""
+        """Update the jobs; shares and limits are fetched separately."""
         if diff is None or "jobs" in diff.kinds:
             self._paint_tables()
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
         self._paint_heads()
 
@@ -143,11 +143,11 @@ class AccountsScreen(TwoTables, FilteredScreen):
         first = not self.table.keys or self.table.cursor_key == self.table.keys[0]
         self.table.set_rows(shown, ctx=self.ctx(), alive=rows)
         if first and shown:
-            self.table.select(self.table.keys[0])  # who stands on the first row wants the first
+            self.table.select(self.table.keys[0])  # with the cursor on the first row, keep it on the first row
         self._paint_members()
 
     def _paint_members(self) -> None:
-        """Below stands what belongs to the account under the cursor."""
+        """Show the users and limits of the account under the cursor."""
         account = self.table.cursor_key
         found = account_users(account, self.cluster, *self._known) if account is not None else {}
         self.members.set_rows(found, ctx=self.ctx())
@@ -195,22 +195,22 @@ class AccountsScreen(TwoTables, FilteredScreen):
 
     @property
     def filter_text(self) -> str:
-        """Words that an account's name, or that of one of its users, holds."""
+        """The words of the filter; an account matches by its name or that of one of its users."""
         return self.filter
 
     def set_filter(self, text: str) -> None:
-        """Show the accounts that these words are in, and those of the users they are in."""
+        """Show only accounts whose name, or a user's name, contains these words, and the matching users."""
         self.filter = text.strip()
         self._paint_tables()
         self.refresh_keys()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Users and limits side by side where there is room."""
+        """Put users and limits side by side where there is room."""
         self.set_class(event.size.width < _WIDE_COLUMNS, "-narrow")
         self.set_class(event.size.height >= _TALL_ROWS, "-tall")
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "order"))
 
     def copy_text(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Alerts: folded by what failed together, with whom they hit and what is safe; below them the silences."""
+"""The alerts screen: alerts grouped by common failure, with the nodes and jobs that they affect, and the silences."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
 
-#: The source of alerts and of silences, whatever it asks.
+#: The source whose state counts for both alerts and silences.
 SOURCE = "alerts.alerts"
 _PAINTED_KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
 _LOW_ROWS = 34
-#: Lines by which the table of groups gives way to the pane beneath it.
+#: Step (lines) in which the table of groups shrinks in favour of the pane below it.
 _HEIGHT_STEP = 8
-#: A reason longer than this is no longer read.
+#: Longest suggested reason in characters.
 _MAX_REASON = 120
 
 
 class AlertsScreen(WachtScreen):
-    """What fires, what it hits, who has it."""
+    """Alert groups, their impact, who took them, and silences."""
 
     DEFAULT_CSS = """
     AlertsScreen .crumbs { height: 1; }
@@ -63,7 +63,7 @@ class AlertsScreen(WachtScreen):
         self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
 
     def body(self) -> Iterable[Widget]:
-        """The groups, what is known of the one under the cursor, the silences."""
+        """The table of groups, the details of the group under the cursor, and the silences."""
         yield self._heads[0]
         yield self.table
         yield self.detail
@@ -71,19 +71,19 @@ class AlertsScreen(WachtScreen):
         yield self.silences
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
-        """The groups too."""
+        """Compute the alert groups as well, off the event loop."""
         super().prepare(cluster, session, policy, shown=shown)
         if shown:
             alert_groups(cluster, session.clock.now(), policy)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """The groups are made anew when something they tell of changed."""
+        """Recompute the groups if a kind of fact that they depend on has changed."""
         ctx = self.ctx()
         if diff is None or diff.kinds & _PAINTED_KINDS:
             before = self.table.row_of(self.table.cursor_key) if self.table.cursor_key else None
             rows = {one.key: one for one in alert_groups(cluster, self.app.clock.now(), self.app.policy)}
             self.table.set_rows(rows, ctx=ctx)
-            # The pane has the room that the table leaves. In steps: a group more must not move what is read.
+            # The pane gets the room that the table leaves, in steps, so that one group more does not move the text.
             self.table.styles.max_height = _HEIGHT_STEP * -(-(len(rows) + 2) // _HEIGHT_STEP) if rows else None
             self._keep_cursor_on(before, rows.values())
             suppressed = suppressed_counts(cluster)
@@ -95,7 +95,7 @@ class AlertsScreen(WachtScreen):
         self.tick(ctx)
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move; facts grow stale."""
+        """Update ages and staleness."""
         for table in (self.table, self.silences):
             table.dimmed = self.stale(SOURCE)
             table.set_ctx(ctx)
@@ -103,7 +103,7 @@ class AlertsScreen(WachtScreen):
         self._paint_detail()
 
     def _keep_cursor_on(self, before: AlertGroup | None, rows: Iterable[AlertGroup]) -> None:
-        """Alerts that are folded otherwise than before stay under the cursor: a key must not hit another group."""
+        """Keep the cursor on the same alerts when they are grouped differently, so that no key hits another group."""
         if before is None or before.key == self.table.cursor_key:
             return
         mine = set(before.alerts)
@@ -114,7 +114,7 @@ class AlertsScreen(WachtScreen):
             self.app.show_message(f"{before.title} is over; the cursor is on another one now")
 
     def _show_pending(self) -> None:
-        """A group waits as long as one of its alerts or nodes does."""
+        """Mark a group as pending while an action on one of its alerts or nodes is pending."""
         alerts, nodes = self.app.pending_words("alert"), self.app.pending_words("node")
         words: dict[str, str] = {}
         for key in self.table.keys if alerts or nodes else ():
@@ -126,10 +126,10 @@ class AlertsScreen(WachtScreen):
         self.table.pending = words
         self.silences.pending = self.app.pending_words("silence")
 
-    # What stands around the tables.
+    # Heads and details.
 
     def _unknown_reason(self) -> str:
-        """Why the alerts are not known, "" while they are."""
+        """Why the alerts are unknown; "" while they are known."""
         source = self.cluster.sources.get(SOURCE)
         if source is None:
             return (
@@ -143,7 +143,7 @@ class AlertsScreen(WachtScreen):
         return "alerts unknown: the last reading is old" if self.stale(SOURCE) else ""
 
     def _paint_heads(self) -> None:
-        """The heads, and what an empty table says."""
+        """Paint the heads and the texts of empty tables."""
         cluster, unknown = self.cluster, self._unknown_reason()
         rows = [group for key in self.table.keys if (group := self._group(key))]
         known = "alerts" in cluster.known and bool(rows or not unknown)
@@ -170,7 +170,7 @@ class AlertsScreen(WachtScreen):
         self._heads[1].set_lines([PaneLine(suppressed)])
 
     def _paint_detail(self) -> None:
-        """The pane, of the group under the cursor."""
+        """Paint the details of the group under the cursor."""
         group = self._group(self.table.cursor_key)
         self.detail.display = group is not None
         if group is None:
@@ -185,11 +185,11 @@ class AlertsScreen(WachtScreen):
         self.detail.set_lines(detail(group, ctx, room, self.app.config.links))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fewer lines on a small screen."""
+        """Show fewer lines on a small screen."""
         self.set_class(event.size.height < _LOW_ROWS, "-low")
         self.call_after_refresh(self._paint_detail)
 
-    # What actions take.
+    # Targets of actions.
 
     def _group(self, key: str | None) -> AlertGroup | None:
         row = self.table.row_of(key) if key is not None else None
@@ -200,7 +200,8 @@ class AlertsScreen(WachtScreen):
         return [group for key in _selected_keys(self.table) if (group := self._group(key)) is not None]
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """Of the groups their nodes, their alerts (what rings first) and the silences over them; else the silences."""
+        """Nodes, alerts (unsilenced first) or silences of the selected groups; of the silence table the selected
+        silences."""
         if self.focused is self.silences:
             if kind != "silence":
                 return ()
@@ -217,7 +218,7 @@ class AlertsScreen(WachtScreen):
         return ()
 
     def suggested_reason(self, action_id: str) -> str | None:
-        """The alert's name, its place and what it says."""
+        """The alert's name, its location and its summary."""
         if self.focused is self.silences:
             return None
         texts = [drain_reason_text(group, _MAX_REASON) for group in self._selected_groups()]
@@ -227,12 +228,12 @@ class AlertsScreen(WachtScreen):
         return (text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 1]}…") or None
 
     def clear_marks(self) -> None:
-        """What was marked for one key must not be taken along by the next."""
+        """Clear the marks, so that the next action does not use them again."""
         self.table.mark(())
         self.silences.mark(())
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         other = () if self.has_class("-none") else (KeyHint("Tab", "silences"),)
         if self.focused is self.silences:
             return (KeyHint("Enter", "its alerts"), KeyHint("Space", "mark"), KeyHint("Tab", "alerts"))
@@ -245,7 +246,7 @@ class AlertsScreen(WachtScreen):
         )
 
     def copy_text(self) -> str | None:
-        """The question to Alertmanager behind the line."""
+        """The Alertmanager query for the row under the cursor."""
         if self.focused is self.silences and self.silences.cursor_key is not None:
             return shlex.join(["amtool", "silence", "query", f"--id={self.silences.cursor_key}"])
         group = self._group(self.table.cursor_key)
@@ -254,13 +255,13 @@ class AlertsScreen(WachtScreen):
         return shlex.join(["amtool", "alert", "query", *_query(group, self.cluster)])
 
     def action_back(self) -> None:
-        """Esc: the marks first."""
+        """Esc: clear the marks first."""
         if self.table.marked or self.silences.marked:
             self.clear_marks()
         else:
             super().action_back()
 
-    # Ways.
+    # Navigation.
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
@@ -270,7 +271,7 @@ class AlertsScreen(WachtScreen):
         self.refresh_keys()
 
     def on_descendant_focus(self) -> None:
-        """Another table, other targets: the cursor shows where keys go."""
+        """The focus moved to another table: show its cursor and update the keys."""
         self.silences.shows_cursor = self.focused is self.silences
         self.table.shows_cursor = not self.silences.shows_cursor
         self.refresh_keys()
@@ -298,7 +299,7 @@ class AlertsScreen(WachtScreen):
 
     @on(TableKeys.Opened, "#silences")
     def _silence_opened(self, event: TableKeys.Opened) -> None:
-        """To the first group that the silence keeps quiet."""
+        """Move the cursor to the first group that the silence suppresses."""
         key = next((key for key in self.table.keys if (one := self._group(key)) and event.key in one.silences), None)
         if key is None:
             self.app.show_message("it keeps no alert quiet just now")
@@ -308,13 +309,13 @@ class AlertsScreen(WachtScreen):
 
 
 def _selected_keys(table: VirtualTable[Any]) -> Sequence[str]:
-    """What a key takes: the marked rows in the order shown, else the one under the cursor."""
+    """The marked rows in the order shown, else the one under the cursor."""
     marked = [key for key in table.keys if key in table.marked]
     return marked or ([table.cursor_key] if table.cursor_key is not None else [])
 
 
 def _query(group: AlertGroup, cluster: Cluster) -> list[str]:
-    """Matchers that find the alerts of a group: the label they share, else their names."""
+    """Matchers for the alerts of a group: the label that they share, else their names."""
     if group.place is not None:
         kind, name = group.place
         if all(alert.labels.get(kind) == name for one in group.alerts if (alert := cluster.alerts.get(one))):
@@ -333,6 +334,6 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As Alertmanager reads a label's value between double quotes."""
+    """A label value quoted as Alertmanager parses it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

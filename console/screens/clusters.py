@@ -1,4 +1,4 @@
-"""Clusters: every cluster that this console knows, one a line; Enter shows it."""
+"""The clusters screen: every configured cluster, one in each row; Enter shows it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from widgets.table_keys import TableKeys
 
 from .layout.screen import CTX_STEP_S, WachtScreen, answer_or_fault, stepped
 
-#: What is read of the others too while this is shown.
+#: Kinds that are also polled of the other clusters while this screen is shown.
 _BACKGROUND_KINDS = frozenset({"loads", "power"})
 _MAX_AGE_S = 4 * CTX_STEP_S
 
 
 class ClustersScreen(WachtScreen):
-    """How they all are. Nothing is done here: an action is for the cluster that is shown."""
+    """The state of all clusters. No actions are possible here: an action belongs to the cluster that is shown."""
 
     DEFAULT_CSS = """
     ClustersScreen #crumbs { height: 1; }
@@ -44,9 +44,9 @@ class ClustersScreen(WachtScreen):
         self.table: VirtualTable[Any] = VirtualTable(CLUSTERS, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
         self._judged: dict[str, AttentionResult | Fault] = {}
-        """What needs a person in each, as it was judged last: at 12,000 nodes the event loop has no time for it."""
+        """Cluster name to its last computed attention list; computed in a thread, since 12,000 nodes take too long."""
         self._judging = False
-        """Whether a thread judges."""
+        """Whether a thread is computing attention lists."""
 
     def body(self) -> Iterable[Widget]:
         """The crumbs and the table."""
@@ -54,15 +54,15 @@ class ClustersScreen(WachtScreen):
         yield self.table
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Few lines: they are made anew."""
+        """Rebuild the table; it has few rows."""
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Others are read beside this one: what they say comes with the clock."""
+        """Update all rows: other clusters are polled independently of this one, so a tick reads their facts."""
         standings = self.app.standings()
         due = dict(self._due(standings))
         self._paint(standings, ctx)
-        # One question at a time: a newer one would not end the thread of the older, and be answered later than that.
+        # One computation at a time: a newer one would not end the older thread, and both would take longer.
         if due and not self._judging:
             self._judging = True
             self.fetch(
@@ -70,7 +70,7 @@ class ClustersScreen(WachtScreen):
             )
 
     def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], AttentionResult]]]:
-        """What judges those of which something has changed since they were judged."""
+        """The clusters whose attention list is out of date, each with the function that computes it."""
         for one in standings:
             session = self.app.sessions.get(one.name)
             if session is None or one.cluster is None or "nodes" not in one.cluster.known:
@@ -89,7 +89,7 @@ class ClustersScreen(WachtScreen):
             if name in self.app.sessions:
                 self._judged[name] = made
             else:
-                # It was closed meanwhile: what the thread looked up was made for it once more.
+                # It was closed meanwhile: drop the sums that the thread cached for it again.
                 self._judged.pop(name, None)
                 memo.forget(name)
         self._paint(self.app.standings(), self.ctx())
@@ -102,23 +102,23 @@ class ClustersScreen(WachtScreen):
         self.crumbs.set_lines([PaneLine([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 
     def _attention_of(self, name: str) -> Sequence[AttentionLine] | Fault | None:
-        """As it was judged lately: nobody may take what was true before they went elsewhere for what is true."""
+        """The attention list of a cluster; None where it is not recent, a Fault where it failed."""
         at, made = self.app.sessions.get(name), self._judged.get(name)
         if at is None or made is None:
             return None
         if isinstance(made, Fault):
             return made
         clock = self.app.live_judged_by(at).clock
-        # A recording that is played at a speed is judged moment by moment.
+        # A recording may be played faster than real time, so the age of its list does not count.
         lately = at.site.recorded or abs(clock.now() - made.now) < _MAX_AGE_S
         return made.lines if made.by.clock is clock and lately else None
 
     def keys(self) -> Sequence[KeyHint]:
-        """What Enter does here."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def on_screen_resume(self) -> None:
-        """While this is shown, power is read of the others too. What it showed when it was left is of then."""
+        """Poll power of the other clusters too while this screen is shown, and drop outdated lists."""
         super().on_screen_resume()
         self.app.set_background_polling(_BACKGROUND_KINDS)
         self._judged = {name: made for name, made in self._judged.items() if isinstance(made, AttentionResult)}
@@ -126,7 +126,7 @@ class ClustersScreen(WachtScreen):
             self.tick(self.ctx())
 
     def on_screen_suspend(self) -> None:
-        """Then no longer."""
+        """Stop polling these kinds of the other clusters."""
         self.app.set_background_polling()
 
     @on(TableKeys.Opened)

@@ -1,4 +1,4 @@
-"""Control: Slurm's own daemons, who asks the controller how much, and the jobs that do not end."""
+"""The control screen: Slurm's daemons, RPC use by user, and jobs that do not end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .layout.two_tables import TwoTables
 
 
 class ControlScreen(TwoTables):
-    """Figures above, who asks in the middle, what hangs below."""
+    """Daemon figures at the top, RPC users in the middle, hung jobs below."""
 
     DEFAULT_CSS = """
     ControlScreen #daemons { height: auto; max-height: 50%; }
@@ -41,7 +41,7 @@ class ControlScreen(TwoTables):
         self.set_tables(self.rpc_users, self.hung)
 
     def body(self) -> Iterable[Widget]:
-        """One under the other: none of them is wide."""
+        """The pane and both tables, one above the other."""
         yield self.daemons
         yield self._heads[0]
         yield self.rpc_users
@@ -49,7 +49,7 @@ class ControlScreen(TwoTables):
         yield self.hung
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """All of it is short."""
+        """Update everything; both tables are short."""
         ctx = self.ctx()
         self.rpc_users.set_rows(rpc_users(cluster.diag), ctx=ctx)
         found = hung(cluster, ctx.now)
@@ -70,7 +70,7 @@ class ControlScreen(TwoTables):
         self._paint_daemons(ctx)
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.hung.set_rows(hung(self.cluster, ctx.now), ctx=ctx)
         self._paint_daemons(ctx)
 
@@ -81,12 +81,12 @@ class ControlScreen(TwoTables):
         self.daemons.set_lines(lines)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The job under the cursor, where it is one that the controller knows."""
+        """The job under the cursor, if the controller still knows it."""
         row = self.hung.row_of(self.hung.cursor_key) if self.hung.cursor_key and self.active is self.hung else None
         return (row.job,) if kind == "job" and row is not None and row.job in self.cluster.jobs else ()
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (
             KeyHint("Enter", "jobs of it"),
             KeyHint("Tab", "other table"),
@@ -95,7 +95,7 @@ class ControlScreen(TwoTables):
         )
 
     def copy_text(self) -> str | None:
-        """The command behind what the keys go to."""
+        """The command for the table that has the focus."""
         return "sdiag" if self.active is self.rpc_users else "squeue -a -t CG"
 
     @on(TableKeys.Opened, "#main")

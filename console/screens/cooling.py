@@ -1,4 +1,4 @@
-"""Cooling: a line a loop with its water, its leak detectors and what hangs on it; Enter opens its nodes."""
+"""The cooling screen: each loop with its water, leak detectors and the racks it serves; Enter opens its nodes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_CONFIGURED = (
 
 
 class CoolingScreen(WachtScreen):
-    """Those that need somebody first; below, the one under the cursor in words."""
+    """Cooling loops, the worst first, and the details of the one under the cursor."""
 
     DEFAULT_CSS = """
     CoolingScreen #crumbs { height: 1; }
@@ -47,13 +47,13 @@ class CoolingScreen(WachtScreen):
         self.detail = Pane("", wrap=True, id="detail")
 
     def body(self) -> Iterable[Widget]:
-        """The crumbs, the table, the words."""
+        """The crumbs, the table, the details."""
         yield self.crumbs
         yield self.table
         yield self.detail
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Sums that are made once a reading."""
+        """Update from sums that are computed once for each reading."""
         found = cooling.worst_first(cluster)
         if diff is None or diff.kinds & {"cooling", "nodes", "jobs", "loads", "power"}:
             self.table.empty_text = self._empty_text()
@@ -72,13 +72,13 @@ class CoolingScreen(WachtScreen):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Facts grow old."""
+        """Update staleness and ages."""
         self.table.dimmed = self.stale(SOURCE)
         self.table.set_ctx(ctx)
         self._paint_detail()
 
     def _empty_text(self) -> str:
-        """Why there is not one."""
+        """The text of an empty table: why there are no loops."""
         if SOURCE not in self.cluster.sources:
             return NOT_CONFIGURED
         return self.missing_text("cooling", SOURCE, "the series of cooling name no loop")
@@ -87,16 +87,16 @@ class CoolingScreen(WachtScreen):
         return cooling.loops(self.cluster).get(self.table.cursor_key or "")
 
     def _paint_detail(self) -> None:
-        """What is under the cursor, in words."""
+        """Show the details of the loop under the cursor."""
         one = self._selected_loop()
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
         self.detail.set_lines([] if one is None else list(_detail_lines(one, self.ctx().now)))
-        # As high for all but those of which there is much to say: the table above keeps still.
+        # A fixed height for all but the longest details, so that the table does not move.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
     def keys(self) -> Sequence[KeyHint]:
-        """What opens what."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copy_text(self) -> str | None:
@@ -118,7 +118,7 @@ class CoolingScreen(WachtScreen):
 
 
 def _detail_lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
-    """How it is, what hangs on it, its leak detectors, what says nothing."""
+    """State, what it serves, leak detectors, and silent measuring points of a loop."""
     glyph, role = look(one)
     yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.faulty else "")])
     yield PaneLine([("on it   ", "text-dim"), (cooling.impact_text(one), "")])

@@ -1,4 +1,4 @@
-"""NVLink domains: usable trays, cliques, fabric and IMEX of each, and how large a job may be; Enter opens its nodes."""
+"""The NVLink domains screen: usable trays, cliques, fabric, IMEX and the largest possible job; Enter opens nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_DOMAINS = (
 
 
 class DomainsScreen(WachtScreen):
-    """A line a domain, those that need somebody first; below, the one under the cursor in words."""
+    """NVLink domains, the worst first, and the details of the one under the cursor."""
 
     DEFAULT_CSS = """
     DomainsScreen #crumbs { height: 1; }
@@ -46,13 +46,13 @@ class DomainsScreen(WachtScreen):
         self.detail = Pane("", wrap=True, id="detail")
 
     def body(self) -> Iterable[Widget]:
-        """The crumbs, the table, the words."""
+        """The crumbs, the table, the details."""
         yield self.crumbs
         yield self.table
         yield self.detail
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Sums that are made once a reading."""
+        """Update from sums that are computed once for each reading."""
         found = nvlink_domains.domain_states(cluster)
         if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
             ill = {name: one for name, one in found.items() if one.broken}
@@ -71,36 +71,36 @@ class DomainsScreen(WachtScreen):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Jobs come and go; facts grow old."""
+        """Update job counts and ages."""
         self.table.dimmed = self.stale("slurm.nodes", "slurm.topology", "prom.trays")
         self.table.set_ctx(ctx)
         self._paint_detail()
 
     @property
     def _domains_known(self) -> bool:
-        """Whether a list without any domain would mean that there is none."""
+        """Whether an empty list means that there are no domains."""
         state = self.cluster.sources.get("slurm.topology")
         return "nodes" in self.cluster.known and (state is None or state.ok or "domains" in self.cluster.known)
 
     def _empty_text(self) -> str:
-        """Why there is not one."""
+        """The text of an empty table: why there are no domains."""
         if text := self.why_unknown("nodes"):
             return text
         state = self.cluster.sources.get("slurm.topology")
-        # A Slurm without blocks is asked and names none: only a fault, or no answer yet, leaves it unknown.
+        # A Slurm without blocks answers with none: only a fault, or no answer yet, leaves it unknown.
         return NO_DOMAINS if state is None or state.ok else self.why_unknown("domains")
 
     def _paint_detail(self) -> None:
-        """What is under the cursor, in words."""
+        """Show the details of the domain under the cursor."""
         one = nvlink_domains.domain_states(self.cluster).get(self.table.cursor_key or "")
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
         self.detail.set_lines([] if one is None else list(_detail_lines(one)))
-        # As high for all but those of which there is much to say: the table above keeps still.
+        # A fixed height for all but the longest details, so that the table does not move.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
     def keys(self) -> Sequence[KeyHint]:
-        """What opens what."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copy_text(self) -> str | None:
@@ -120,7 +120,7 @@ class DomainsScreen(WachtScreen):
 
 
 def _detail_lines(one: DomainState) -> Iterable[PaneLine]:
-    """How large a job may be, the cliques with their trays, what is ill."""
+    """The largest possible job, the cliques with their trays, and faults of a domain."""
     yield PaneLine([
         ("largest job ", "text-dim"), (f"{one.largest_job} trays", "text-strong"), (", now ", "text-dim"),
         (f"{one.largest_job_now}", "text-strong"),

@@ -1,4 +1,4 @@
-"""Fabric: the switches with what is not well behind each, and below them the ports of the one under the cursor."""
+"""The fabric screen: switches with the faulty ports behind each, and the ports of the switch under the cursor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from widgets.units import count, plural
 from .layout.two_tables import TwoTables
 
 SOURCE = "prom.fabric"
-#: So many columns leave room for more than what is wrong in the head.
+#: Number of columns from which the head shows more than faults.
 WIDE = 150
 NO_PORTS = "no port is known: Prometheus has no node_infiniband_state_id and no node_network_up of an Ethernet device"
 NO_SOURCE = "no Prometheus is configured: ports come from node_exporter, through prometheus = { url = … }"
 
 
 class FabricScreen(TwoTables):
-    """Which switch it is, and whose jobs run over it."""
+    """Switches and faulty ports, and the jobs that use them."""
 
     DEFAULT_CSS = """
     FabricScreen .crumbs { height: 1; }
@@ -45,21 +45,21 @@ class FabricScreen(TwoTables):
         self.set_tables(self.switches, self.ports)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Sums that are made once a reading."""
+        """Update from sums that are computed once for each reading."""
         if diff is None or diff.kinds & {"ports", "fabric", "nodes", "jobs"}:
             self.switches.set_rows(fabric.by_switch(cluster), ctx=self.ctx())
         self.switches.empty_text = self.ports.empty_text = self.empty_text_for("fabric", SOURCE, NO_SOURCE, NO_PORTS)
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Jobs come and go; facts grow old."""
+        """Update job counts and ages."""
         self.switches.dimmed = self.ports.dimmed = self.stale(SOURCE)
         self.switches.set_ctx(ctx)
         self._paint_head()
         self.follow()
 
     def _paint_head(self) -> None:
-        """All ports in figures; what is wrong with the facts."""
+        """Show port counts, and faults of the sources."""
         one, ports = self.cluster.fabric, self.cluster.ports.values()
         spans: list[Span] = [("Fabric ", "title")]
         if one is None:
@@ -82,7 +82,7 @@ class FabricScreen(TwoTables):
         self.set_head(0, spans, told)
 
     def follow(self) -> None:
-        """The ports of the switch under the cursor."""
+        """Show the ports of the switch under the cursor."""
         row = fabric.by_switch(self.cluster).get(self.switches.cursor_key or "")
         unwell = {} if row is None else {port.key: port for port in row.unhealthy}
         self.ports.set_rows(unwell, ctx=self.ctx())
@@ -105,7 +105,7 @@ class FabricScreen(TwoTables):
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
     def suggested_reason(self, action_id: str) -> str | None:
-        """What is wrong there is why somebody drains."""
+        """The fault of the port, as the reason of a drain."""
         row = self.active.row_of(self.active.cursor_key or "")
         if action_id != "drain" or row is None:
             return None

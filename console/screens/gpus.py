@@ -1,4 +1,4 @@
-"""GPUs: the fleet as a heat map, one cell a node, or a cell a GPU of one rack; what idles, runs hot, draws, fails."""
+"""The GPU screen: a heat map of the machine by node, or of one rack by GPU, and lists of idle, hot and failing GPUs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from widgets.units import plural
 from .layout.screen import WachtScreen
 from .trends import Trends
 
-#: The lists: title, what each is made of, and what it says where it is empty and all of that is known.
+#: The lists: title, the sums that each needs, and its text when it is empty and all of these are known.
 _LISTS = (
     ("xids", "XIDs", ("xids",), "no XID was reported"),
     ("idle", "Idle in running jobs", ("loads", "jobs", "nodes"), "none"),
@@ -42,7 +42,7 @@ _LISTS = (
 
 
 class GpusScreen(WachtScreen):
-    """The map, the lists beside it or below it, and the rack that was zoomed into."""
+    """The map, the lists beside or below it, and the rack that is zoomed in."""
 
     DEFAULT_CSS = """
     GpusScreen #both { height: 1fr; }
@@ -73,32 +73,32 @@ class GpusScreen(WachtScreen):
         self.rack: str | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Map and lists."""
+        """The map and the lists."""
         machine = Vertical(self.legend, self.map, self.zoomed, self.trends, self.cursor_line, id="machine")
         yield Horizontal(machine, Vertical(*self.lists.values(), id="lists"), id="both")
 
     def on_mount(self) -> None:
-        """Utilisation first: states are on the overview."""
+        """Start with utilisation; states are on the overview."""
         super().on_mount()
         if "loads" in self.cluster.known:
             self.map.measure = "util"
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lists beside the map, or below it."""
+        """Put the lists beside the map, or below it."""
         self.set_class(event.size.width < 120, "-narrow")
         self.call_after_refresh(self._fit_trends)
 
     def _fit_trends(self) -> None:
-        """Beside the lists a map may leave much room: the trends have that."""
+        """Show the trends in the room that the map leaves."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
-        # Charts are asked for, and a recording can be asked nothing.
+        # Charts are queried on demand, which a recording cannot answer.
         shows = shows and not self.app.replaying
         wanted = self.map.lines_wanted
         self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
         self.trends.read(self)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Map, lists, and the rack on the screen."""
+        """Update the map, the lists and the rack that is zoomed in."""
         if diff is None or diff.kinds & {"nodes", "loads", "jobs", "xids"}:
             self.map.set_cluster(cluster)
             self._fetch_rack()
@@ -107,7 +107,7 @@ class GpusScreen(WachtScreen):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Lists with ages."""
+        """Update the lists with ages."""
         self.trends.read(self)
         cluster = self.cluster
         idle = gpus.idle_jobs(cluster, ctx.now)
@@ -130,10 +130,10 @@ class GpusScreen(WachtScreen):
         )
         self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.cursor_key)])
 
-    # Zoom: the GPUs of one rack, asked for on demand.
+    # Zoom: the GPUs of one rack, read on demand.
 
     def action_zoom(self) -> None:
-        """Into the rack under the cursor, and out again."""
+        """Zoom into the rack under the cursor, or out again."""
         if self.rack is not None:
             self.rack = None
             self.remove_class("-zoomed")
@@ -159,7 +159,7 @@ class GpusScreen(WachtScreen):
             self.fetch(lambda: self.at.telemetry.gpus(names), self._rack_fetched)
 
     def discard_fetched(self) -> None:
-        """The GPUs of the rack, and the charts."""
+        """Drop the GPUs of the rack and the charts."""
         self.trends.discard_fetched()
         self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
         self._fetch_rack()
@@ -168,7 +168,7 @@ class GpusScreen(WachtScreen):
         if self.rack is None:
             return
         if not isinstance(answer, Mapping):
-            # What is known of each node all the same stands below.
+            # What is known of each node anyway is shown below.
             role = "text-dim" if isinstance(answer, Fault) and answer.kind == "missing" else "bad"
             said = PaneLine(((f"its GPUs: {answer}", role),))
             self.zoomed.set_lines([said, *rack_lines(self.cluster.racks.get(self.rack, ()), self.cluster)])
@@ -179,7 +179,7 @@ class GpusScreen(WachtScreen):
         if self.map.cursor_key is not None and self.zoomed.cursor_key is None:
             self.zoomed.select_key(self.map.cursor_key)
 
-    # What it answers to.
+    # Targets and keys.
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The node under the cursor of the map, the rack or a list."""
@@ -192,12 +192,12 @@ class GpusScreen(WachtScreen):
         return (name,) if name in self.cluster.nodes else ()
 
     def copy_text(self) -> str | None:
-        """The node under the cursor."""
+        """The command that shows the node under the cursor."""
         names = self.targets("node")
         return f"scontrol show node {names[0]} -d" if names else None
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         zoom = "whole machine" if self.rack is not None else "zoom rack"
         return (
             KeyHint("Enter", "open"),
@@ -207,7 +207,7 @@ class GpusScreen(WachtScreen):
         )
 
     def action_measure(self) -> None:
-        """What the map shows: the next measure that a source gives."""
+        """Show the next measure for which a source has values."""
         can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
         if len(can) == 1:
             self.app.show_message("the map shows states: no source gives utilisation, temperature or power")
@@ -217,7 +217,7 @@ class GpusScreen(WachtScreen):
         self.refresh_keys()
 
     def action_back(self) -> None:
-        """Esc: out of the rack first."""
+        """Esc: leave the rack first."""
         if self.rack is not None:
             self.action_zoom()
         else:
@@ -244,13 +244,13 @@ class GpusScreen(WachtScreen):
             self.app.open_row("node", event.key.partition("/")[0])
 
     def on_descendant_focus(self) -> None:
-        """Another pane, other targets."""
+        """The focus moved to another pane: update the keys."""
         self.refresh_keys()
 
 
 def _idle_text(listed: int, idle: int | None) -> str:
-    """GPUs of the jobs that are listed, of all that idle in jobs (the figure of the overview): jobs that started just
-    now, and those that share a node, are not listed."""
+    """Idle GPUs of the listed jobs out of all idle GPUs in jobs, as on the overview. Jobs that have just started or
+    that share a node are not listed."""
     if not idle:
         return f" {plural(listed, 'GPU')}" if listed else ""
     return f" {listed} of {plural(idle, 'GPU')}"

@@ -1,4 +1,4 @@
-"""Hand-over: since my last shift what broke, what was done, what is open, and what was left behind."""
+"""The hand-over screen: what failed, what was done, what is open and what was left behind since the last shift."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from .layout.screen import WachtScreen
 _BACKSLASH = re.compile(r"\\(.)")
 _HEAD = "## Left behind"
 _KIND_WIDTH = 12
-"""Cells of the word before what was left behind."""
+"""Width (cells) of the kind before a reminder."""
 
 
 class _HandoverView(Struct, frozen=True):
     since: float
-    """When it begins."""
+    """Start of the period (epoch)."""
     known: bool
-    """That is when the last shift ended; False: nobody knows, and it is of twelve hours."""
+    """False where the end of the last shift is unknown, and the period is the last twelve hours."""
     report: ShiftReport
     left: tuple[Reminder, ...]
 
 
 class HandoverScreen(WachtScreen):
-    """One long pane, read top to bottom."""
+    """The report in one long pane."""
 
     crumb = "handover"
     needed_kinds = frozenset({"partitions", "reservations"})
@@ -63,23 +63,23 @@ class HandoverScreen(WachtScreen):
         yield self.text
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """It is made when it is opened; the facts must be there by then."""
+        """Create the report when the first facts are known."""
         state = cluster.sources.get("slurm.nodes")
         if self._fetched_mono is None and ("nodes" in cluster.known or state is None or state.tried):
             self.read()
 
     def on_screen_resume(self) -> None:
-        """Who comes back to it wants it new."""
+        """Create the report again if it is more than a minute old."""
         super().on_screen_resume()
         if self._fetched_mono is not None and self.app.clock.mono() - self._fetched_mono > 60:
             self.read()
 
     def discard_fetched(self) -> None:
-        """Another time is shown from now on."""
+        """Drop the report, which belongs to another time."""
         self._fetched_mono = self._view = None
 
     def read(self) -> None:
-        """Put it together, off the event loop."""
+        """Create the report off the event loop."""
         self._fetched_mono = self.app.clock.mono()
         sources, cluster = console_sources(self.app), self.cluster
         self.fetch(lambda: _build_view(sources, cluster), self._view_fetched)
@@ -93,16 +93,16 @@ class HandoverScreen(WachtScreen):
         self.tick(self.ctx())
 
     def _paint(self) -> None:
-        """Its lines, as wide as is good to read and as there is room for."""
+        """Show the lines, limited to a readable width."""
         if self._view is not None:
             self.text.set_lines(_lines(self._view, min(WIDEST, max(40, self.size.width - 4))))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self._paint()
 
     def tick(self, ctx: Ctx) -> None:
-        """Its age moves."""
+        """Update the age of the report."""
         if self._view is None or self._fetched_mono is None:
             return
         since = when(self._view.since, now=ctx.now)
@@ -111,11 +111,11 @@ class HandoverScreen(WachtScreen):
         self.text.set_title([("Hand-over ", "title"), (f" {what}", "text")], f"{made} old")
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways on."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), KeyHint(":", "command"))
 
     def copy_text(self) -> str | None:
-        """The command that writes the same."""
+        """The command that writes the same report."""
         return "wacht report"
 
     @on(Pane.Opened)
@@ -142,8 +142,7 @@ def _build_view(sources: ReportSources, cluster: Cluster) -> _HandoverView:
 
 
 def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
-    """The report as it is read on a screen; what was left behind can be opened. Every line that says something has a
-    key, so that the cursor walks down all of it."""
+    """The report as lines; reminders can be opened. Every line with text has a key, so that the cursor can reach it."""
     lines: list[PaneLine] = []
     behind = False
     for text in as_markdown(made.report, width).split("\n"):
@@ -166,7 +165,7 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
 
 
 def _unresolved_lines(left: Sequence[Reminder], width: int, none: str) -> list[PaneLine]:
-    """Enter opens what a line is about, whichever of its lines the cursor is on."""
+    """The reminders; Enter on any line of one opens its subject."""
     return [
         pane_line([(f"{'' if row else one.kind:<{_KIND_WIDTH}}", "text-dim"), (piece, "")],
              key=f"l{at}.{row} {one.kind} {one.opens}".rstrip())

@@ -1,4 +1,4 @@
-"""Help: every key and command, from the tables they come from."""
+"""The help screen: every key and command, from the tables that define them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from widgets.pane import Pane, PaneLine, pane_line
 
 from .layout.screen import WachtScreen
 
-#: Cells of the name of an action, and of its key with what stands before it.
+#: Width (cells) of the label of an action, and of its key with the indent.
 _LABEL, _KEY = 2 + max(len(action.label) for action in ACTIONS), 9
 FILTERS = (
     ("state=drained & rack=R07", "both"),
@@ -34,7 +34,7 @@ FILTERS = (
 
 
 def _hanging_lines(head: Sequence[Span], text: str, role: str, room: int) -> list[PaneLine]:
-    """A head and a text behind it, on as many lines as it takes."""
+    """A head and a text after it, on as many lines as needed."""
     before = spans_width(head)
     pieces = textwrap.wrap(text, max(20, room - before)) or [""]
     first = PaneLine([*head, (pieces[0], role)])
@@ -42,7 +42,7 @@ def _hanging_lines(head: Sequence[Span], text: str, role: str, room: int) -> lis
 
 
 class HelpScreen(WachtScreen):
-    """Pushed by `?`. `why` holds, for the screen beneath, why an action is refused just now."""
+    """Pushed by `?`. `why` maps an action to why it is refused on the screen below."""
 
     crumb = "help"
 
@@ -61,7 +61,7 @@ class HelpScreen(WachtScreen):
             self.text.set_lines(self._lines())
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self.text.set_lines(self._lines())
 
     def _lines(self) -> list[PaneLine]:
@@ -84,7 +84,7 @@ class HelpScreen(WachtScreen):
                 lines += _hanging_lines([(f"  {shown:<{wide}}", "key")], way.help, "", room)
         lines += [pane_line(""), pane_line(("Commands, after a colon", "title"))]
         for name, text in command_help():
-            # A screen with many names takes more room, never the blank before what is said of it.
+            # Many names take more width, but the space before the explanation stays.
             lines += _hanging_lines([(f"  {name:<28}  ", "text-strong")], text, "", room)
         lines += [pane_line(""), pane_line(("Filters, after a slash", "title"))]
         for name, text in FILTERS:
@@ -92,5 +92,5 @@ class HelpScreen(WachtScreen):
         return lines
 
     def keys(self) -> Sequence[KeyHint]:
-        """How to leave."""
+        """The keys that close the help."""
         return (KeyHint("↑↓", "scroll"), KeyHint("Esc", "back"))

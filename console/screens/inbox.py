@@ -1,4 +1,4 @@
-"""Inbox: every node that is out, sorted by what ails it and aged; and below it the facts that disagree."""
+"""The inbox: every node that is out of service, by cause and age, and below it inconsistent facts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from widgets.table_keys import TableKeys
 
 from .layout.two_tables import TwoTables
 
-#: On fewer columns some of what a line says is dropped, or cut.
+#: Number of columns below which columns are dropped or cut.
 _WIDE_COLUMNS = 150
 
 
 class InboxScreen(TwoTables):
-    """Work that waits for somebody."""
+    """Nodes and inconsistencies that need a person."""
 
     DEFAULT_CSS = """
     InboxScreen .crumbs { height: 1; }
@@ -50,21 +50,21 @@ class InboxScreen(TwoTables):
         self.set_tables(self.inbox, self.inconsistencies)
 
     def body(self) -> Iterable[Widget]:
-        """On a narrow screen the line under the cursor stands below in full."""
+        """Both tables; on a narrow screen also the full text of the row under the cursor."""
         yield from super().body()
         yield self.full_text
 
     def on_resize(self, event: events.Resize) -> None:
-        """Whether all columns have room."""
+        """Check whether all columns fit."""
         self.set_class(event.size.width < _WIDE_COLUMNS, "-narrow")
 
     def follow(self) -> None:
-        """The line under the cursor."""
+        """Show the full text of the row under the cursor."""
         row = self.active.row_of(self.active.cursor_key or "")
         self.full_text.set_lines([PaneLine(full_spans(row, self.ctx().now))] if row is not None else [])
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
+        """Rebuild both tables: 12,000 nodes take some 20 ms."""
         ctx = self.ctx()
         entries = {one.nodes[0]: one for one in drain_reasons.drain_groups(cluster, ctx.now)}
         self.inbox.set_rows(entries, ctx=ctx)
@@ -87,7 +87,7 @@ class InboxScreen(TwoTables):
         self.inconsistencies.empty_text = self.why_unknown("nodes", "jobs", *telemetry_now) or none
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.follow()
         self.inbox.set_ctx(ctx)
         self.inconsistencies.set_ctx(ctx)
@@ -101,7 +101,7 @@ class InboxScreen(TwoTables):
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (
             KeyHint("Enter", "open"),
             KeyHint("Space", "mark"),
@@ -110,7 +110,7 @@ class InboxScreen(TwoTables):
         )
 
     def copy_text(self) -> str | None:
-        """The command that lists the reasons."""
+        """The command that lists the drain reasons."""
         names = self.targets("node")
         return shlex.join(["sinfo", "-R", "-n", fold_for_slurm(names)]) if names else "sinfo -R"
 

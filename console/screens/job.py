@@ -1,4 +1,4 @@
-"""Inspection of one job: the queue's facts at once, the details and the energy when they come."""
+"""Inspection of one job: facts of the queue at once; details and energy are read on demand."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from widgets.units import age, energy, percent
 from .layout.screen import Inspection
 from .pending_pane import PendingPane
 
-#: The accounts come a moment after the queue. So often, and after so many seconds, they are asked again for a job that
-#: has just left the queue and that they have running.
+#: Number of attempts, and seconds between them, to read the accounting of a job that has just left the queue: the
+#: accounting shows its end a little later.
 _MAX_ATTEMPTS, _RETRY_S = 4, 10.0
-#: Charts of a node are not asked for further back.
+#: Longest lookback (seconds) of the charts of a node.
 _MAX_LOOKBACK_S = 7 * 86_400
-#: Lines that stay for what stands below the facts.
+#: Lines kept for the panes below the facts.
 _LINES_BELOW = 9
 
 
 class JobScreen(Inspection):
-    """One job."""
+    """The inspection of one job."""
 
     crumb = "job"
     acts_on = "job"
@@ -62,7 +62,7 @@ class JobScreen(Inspection):
         yield Horizontal(self.nodes, self.more, id="below")
 
     def on_mount(self) -> None:
-        """Ask for what is not polled."""
+        """Read what is not polled."""
         super().on_mount()
         job = self.app.cluster.jobs.get(self.key)
         if job is not None or "jobs" not in self.app.cluster.known:
@@ -98,7 +98,7 @@ class JobScreen(Inspection):
             )
 
     def _earlier_runs_fetched(self, answer: Any, lines: list[PaneLine]) -> None:
-        """It was queued again: what ended its runs before stands first."""
+        """For a requeued job, show first why its earlier runs ended."""
         if isinstance(answer, JobAccount) and self.key in self.cluster.jobs:
             runs = [run for run in (answer.run, *answer.earlier) if run.ended is not None]
             self.more.set_lines([*earlier_run_lines(answer, runs, self.ctx().now), *lines])
@@ -110,15 +110,15 @@ class JobScreen(Inspection):
             self.tick(self.ctx())
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self.call_after_refresh(lambda: self.tick(self.ctx()))
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """All of it."""
+        """Update all panes."""
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         self.waiting.follow()
         self.set_class(self.waiting.display and self.size.height < 40, "-waits")
         job = self.cluster.jobs.get(self.key)
@@ -129,7 +129,7 @@ class JobScreen(Inspection):
                 self.facts.set_lines([pane_line((why_unknown(self.cluster, "jobs"), "text-dim"))])
                 self.show_nodes((), known=False)
             return
-        if self.ended.was_queried:  # it was queued again
+        if self.ended.was_queried:  # it was requeued
             self.ended = EndedJobView(self, self.key)
             self.more.set_title("More from Slurm")
             self._fetch_detail()
@@ -145,7 +145,7 @@ class JobScreen(Inspection):
         self.show_nodes(self._names())
 
     def show_nodes(self, names: tuple[str, ...], known: bool = True) -> None:
-        """The nodes that it has or had, as they are now; `known` is False where nobody tells of them."""
+        """Show the nodes of the job with their present states. `known` is False where no source lists them."""
         if not known:
             self.nodes.set_title([("Nodes", "title"), (" —", "text-strong")])
             self.nodes.set_lines([pane_line(("not known", "text-dim"))])
@@ -167,7 +167,7 @@ class JobScreen(Inspection):
         return (self.nodes.cursor_key,) if self.nodes.cursor_key else ()
 
     def copy_text(self) -> str | None:
-        """The command behind it."""
+        """The command that shows this job."""
         alive = self.key in self.cluster.jobs
         return f"scontrol show job -d {self.key}" if alive else f"sacct -D -j {self.key} --format=ALL"
 
@@ -177,7 +177,7 @@ class JobScreen(Inspection):
 
 
 class EndedJobView:
-    """The account of one job, for its screen."""
+    """Accounting of an ended job, for its screen."""
 
     def __init__(self, screen: JobScreen, job: str) -> None:
         self._screen = screen
@@ -191,7 +191,7 @@ class EndedJobView:
 
     @property
     def was_queried(self) -> bool:
-        """Whether the job was seen to be gone."""
+        """Whether the job was found to have ended."""
         return self._asked_mono is not None
 
     @property
@@ -200,7 +200,7 @@ class EndedJobView:
         return () if self.account is None else names_in(self.account.run.nodes)
 
     def follow(self, ctx: Ctx) -> None:
-        """The facts or the clock have moved: ask where that is due, and show what is known."""
+        """Read the accounting where it is due, and show what is known."""
         screen, mono = self._screen, self._screen.app.clock.mono()
         behind = (
             self.account is not None and self.account.run.state in UNFINISHED_STATES and self._attempts < _MAX_ATTEMPTS
@@ -240,7 +240,7 @@ class EndedJobView:
         self._screen.tick(self._screen.ctx())
 
     def _fetch_telemetry(self, account: JobAccount) -> None:
-        """Where Slurm counts no GPUs, the charts of its first node may tell."""
+        """Where Slurm counts no GPUs, read the charts of the first node instead."""
         run, nodes, now = account.run, self.nodes, self._screen.app.clock.now()
         if account.gpu_util_pct is not None or not run.gpus or not nodes or run.started is None or run.ended is None:
             return

@@ -1,4 +1,4 @@
-"""The end of what a job wrote, where the operator may read it: asked for once, in a child that can be killed."""
+"""The end of a job's output, if the operator may read it. Read on demand in a child process that can be killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class JobOutputScreen(WachtScreen):
 
     @property
     def breadcrumb(self) -> str:
-        """Whose output."""
+        """The job whose output is shown."""
         return f"log of {self.key}"
 
     def body(self) -> Iterable[Widget]:
@@ -49,12 +49,12 @@ class JobOutputScreen(WachtScreen):
         yield self.text
 
     def on_mount(self) -> None:
-        """Ask where it is, then for its end."""
+        """Find the file, then read its end."""
         super().on_mount()
         self.read()
 
     def read(self) -> None:
-        """Read it, or read it again."""
+        """Read the output, for the first time or again."""
         at, job, cluster = self.at, self.key, self.cluster
         self._read_mono = self.app.clock.mono()
         self.fetch(lambda: read_log(at, job, cluster), self._tail_fetched, "log")
@@ -71,10 +71,10 @@ class JobOutputScreen(WachtScreen):
         self.tick(self.ctx())
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Nothing of it is polled."""
+        """Nothing: the output is not polled."""
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move."""
+        """Update the ages."""
         if not isinstance(self._tail, LogTail):
             return
         found, asked = self._tail, age(self.app.clock.mono() - self._read_mono)
@@ -83,20 +83,20 @@ class JobOutputScreen(WachtScreen):
         self.text.set_title([(f"{found.path}", "title")], f"{part}, written {written} ago, read {asked} ago")
 
     def selected_job(self) -> str | None:
-        """`:log` reads it again."""
+        """The job that `:log` reads again."""
         return self.key
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("↑↓", "scroll"), KeyHint("y", "copy"), KeyHint("Esc", "back"))
 
     def copy_text(self) -> str | None:
-        """The command that shows it."""
+        """The command that shows the output."""
         return f"tail -c 64K {shlex.quote(self._tail.path)}" if isinstance(self._tail, LogTail) else None
 
 
 def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
-    """Find out where a job writes its output, and read the end of that. Blocks; raises SourceFault."""
+    """Find the output file of a job and read its end. Blocks. Raises SourceFault."""
     row = cluster.jobs.get(job)
     if row is not None and row.nodes is None and row.started is None and not row.restarts:
         raise SourceFault("missing", f"job {job} waits: it has written nothing yet")
@@ -112,7 +112,7 @@ def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
     try:
         return session.ledger.log_tail(path, user or None)
     except SourceFault as error:
-        # A name may hold a % of its own: what Slurm left of its patterns is filled in only where that one is not there.
+        # A name may contain a literal %: patterns that Slurm left are filled in only if no such file exists.
         other = expand_patterns(path, job, next(iter(names_in(nodes)), None))
         if error.fault.kind != "missing" or other == path:
             raise

@@ -1,4 +1,4 @@
-"""Jobs: the queue, running and waiting."""
+"""The jobs screen: running and waiting jobs."""
 
 from __future__ import annotations
 

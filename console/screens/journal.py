@@ -1,4 +1,4 @@
-"""Journal: who did what to the machine, when, why, and what came of it; from here it is read back and undone."""
+"""The journal screen: who changed what, when, why, and with what result; entries can be read back and undone."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from widgets.table_keys import TableKeys
 from .journal_entry import EntryScreen, JournalActions
 from .layout.filtered_screen import FilteredScreen
 
-#: Seconds after which a reading of the file is called hung.
+#: Seconds after which reading the file counts as hung.
 _UNRESPONSIVE_S = 5.0
 _ROOMY = 120
 
 
 class JournalScreen(JournalActions, FilteredScreen):
-    """One line an action, the newest first."""
+    """The journal, one action in each row, newest first."""
 
     DEFAULT_CSS = """
     JournalScreen #crumbs { height: 1; }
@@ -55,34 +55,34 @@ class JournalScreen(JournalActions, FilteredScreen):
         yield self.table
 
     def on_screen_resume(self) -> None:
-        """Read on where it was left."""
+        """Continue reading where it stopped."""
         super().on_screen_resume()
         self.read_new_entries()
 
     @property
     def journal(self) -> JournalSnapshot:
-        """What is known of the journal."""
+        """The last snapshot of the journal."""
         return self._snapshot
 
     def entry(self) -> JournalEntry | None:
-        """The one under the cursor."""
+        """The entry under the cursor."""
         key = self.table.cursor_key
         return None if key is None else self._snapshot.entries.get(key)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """The journal does not come with the cluster."""
+        """Nothing: the journal is not part of the cluster."""
         if diff is None:
             self._paint()
 
     def tick(self, ctx: Ctx) -> None:
-        """Look whether something was written."""
+        """Read new entries."""
         self.read_new_entries()
         self._paint_crumbs()
 
-    # The file, off the event loop: its disk may be what is broken.
+    # The file is read off the event loop, since its disk may hang.
 
     def read_new_entries(self) -> None:
-        """Read what was added, unless a reading is still under way."""
+        """Read new lines, unless a read is still in progress."""
         if self._reading_since is None:
             self._reading_since = self.app.clock.mono()
             self.fetch(self._read, self._entries_read, "journal")
@@ -127,7 +127,7 @@ class JournalScreen(JournalActions, FilteredScreen):
             self._start_verify()
         self._paint_crumbs()
 
-    # What is shown.
+    # Painting.
 
     def _paint(self) -> None:
         entries, ctx, wanted = self._snapshot.entries, self.journal_ctx(), self.filter.lower().split()
@@ -163,7 +163,7 @@ class JournalScreen(JournalActions, FilteredScreen):
         return self._reading_since is not None and self.app.clock.mono() - self._reading_since > _UNRESPONSIVE_S
 
     def _chain_spans(self) -> list[Span]:
-        """Whether the file is whole, or why nobody can tell."""
+        """Whether the hash chain is intact, or why that is unknown."""
         if self._file_hung():
             return [("the journal's file system does not answer ", "bad")]
         if self.app.journal.kept:
@@ -181,20 +181,20 @@ class JournalScreen(JournalActions, FilteredScreen):
         return [*late, (f"chain whole ({lines}) ", "good")]
 
     def keys(self) -> Sequence[KeyHint]:
-        """What can be done here."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), *self.entry_keys(), KeyHint("/", "filter"), KeyHint("y", "copy"), KeyHint("o",
                 "order"),
                 KeyHint(":", "command"))  # fmt: skip
 
-    # The filter: plain words, all of which must be somewhere in the entry.
+    # Filter: plain words, all of which must occur in the entry.
 
     @property
     def filter_text(self) -> str:
-        """The words that are asked for."""
+        """The words of the filter."""
         return self.filter
 
     def set_filter(self, text: str) -> None:
-        """Show only what has all these words; "" shows all."""
+        """Show only entries that contain all these words; "" shows all."""
         self.filter = text.strip()
         if self.is_mounted:
             self._paint()

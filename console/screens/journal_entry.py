@@ -1,4 +1,4 @@
-"""One entry of the journal in full; and what can be done with an entry, here and on the list."""
+"""One journal entry in full, and the actions on an entry, shared with the list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ROOMY = 120
 
 
 class JournalActions(WachtScreen):
-    """What can be done with an entry, on the list and in its detail."""
+    """The actions on an entry, for the list and the detail screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(",".join(key.keys), key.id, key.help, show=False)
@@ -34,25 +34,25 @@ class JournalActions(WachtScreen):
     tick_s = 1.0
 
     def entry(self) -> JournalEntry | None:
-        """The one that the keys are about."""
+        """The entry that the keys act on."""
         return None
 
     @property
     def journal(self) -> JournalSnapshot:
-        """What is known of the journal."""
+        """The last snapshot of the journal."""
         raise NotImplementedError
 
     def read_new_entries(self) -> None:
-        """Read what was added to it."""
+        """Read new entries of the journal."""
         raise NotImplementedError
 
     def journal_ctx(self) -> JournalCtx:
-        """For the cells."""
+        """The context for cells."""
         journal, now = self.journal, self.app.clock.now()
         return JournalCtx(now - now % 60, journal.under_way, journal.users, journal.undone)
 
     def read_back_refusal(self) -> str:
-        """Why there is nothing to read back, "" when there is."""
+        """Why the entry cannot be read back; "" when it can."""
         entry = self.entry()
         if entry is None or entry.gap:
             return "the cursor is on no action"
@@ -61,7 +61,7 @@ class JournalActions(WachtScreen):
         return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.journal.under_way else ""
 
     def undo_refusal(self) -> str:
-        """Why it cannot be taken back, "" when it can."""
+        """Why the entry cannot be undone; "" when it can."""
         entry = self.entry()
         if entry is None:
             return "the cursor is on no action"
@@ -71,7 +71,7 @@ class JournalActions(WachtScreen):
         return found if isinstance(found, str) else ""
 
     def action_read_back(self) -> None:
-        """v: look at the targets of an action without a result, and write down what is seen."""
+        """Key `v`: read the targets of an action without a result, and write the result to the journal."""
         entry, why = self.entry(), self.read_back_refusal()
         if entry is None or why:
             self.app.show_message(f"nothing to read back: {why}", "warning")
@@ -79,7 +79,7 @@ class JournalActions(WachtScreen):
             self.app.read_back(entry.key)
 
     def action_undo(self) -> None:
-        """Z: propose the action that takes it back."""
+        """Key `Z`: propose the action that undoes the entry."""
         entry = self.entry()
         if entry is not None:
             self.app.undo(entry.key)
@@ -90,7 +90,7 @@ class JournalActions(WachtScreen):
         return (commands(entry) or None) if entry is not None else None
 
     def entry_keys(self) -> list[KeyHint]:
-        """v and Z, with why not."""
+        """The keys v and Z, each with the reason if it is refused."""
         back, undo = self.read_back_refusal(), self.undo_refusal()
         keys = [
             KeyHint("v", "read back", enabled=not back, refusal=back),
@@ -100,7 +100,7 @@ class JournalActions(WachtScreen):
 
 
 class EntryScreen(JournalActions):
-    """One entry in full."""
+    """One journal entry in full."""
 
     crumb = "journal entry"
 
@@ -116,29 +116,29 @@ class EntryScreen(JournalActions):
 
     @property
     def journal(self) -> JournalSnapshot:
-        """What is known of the journal."""
+        """The last snapshot of the journal."""
         return self._journal.journal
 
     def read_new_entries(self) -> None:
-        """Read what was added to it."""
+        """Read new entries of the journal."""
         self._journal.read_new_entries()
 
     def entry(self) -> JournalEntry | None:
-        """This one."""
+        """The entry that is shown."""
         return self.journal.entries.get(self.key)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """The text is that of the journal."""
+        """Nothing: the text depends only on the journal."""
         if diff is None:
             self._paint()
 
     def tick(self, ctx: Ctx) -> None:
-        """Its outcome may have been written meanwhile."""
+        """Update the outcome, which may have been written meanwhile."""
         self.read_new_entries()
         self._paint()
 
     def on_resize(self) -> None:
-        """Another width, other lines."""
+        """Lay out the lines for the new width."""
         self._paint()
 
     def _paint(self) -> None:
@@ -156,5 +156,5 @@ class EntryScreen(JournalActions):
         self.refresh_keys()
 
     def keys(self) -> Sequence[KeyHint]:
-        """What can be done with it."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("↑↓", "scroll"), *self.entry_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))

@@ -1,4 +1,4 @@
-"""Inspection of one node: Slurm's facts at once, its GPUs and charts when they come, what it has been through."""
+"""Inspection of one node: Slurm's facts at once; GPUs, charts and history are read on demand."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from .layout.screen import Inspection
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
 RANGES = (("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400), ("7 days", 7 * 86_400))
-#: What the charts show, where there is no history that names them.
+#: The charts, where no history was read that names them.
 CHARTS = ("utilisation", "memory", "temperature", "power")
-#: How far back the accounts are asked for, and how many jobs that ended are shown.
+#: Days and jobs for which the accounting is queried.
 PAST_DAYS, LAST_JOBS = 7, 30
-#: Seconds between two readings of the charts.
+#: Seconds between two reads of the charts.
 CHARTS_EVERY_S = 60.0
-#: And between two of its ports and mounts.
+#: Seconds between two reads of ports and mounts.
 ATTACHED_EVERY_S = 30.0
 _FORMATS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
 _AXIS_MAX = {"%": 100.0}
 
 
 class NodeScreen(Inspection):
-    """One node."""
+    """The inspection of one node."""
 
     crumb = "node"
     acts_on = "node"
@@ -72,7 +72,7 @@ class NodeScreen(Inspection):
         self._gpus: tuple[Gpu, ...] = ()
         self._gpus_message = ""
         self._gpus_missing = False
-        """Whether that is how this place is, and nothing failed."""
+        """Whether missing GPU telemetry is normal for this site, and not a failure."""
         self._fetched_mono: dict[str, float] = {}
         self._history_lines: list[PaneLine] = []
         self._ended_jobs: Sequence[PastJob] | Fault | None = None
@@ -81,13 +81,13 @@ class NodeScreen(Inspection):
         self._attached: Attached | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Facts and GPUs; jobs and troubles, or charts in their place."""
+        """Facts and GPUs; jobs and problems, or charts in their place."""
         yield Container(self.facts, self.gpus, id="above")
         yield Horizontal(self.jobs, self.problems, id="below")
         yield Grid(*self.charts, id="charts")
 
     def on_mount(self) -> None:
-        """The journal is read off the loop: it may lie on a disk that hangs."""
+        """Start on-demand reads. The journal is read off the event loop: its disk may hang."""
         super().on_mount()
         self.fetch(lambda: self.app.action_history(self.at, "node", self.key), self._history_fetched, "past")
         ledger, since = self.at.ledger, int(self.app.clock.now()) - PAST_DAYS * 86_400
@@ -101,11 +101,11 @@ class NodeScreen(Inspection):
         self.call_after_refresh(lambda: self.tick(self.ctx()))
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """All of it: a node is one line of facts."""
+        """Update all panes."""
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move, GPUs are read again."""
+        """Update ages and read GPUs again."""
         cluster = self.cluster
         node = cluster.nodes.get(self.key)
         if node is None:
@@ -122,7 +122,7 @@ class NodeScreen(Inspection):
             parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspection_lines.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
-            # Side by side the panes share a height; one over the other the facts take what the GPUs leave.
+            # Side by side the panes share a height; one above the other the facts take what the GPUs leave.
             gpus, below = len(self._gpus) + 3 if self._gpus else 3, max(5, self.size.height // 4 - 1)
             room = max(4, self.size.height - 2 - gpus - below)
             self.facts.styles.height = None if self.has_class("-wide") else min(len(self.facts.lines) + 2, room)
@@ -156,7 +156,7 @@ class NodeScreen(Inspection):
         return attached_lines.lines(self._attached, self.cluster, self.key, now)
 
     def _attached_fetched(self, answer: Any) -> None:
-        # Where nobody tells of them there is no hole: what the sums of the machine know of it stands there.
+        # Without a source for the node itself, show what the sums of the machine have.
         self._attached = answer if isinstance(answer, Attached) else Attached()
         self.tick(self.ctx())
 
@@ -167,7 +167,7 @@ class NodeScreen(Inspection):
         self._fetched_mono[what] = mono
         return True
 
-    # What is asked for.
+    # On-demand reads.
 
     def _gpus_fetched(self, answer: Any) -> None:
         if isinstance(answer, Mapping):
@@ -185,13 +185,13 @@ class NodeScreen(Inspection):
         if self._gpus_message:
             lines.append(pane_line((self._gpus_message, "text-dim" if self._gpus_missing else "warn")))
         if self.has_class("-wide") and lines:
-            # There is room below the GPUs for what they talk through.
+            # There is room below the GPUs for ports and mounts.
             lines += self._attached_lines(now)
         self.gpus.styles.height = None if self.has_class("-wide") else max(3, len(lines) + 2)
         self.gpus.set_lines(lines)
 
     def action_charts(self) -> None:
-        """The charts, over a longer time with each press, and away again."""
+        """Show the charts, over a longer time with each press, then hide them."""
         self._range = 0 if self._range is None else self._range + 1
         if self._range >= len(RANGES):
             self._range = None
@@ -218,7 +218,7 @@ class NodeScreen(Inspection):
                     f"{one.name}  {over}", one.points, write, top=_AXIS_MAX.get(one.unit), say="no sample in this time"
                 )
             else:
-                # Four empty charts would look broken: each says what it would show, and why it does not.
+                # Four empty charts would look broken: each says what it would show, and why it cannot.
                 chart.show(f"{CHARTS[at]}  {over}" if said else "", (), percent, say=said)
 
     def _history_fetched(self, answer: Any) -> None:
@@ -234,7 +234,7 @@ class NodeScreen(Inspection):
         self.tick(self.ctx())
 
     def _ended_job_lines(self, now: float) -> list[PaneLine]:
-        """The jobs that ended here."""
+        """The jobs that ended on this node."""
         if self._ended_jobs is None:
             return [pane_line(("last jobs: asking the accounting …", "text-dim"))]
         if isinstance(self._ended_jobs, Fault):
@@ -242,23 +242,23 @@ class NodeScreen(Inspection):
         return last_job_lines(self._ended_jobs, PAST_DAYS, now)
 
     def _outage_lines(self, now: float) -> list[PaneLine]:
-        """When it was out of service. Why the accounts cannot be asked stands with the jobs already."""
+        """The outages of the node. The jobs pane already shows why the accounting cannot be read."""
         if self._events is None or (isinstance(self._events, Fault) and self._events.kind == "missing"):
             return []
         if isinstance(self._events, Fault):
             return fault_lines("out of service", self._events)
-        # PrivateData may keep some of them from who asks: it says where the number is from.
+        # PrivateData may hide some from this user, so the source of the number is named.
         said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
         return [pane_line((said, "text-dim")), *event_lines(self._events, now)]
 
     def _past_lines(self, now: float) -> list[PaneLine]:
-        """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""
+        """The number of outages in one line: Slurm counts every outage, the journal the actions with wacht."""
         out, past = self._outage_lines(now), self._history_lines
         if out and past:
             return [PaneLine((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
         return [*out, *past]
 
-    # What it answers to.
+    # Targets and keys.
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """This node; or the job under the cursor, for an action on jobs."""
@@ -268,12 +268,12 @@ class NodeScreen(Inspection):
         return (key,) if key and ended_job(key) is None else ()
 
     def selected_job(self) -> str | None:
-        """The job under the cursor, one that has ended here too."""
+        """The job under the cursor, also one that has ended here."""
         key = self.jobs.cursor_key
         return (ended_job(key) or key) if key else None
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         over = "charts" if self._range is None else f"charts {RANGES[self._range][0]}"
         return (
             KeyHint("g", over),
@@ -284,7 +284,7 @@ class NodeScreen(Inspection):
         )
 
     def copy_text(self) -> str | None:
-        """The command behind it."""
+        """The command that shows this node."""
         return f"scontrol show node {self.key} -d"
 
     @on(Pane.Opened, "#jobs")

@@ -1,4 +1,4 @@
-"""Overview: is the machine healthy, what needs a person, what waits, how much power. One look."""
+"""The overview: state of the machine, what needs a person, what waits, and power."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _NARROW_COLUMNS, _LOW_ROWS = 110, 34
 
 
 def _any_answer(cluster: Cluster) -> bool:
-    """Whether any source has: before that there is nothing to judge, and the first frame need not wait for what judges
-    to be imported."""
+    """Whether any source has answered. Before that there is nothing to judge, and the first frame need not import the
+    judging modules."""
     return any(source.tried for source in cluster.sources.values())
 
 
@@ -85,9 +85,9 @@ class OverviewScreen(WachtScreen):
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._attention_lines: Sequence[AttentionLine] = ()
         self._judgements: tuple[AttentionResult, ...] = ()
-        """Of what is shown and of what comes, or the one before: the newest first."""
+        """The newest attention results, newest first: of the Cluster shown, and of the next or previous one."""
         self._judging_number = 0
-        """Which question of a thread was the last."""
+        """Number of the last background computation."""
 
     def body(self) -> Iterable[Widget]:
         """Three rows."""
@@ -96,7 +96,7 @@ class OverviewScreen(WachtScreen):
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Everything here is a sum: it is cheap to make and paints only the lines that differ."""
+        """Update everything: all of it is sums, and only lines that differ are painted."""
         self.set_class("prom.loads" not in cluster.sources, "-nopower")
         kinds = None if diff is None else diff.kinds
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:
@@ -112,7 +112,7 @@ class OverviewScreen(WachtScreen):
         self.tick(self.ctx())
 
     def _marked_racks(self) -> frozenset[str]:
-        """Those whose domain or cooling loop needs somebody."""
+        """Racks whose NVLink domain or cooling loop needs a person."""
         if not _any_answer(self.cluster):
             return frozenset()
         from console.triage import attention_cooling, attention_domains
@@ -123,7 +123,7 @@ class OverviewScreen(WachtScreen):
         ) | attention_cooling.racks_of_faulty_loops(cluster, now, mono)
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
-        """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
+        """Compute the attention list as well: at 12,000 nodes it takes 50 ms, too long for the event loop."""
         super().prepare(cluster, session, policy, shown=shown)
         if _any_answer(cluster):
             self._keep_judged(attention_task(cluster, session.by, stepped(session.clock.now()), policy)())
@@ -132,8 +132,7 @@ class OverviewScreen(WachtScreen):
         self._judgements = made, *[one for one in self._judgements if one.cluster() is not made.cluster()][:1]
 
     def _attention(self, now: float) -> Sequence[AttentionLine]:
-        """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
-        thread will."""
+        """The last attention list. If it is out of date, a thread computes a new one."""
         cluster, by = self.cluster, self.at.by
         if not _any_answer(cluster):
             return ()
@@ -149,26 +148,26 @@ class OverviewScreen(WachtScreen):
 
     def _attention_ready(self, asked: int, made: AttentionResult | Fault) -> None:
         if asked != self._judging_number:
-            return  # a later question is on its way, or was answered
+            return  # a later computation is in progress or finished
         if isinstance(made, Fault):
-            self._judgements = ()  # the next look judges here, and what breaks is reported as all that breaks here
+            self._judgements = ()  # the next call computes it on the event loop, where an exception is reported
         elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
             self._keep_judged(made)
             self._paint_attention(made.lines, made.now)
 
     def _fit_trends(self) -> None:
-        """The map has all the room where it needs it; where it leaves much, the trends have that."""
+        """The map gets all the room it needs; the trends get the rest."""
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
-        # Charts are asked for, and a recording can be asked nothing.
+        # Charts are queried on demand, which a recording cannot answer.
         telemetry = "prom.loads" in self.cluster.sources and not self.app.replaying
         self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
 
     def discard_fetched(self) -> None:
-        """The charts."""
+        """Drop the charts."""
         self.trends.discard_fetched()
 
     def tick(self, ctx: Ctx) -> None:
-        """Lines with ages, and the figures."""
+        """Update the figures and the lines with ages."""
         cluster = self.cluster
         self.trends.read(self)
         titles = {"nodes": ("Nodes", cluster.totals.nodes), "gpus": ("GPUs", cluster.totals.gpus)}
@@ -208,7 +207,7 @@ class OverviewScreen(WachtScreen):
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fewer panes on a small screen, never less truth."""
+        """Show fewer panes on a small screen."""
         self.set_class(event.size.width < _NARROW_COLUMNS, "-narrow")
         self.set_class(event.size.height < _LOW_ROWS, "-low")
         self.call_after_refresh(self._resized)
@@ -218,11 +217,11 @@ class OverviewScreen(WachtScreen):
         self.tick(self.ctx())
 
     def _paint_cursor_line(self) -> None:
-        """The node that is chosen on the map, in words."""
+        """Describe the node under the map's cursor."""
         self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.chosen_key)])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The node that was chosen on the map, or those of the need under the list's cursor."""
+        """The node selected on the map, or the nodes of the attention line under the cursor."""
         if kind != "node":
             return ()
         if self.focused is self.needs:
@@ -234,12 +233,12 @@ class OverviewScreen(WachtScreen):
         return (self.map.chosen_key,) if self.map.chosen_key is not None else ()
 
     def copy_text(self) -> str | None:
-        """The command behind the node under the cursor."""
+        """The command that shows the node under the cursor."""
         names = self.targets("node")
         return f"scontrol show node {','.join(names)}" if names else "sinfo"
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (
             KeyHint("Enter", "open"),
             KeyHint("m", f"by {self.map.measure}"),
@@ -257,7 +256,7 @@ class OverviewScreen(WachtScreen):
         return self._attention_lines[int(at)] if at.isdigit() and int(at) < len(self._attention_lines) else None
 
     def action_measure(self) -> None:
-        """What the map shows: the next of state, utilisation, temperature, power."""
+        """Show the next measure on the map: state, utilisation, temperature or power."""
         can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
         if len(can) == 1:
             self.app.show_message("the map shows states: no source gives utilisation, temperature or power")
@@ -295,5 +294,5 @@ class OverviewScreen(WachtScreen):
         self.app.open_list("jobs", f"user={event.key}")
 
     def on_descendant_focus(self) -> None:
-        """Another pane, other targets."""
+        """The focus moved to another pane: update the keys."""
         self.refresh_keys()

@@ -1,4 +1,4 @@
-"""Partitions and Reservations: two tables, one over the other."""
+"""The partitions and reservations screen: two tables, one above the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .layout.two_tables import TwoTables
 
 
 class PartitionsScreen(TwoTables):
-    """What there is to run in, and what is set aside."""
+    """Partitions and reservations."""
 
     DEFAULT_CSS = """
     PartitionsScreen .crumbs { height: 1; }
@@ -41,7 +41,7 @@ class PartitionsScreen(TwoTables):
         self.set_tables(self.partitions, self.reservations)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Both tables are short: they are set whole."""
+        """Rebuild both tables; they are short."""
         ctx = self.ctx()
         if diff is None or diff.kinds & {"partitions", "nodes", "jobs"}:
             self.partitions.set_rows(partition_uses(cluster), ctx=ctx)
@@ -63,25 +63,25 @@ class PartitionsScreen(TwoTables):
             rows.empty_text = self.missing_text(kind, source, empty)
 
     def _closed_spans(self) -> Sequence[Span]:
-        """What somebody has to open again."""
+        """Partitions and users that a person must open again."""
         now = self.app.clock.now()
         texts = [text for row in self.cluster.partitions.values()
                 if (text := closed_text(row, self.app.leftovers, now)) is not None]  # fmt: skip
         return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
     def tick(self, ctx: Ctx) -> None:
-        """Waits grow."""
+        """Update waiting times."""
         self.partitions.set_ctx(ctx)
         self.reservations.set_ctx(ctx)
         self.show(self.cluster, Diff())
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """Of the table that keys go to."""
+        """The selected rows of the focused table."""
         table = {"partition": self.partitions, "reservation": self.reservations}.get(kind)
         return self.selected_keys if table is self.active else ()
 
     def keys(self) -> Sequence[KeyHint]:
-        """What opens what, and what can be done to what the cursor is on."""
+        """The keys of this screen, and the actions on the row under the cursor."""
         acts = "partition-down, -up" if self.active is self.partitions else "extend, unreserve"
         opens = "its jobs" if self.active is self.partitions else "its nodes"
         return (KeyHint("Enter", opens), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", acts))

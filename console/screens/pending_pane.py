@@ -1,6 +1,5 @@
-"""Why the inspected job is pending: a pane of the job screen, there only while it waits. The sentence comes at once
-from what is polled; what is asked for on demand (limits, priority factors, fair shares) makes it better when it comes.
-"""
+"""Why the inspected job is pending: a pane of the job screen, shown while the job waits. The first text uses polled
+facts; limits, priority factors and fair shares are read on demand and refine it."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ _LABEL = 12
 
 
 class PendingPane(Pane):
-    """Follows one job of its screen."""
+    """The pending pane of a job screen."""
 
     DEFAULT_CSS = """
     PendingPane { height: 8; display: none; }
@@ -35,15 +34,15 @@ class PendingPane(Pane):
         self._why: PendingReason | None = None
         self._asked_mono: float | None = None
         self._answered_mono: float | None = None
-        """When the oldest of what was asked for on demand was asked."""
+        """When the oldest of the on-demand facts was requested (monotonic)."""
 
     def detail_came(self, answer: JobDetail | Fault) -> None:
-        """What Slurm tells of this job alone: the screen asks for it anyway."""
+        """Take the details of the job, which the screen reads anyway."""
         self._known = self._known._replace(detail=answer)
         self.follow()
 
     def follow(self) -> None:
-        """The facts or the clock have moved."""
+        """Update for new facts or a new time."""
         screen, job = self._screen, self._row()
         self.display = job is not None
         if job is None:
@@ -66,7 +65,7 @@ class PendingPane(Pane):
             self._known = self._known._replace(factors=answer, limits=answer, shares=answer)
         else:
             oldest_mono, factors, limits, shares = answer
-            # Nothing that was told has no age.
+            # Without on-demand facts there is no age.
             self._answered_mono = None if isinstance(limits, Fault) and isinstance(shares, Fault) else oldest_mono
             self._known = self._known._replace(factors=factors, limits=limits, shares=shares)
         self.follow()
@@ -93,7 +92,7 @@ def _fetch_facts(queueing: QueueCache, job: str) -> Sequence[Any]:
 
 
 def reason_lines(found: PendingReason, room: int) -> list[PaneLine]:
-    """The sentence, then the figures, on as many lines as they take."""
+    """The text, then the figures, wrapped."""
     lines = [PaneLine([(piece, "text-strong")]) for piece in textwrap.wrap(found.sentence, room)]
     for label, text in found.figures:
         pieces = textwrap.wrap(text, max(20, room - _LABEL)) or [""]

@@ -1,5 +1,5 @@
-"""Power: now against the budget, the trend, the racks and jobs that draw most, what a drained rack gives back; and how
-the cooling loops fare, where there are any."""
+"""The power screen: power against the budget, the trend, the racks and jobs that draw most, the power freed by draining
+a rack, and the cooling loops where there are any."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from widgets.units import power as watts
 
 from .layout.two_tables import TwoTables
 
-#: Jobs listed; nobody acts on the hundredth.
+#: Most jobs listed.
 JOBS_LISTED = 100
-#: Lines of the pane of loops.
+#: Most lines of the pane of cooling loops.
 LOOPS_SHOWN = 7
 CHART_S = 6 * 3600
-#: Seconds between two readings of the chart: a step of it is about this long.
+#: Seconds between two reads of the chart, about one step of it.
 CHART_EVERY_S = 120.0
 
 
 class PowerScreen(TwoTables):
-    """Figures and a chart above, racks and jobs below."""
+    """Figures and a chart at the top, racks and jobs below."""
 
     DEFAULT_CSS = """
     PowerScreen #above { height: 9; }
@@ -71,7 +71,7 @@ class PowerScreen(TwoTables):
         self._rows: Mapping[str, float | None] = {}
 
     def body(self) -> Iterable[Widget]:
-        """Two rows."""
+        """The figures and chart, and the tables."""
         yield Horizontal(self.site, self.loops, self.chart, id="above")
         yield self.loops_line
         yield Horizontal(
@@ -85,7 +85,7 @@ class PowerScreen(TwoTables):
         self.set_class(event.size.width < 130, "-narrow")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Sums are cheap; the tables paint what differs."""
+        """Update the sums and the rows that differ."""
         if diff is None or diff.kinds & {"loads", "power", "jobs", "nodes"}:
             ctx = self.ctx()
             racks = power.by_rack(cluster)
@@ -104,7 +104,7 @@ class PowerScreen(TwoTables):
         self._fetch_chart()
 
     def tick(self, ctx: Ctx) -> None:
-        """Time left moves; the chart is read again now and then."""
+        """Update the time left; read the chart again when it is due."""
         self.jobs.set_ctx(ctx)
         self._paint_figures()
         self._fetch_chart()
@@ -120,7 +120,7 @@ class PowerScreen(TwoTables):
         def add(label: str, *spans: Span) -> None:
             lines.append(PaneLine([(f"{label:<9}", "text-dim"), *spans]))
 
-        # The budget comes with the power of the site: without that source nothing tells whether there is one.
+        # The budget is read with the power of the site: without that source it is unknown whether there is one.
         state = cluster.sources.get("prom.power")
         unread = facts is None and state is not None and not state.ok
         none = "budget unknown" if unread else "no budget is configured"
@@ -147,7 +147,7 @@ class PowerScreen(TwoTables):
         self.site.set_lines(lines)
 
     def _paint_loops(self) -> None:
-        """The loops, worst first; nothing at all where no cooling is known."""
+        """Show the cooling loops, the worst first; nothing where no cooling is known."""
         found = cooling.worst_first(self.cluster)
         self.set_class(bool(found), "-cooled")
         stale = "text-dim" if self.stale("prom.cooling") else ""
@@ -177,7 +177,7 @@ class PowerScreen(TwoTables):
         self.fetch(lambda: self.at.telemetry.site_history(CHART_S), self._chart_fetched)
 
     def discard_fetched(self) -> None:
-        """The chart."""
+        """Drop the chart."""
         self._chart_mono = None
         self.chart.show("Site power", (), watts, role="accent", say="reading …")
 

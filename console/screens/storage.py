@@ -1,4 +1,4 @@
-"""Storage: a line a file system, and below it the nodes on which the one under the cursor hangs or is missing."""
+"""The storage screen: file systems, and the nodes on which the one under the cursor hangs or is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_SOURCE = "no Prometheus is configured: mounts come from node_exporter, throug
 
 
 class StorageScreen(TwoTables):
-    """What hangs, where, and who stands still because of it."""
+    """File systems that hang, on which nodes, and the jobs affected."""
 
     DEFAULT_CSS = """
     StorageScreen .crumbs { height: 1; }
@@ -45,7 +45,7 @@ class StorageScreen(TwoTables):
         self.set_tables(self.stores, self.nodes_hit)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Sums that are made once a reading."""
+        """Update from sums that are computed once for each reading."""
         if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
             self.stores.set_rows(storage.store_rows(cluster), ctx=self.ctx())
         self.stores.empty_text = self.nodes_hit.empty_text = self.empty_text_for(
@@ -54,7 +54,7 @@ class StorageScreen(TwoTables):
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
-        """Facts grow old."""
+        """Update ages."""
         self.stores.dimmed = self.nodes_hit.dimmed = self.stale(SOURCE)
         self.stores.set_ctx(ctx)
         self._paint_head()
@@ -77,7 +77,7 @@ class StorageScreen(TwoTables):
         self.set_head(0, spans, told)
 
     def follow(self) -> None:
-        """The nodes of the file system under the cursor."""
+        """Show the nodes of the file system under the cursor."""
         row = storage.store_rows(self.cluster).get(self.stores.cursor_key or "")
         hit = {} if row is None else storage.nodes_of(row, self.cluster)
         self.nodes_hit.set_rows(hit, ctx=self.ctx())
@@ -94,7 +94,7 @@ class StorageScreen(TwoTables):
         self.set_head(1, spans)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The marked nodes, or the one under the cursor; of a file system, the nodes on which it hangs."""
+        """The marked nodes, or the one under the cursor; for a file system the nodes on which it hangs."""
         if kind != "node":
             return ()
         table = self.active
@@ -103,7 +103,7 @@ class StorageScreen(TwoTables):
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
     def suggested_reason(self, action_id: str) -> str | None:
-        """What hangs is why somebody drains."""
+        """The file system that hangs, as the reason of a drain."""
         row = self.active.row_of(self.active.cursor_key or "")
         if action_id != "drain" or row is None:
             return None

@@ -1,4 +1,4 @@
-"""What some nodes have in common that most others have not, for those that are marked."""
+"""The common-traits screen: what the marked nodes have in common and most other nodes lack."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from widgets.pane import Pane, PaneLine, pane_line
 
 from .layout.screen import WachtScreen
 
-#: The accounts are asked for the last jobs of so many of them, one call each.
+#: Most nodes whose last jobs are read from the accounting, one call for each.
 MAX_NODES_ASKED = 12
 LOOKBACK_S = 2 * 86_400
 MAX_JOBS = 20
 
 
 class CommonScreen(WachtScreen):
-    """One pane; nodes are acted on from here as from a list."""
+    """The traits in one pane; actions on the nodes are possible as in a list."""
 
     crumb = "common"
     acts_on = "node"
@@ -41,7 +41,7 @@ class CommonScreen(WachtScreen):
         yield self.text
 
     def on_mount(self) -> None:
-        """The accounts are asked once."""
+        """Read the accounting once."""
         super().on_mount()
         at, names = self.at, self.names[:MAX_NODES_ASKED]
         now = self.app.clock.now()
@@ -57,7 +57,7 @@ class CommonScreen(WachtScreen):
         self.show(self.cluster, None)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Counted anew with every reading."""
+        """Count again with every reading."""
         found = traits(self.names, cluster, self._last_jobs_of)
         self.text.set_title([("In common ", "title"), (f" {len(self.names):,} nodes  {fold(self.names)}", "text-dim")])
         lines = [_trait_line(one) for one in found] or [
@@ -68,11 +68,11 @@ class CommonScreen(WachtScreen):
         )
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The nodes it is about."""
+        """The compared nodes."""
         return tuple(name for name in self.names if name in self.cluster.nodes) if kind == "node" else ()
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways on."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Esc", "back"), KeyHint(":", "command"))
 
 
@@ -88,7 +88,7 @@ def _trait_line(one: Trait) -> PaneLine:
 
 
 def _last_jobs(session: ClusterSession, names: Sequence[str], now: float) -> Mapping[str, Sequence[str]]:
-    """Node to the jobs that ended there lately. Raises SourceFault where none can be asked for."""
+    """Node to the jobs that recently ended there. Raises SourceFault where none can be read."""
     found: dict[str, Sequence[str]] = {}
     fault: SourceFault | None = None
     for name in names:

@@ -1,4 +1,4 @@
-"""The last hours of the whole site in two charts: what a tall overview shows where its map leaves room."""
+"""Two charts of the last hours of the whole site, shown where a map leaves room."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from widgets.units import power as watts
 from .layout.screen import WachtScreen
 
 SPAN_S = 24 * 3600
-#: Seconds between two readings: the charts have a point every five minutes or so.
+#: Seconds between two reads; the charts have about one point for every five minutes.
 EVERY_S = 300.0
-#: Fewer lines than this are no chart, more say nothing more.
+#: Fewest and most lines of a chart.
 MIN_LINES, MAX_LINES = 5, 32
-#: On fewer cells than this one chart says more than two.
+#: Number of cells below which only one chart is shown.
 TWO_CHARTS_WIDTH = 60
 
 
 class Trends(Horizontal):
-    """Power and utilisation, beside each other. Asked for only while it is shown."""
+    """Charts of power and utilisation, side by side. They are read only while shown."""
 
     DEFAULT_CSS = """
     Trends { height: auto; display: none; margin-top: 1; }
@@ -43,21 +43,21 @@ class Trends(Horizontal):
         self._current_values: dict[str, float | None] = {}
 
     def fit(self, lines: int) -> None:
-        """Take so many lines, or none where that is too few."""
+        """Take this many lines; hide the charts where that is too few."""
         self.display = lines > MIN_LINES
         self.styles.height = max(1, min(lines - 1, MAX_LINES))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Power alone where there is no room for both beside each other."""
+        """Show only power where both charts do not fit."""
         self._charts["%"][1].display = event.size.width >= TWO_CHARTS_WIDTH
 
     def discard_fetched(self) -> None:
-        """Another time is shown from now on."""
+        """Drop the charts, since another time is shown from now on."""
         self._read_mono = None
         self._show((), "reading …")
 
     def read(self, screen: WachtScreen) -> None:
-        """Ask for them where that is due. The present values are those that the other panes show."""
+        """Read the charts where it is due. The present values are those of the other panes."""
         cluster = screen.cluster
         now = {"W": site_w(cluster), "%": cluster.totals.gpu_util_pct}
         if now != self._current_values:

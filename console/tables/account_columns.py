@@ -15,7 +15,7 @@ from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import dim
 
-#: Of so much of a limit in use, the next job may wait for it.
+#: Shares of a limit from which it is shown as a warning and as reached.
 NEAR, FULL = 0.8, 1.0
 
 
@@ -25,7 +25,7 @@ def _limit(one: Holder, _: Any) -> Cell:
         return ("", "")
     share = limit.share or 0.0
     role = "bad" if share >= FULL else "warn" if share >= NEAR else "text-dim"
-    # The figures first: where the column is narrow, half a number would be a wrong one.
+    # The figures are first: where the column is narrow, a cut number would be wrong.
     said = f", QOS {limit.qos}" if limit.qos is not None else ""
     name = f"{limit.tres} {limit.name}".lstrip()
     return (f"{percent(100 * share, 0):>5} {figures_text(limit)} {name}{said}", role)
@@ -85,7 +85,7 @@ def _share_export(name: str, of: str) -> ExportField:
 
 
 def _nearest_export(name: str, of: str) -> ExportField:
-    """A figure of the limit nearest to being hit."""
+    """A figure of the limit that is nearest to being reached."""
     return ExportField(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
 
 
@@ -94,7 +94,7 @@ def _held_export(name: str, of: str) -> ExportField:
     return ExportField(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
 
 
-#: Figures whose field for programs has another name than the column.
+#: Figures whose export field has another name than the column.
 _HELD = {"gpus": "gpus_held", "nodes": "nodes_held", "asked": "gpus_asked"}
 _ATTRIBUTE = {"asked": "gpus_requested"}
 _FIGURES: tuple[Column, ...] = (

@@ -1,4 +1,4 @@
-"""The past as lines: the last jobs and the events of a node, the account of a job. Pure."""
+"""Lines from the accounting: last jobs and events of a node, the record of a job. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ENDED = "ended/"
 
 
 def ended_job(key: str) -> str | None:
-    """The job behind the key of a line that opens one which has ended here, None for the key of another line. A job of
-    that id may run again elsewhere, and no action is meant for it from such a line."""
+    """The ended job behind the key of a line, None for other lines. A job of that id may run again elsewhere, so no
+    action may use the id from such a line."""
     return key.rpartition("/")[2] if key.startswith(_ENDED) else None
 
 
@@ -31,12 +31,12 @@ def state_spans(run: PastJob) -> list[Span]:
 
 
 def fault_lines(about: str, fault: Fault) -> list[PaneLine]:
-    """Why there is nothing: in a quiet line where this is how the site is, loud where something failed."""
+    """Why there is nothing to show: quiet where the site lacks the source, loud where it failed."""
     return [pane_line((f"{about}: {fault}", "text-dim" if fault.kind == "missing" else "warn"))]
 
 
 def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[PaneLine]:
-    """The jobs that ended on a node, the last one first, each to be opened."""
+    """The jobs that ended on a node, newest first; each can be opened."""
     if not runs:
         return [pane_line((f"last jobs: the accounting shows none in {days} days", "text-dim"))]
     lines = [pane_line((f"{'last jobs':<10} {'ended':<16} {'ago':>6} user", "text-dim"))]
@@ -56,7 +56,7 @@ def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[PaneL
 
 
 def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False) -> list[PaneLine]:
-    """When a node was out of service, newest first."""
+    """The outages of a node, newest first."""
     lines = []
     for event in events:
         lasted = "goes on" if event.ended is None else f"for {duration(event.ended - event.began)}"
@@ -79,7 +79,7 @@ def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False
 
 
 def account_lines(account: JobAccount, now: float, telemetry: str | None = None) -> list[PaneLine]:
-    """What a job came to. `telemetry`: what else is known of its GPUs."""
+    """The accounting record of a job. `telemetry` is what telemetry shows of its GPUs."""
     run = account.run
     well = run.state in words.SUCCESS_STATES or run.state in words.UNFINISHED_STATES
     codes = f"exit code {words.code_text(run.exit_code, run.signal)}"
@@ -114,7 +114,7 @@ def account_lines(account: JobAccount, now: float, telemetry: str | None = None)
 
 
 def context_lines(account: JobAccount, now: float) -> list[PaneLine]:
-    """What happened beside and before: steps, what befell its nodes meanwhile, earlier runs, what is not known."""
+    """The context of a job: steps, outages of its nodes meanwhile, earlier runs, and what is unknown."""
     lines = step_lines(account.steps)
     if account.events:
         lines += [pane_line(("on its nodes meanwhile", "text-dim")), *event_lines(account.events, now, with_node=True)]
@@ -125,7 +125,7 @@ def context_lines(account: JobAccount, now: float) -> list[PaneLine]:
 
 
 def earlier_run_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[PaneLine]:
-    """Runs of a job after which it was queued again, and why each ended; nothing where there was none."""
+    """Earlier runs of a requeued job, and why each ended; empty where there were none."""
     lines = [pane_line(("queued again after", "text-dim"))] if runs else []
     for run in runs:
         on = f" on {run.nodes}" if run.nodes else ""
@@ -138,7 +138,7 @@ def earlier_run_lines(account: JobAccount, runs: Sequence[PastJob], now: float) 
 
 
 def step_lines(steps: Sequence[Step]) -> list[PaneLine]:
-    """The table of its steps; of memory the most that a task of each held."""
+    """The table of its steps; memory is the highest of any task."""
     if not steps:
         return [pane_line(("no step of it was started", "text-dim"))]
     head = f"{'step':<8} {'state':<15} {'exit':>6} {'took':>8} {'memory':>8}  name, nodes"

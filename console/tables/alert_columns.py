@@ -1,4 +1,4 @@
-"""The columns of the Alerts screen, groups and silences, and the lines of the pane between them, as data."""
+"""Columns of the alerts screen (groups and silences), and lines of the pane between them, as data."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ STATE_LOOK = {
     "silenced": ("‖ silenced", "text-dim"),
     "inhibited": ("- inhibited", "text-dim"),
 }
-#: Folding more names than this takes a tenth of a second, and nobody reads them.
+#: Most names that are folded: more take a tenth of a second and are unreadable.
 _FOLD_CAP = 2000
 _JOBS_SHOWN = 3
 _DAY_S = 86400
 
 
 class SilenceRow(Struct, frozen=True):
-    """One silence, and how many alerts it keeps quiet now."""
+    """One silence, and the number of alerts that it suppresses now."""
 
     silence: Silence
     alerts: int
 
 
 def folded(names: Sequence[str]) -> str:
-    """The names as a node set; only how many where they are too many to read."""
+    """The names as a node set; only their number where they are too many."""
     return fold(names) if len(names) <= _FOLD_CAP else f"{plural(len(names), 'node')}"
 
 
 def who(group: AlertGroup) -> str:
-    """Who has it, and how much of it where something in it still rings."""
+    """Who took it, and how much of it where some alerts of it still fire."""
     names = ", ".join(group.acked_by)
     return f"{names} ({group.suppressed} of {len(group.alerts)})" if names and group.state == "active" else names
 
@@ -70,7 +70,7 @@ def _since(group: AlertGroup, ctx: Ctx) -> Cell:
 
 
 def _hit(group: AlertGroup, number: int | None) -> Cell:
-    """A figure of what it hits: nothing where it is about no node, a dash where it is not known."""
+    """A figure of its impact: empty where it concerns no node, a dash where unknown."""
     if not group.nodes:
         return ""
     return (UNKNOWN, "text-dim") if number is None else count(number)
@@ -119,7 +119,7 @@ GROUPS: tuple[Column, ...] = (
 def _ends(silence: Silence, now: float) -> str:
     if silence.ends is None:
         return UNKNOWN
-    # Within a day the time of day alone says which moment is meant.
+    # Within a day the time of day is unambiguous.
     day = silence.ends if silence.ends - now < _DAY_S else now
     return f"{duration(silence.ends - now)}, {when(silence.ends, now=day)}"
 
@@ -148,7 +148,7 @@ SILENCES: tuple[Column, ...] = (
 
 
 def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLine]:
-    """What the pane says of one group in so many lines, the most important first; the nodes one by one in the rest."""
+    """At most `lines` lines about a group, the most important first; nodes are listed in the remaining lines."""
     cluster = ctx.cluster
     made = [PaneLine(((_said(group) or group.title, "text-strong"),))]
     if group.nodes or group.unknown:
@@ -156,7 +156,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
     if group.nodes:
         made.append(_field("jobs", _jobs(group, ctx)))
         made.append(_field("safe", [(recommended_action(group), "")]))
-    # One take makes several silences that say the same.
+    # One "I'm on it" creates several silences with the same text.
     over = Counter(tuple(_silence(cluster.silences[one], ctx)) for one in group.silences)
     told = [_field("silence", [*spans, (f"  ×{n:,}" if n > 1 else "", "text-dim")]) for spans, n in over.items()]
     made += told if len(told) <= 2 else [told[0], _field("", [(f"and {len(told) - 1:,} others", "text-dim")])]
@@ -177,7 +177,7 @@ def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLin
 
 
 def _each(group: AlertGroup, ctx: Ctx, room: int) -> list[PaneLine]:
-    """A line an alert, those that ring first: since when, what it says, and the labels that tell it from the others."""
+    """One line for each alert, unsilenced first: start, summary, and the labels that differ within the group."""
     alerts = [one for key in group.alerts if (one := ctx.cluster.alerts.get(key)) is not None]
     alerts.sort(key=lambda one: (one.state == "suppressed", one.starts or 0, one.name, one.node or ""))
     alike = set.intersection(*({*one.labels.items()} for one in alerts)) if len(alerts) > 1 else set()
@@ -198,7 +198,7 @@ def _each(group: AlertGroup, ctx: Ctx, room: int) -> list[PaneLine]:
 
 
 def _rows(group: AlertGroup, ctx: Ctx, room: int) -> list[PaneLine]:
-    """A line a node: its state, and why Slurm has it out."""
+    """One line for each node: its state, and Slurm's reason."""
     shown = group.nodes if len(group.nodes) <= room else group.nodes[: room - 1]
     made = []
     for name in shown:

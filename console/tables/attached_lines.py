@@ -1,4 +1,4 @@
-"""The ports and file systems of a node, as lines of its inspection: a row an adapter, a row for its mounts. Pure."""
+"""Ports and file systems of a node, as lines of its inspection: one for each adapter, one for all mounts. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .inspection_lines import fact
 
 
 def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[PaneLine]:
-    """What was read of the node itself; until then what the machine's sums know of it. [] where nothing tells."""
+    """From the node's own readings; until these arrive, from the sums of the machine. [] where neither has any."""
     ports = (attached.ports if attached is not None else ()) or tuple(fabric.ports_by_node(cluster).get(node, ()))
-    # What is not well comes first: on a small screen the rest is below the edge.
+    # Faults are first: on a small screen the rest is below the edge.
     ordered = sorted(ports, key=lambda port: not port.wrong)
     mounts = _mounts(attached, cluster, node)
     return [

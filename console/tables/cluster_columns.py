@@ -1,4 +1,4 @@
-"""The columns of the overview of all clusters, as data. What is unknown says so; what is old has its age beside it."""
+"""Columns of the clusters screen, as data. Unknown values are marked, old ones carry their age."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _NOTHING_READ = "nothing in what was read needs you"
 
 
 class ClusterRow(Struct, frozen=True, kw_only=True):
-    """One cluster of several, with what needs somebody there, the worst first."""
+    """One of several clusters, with its attention list, the worst first."""
 
     standing: ClusterSummary
     needs: Sequence[AttentionLine] | Fault | None = None
-    """None before it is judged; a Fault where that broke."""
+    """None before it was computed; a Fault where that failed."""
 
     @property
     def oldest_s(self) -> float | None:
-        """Age of the oldest of what this line is made of that is read while another cluster is shown."""
+        """Age of the oldest facts of this row that are polled in the background."""
         cluster, mono = self.standing.cluster, self.standing.mono
         sources = [] if cluster is None else [cluster.sources.get(f"slurm.{kind}") for kind in ("nodes", "diag")]
         ages = [old for one in sources if one is not None and (old := one.age_s(mono)) is not None]
@@ -41,7 +41,7 @@ class ClusterRow(Struct, frozen=True, kw_only=True):
 
 
 def worst_need(row: ClusterRow, _: Ctx) -> str | None:
-    """In words, as it is exported; None where it is not known."""
+    """The worst line as exported text; None where unknown."""
     if row.needs is None:
         return None
     if isinstance(row.needs, Fault):
@@ -50,7 +50,7 @@ def worst_need(row: ClusterRow, _: Ctx) -> str | None:
 
 
 def _none(row: ClusterRow) -> str:
-    """What an empty list of needs means: nothing, or nothing as far as the sources answer."""
+    """The text for an empty attention list: nothing, or nothing as far as the sources answer."""
     cluster = row.standing.cluster
     if cluster is None:
         return UNKNOWN
@@ -88,7 +88,7 @@ def _out(row: ClusterRow, _: Ctx) -> Cell:
     if counts is None:
         return UNKNOWN
     out, reboots = _out_of(counts), counts.get("rebooting", 0)
-    # A node that reboots is out, and is expected back: it is counted apart.
+    # A rebooting node is out but expected back: it is counted separately.
     glyph, role = state_look("rebooting")
     again: list[Span] = [(f" {glyph}{reboots:,}", role)] if reboots else []
     return [(f"{out - reboots:,}", "warn" if out > reboots else "text-dim"), *again]
@@ -113,7 +113,7 @@ def _gpus(row: ClusterRow, _: Ctx) -> Cell:
 
 
 def _queue(row: ClusterRow, _: Ctx) -> Cell:
-    """Slurm's own count (sdiag), which is read on while another cluster is shown, and else the rows."""
+    """Slurm's own count (sdiag), which is also polled in the background; else the number of rows."""
     cluster = row.standing.cluster
     if cluster is None:
         return UNKNOWN
@@ -133,7 +133,7 @@ def _power(row: ClusterRow, _: Ctx) -> Cell:
 
 
 def power_w(row: ClusterRow, _: object = None) -> float | None:
-    """Watts of the whole site, as its Power screen says; None where that is unknown."""
+    """Power (W) of the whole site, as on its power screen; None where unknown."""
     return None if row.standing.cluster is None else site_w(row.standing.cluster)
 
 

@@ -1,4 +1,4 @@
-"""The columns of the screen of Slurm's own daemons, as data: who asks the controller, and which jobs do not end."""
+"""Columns of the control screen, as data: RPC use by user, and jobs that do not end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .table_columns import Ctx, dim
 
 
 class RpcUser(Struct, frozen=True):
-    """One user, and what the calls of all that they run have cost since the counters began."""
+    """One user, and the cost of all their RPCs since the counters were reset."""
 
     user: str
     calls: int
     time_us: int | None
     of_us: int
-    """What all users' calls took together."""
+    """Time (µs) taken by the RPCs of all users."""
 
 
 class Hung(Struct, frozen=True):
-    """One job that should be over."""
+    """One job that should have ended."""
 
     job: str
     user: str
@@ -37,11 +37,11 @@ class Hung(Struct, frozen=True):
     since: int | None
     nodes: str | None
     late: bool
-    """Longer than may be."""
+    """Whether it takes longer than it should."""
 
 
 def rpc_users(diag: Diag | None) -> Mapping[str, RpcUser]:
-    """Every user whom the controller has answered."""
+    """Every user whose RPCs the controller has answered."""
     if diag is None:
         return {}
     total = sum(diag.user_time_us.values())
@@ -49,7 +49,7 @@ def rpc_users(diag: Diag | None) -> Mapping[str, RpcUser]:
 
 
 def hung(cluster: Cluster, now: float) -> Mapping[str, Hung]:
-    """Jobs that complete, those that nobody told since when too, and runaway ones."""
+    """Completing jobs, also those without a known start of completion, and runaway jobs."""
     control = cluster.control
     found: dict[str, Hung] = {}
     told = {one.job: one for one in control.completing or ()} if control is not None else {}
@@ -76,7 +76,7 @@ def _time(one: RpcUser, _: Ctx) -> Cell:
 
 
 def duration_us(us: int | None) -> str:
-    """Time of the controller: `430 µs`, `412 ms`, `31.2 s`, then as any length of time."""
+    """A duration: `430 µs`, `412 ms`, `31.2 s`, and longer ones as elsewhere."""
     if us is None:
         return UNKNOWN
     if us < 1_000:

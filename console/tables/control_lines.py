@@ -1,4 +1,4 @@
-"""How Slurm's own daemons fare, in lines of figures. Pure."""
+"""The state of Slurm's daemons, as lines of figures. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from widgets.units import UNKNOWN, count, duration, when
 
 from .control_columns import duration_us
 
-#: slurmctld serves with so many threads at most.
+#: Most threads of slurmctld.
 THREADS = 256
 
 
 def lines(cluster: Cluster, now: float) -> list[PaneLine]:
-    """What stands above the tables of `:control`."""
+    """The lines above the tables of `:control`."""
     return [PaneLine([(f"{label:<10}", "text-dim"), *spans]) for label, spans in _lines(cluster, now)]
 
 

@@ -27,7 +27,7 @@ _LOOKS: dict[State, Span] = {
 
 
 def look(loop: LoopStatus) -> Span:
-    """Sign and role of its state."""
+    """Sign, word and role of its state."""
     return _LOOKS[loop.state]
 
 
@@ -37,7 +37,7 @@ def _state(loop: LoopStatus, _: Ctx) -> Cell:
 
 
 def figure(row: Coolant | None, digits: int = 1) -> Span:
-    """What a point measures; a question mark where it says nothing now, a dash where there is none."""
+    """The value of a measuring point; a question mark where it is silent now, a dash where there is none."""
     if row is None:
         return (UNKNOWN, "text-dim")
     if row.value is None:
@@ -70,7 +70,7 @@ def _nodes(loop: LoopStatus, ctx: Ctx) -> Cell:
 
 
 def _point_export(name: str, of: str) -> ExportField:
-    """What a point of a loop measures."""
+    """The value of a measuring point of a loop."""
     return ExportField(name, lambda loop, _: None if (row := getattr(loop, of)) is None else row.value)
 
 
@@ -105,7 +105,7 @@ LOOPS: tuple[Column, ...] = (
 
 
 def node_cooling_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine]:
-    """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing of a loop that is well."""
+    """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing for a healthy loop."""
     lines: list[PaneLine] = []
     told = "" if cooling.is_fresh(cluster, now) else " when last read"
     for loop in cooling.loops_of_node(name, cluster):

@@ -19,7 +19,7 @@ _ROLES = {"healthy": "good", "up": "good", "degraded": "warn", None: "text-dim"}
 
 
 def word(text: str | None) -> Span:
-    """A word of the fabric or of IMEX, painted by how bad it is; a dash for one that nobody tells."""
+    """A state of the fabric or of IMEX, coloured by severity; a dash where unknown."""
     return ("—" if text is None else text, _ROLES.get(text, "bad"))
 
 
@@ -39,7 +39,7 @@ def _ready(one: DomainState, _: Ctx) -> Cell:
 
 
 def _clique(one: DomainState, _: Ctx) -> Cell:
-    """`3`, or `split 14+4`: which trays are where stands below the table."""
+    """`3`, or `split 14+4`; the details below the table list the trays."""
     if len(one.cliques) < 2:
         return (cliques_text(one) or UNKNOWN, "" if one.cliques else "text-dim")
     sizes = "+".join(str(len(part.nodes)) for part in one.cliques)
@@ -47,7 +47,7 @@ def _clique(one: DomainState, _: Ctx) -> Cell:
 
 
 def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
-    """How many jobs hold one of its trays; None where the jobs are not known."""
+    """Number of jobs that hold one of its trays; None where jobs are unknown."""
     if "jobs" not in ctx.cluster.known:
         return None
     held = ctx.cluster.jobs_on
@@ -83,8 +83,8 @@ DOMAINS: tuple[Column, ...] = (
 
 
 def node_domain_lines(name: str, cluster: Cluster) -> list[PaneLine]:
-    """`Domain R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up`, and a line for what is wrong with this
-    tray; none for a node that is in no domain."""
+    """`Domain R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up`, and a line for each fault of this tray;
+    empty for a node in no domain."""
     one = nvlink_domains.state_of_node(name, cluster)
     tray = cluster.trays.get(name)
     if one is None:

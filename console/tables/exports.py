@@ -1,4 +1,4 @@
-"""What programs are given of a column (`Column.export`); one without gives its text under its key."""
+"""Values of a column for programs (`Column.export`); without it the text is exported under the column's key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from widgets.table_column import ExportField
 
 
 def attribute(name: str, path: str = "") -> ExportField:
-    """A field that is an attribute of the row, by its dotted path; its own name where none is given."""
+    """A field that is an attribute of the row, by its dotted path; by `name` where no path is given."""
     steps = (path or name).split(".")
 
     def value(row: Any, _: Any) -> Any:
@@ -21,6 +21,6 @@ def attribute(name: str, path: str = "") -> ExportField:
 
 
 def moment(name: str, path: str = "") -> ExportField:
-    """The same, of a time (epoch): as ISO 8601 in UTC."""
+    """The same for a time (epoch), as ISO 8601 in UTC."""
     plain = attribute(name, path)
     return ExportField(name, lambda row, ctx: stamp(plain.value(row, ctx)))

@@ -1,4 +1,4 @@
-"""The columns of switches and of ports that are not well, as data."""
+"""Columns of switches and of faulty ports, as data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SWITCHES: tuple[Column, ...] = (
 
 
 def wrong_spans(port: Port) -> list[Span]:
-    """What is not well with a port, a glyph and a word each; "well" where nothing is."""
+    """The faults of a port, each a glyph and a word; "well" where there is none."""
     if not port.wrong:
         return [("● well", "good")] if port.up else [("? unknown", "text-dim")]
     spans: list[Span] = []

@@ -1,4 +1,4 @@
-"""The GPU screen's lists and the grid of one rack, as lines. Pure."""
+"""The lists of the GPU screen and the grid of one rack, as lines. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from widgets.cells import Span
 from widgets.pane import PaneLine
 from widgets.units import UNKNOWN, degrees, duration, percent, power
 
-#: Ends of the scales of one GPU: idle and full, cool and throttling. What it has of memory and its own limit say more
-#: than those of an H100, which stand here.
+#: Ends of the scale of each measure: idle and full, cool and throttling. A GPU's own memory size and power limit
+#: replace those of an H100 given here.
 _SCALES: dict[str, tuple[str, float, float]] = {
-    "util": ("util_pct", 0.0, 140.0),  # as on the map: a GPU that works is warm, not red
+    "util": ("util_pct", 0.0, 140.0),  # as on the map: a busy GPU is warm, not red
     "memory": ("memory_used_mb", 0.0, 110_000.0),
     "temp": ("temp_c", 30.0, 90.0),
     "power": ("power_w", 50.0, 700.0),
@@ -25,7 +25,7 @@ _SCALES: dict[str, tuple[str, float, float]] = {
 
 
 def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[PaneLine]:
-    """Newest first: where, which, how often, what the policy says, and whether the node is out already."""
+    """XIDs, newest first: node, GPU, count, what the policy says, and whether the node is out already."""
     lines = []
     by_node = xids_by_node(cluster)
     for xid in found:
@@ -55,12 +55,12 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
 
 
 def _where(one: IdleJob) -> str:
-    """Folding is dear; where the whole job idles Slurm has folded its nodes already."""
+    """Folding is slow; where the whole job idles, Slurm has already folded its nodes."""
     return one.job.nodes if one.job.nodes and len(one.nodes) == one.job.node_count else fold(one.nodes)
 
 
 def idle_lines(found: Sequence[IdleJob], now: float) -> list[PaneLine]:
-    """Which jobs hold GPUs that do nothing, and whose."""
+    """Jobs that hold idle GPUs, with their users."""
     return [
         PaneLine(
             [
@@ -77,7 +77,7 @@ def idle_lines(found: Sequence[IdleJob], now: float) -> list[PaneLine]:
 
 
 def hottest_lines(found: Sequence[Load]) -> list[PaneLine]:
-    """Nodes by their hottest GPU."""
+    """Nodes ordered by their hottest GPU."""
     return [
         PaneLine(
             [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > 85 else "text-strong")],
@@ -89,7 +89,7 @@ def hottest_lines(found: Sequence[Load]) -> list[PaneLine]:
 
 
 def top_power_lines(found: Sequence[Load]) -> list[PaneLine]:
-    """Nodes by power."""
+    """Nodes ordered by power."""
     return [
         PaneLine(
             [
@@ -105,7 +105,7 @@ def top_power_lines(found: Sequence[Load]) -> list[PaneLine]:
 
 
 def map_cursor_line(cluster: Cluster, name: str | None) -> PaneLine:
-    """The node under the map's cursor, in words."""
+    """The node under the map's cursor, as text."""
     node = cluster.nodes.get(name or "")
     if node is None:
         return PaneLine(())
@@ -124,14 +124,15 @@ def map_cursor_line(cluster: Cluster, name: str | None) -> PaneLine:
 
 
 def rack_lines(names: Sequence[str], cluster: Cluster) -> list[PaneLine]:
-    """A line a node with what is known of it as a whole, where nothing tells of its GPUs."""
+    """One line for each node with its node-level values, where no source has its GPUs."""
     return [map_cursor_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
 
 
 def gpu_grid(
     names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str
 ) -> list[PaneLine]:
-    """A line a node, a cell a GPU: the figure in its heat; what the exporter does not say is a dash, never a nought."""
+    """One line for each node, one cell for each GPU, with the value coloured by heat; missing values are a dash, never
+    0."""
     field, low, most = _SCALES.get(measure, _SCALES["util"])
     lines = []
     for name in names:
@@ -158,7 +159,7 @@ def gpu_grid(
 
 
 def _most(gpu: Gpu, measure: str) -> float | None:
-    """The upper end of its own scale, where it tells: full memory is warm and not red, its limit of power is red."""
+    """The upper end of a GPU's own scale, if known: full memory is warm and not red; power at its limit is red."""
     if measure == "memory":
         return None if gpu.memory_mb is None else 1.35 * gpu.memory_mb
     return gpu.power_limit_w if measure == "power" else None

@@ -15,7 +15,7 @@ GAP = 2
 
 
 class Col(NamedTuple):
-    """One column of the table. The highest `drop` gives way first where the width is short."""
+    """One column of the table. Columns with the highest `drop` are left out first where the width is short."""
 
     title: str
     width: int
@@ -25,7 +25,7 @@ class Col(NamedTuple):
 
 
 def value(gpu: Gpu, field: str, write: Callable[[float | None], str] = lambda v: f"{v:,.0f}") -> Span:
-    """A figure; "n/a" where the driver does not offer it, a dash where it is not known. Never a nought for either."""
+    """A value; "n/a" where the driver does not offer it, a dash where unknown. Never 0 for either."""
     if field in gpu.na:
         return (NOT_OFFERED, "text-dim")
     found = getattr(gpu, field)
@@ -60,7 +60,7 @@ def _throttle(gpu: Gpu) -> Sequence[Span]:
 
 
 def _pair(gpu: Gpu, first: str, second: str, bad: str) -> Sequence[Span]:
-    """`0/2`, bad where the field named counts."""
+    """`0/2`, coloured bad where the field `bad` is above 0."""
     left, right = value(gpu, first), value(gpu, second)
     return [left, ("/", "text-dim"), right] if not getattr(gpu, bad) else [(f"{left[0]}/{right[0]}", "bad")]
 
@@ -90,7 +90,7 @@ def _pcie(gpu: Gpu) -> Sequence[Span]:
 
 def _holder(jobs: Mapping[str, Job]) -> Callable[[Gpu], Sequence[Span]]:
     def cell(gpu: Gpu) -> Sequence[Span]:
-        # What ails it first: the last column is cut where the width is short.
+        # Faults are first: the last column is cut where the width is short.
         spans: list[Span] = []
         if gpu.lost:
             spans.append((f"✖ {gpu.lost}  ", "bad"))
@@ -106,7 +106,7 @@ def _holder(jobs: Mapping[str, Job]) -> Callable[[Gpu], Sequence[Span]]:
 
 
 def columns(jobs: Mapping[str, Job], kilowatts: bool = False) -> tuple[Col, ...]:
-    """Every column there is, from left to right; the power of GPUs that may draw a kilowatt takes more room."""
+    """All columns from left to right; power takes more room for GPUs that may draw a kilowatt."""
     return (
         Col("#", 2, lambda g: [(str(g.index), "text-strong")]),
         Col("GPU util", 13, _util, right=False),
@@ -132,11 +132,11 @@ def columns(jobs: Mapping[str, Job], kilowatts: bool = False) -> tuple[Col, ...]
 
 
 def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[PaneLine]:
-    """A head and a line a GPU, in the columns that fit."""
+    """A head and one line for each GPU, in the columns that fit."""
     if not gpus:
         return []
     shown = [*columns(jobs, any((gpu.power_limit_w or gpu.power_w or 0) >= 1000 for gpu in gpus))]
-    # What nobody reports is no column: an exporter without ECC must not show a wall of dashes.
+    # A column without any value is left out: an exporter without ECC must not show a column of dashes.
     shown = [col for col in shown if not col.drop or any(_tells(col.cell(gpu)) for gpu in gpus)]
     while len(shown) > 1 and sum(col.width for col in shown) + GAP * (len(shown) - 1) > cells:
         shown.remove(max(shown, key=lambda col: col.drop))
@@ -158,7 +158,7 @@ def _tells(spans: Sequence[Span]) -> bool:
 
 
 def gpus_title(gpus: Sequence[Gpu], node: Node | None, now: float) -> tuple[list[Span], list[Span]]:
-    """The title of a pane of them: that Slurm has another number, and at the right end how old the samples are."""
+    """The title of a GPU pane: a note if Slurm has another number of GPUs, and at the right the age of the samples."""
     sampled = [gpu.sampled_at for gpu in gpus if gpu.sampled_at is not None]
     title: list[Span] = [("GPUs", "title")]
     if node is not None and node.gpus is not None and gpus and len(gpus) != node.gpus:

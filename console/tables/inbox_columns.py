@@ -1,4 +1,4 @@
-"""The columns of the drain inbox and of the facts that disagree, as data."""
+"""Columns of the drain inbox and of inconsistent facts, as data."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
     Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4, export=(attribute("text"),)),
     Column("since", "since", 8, lambda c, ctx: "" if c.since is None else duration(ctx.now - c.since),
            lambda c: c.since, align="right", priority=1, volatile=True, export=(moment("since"),)),
-    # The words of the kind say again what the text says: they come last, and only where the text has room.
+    # The kind repeats the text: it is last, and shown only where there is room.
     Column("kind", "kind", 56, lambda c, _: (KINDS[c.kind], "text-dim"),
            lambda c: ("bad", "warn", "note").index(c.severity), priority=4,
            export=(attribute("kind"), attribute("severity"))),
@@ -73,7 +73,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
 
 
 def full_spans(one: DrainGroup | Inconsistency, now: float) -> list[Span]:
-    """All that a line says, for a screen that is too narrow for its columns."""
+    """The full text of a row, for a screen that is too narrow for its columns."""
     if isinstance(one, Inconsistency):
         since = f", for {duration(now - one.since)}" if one.since is not None else ""
         jobs = f"; held by {', '.join(one.jobs)}" if one.jobs else ""

@@ -1,4 +1,4 @@
-"""What the inspection screens say of one node and one job, as lines. Pure."""
+"""Lines of the inspections of one node and one job. Pure."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .table_columns import job_state_cell, state_cell, used
 
 _LABEL = 15
 NODE_SUMS: tuple[Sum, ...] = (suspect_nodes, version_drift.drift_by_node, nvlink_domains.domain_of_node, cooling.loops)
-"""What is looked up to tell of a node."""
+"""Sums needed for the lines of a node."""
 
 
 def fact(label: str, *spans: Span | str) -> PaneLine:
-    """One labelled fact."""
+    """One fact with its label."""
     return PaneLine(
         [(f"{label:<{_LABEL}}", "text-dim"), *((one, "") if isinstance(one, str) else one for one in spans)]
     )
@@ -43,7 +43,7 @@ def _some(number: int | None, word: str) -> str:
 
 
 def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
-    """State, reason with who and when, what runs there."""
+    """State, reason with author and time, and running jobs."""
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
         who = node.reason_by or "unknown"
@@ -63,7 +63,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
 
 
 def node_lines(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
-    """Everything that Slurm says of a node."""
+    """All facts of Slurm about a node."""
     load = cluster.loads.get(node.name)
     gpus = used(node.gpus_alloc, node.gpus) + (f" {node.gpu_type}" if node.gpu_type else "")
     lines = [
@@ -112,7 +112,7 @@ def problem_lines(
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
 ) -> list[PaneLine]:
-    """XIDs of the node with what the policy says and whose advice that is, and facts that disagree."""
+    """XIDs of the node with the policy's advice and its source, and inconsistent facts."""
     lines: list[PaneLine] = []
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
@@ -168,7 +168,7 @@ def problem_lines(
 
 
 def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
-    """The compute processes on the GPUs, where the driver tells them (not through Prometheus)."""
+    """The compute processes on the GPUs, where the driver reports them (not through Prometheus)."""
     lines: list[PaneLine] = []
     for gpu in gpus:
         for one in gpu.processes or ():
@@ -186,7 +186,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
 
 
 def history_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
-    """What was done to it before, newest first, from the journal."""
+    """Earlier actions on it from the journal, newest first."""
     lines = [pane_line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
         ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
@@ -204,7 +204,7 @@ def history_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, 
 
 
 def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[PaneLine]:
-    """The jobs on a node, each to be opened."""
+    """The jobs on a node; each can be opened."""
     lines = []
     for ref in ids:
         job = jobs.get(ref)
@@ -229,7 +229,7 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Pa
 
 
 def job_lines(job: Job, cluster: Cluster, now: float) -> list[PaneLine]:
-    """Everything that the queue says of a job."""
+    """All facts of the queue about a job."""
     lines = [
         fact("state", *spans_of(job_state_cell(job)), (f"   {job.state}", "text-dim")),
         fact("why", job.reason or UNKNOWN) if job.nodes is None else fact("nodes", job.nodes),
@@ -263,13 +263,13 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[PaneLine]:
 
 
 def detail_lines(detail: JobDetail) -> list[PaneLine]:
-    """What was asked for on demand: GPU indices first, since nothing else shows them."""
+    """Details of a job, read on demand: GPU indices first, since no other source has them."""
     said = {None: UNKNOWN, True: "yes", False: "no"}
     lines = [fact("batch job", said[detail.batch], f"   requeueable {said[detail.requeueable]}")]
     alike: dict[str, list[str]] = {}
     for node, indices in detail.gpu_indices.items():
         alike.setdefault(indices, []).append(node)
-    # A job on whole nodes has the same on each: one line, so that what follows is in sight.
+    # A job on whole nodes has the same on each: one line saves room for the lines below.
     lines += [fact("GPUs", f"{fold(nodes)}: {indices}") for indices, nodes in alike.items()]
     for label, text in (
         ("dependency", detail.dependency),

@@ -1,4 +1,4 @@
-"""The journal on the screen, as data: the columns of its table, and the lines of one entry in full."""
+"""The journal as data: columns of its table, and lines of one entry in full."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN, duration, stamp
 
 _LABEL = 11
-#: Lines of targets that are told; the worst come first.
+#: Most lines of targets, the worst first.
 _EACH = 200
 ROLES = {"done": "good", "sent": "", "pending": "pending", "unknown": "warn", "failed": "bad", "dropped": "warn"}
 
 
 class JournalCtx(Struct, frozen=True, eq=False):
-    """What a cell needs besides its entry."""
+    """What a cell needs beside its entry."""
 
     now: float
     under_way: frozenset[str] = frozenset()
-    """Keys of entries without a result whose process is still there."""
+    """Keys of entries without a result whose process is still alive."""
     users: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
-    """Login and uid to how a person is told whose uid is not their own: `jdv as root`."""
+    """Login and uid to the displayed name where these differ: `jdv as root`."""
     undone: Mapping[str, str] = field(default_factory=dict)
-    """Key to how much of it was taken back: `undone`, `2 undone`."""
+    """Key to how much of it was undone: `undone`, `2 undone`."""
 
 
 def when(at: float | None, now: float) -> str:
-    """`11-24 03:12`; with the year instead of the hour where it is another one."""
+    """`11-24 03:12`; in another year the date with the year."""
     if at is None:
         return UNKNOWN
     try:
@@ -50,7 +50,7 @@ def when(at: float | None, now: float) -> str:
 
 
 def result(entry: JournalEntry, ctx: JournalCtx) -> Span:
-    """What came of it, in the colour of the worst of it."""
+    """The outcome, in the colour of the worst target."""
     if entry.gap:
         return (outcome_text(entry), "warn")
     if entry.orphan:
@@ -66,7 +66,7 @@ def result(entry: JournalEntry, ctx: JournalCtx) -> Span:
 
 
 def who(entry: JournalEntry, ctx: JournalCtx) -> str:
-    """The person, and whose rights they used."""
+    """The person, and the account whose rights were used."""
     return ctx.users.get((entry.who, entry.uid), entry.person)
 
 
@@ -94,14 +94,14 @@ JOURNAL: tuple[Column, ...] = (
 
 
 def commands(entry: JournalEntry) -> str:
-    """The commands as a shell would take them."""
+    """The commands in shell syntax."""
     return "; ".join(shlex.join(argv) for argv in entry.argv)
 
 
 def detail(
     entry: JournalEntry, ctx: JournalCtx, room: int, back: Mapping[str, JournalEntry], undoes: JournalEntry | None
 ) -> list[PaneLine]:
-    """Everything the journal says of one entry, in lines of at most `room` cells. `back` is what undid which target."""
+    """One entry in full, in lines of at most `room` cells. `back` maps a target to the action that undid it."""
     lines = _hang("outcome", [result(entry, ctx)], room)
     for one in dict.fromkeys(back.values()):
         mine = [target for target, undo in back.items() if undo is one]
@@ -155,7 +155,7 @@ def _person(entry: JournalEntry, ctx: JournalCtx) -> str:
 
 
 def _said(entry: JournalEntry, room: int) -> list[PaneLine]:
-    """What each command answered."""
+    """The answer to each command."""
     lines: list[PaneLine] = []
     for one in entry.sent[:50]:
         rc, took, err = whole(one.get("rc")), number(one.get("took_s")), text(one.get("err"))
@@ -168,7 +168,7 @@ def _said(entry: JournalEntry, room: int) -> list[PaneLine]:
 
 
 def _targets(entry: JournalEntry, room: int) -> list[PaneLine]:
-    """What came of the targets, the worst first, and how they were before; those that look alike in one line."""
+    """The outcome of each target, the worst first, and its state before; equal ones share a line."""
     rank = {state: at for at, state in enumerate(reversed(STATES))}
     alike: dict[tuple[int, str, str, str], list[str]] = {}
     for target in [*entry.targets, *(target for target in entry.outcome if target not in entry.targets)]:
@@ -190,7 +190,7 @@ def _several(entry: JournalEntry, targets: Sequence[str]) -> str:
 
 
 def _given(entry: JournalEntry, target: str) -> str:
-    """What it was given, and what it had: `: 1:00:00 → 4:00:00`."""
+    """The new value and the one before: `: 1:00:00 → 4:00:00`."""
     if target not in entry.values:
         return ""
     was = value_before(entry, target)
@@ -211,7 +211,7 @@ def _before(entry: JournalEntry, seen: Mapping[str, Any]) -> str:
 
 
 def _hang(head: str | Sequence[Span], body: str | Sequence[Span], room: int) -> list[PaneLine]:
-    """A label (or spans) and a text behind it, on as many lines as it takes."""
+    """A label (or spans) and a text after it, wrapped."""
     first: Sequence[Span] = [(f"{head:<{_LABEL}}", "text-dim")] if isinstance(head, str) else [*head, ("  ", "")]
     ((told, role),) = ((body, ""),) if isinstance(body, str) else body
     before = spans_width(first) if isinstance(head, str) else _LABEL

@@ -1,6 +1,6 @@
-"""A node's health beside its GPUs, in lines for its screen: its own checks, what it runs, its serial, its ticket. Pure.
+"""Health of a node beside its GPUs, as lines: health checks, versions, serial number, ticket. Pure.
 
-A line stands only where there is something to say.
+A line is left out where there is nothing to report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ORDER = ("driver", "vbios", "bios", "bmc", "kernel", "slurmd")
 def health_lines(
     cluster: Cluster, name: str, now: float, ticketed: Mapping[tuple[str, str], float] | None = None
 ) -> list[PaneLine]:
-    """Its checks, its versions, and what is on order for it. `ticketed` is what the journal tells of tickets."""
+    """Health checks, versions and tickets of a node. `ticketed` is when the journal first mentions each ticket."""
     found: list[PaneLine] = []
     node, one = cluster.nodes.get(name), cluster.checkups.get(name)
     if node is None:
@@ -63,7 +63,7 @@ def _versions(cluster: Cluster, node: Node) -> list[Span]:
     versions = version_drift.versions(cluster, node)
     differs = {one.what: one for one in version_drift.drift_by_node(cluster).get(node.name, ())}
     spans: list[Span] = []
-    # What slurmd runs stands beside it already.
+    # The version of slurmd is shown next to it already.
     told = [what for what in versions if what in differs or what != "slurmd"]
     for what in sorted(told, key=lambda what: (what not in differs, _ORDER.index(what) if what in _ORDER else 9)):
         other = differs.get(what)

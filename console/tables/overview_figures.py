@@ -1,4 +1,4 @@
-"""The overview's figures as lines of spans. Pure: from a Cluster and a width to what the panes paint."""
+"""The figures of the overview as lines of spans, from a Cluster and a width. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .partition_columns import why_text
 if TYPE_CHECKING:
     from console.triage.attention import AttentionLine
 
-#: In the order of the sketch everybody knows: what works first, then what does not.
+#: States in the order shown: working ones first.
 _SHORT = {"allocated": "alloc", "maintenance": "maint", "completing": "complete", "powered off": "off"}
 _STATES = ("allocated", "mixed", "idle", "draining", "drained", "down")
-#: Rows and counts are of two moments: jobs come and go between them. Apart by more than both, something hides rows.
+#: Rows and counts are read at different moments. If they differ by more than both limits, rows are hidden.
 _APART, _FEW = 0.05, 20
 RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
 
@@ -33,8 +33,8 @@ RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
 def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) -> list[PaneLine]:
     """`slurmctld's metrics, 9s ago: 1,204 running, 12,345 pending`: of nodes, gpus or jobs.
 
-    Said while Slurm's rows cannot be read or are older, and where the rows are well and say otherwise; else there is no
-    line, nor where the counts are unknown.
+    Shown while Slurm's rows cannot be read or are older than the counts, or where current rows contradict the counts;
+    otherwise, and where the counts are unknown, there is no line.
     """
     counts = cluster.counts
     at = None if counts is None else counts.jobs_at if what == "jobs" else counts.nodes_at
@@ -52,7 +52,7 @@ def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) ->
     told, room = "", cells - len(head)
     for word in _count_words(counts, what):
         longer = f"{told}, {word}" if told else word
-        if told and len(longer) > room:  # half a number would be a wrong one
+        if told and len(longer) > room:  # a cut number would be wrong
             break
         told = longer
     return [pane_line([(head, "warn" if lost else "text-dim"), (told, "text-strong")])] if told else []
@@ -69,15 +69,15 @@ def _count_words(counts: SlurmCounts, what: str) -> list[str]:
         return []
     whole = [] if counts.nodes is None else [f"{plural(counts.nodes, 'node')}"]
     by_state = counts.nodes_by_state
-    # Idle ones are left out: among them are those that are drained.
+    # Idle is left out, since it includes drained nodes.
     shown = ("down", "drained", "draining", "alloc", "mixed")
     return whole + [f"{by_state[word]:,} {word}" for word in shown if by_state.get(word)]
 
 
 def _apart(cluster: Cluster, counts: SlurmCounts, what: str) -> bool:
-    """Whether rows that are well say otherwise than slurmctld counts: some are hidden from this user, or cut."""
+    """Whether current rows contradict slurmctld's counts: some are hidden from this user, or cut."""
     if what == "nodes":
-        # Nodes that are to come are told by no command.
+        # No command lists future nodes.
         known = None if counts.nodes is None else counts.nodes - counts.nodes_by_state.get("future", 0)
         return known is not None and known != cluster.totals.nodes
     states, own = counts.jobs_by_state, cluster.totals.jobs_by_state
@@ -91,7 +91,7 @@ def _apart(cluster: Cluster, counts: SlurmCounts, what: str) -> bool:
 
 
 def node_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
-    """Nodes by state: the six that always matter, then any other there is, in as many columns as fit."""
+    """Nodes by state: the six main states, then any other that occurs, in as many columns as fit."""
     totals = cluster.totals
     if totals.nodes is None:
         return [_waiting(cluster, "slurm.nodes")]
@@ -102,7 +102,7 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     wide = 8 if narrow else 11
     columns = max(1, (cells + 1) // (wide + 8))
     if len(words) > columns * rows:
-        # Not all fit: those that have none give way first.
+        # Where not all fit, states without nodes are left out first.
         words = sorted(words, key=lambda word: (not counts.get(word), words.index(word)))[: columns * rows]
     lines = []
     for at in range(min(rows, len(words))):
@@ -121,7 +121,7 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
 
 
 def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
-    """GPUs: held by jobs, idle inside jobs, free, out of service; and how busy they are."""
+    """GPUs: held by jobs, idle inside jobs, free, out of service; and utilisation."""
     totals = cluster.totals
     if totals.gpus is None or totals.gpus_alloc is None:
         return [_waiting(cluster, "slurm.nodes")]
@@ -199,7 +199,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     short = known and measured < (cluster.totals.nodes or 0)
     told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}" if known else why_unknown(cluster, "loads")
     if cells < 28 and known:
-        # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
+        # A cut number would be wrong. A site that meters no node has no silent nodes.
         silent = (cluster.totals.nodes or 0) - measured
         told = "all" if not short else f"{silent:,} silent" if measured else "unmetered"
         told = told if cluster.totals.nodes else f"{measured:,} of —"
@@ -211,7 +211,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
 
 
 def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cells: int, rows: int) -> list[PaneLine]:
-    """The queue by partition: running, pending, GPUs asked, longest wait, and why they wait."""
+    """The queue by partition: running, pending, GPUs requested, longest wait, and the main reasons."""
     if "jobs" not in cluster.known:
         return [_waiting(cluster, "slurm.jobs")]
     if not uses:
@@ -222,7 +222,7 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     lines = [pane_line([(head + "  why they wait", "header")])]
     for use in sorted(uses, key=lambda one: (-(one.pending or 0), -(one.running or 0), one.partition.name)):
         wait = "" if use.oldest_submit is None else duration(now - use.oldest_submit)
-        # The sign comes first: behind a long name the word is cut off.
+        # The sign is first: after a long name the word may be cut.
         name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
             f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_requested):>11} {wait:>13}  "
@@ -261,7 +261,7 @@ def queue_title(cluster: Cluster) -> list[Span]:
 
 
 def controller_spans(cluster: Cluster) -> list[Span]:
-    """`slurmctld 12 ms a cycle  ops 14 calls, 30 ms a minute`: how it fares, and what the user who reads costs it."""
+    """`slurmctld 12 ms a cycle  ops 14 calls, 30 ms a minute`: scheduler cycle, and the load by this user's reads."""
     diag, cost = cluster.diag, cluster.cost
     if diag is None or diag.main_cycle_last_us is None:
         return []
@@ -276,8 +276,8 @@ def controller_spans(cluster: Cluster) -> list[Span]:
 def attention_lines(
     cluster: Cluster, needs: Sequence[AttentionLine], now: float, mono: float | None = None
 ) -> list[PaneLine]:
-    """The list of what needs a person, with the sources that are missing or late: while one is, it never says that all
-    is well. `mono` is the clock that ages are read by."""
+    """The attention list, with missing or late sources: while there are any, it never states that all is well. `mono`
+    is the monotonic time for ages."""
     lines = [
         PaneLine(
             [(f"{need.glyph} ", need.role), (need.text, "")],
@@ -300,7 +300,7 @@ def attention_lines(
 
 
 def user_lines(users: Sequence[tuple[str, int, int]]) -> list[PaneLine]:
-    """Who holds most GPUs: the figures keep their place, however narrow the pane is."""
+    """The users who hold most GPUs; the figures keep their columns at any width."""
     return [
         PaneLine([(user, "")], [(f"{gpus:,}", "text-strong"), (f" in {jobs:>3,} {word}", "text-dim")], user)
         for user, gpus, jobs in users

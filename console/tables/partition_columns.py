@@ -80,7 +80,7 @@ RESERVATIONS: tuple[Column, ...] = (
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True, export=(attribute("state"),)),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3,
            export=(attribute("node_count"),)),
-    # On 80 columns both its moments are seen.
+    # Both times must be visible on 80 columns.
     Column("starts", "starts", 24, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True,
            min_width=16, grow=1, max_width=24, export=(moment("starts"),)),
     Column("ends", "ends", 24, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True, min_width=16,

@@ -1,4 +1,4 @@
-"""The columns of every table, as data. What stands in a cell, how it sorts, what vanishes first when narrow."""
+"""Columns of the node and job tables, as data: cell text, sort order, and which columns are dropped when narrow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory,
 
 
 class Ctx(Struct, frozen=True, eq=False):
-    """What a cell may need besides its row: the cluster, and the wall clock rounded to what a cell can show."""
+    """What a cell needs beside its row: the cluster, and the wall clock rounded to what a cell can show."""
 
     cluster: Cluster
     now: float
@@ -28,7 +28,7 @@ _RANK = {word: rank for rank, word in enumerate(DISPLAYS)}
 
 
 def state_cell(node: Node, _: Ctx | None = None) -> Cell:
-    """Glyph and word of a node's state, the flags that the word does not tell behind it."""
+    """Glyph and word of a node's state, followed by flags that the word does not cover."""
     glyph, role = state_look(node.display)
     star = "*" if "NOT_RESPONDING" in node.flags and node.display in {"down", "drained", "draining"} else ""
     return (f"{glyph} {node.display}{star}", role)
@@ -41,7 +41,7 @@ def job_state_cell(job: Job, _: Ctx | None = None) -> Cell:
 
 
 def dim(value: str | None) -> Cell:
-    """A value, or the dash of what is unknown or unset, in the quiet colour."""
+    """A value, or a dash where it is unknown or unset, in the dim colour."""
     return (UNKNOWN, "text-dim") if value is None else value
 
 
@@ -155,10 +155,10 @@ def _where(job: Job, _: Ctx) -> Cell:
 
 
 def _job_key(job: Job) -> int:
-    """Its number and its task's within an array, as one number: a hundred thousand are 4 MB, and quick to sort."""
+    """Job number and array task as one integer: 100,000 of these take 4 MB and sort fast."""
     head, _, task = job.id.partition("_")
     number = int(head) if head.isdecimal() else 0
-    # 101_[3-9] stands for the tasks that wait, and comes before them.
+    # 101_[3-9] holds the waiting tasks, and sorts before them.
     return number << 32 | (min(int(task), 0xFFFFFFFE) + 1 if task.isdecimal() else 0)
 
 

@@ -1,4 +1,4 @@
-"""A screen with one table and a line that filters it: `/`, tried while it is typed, taken back with Esc."""
+"""A screen with one table and a filter prompt: `/` filters while typing, Esc restores the previous filter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .screen import WachtScreen
 
 
 class FilteredScreen(WachtScreen):
-    """The filter line and its keys. What a filter means is for the screen to say."""
+    """The filter prompt and its keys. Subclasses define what a filter means."""
 
     table: VirtualTable[Any]
 
@@ -24,7 +24,7 @@ class FilteredScreen(WachtScreen):
 
     @property
     def filter_text(self) -> str:
-        """The filter that is on, as typed; "" where there is none."""
+        """The active filter as typed; "" for none."""
         raise NotImplementedError
 
     def set_filter(self, text: str) -> None:
@@ -32,13 +32,13 @@ class FilteredScreen(WachtScreen):
         raise NotImplementedError
 
     def action_filter(self) -> None:
-        """Open the filter line with the filter that is on."""
+        """Open the filter prompt with the active filter."""
         self._filter_before = self.filter_text
         self.app.prepare_completions()
         self.prompt.open("/", self._filter_before, self.app.completions.screen_filters)
 
     def action_back(self) -> None:
-        """Esc takes away one thing at a time: the marks, then the filter."""
+        """Esc clears one thing at a time: the marks, then the filter."""
         if self.table.marked:
             self.table.mark(())
         elif self.filter_text:
@@ -53,7 +53,7 @@ class FilteredScreen(WachtScreen):
 
     @on(Prompt.Cancelled)
     def _cancelled(self, event: Prompt.Cancelled) -> None:
-        """What was tried while typing is taken back."""
+        """Restore the filter that was active before the prompt was opened."""
         if event.kind == "/":
             self.set_filter(self._filter_before)
 
@@ -67,7 +67,7 @@ class FilteredScreen(WachtScreen):
         try:
             self.set_filter(self.app.filters.expand(text, self.crumb))
         except FilterError as error:
-            # Half a filter is no mistake yet: what it may become helps more.
+            # An incomplete filter is not an error yet: show how it can be completed.
             if not (typing and prompt.hint()):
                 prompt.show_message(str(error))
             return False

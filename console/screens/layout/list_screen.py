@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 class PreparedView(NamedTuple):
-    """A view that is ready to be shown, and what it was made of."""
+    """A filtered and sorted view that is ready to be shown, and the inputs that it was made from."""
 
     cluster: ref[Cluster]
-    """Rows may stand still for long, and must not keep all other facts of then."""
+    """A weak reference: a view may be kept for long, and must not keep an old Cluster alive."""
     filter: Filter | None
     view: TableView[Any]
     unmatched: Sequence[str] = ()
-    """What the filter asks for that no row has, with what there is."""
+    """Values in the filter that no row has, with the values that exist."""
 
 
 class ListScreen(FilteredScreen):
-    """Rows of one kind. The filter, the order and the marks are this screen's own and never in the Cluster."""
+    """Rows of one kind. Filter, order and marks belong to this screen, never to the Cluster."""
 
     DEFAULT_CSS = """
     ListScreen #crumbs { height: 1; }
@@ -54,13 +54,13 @@ class ListScreen(FilteredScreen):
     columns: ClassVar[Sequence[Column]]
     default_sort: ClassVar[tuple[str | None, bool]] = (None, False)
     joins: ClassVar[frozenset[str]] = frozenset()
-    """Kinds whose change may change what a row's cells show."""
+    """Other kinds of facts that are shown in a row's cells."""
 
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
         self._prepared: PreparedView | None = None
-        """The newest view; set by whichever thread made it."""
+        """The newest view; any thread may set it."""
         column, reverse = self.default_sort
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
@@ -69,17 +69,18 @@ class ListScreen(FilteredScreen):
         self.side_pane = SidePane(self, self.kind, lambda: self.table.cursor_key)
 
     def body(self) -> Iterable[Widget]:
-        """The crumbs, the table, and where there is room what the cursor is on."""
+        """The crumbs, the table, and where there is room the pane beside it."""
         yield self.crumbs
         yield Horizontal(self.table, self.side_pane)
 
     def rows(self, cluster: Cluster | None = None) -> Mapping[str, Any]:
-        """All rows there are."""
+        """All rows, unfiltered."""
         found: Mapping[str, Any] = getattr(cluster or self.cluster, self.cluster_field)
         return found
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
-        """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
+        """Prepare the view as well, so that the event loop need not sort 100,000 rows. A filter is applied only if
+        shown."""
         super().prepare(cluster, session, policy, shown=shown)
         if (self.filter is None or shown) and not self._is_current(cluster):
             self._prepare_view(cluster, self.filter, self.table.sort_key, session.clock.now())
@@ -89,7 +90,7 @@ class ListScreen(FilteredScreen):
         made = self._prepared
         if made is None or made.filter is not self.filter or made.view.sort_key != self.table.sort_key:
             return False
-        # Without a filter only the rows count, with one anything may have let rows in or out.
+        # Without a filter only a change of the rows matters; with one any change may alter the matches.
         return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
 
     def _prepare_view(self, cluster: Cluster, chosen: Filter | None, by: SortKey, now: float) -> None:
@@ -101,7 +102,7 @@ class ListScreen(FilteredScreen):
         self._prepared = PreparedView(ref(cluster), chosen, view, unmatched)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
+        """Show what changed. With a filter, a change of any kind may alter the matches."""
         self.table.dimmed = self.stale(self.source)
         of = self.joins | {self.cluster_field}
         if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
@@ -111,7 +112,7 @@ class ListScreen(FilteredScreen):
         self.side_pane.paint()
 
     def _show_rows(self) -> None:
-        """Show the rows of the Cluster as they are now, at once where that takes no time."""
+        """Show the rows of the present Cluster: at once for few rows, else after a thread has sorted them."""
         if self._is_current(self.cluster):
             self._set_rows()
         elif len(self.rows()) <= MAX_SYNC_ROWS:
@@ -123,7 +124,7 @@ class ListScreen(FilteredScreen):
             self.fetch(lambda: self._prepare_view(cluster, chosen, by, now), self._view_ready, group="view")
 
     def _view_ready(self, answer: Any) -> None:
-        """What was asked for is there: shown if it is what is wanted still, asked for again if not."""
+        """Show the view made by the thread if it is still current; otherwise request another."""
         if isinstance(answer, Fault):
             self.app.show_message(str(answer), "error")
             return
@@ -136,25 +137,25 @@ class ListScreen(FilteredScreen):
         self.table.set_rows(self._prepared.view, ctx=self.ctx(), alive=self.rows())
 
     def tick(self, ctx: Ctx) -> None:
-        """Ages move; facts grow stale."""
+        """Update ages and staleness."""
         self.table.dimmed = self.stale(self.source)
         self.table.set_ctx(ctx)
         self.side_pane.paint()
 
     def discard_fetched(self) -> None:
-        """What is shown beside the list is of another time."""
+        """Drop what the side pane read for another time."""
         self.side_pane.discard_fetched()
 
     def on_resize(self) -> None:
-        """Beside the list there is room, or none any more."""
+        """Show or hide the side pane for the new width."""
         self.views_changed()
 
     def views_changed(self) -> None:
-        """Show beside the list what the cursor is on, where it is wanted and there is room."""
+        """Show or hide the side pane as configured, if there is room."""
         self.side_pane.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
 
     def action_beside(self) -> None:
-        """w."""
+        """Key `w`: show or hide the side pane."""
         if self.size.width < WIDE:
             self.app.show_message(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
             return
@@ -173,19 +174,19 @@ class ListScreen(FilteredScreen):
         return () if self.table.cursor_key is None else (self.table.cursor_key,)
 
     def shown_jobs(self) -> frozenset[str]:
-        """Those of the page, and the marked ones."""
+        """Jobs on the visible page, and marked ones."""
         if self.kind != "job":
             return frozenset()
         top = self.table.top
         return frozenset(self.table.keys[top : top + self.table.page]) | self.table.marked
 
     def clear_marks(self) -> None:
-        """The marked rows were taken."""
+        """Clear the marks after they were used."""
         self.table.mark(())
 
     @property
     def filter_text(self) -> str:
-        """The filter that is on, as typed."""
+        """The active filter as typed."""
         return self.filter.text if self.filter is not None else ""
 
     def set_filter(self, text: str) -> None:
@@ -197,7 +198,7 @@ class ListScreen(FilteredScreen):
             self.refresh_keys()
 
     def _paint_crumbs(self) -> None:
-        """The crumbs: how many, which filter, what is marked; and what an empty table says."""
+        """Paint the crumbs (row count, filter, marks) and the text of an empty table."""
         every, shown = len(self.rows()), len(self.table.keys)
         spans: list[Span] = [(f" {self.crumb.capitalize()} ", "title")]
         known = self.cluster_field in self.cluster.known
@@ -231,7 +232,7 @@ class ListScreen(FilteredScreen):
         self.crumbs.set_lines([PaneLine(spans, right)])
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways to find one's way in a table."""
+        """The keys of a table for the key bar."""
         some = self.filter is not None or bool(self.table.marked)
         every = (KeyHint("*", "mark all"),) if some else ()
         mark = (KeyHint("Space", "mark"), *every)

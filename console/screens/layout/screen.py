@@ -1,4 +1,4 @@
-"""What every screen has: the top line, a body, the prompt, the key bar; and how it takes a Cluster in."""
+"""The base of all screens: top line, body, prompt, key bar, and updates with a new Cluster."""
 
 from __future__ import annotations
 
@@ -35,21 +35,20 @@ if TYPE_CHECKING:
 
     from .app_port import ConsoleApp
 
-#: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
+#: Step (seconds) of the clock for cells, so that a table of running jobs is not repainted every second.
 CTX_STEP_S = 5
 _WIDE_COLUMNS = 120
-#: So many rows are looked at before a key is grey: a dozen actions take 0.1 s over them.
+#: Most rows that are checked before a key is shown as refused: a dozen actions take 0.1 s over them.
 _MAX_ROWS_CHECKED = 20_000
 
 
 def stepped(now: float) -> float:
-    """The last step of the clock that cells follow."""
+    """The time rounded down to the step used for cells."""
     return now - now % CTX_STEP_S
 
 
 def answer_or_fault(call: Callable[[], Any]) -> Any:
-    """What is answered, or the Fault that came instead. What breaks off the event loop would break in silence: it is
-    shown where the answer would stand."""
+    """The answer of a call, or its Fault. A bug becomes a Fault too: off the event loop it would go unnoticed."""
     try:
         return call()
     except SourceFault as error:
@@ -59,7 +58,7 @@ def answer_or_fault(call: Callable[[], Any]) -> Any:
 
 
 class WachtScreen(QuietScreen[None]):
-    """A screen of the console. Subclasses say `body`, `show` and what their targets are."""
+    """A screen of the console. Subclasses define `body`, `show` and their targets."""
 
     DEFAULT_CSS = """
     WachtScreen { layout: vertical; background: $background; overflow: hidden; }
@@ -72,18 +71,18 @@ class WachtScreen(QuietScreen[None]):
     ]
     AUTO_FOCUS = "#main"
     crumb: ClassVar[str] = ""
-    """The word for it in the crumbs and in `--screen`."""
+    """The name in the crumbs and in `--screen`."""
     acts_on: ClassVar[Kind | tuple[Kind, ...] | None] = None
-    """The kinds whose keys the bar shows, in this order."""
+    """Kinds of targets whose action keys the bar shows, in this order."""
 
     needed_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Kinds of facts that it shows, of those that are read seldom while nobody looks (`poller.SELDOM`)."""
+    """Kinds of facts it needs that are polled rarely while no screen shows them (`poller.SELDOM`)."""
 
     sums: ClassVar[tuple[Sum, ...]] = ()
-    """The sums over the whole machine that it shows: made off the event loop before a Cluster comes here."""
+    """Sums over the whole machine that it shows; computed off the event loop before the Cluster is shown."""
 
     shows_all_clusters: ClassVar[bool] = False
-    """Whether it tells of the other clusters too."""
+    """Whether it also shows other clusters."""
 
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""
@@ -95,7 +94,7 @@ class WachtScreen(QuietScreen[None]):
         self.cluster = Cluster(name="")
         self._shown: ref[Cluster] | None = None
         self._at: ClusterSession | None = None
-        # Held, not looked for: a message may arrive while the screen is being made or taken down.
+        # Kept as attributes: a message may arrive while the screen is being mounted or removed.
         self.top = TopLine(id="top")
         self.bar = KeyBar(id="keys")
         self.prompt = Prompt(id="prompt")
@@ -107,11 +106,11 @@ class WachtScreen(QuietScreen[None]):
         yield self.bar
         yield self.prompt
 
-    # What a subclass says.
+    # For subclasses.
 
     @property
     def breadcrumb(self) -> str:
-        """Its step in the crumbs."""
+        """The name of this screen in the crumbs."""
         return self.crumb
 
     def body(self) -> Iterable[Widget]:
@@ -122,36 +121,36 @@ class WachtScreen(QuietScreen[None]):
         """Paint a newer Cluster; `diff` None means that anything may have changed."""
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
-        """Make what `show` will need of this Cluster of `at`: called by the thread that made it, before it comes here.
-        `shown` is false for a screen that nobody looks at. It may not be mounted: what is the app's is handed in."""
+        """Compute what `show` needs of this Cluster, in the thread that made it. `shown` is False for a screen that is
+        not visible. The screen may not be mounted, so everything of the app's is passed in."""
         for make in self.sums:
             make(cluster)
 
     def tick(self, ctx: Ctx) -> None:
-        """Some seconds have passed: ages have moved."""
+        """Update ages; called every `tick_s` seconds."""
 
     def discard_fetched(self) -> None:
-        """Another time is shown from now on: what was asked for on demand is of the one before."""
+        """Drop what was read on demand, since another time is shown from now on."""
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """What an action on this kind would take: the marked rows, else the one under the cursor."""
+        """The targets of an action on this kind: the marked rows, else the one under the cursor."""
         return ()
 
     def selected_job(self) -> str | None:
-        """The job that `:log` is about where none is named."""
+        """The job for `:log` without an id; None for none."""
         names = self.targets("job")
         return names[0] if len(names) == 1 else None
 
     def shown_jobs(self) -> frozenset[str]:
-        """The jobs on the screen now: their facts should be the newest."""
+        """The visible jobs, whose facts are refreshed first."""
         return frozenset(self.targets("job"))
 
     def suggested_reason(self, action_id: str) -> str | None:
-        """What the reason of a dialog begins with, where the screen knows why somebody would do this."""
+        """The suggested reason for an action, if the screen knows one."""
         return None
 
     def clear_marks(self) -> None:
-        """What was marked is spent."""
+        """Clear the marks after they were used."""
 
     def copy_text(self) -> str | None:
         """The command or query behind what is shown, for `y`."""
@@ -162,30 +161,30 @@ class WachtScreen(QuietScreen[None]):
         return ()
 
     def action_back(self) -> None:
-        """Esc: back to what was open before, if anything was; at last back from the past."""
+        """Esc: return to what was open before, finally from replay to live."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
         elif self.app.in_replay_mode:
             self.app.action_look_back()
 
     def action_filter(self) -> None:
-        """Only lists have rows to filter."""
+        """Show a message: only lists can be filtered."""
         keys = self.app.keymap
         self.app.show_message(
             f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})"
         )
 
     def action_measure(self) -> None:
-        """Only the map has measures."""
+        """Show a message: only maps have measures."""
         keys = self.app.keymap
         self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
-        """Only the map of GPUs can be zoomed into."""
+        """Show a message: only the map of GPUs can be zoomed."""
         self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
-        """A shell on the one node under the cursor, and back."""
+        """Open a shell on the node under the cursor."""
         names = self.targets("node")
         if len(names) == 1 and names[0] in self.cluster.nodes:
             self.app.ssh(names[0])
@@ -193,28 +192,28 @@ class WachtScreen(QuietScreen[None]):
             self.app.show_message("this opens a shell on one node: put the cursor on it")
 
     def action_charts(self) -> None:
-        """Only nodes have charts."""
+        """Show a message: only nodes have charts."""
         self.app.show_message("this shows the charts of a node: open one with Enter")
 
     def action_beside(self) -> None:
-        """Only lists have something beside them."""
+        """Show a message: only lists have a side pane."""
         self.app.show_message("this shows beside a list what the cursor is on")
 
     def views_changed(self) -> None:
         """A view was switched on or off."""
 
-    # What is the same everywhere.
+    # Common to all screens.
 
     @property
     def at(self) -> ClusterSession:
-        """The cluster that this screen is of: what it asks for off the event loop is asked there, whichever is shown by
-        then."""
+        """The cluster of this screen, which answers its on-demand reads whichever cluster is on the screen by then."""
         return self._at or self.app.session
 
     def fetch(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
-        """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
+        """Call `call` in a thread, then `then` with the answer or Fault on the event loop. A newer call of `group`
+        replaces it."""
 
-        # Textual's workers are freed late, for they refer to themselves: they must hold no Cluster meanwhile.
+        # Textual frees workers late, since they refer to themselves: they must not hold a Cluster until then.
         asked = [(call, then)]
         del call, then
 
@@ -225,7 +224,7 @@ class WachtScreen(QuietScreen[None]):
         self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A worker of this screen that broke is reported as one of the app's own is."""
+        """Report a failed worker of this screen in the same way as a worker of the app."""
         self.app.on_worker_state_changed(event)
 
     def _hand_over(self, answer: Any, then: Callable[[Any], None]) -> None:
@@ -233,7 +232,7 @@ class WachtScreen(QuietScreen[None]):
             then(answer)
 
     def ctx(self) -> Ctx:
-        """The cluster and the time, in steps."""
+        """The cluster, and the time in steps, for cells."""
         return Ctx(self.cluster, stepped(self.app.clock.now()))
 
     def update_cluster(self, cluster: Cluster, diff: Diff | None) -> None:
@@ -248,9 +247,9 @@ class WachtScreen(QuietScreen[None]):
             self.refresh_keys()
 
     def update_hidden(self, cluster: Cluster) -> None:
-        """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
-        keep another alive, the one it showed last: after ten minutes on a live Slurm of 12,000 nodes and 100,000 jobs a
-        console had 195 MB without this, and 182 with it."""
+        """Keep a newer Cluster without painting, while the screen is hidden. Otherwise each screen would keep the
+        Cluster it last showed alive: after ten minutes on a live Slurm of 12,000 nodes and 100,000 jobs a console used
+        195 MB without this, and 182 MB with it."""
         self.cluster, self._shown = cluster, None
         ctx = self.ctx()
         self.top.update_hidden(cluster)
@@ -258,13 +257,13 @@ class WachtScreen(QuietScreen[None]):
             one.update_hidden(cluster, ctx)
 
     def on_mount(self) -> None:
-        """Show what is known already."""
+        """Show what is already known."""
         self._at = self.app.session
         self.prompt.histories = self.app.histories
         self.update_cluster(self.app.cluster, None)
 
     def on_screen_resume(self) -> None:
-        """Catch up with what came while another screen was on top, and have read what this one shows."""
+        """Catch up with changes made while it was hidden, and have its kinds of facts polled."""
         self.app.poller.need(self.needed_kinds)
         self.app.looked_at = self
         if self._shown is None or self._shown() is not self.app.cluster:
@@ -272,7 +271,7 @@ class WachtScreen(QuietScreen[None]):
         self.refresh_keys()
 
     def refresh_top(self) -> None:
-        """The top line: time, modes, chips."""
+        """Update the top line: time, modes, chips."""
         clock = self.app.clock
         stack = self.app.screen_stack
         below = stack[: stack.index(self) + 1] if self in stack else []
@@ -280,7 +279,7 @@ class WachtScreen(QuietScreen[None]):
         self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes, self.app.other_cluster_chips(), trail)
 
     def refresh_keys(self) -> None:
-        """The key bar: the actions that are possible here and now first, then the ways around."""
+        """Update the key bar: possible actions first, then the keys of the screen."""
         keymap = self.app.keymap
         named = [*self._action_keys(), *self.keys(), KeyHint("?", "help")]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
@@ -295,11 +294,11 @@ class WachtScreen(QuietScreen[None]):
             for action in keys_for(kind)
             if self.app.keymap.keys.get(action.id)
         ]
-        # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
+        # On a narrow screen a refused key would push out a possible one; `?` lists all keys.
         return every if self.size.width >= _WIDE_COLUMNS else [key for key in every if key.enabled]
 
     def refusal(self, action_id: str) -> str | None:
-        """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
+        """Why an action is refused on the selected targets; None when it applies to at least one of them."""
         if locked := self.app.session.locked:
             return locked
         action = BY_ID[action_id]
@@ -307,7 +306,7 @@ class WachtScreen(QuietScreen[None]):
         if why is not None:
             return why
         if action.kind == "user":
-            return None  # who is meant is typed, and read by name
+            return None  # the user is typed, and read by name
         names = self.targets(action.kind)
         rows = rows_of(action, self.cluster)
         found = [rows[name] for name in names if name in rows]
@@ -317,11 +316,11 @@ class WachtScreen(QuietScreen[None]):
             why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
             if why is None:
                 return None
-        # Of still more rows the gate says it: a grey key must never be wrong.
+        # For more rows only the gate checks: a possible key must never be shown as refused.
         return why if len(found) <= _MAX_ROWS_CHECKED else None
 
     def stale(self, *sources: str) -> bool:
-        """True when one of these sources failed or is old: what comes from it is painted dim."""
+        """True when one of these sources failed or is old; facts from it are painted dim."""
         mono = self.app.clock.mono()
         return any(
             (one := self.cluster.sources.get(name)) is not None and one.tried and (not one.ok or is_stale(one, mono))
@@ -329,21 +328,21 @@ class WachtScreen(QuietScreen[None]):
         )
 
     def stale_mark(self, *sources: str) -> Sequence[Span]:
-        """`old` for the right end of a title, where one of these sources gave facts and fails now."""
+        """`old` for the right end of a title, where one of these sources gave facts earlier and fails now."""
         found = (one for name in sources if (one := self.cluster.sources.get(name)) is not None)
         return [("old", "warn")] if any(one.read_mono is not None and self.stale(one.name) for one in found) else ()
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
-        """What an empty table says: why the facts are missing, or that there is truly none."""
+        """The text of an empty table: why the facts are missing, or `none` if there are none."""
         return unknown_reason(self.cluster, kind, source, self.app.clock.mono()) or none
 
     def why_unknown(self, *kinds: str) -> str:
-        """Why one of these kinds is not known now; "" where all are."""
+        """Why one of these kinds is unknown now; "" where all are known."""
         return why_unknown(self.cluster, *kinds, mono=self.app.clock.mono())
 
 
 class Inspection(WachtScreen):
-    """One thing, `key`, in full."""
+    """The inspection of one object, named `key`."""
 
     def __init__(self, key: str) -> None:
         super().__init__()
@@ -352,9 +351,9 @@ class Inspection(WachtScreen):
 
     @property
     def breadcrumb(self) -> str:
-        """What is inspected."""
+        """The name of the inspected object."""
         return self.key
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), KeyHint("Tab", "next pane"), KeyHint("y", "copy"), KeyHint("Esc", "back"))

@@ -1,7 +1,7 @@
-"""Beside a list, on a wide terminal: the inspection of what the cursor is on, once it rests there.
+"""The side pane: on a wide terminal, the inspection of the row under the cursor, beside the list.
 
-A cursor that moves costs nothing here: the panes follow when it has stood still for a moment, and what is read on
-demand (telemetry) is read then, once. Until then the title says whose facts they are.
+Moving the cursor costs nothing: the pane follows once the cursor has rested, and on-demand facts (telemetry) are read
+then, once. Until then the title names the row that is shown.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
     from .screen import WachtScreen
 
-#: A terminal of fewer columns has no room for both.
+#: Number of columns from which list and pane fit.
 WIDE = 160
-#: Seconds that the cursor must rest; where one key follows the other, so that what lies on the way is not painted; and
-#: on a slow line, where the panes would hold up the keys.
+#: Seconds that the cursor must rest: after a single move, after moves in quick succession, and on a slow line, where
+#: painting would delay keys.
 REST_S, WALK_REST_S, SLOW_REST_S = 0.15, 0.35, 1.0
-#: Moves that are no further apart follow each other.
+#: Moves at most this far apart (seconds) are in quick succession.
 WALK_S = 0.5
-#: Nodes of a job that are listed: what else there is, its own inspection shows.
+#: Most nodes of a job that are listed; its inspection lists all.
 MAX_NODES = 200
-#: Seconds for which the answer does why a job waits: it takes a walk over all jobs and nodes.
+#: Seconds for which a pending reason stays valid; computing it takes a walk over all jobs and nodes.
 REASON_S = 15.0
 
 
 class SidePane(Vertical):
-    """The panes. `follow` says that the cursor moved, `paint` that facts or ages did."""
+    """The panes. Call `follow` when the cursor moved, `paint` when facts or ages changed."""
 
     DEFAULT_CSS = """
     SidePane { width: 45%; min-width: 72; max-width: 130; height: 1fr; display: none; }
@@ -63,7 +63,7 @@ class SidePane(Vertical):
         self.more = Pane("Jobs here", select=True, empty_text="no job is on this node", id="beside-more")
         self.last = Pane("—", scroll=True, id="beside-last")
         self.key: str | None = None
-        """What is shown."""
+        """The row that is shown."""
         self._moved_mono = 0.0
         self._walking = False
         self._timer: Timer | None = None
@@ -71,12 +71,12 @@ class SidePane(Vertical):
         self._gpus_message = ""
         self._reason: PendingReason | None = None
         self._reason_job: Job | None = None
-        """The row of a job that waits, of which it was asked why."""
+        """The row of the waiting job for which the pending reason was computed."""
         self._fetched_mono: float | None = None
-        """When the GPUs were asked for, or why it waits, by the clock of the cluster; None: they were not yet."""
+        """Monotonic time of the cluster when the GPUs or the pending reason were requested; None: not yet."""
 
     def compose(self) -> Iterable[Widget]:
-        """One over the other."""
+        """The panes, one above the other."""
         yield self.facts
         yield self.gpus
         yield self.more
@@ -84,11 +84,11 @@ class SidePane(Vertical):
 
     @property
     def is_on(self) -> bool:
-        """Whether it is there."""
+        """Whether the pane is shown."""
         return self.has_class("-on")
 
     def switch(self, on: bool) -> None:
-        """Show it or take it away."""
+        """Show or hide the pane."""
         if on != self.is_on:
             self.set_class(on, "-on")
             self.key = None
@@ -96,7 +96,7 @@ class SidePane(Vertical):
                 self.call_after_refresh(self._rested)
 
     def follow(self) -> None:
-        """The cursor moved: look again when it has rested."""
+        """The cursor moved: update once it has rested."""
         now = time.monotonic()
         self._walking, self._moved_mono = now - self._moved_mono < WALK_S, now
         if self.is_on and self._timer is None:
@@ -124,7 +124,7 @@ class SidePane(Vertical):
         self.paint()
 
     def discard_fetched(self) -> None:
-        """What was asked for is of another row, or another time."""
+        """Drop what was read for another row or time."""
         self._gpus, self._gpus_message, self._fetched_mono = (), "", None
         self._reason = self._reason_job = None
 
@@ -149,7 +149,7 @@ class SidePane(Vertical):
         self.last.set_lines([])
 
     def _set_lines(self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1) -> None:
-        """As high as it needs, and not higher than leaves the others room."""
+        """Set the lines and a height that fits them and leaves room for the other panes."""
         pane.display = True
         pane.styles.height = min(max(len(lines), least), most) + 2
         pane.set_lines(lines)
@@ -190,7 +190,7 @@ class SidePane(Vertical):
         self.gpus.set_title(title, age)
         if self._gpus_message:
             lines.append(pane_line((self._gpus_message, "warn")))
-        # As high as it will be: what stands beneath it does not move when the answer comes.
+        # Use the final height now, so that the panes below do not move when the answer arrives.
         self._set_lines(self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
 
     def _gpus_fetched(self, key: str, answer: Any) -> None:
@@ -224,7 +224,7 @@ class SidePane(Vertical):
         self.last.set_lines([*nodes, *rest] if names else [pane_line(("it has no nodes", "text-dim"))])
 
     def _paint_waiting(self, key: str, job: Job) -> None:
-        """It has no nodes yet: why it waits stands there, from what is polled; nothing of this job alone is asked."""
+        """A waiting job has no nodes: show why it waits, without a read for this job alone."""
         from console.screens.pending_pane import reason_lines
 
         screen = self._screen
@@ -265,8 +265,8 @@ class SidePane(Vertical):
 
 
 def _reason(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
-    """Why a job waits, and what it asks for. Limits are asked for where it meets one: at most once a minute, by all
-    screens together. Blocks."""
+    """Why a job waits, and what it requests. Limits, where they matter, are read at most once a minute for all screens.
+    Blocks."""
     from console.queue import pending
     from console.queue.limit_hits import limit_hit
 

@@ -1,4 +1,4 @@
-"""A screen of two tables: which of them keys go to is seen by its cursor and a sign before its head, in any theme."""
+"""A screen of two tables. A cursor and a sign in its head show, in any theme, which table has the focus."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .screen import WachtScreen
 
 
 class TwoTables(WachtScreen):
-    """Subclasses call `set_tables` when they are made, and `set_head` for what stands over each."""
+    """Subclasses call `set_tables` in their constructor, and `set_head` for the head of each table."""
 
     def set_tables(self, first: VirtualTable[Any], second: VirtualTable[Any]) -> None:
-        """The tables; the first has the focus to begin with."""
+        """Set the tables; the first has the focus initially."""
         self._tables = (first, second)
         self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
         self._head_spans: dict[int, tuple[Sequence[Span], Sequence[Span]]] = {}
@@ -31,13 +31,13 @@ class TwoTables(WachtScreen):
         second.shows_cursor = False
 
     def body(self) -> Iterable[Widget]:
-        """Each table under its head."""
+        """Each table below its head."""
         for head, table in zip(self._heads, self._tables, strict=True):
             yield head
             yield table
 
     def empty_text_for(self, kind: str, source: str, no_source: str, nothing: str) -> str:
-        """Why there are no rows of what a site may lack: nobody is asked for them, or who is asked has none."""
+        """The text of an empty table of an optional kind: no source is configured, or the source reports nothing."""
         state, known = self.cluster.sources.get(source), kind in self.cluster.known
         if state is None and not known:
             return no_source
@@ -47,28 +47,27 @@ class TwoTables(WachtScreen):
 
     @property
     def selected_keys(self) -> tuple[str, ...]:
-        """What an action of the table that keys go to is of: its marked lines as shown, else the one under the
-        cursor."""
+        """The marked rows of the focused table in the order shown, else the row under its cursor."""
         table = self.active
         marked = tuple(key for key in table.keys if key in table.marked)
         return marked or ((table.cursor_key,) if table.cursor_key else ())
 
     def keys(self) -> Sequence[KeyHint]:
-        """Ways around."""
+        """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copy_text(self) -> str | None:
-        """The command that shows the nodes of what is under the cursor."""
+        """The command that shows the nodes of the row under the cursor."""
         names = self.targets("node")
         return shlex.join(["scontrol", "show", "node", fold_for_slurm(names)]) if names else None
 
     def clear_marks(self) -> None:
-        """The marked lines were taken."""
+        """Clear the marks after they were used."""
         for table in self._tables:
             table.mark(())
 
     def follow(self) -> None:
-        """The cursor of a table has moved: the other one may be of what it is on."""
+        """The cursor of a table moved: update the other table where it depends on it."""
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
@@ -78,11 +77,11 @@ class TwoTables(WachtScreen):
 
     @property
     def active(self) -> VirtualTable[Any]:
-        """The table that keys go to."""
+        """The table that has the focus."""
         return self._tables[self._active]
 
     def set_head(self, at: int, spans: Sequence[Span], right: Sequence[Span] = ()) -> None:
-        """What stands over a table; the first span is its name."""
+        """Set the head of a table; the first span is its name."""
         self._head_spans[at] = spans, right
         mark: Span = ("▸", "accent") if at == self._active else (" ", "")
         (name, _), *rest = spans
@@ -90,7 +89,7 @@ class TwoTables(WachtScreen):
         self._heads[at].set_lines([PaneLine([mark, (name, role), *rest], right)])
 
     def on_descendant_focus(self) -> None:
-        """Another table, other targets."""
+        """The focus moved to another table: update cursors and keys."""
         if self.focused in self._tables:
             self._active = self._tables.index(self.focused)
             for at, table in enumerate(self._tables):
