@@ -116,38 +116,37 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
 
     plain_most: Annotated[int, Meta(ge=0)] = 1
-    """Most targets of a reversible action that a plain y confirms."""
+    """Most targets of a reversible action that a plain yes confirms."""
     share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
-    """Above this percentage of a partition's healthy nodes newly out, the count and a reason are required."""
+    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
     share_nodes: Annotated[int, Meta(ge=0)] = 2
-    """A loss of at most this many nodes of a partition never exceeds `share_pct` or `break_pct`."""
+    """… unless it is no more than so many nodes."""
     break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """Above this percentage (and `share_nodes`) the glass must be broken: the partition's name is typed."""
+    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
     part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A partition with at least this percentage of the machine's nodes or running jobs is closed only by typing its
-    name."""
+    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
     facts_s: Annotated[float, Meta(gt=0)] = 30.0
     """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
     preview_s: Annotated[float, Meta(ge=30)] = 300.0
-    """Age (seconds) above which a preview can no longer be confirmed, since jobs and GPUs may have changed."""
+    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
-    """Targets in one batch of an action that kills work. A send can be paused and stopped between batches."""
+    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
     take_s: Annotated[int, Meta(ge=60)] = 3600
-    """Duration (seconds) of an "I'm on it" silence."""
+    """How long "I'm on it" lasts."""
     silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
-    """Default duration (seconds) of a silence."""
+    """How long a silence lasts when nothing else is said."""
     wave_from: Annotated[int, Meta(ge=2)] = 100
-    """Number of nodes from which a resume or undrain goes in waves even if that was not requested."""
+    """Nodes from which a resume or undrain goes in waves, asked or not."""
     wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """If more than this percentage of a wave is unfit, the waves pause until a person resumes them."""
+    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
     wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
-    """Longest wait (seconds) for a node of a wave to register; then it is left behind."""
+    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
     wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
-    """Shortest pause (seconds) between two waves where no ramp applies."""
+    """Least time (seconds) between two waves where no ramp can be kept."""
     ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
-    """Power (kW) that waves may add within a minute; 0: no ramp."""
+    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
     node_kw: Annotated[float, Meta(ge=0)] = 0.0
-    """Power (kW) of a node under load, for the ramp; 0: the measured power of busy nodes of its kind."""
+    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -155,9 +154,9 @@ class Options(Struct, frozen=True, kw_only=True):
 
     resume_after_s: int | None = None
     seconds: int | None = None
-    """Duration (seconds) of a silence."""
+    """How long a silence lasts."""
     next_state: Literal["RESUME", "DOWN"] | None = None
-    """State of a node after its reboot; None: nodes that are out return as down, others in service."""
+    """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
     value: str | None = None
     """The value of every target, as `Action.value.parse` returns it."""
     values: Mapping[str, str] = field(default_factory=dict)
@@ -172,9 +171,9 @@ class Options(Struct, frozen=True, kw_only=True):
     """Set by the command line: bad findings may be overridden with a break-glass confirmation. The screen asks
     itself."""
     waves: bool = False
-    """resume, undrain: go in waves, however few the nodes are."""
+    """resume, undrain: in waves, however few they are."""
     canary: str | None = None
-    """The rack of the first wave."""
+    """The rack that comes back first."""
     redrain: bool = False
     """Returned nodes that are not fit are to be drained again, each time after a confirmation."""
     prefilled_reason: str = ""
@@ -215,7 +214,7 @@ class PreflightReads(Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     """Why something could not be read."""
     resumed: Mapping[str, float] = field(default_factory=dict)
-    """Node to the time (epoch) when it was last returned to service, as far as the journal shows."""
+    """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
 
 
 class Confirmation(Struct, frozen=True):
@@ -299,7 +298,7 @@ class Refusal(Struct, frozen=True):
     why: str
     skipped: tuple[Skip, ...] = ()
     can_break_glass: bool = False
-    """True where only a failed pre-flight prevents the plan, so that it would succeed with `Options.break_glass`."""
+    """True where a plan with `Options.break_glass` would go through: only a failed pre-flight stands in the way."""
 
 
 class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
@@ -322,7 +321,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """Seconds until the last of these jobs ends by itself; None when that is not known, or there are none."""
     shares: tuple[PartitionShare, ...]
     commands: tuple[tuple[str, ...], ...]
-    """Exactly what will run; `…` stands for a missing reason."""
+    """Exactly what will run; as long as a reason is missing, `…` stands for it."""
     confirmation: Confirmation
     checks: tuple[Check, ...] = ()
     """What the pre-flight found."""
@@ -359,7 +358,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
 
     def age_s(self, mono: float) -> float | None:
-        """Age (seconds) of the facts it was made from; None when no source gives it."""
+        """Age of the facts it was made from; None when no source tells it."""
         ages = [source.age_s(mono) for name, source in self.cluster.sources.items()
                 if name.endswith(f".{self.change.kind}s")]  # fmt: skip
         return max((age for age in ages if age is not None), default=None)
