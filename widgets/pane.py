@@ -25,7 +25,7 @@ class PaneLine(NamedTuple):
     """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
 
     `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.terminal.screen_diff says
-    which URLs). `goes_on` is set where a pane that wraps broke it: it belongs to the line above.
+    which URLs). `continues` is set where a pane that wraps broke it: it belongs to the line above.
     """
 
     spans: Sequence[Span]
@@ -36,7 +36,7 @@ class PaneLine(NamedTuple):
 
 
 def pane_line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
-    """A Line from whatever is at hand."""
+    """A PaneLine from a text, a span or spans."""
     return PaneLine(spans_of(text), right, key)
 
 

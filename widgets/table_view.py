@@ -1,4 +1,4 @@
-"""View: the rows of a table in the order they are shown. Made by any thread, never changed, shown by a table.
+"""TableView: the rows of a table in the order they are shown. Made by any thread, never changed, shown by a table.
 
 A hundred thousand rows take a tenth of a second to put in order, most of it for the values to sort by. So that no key
 waits for it, large views are made off the event loop, and the values of rows that are the same as before are kept.

@@ -17,7 +17,7 @@ class Toast(Notification):
 
     @property
     def time_left(self) -> float:
-        """Seconds until it ends, LEAST_S at least."""
+        """Seconds until it ends, MIN_TIMER_S at least."""
         return max(MIN_TIMER_S, super().time_left)
 
     @property

@@ -10,8 +10,8 @@ the jobs on them; `@rack:R[07-10]` and `@loop:cdu-2` are short for `rack=` and `
 comparison of numbers. A text that is missing is "", so `reason=""` works.
 There are no regular expressions on purpose: nothing that is typed can hang the console.
 
-The same language names the targets of actions (`console.actions.targets`); `leading` finds where it ends and a reason
-begins.
+The same language names the targets of actions (`console.actions.targets`); `split_filter` finds where it ends
+and a reason begins.
 """
 
 from __future__ import annotations

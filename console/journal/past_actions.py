@@ -114,8 +114,8 @@ def resumed(records: Iterable[Record]) -> dict[str, float]:
 
 
 def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
-    """Node and ticket (`tickets.word`) to the time when the journal first mentions it; tickets removed since are left
-    out.
+    """Node and ticket (`console.health.tickets.ticket_label`) to the time when the journal first mentions it. Tickets
+    removed since are left out.
     """
     found: dict[tuple[str, str], float] = {}
     for entry in join(records).values():

@@ -28,7 +28,7 @@ _GONE = frozenset({2017, 2021})
 _GATEWAYS = frozenset({502, 504})
 #: Errors of the controller or the token: the next call would fail too.
 _TO_ALL = frozenset({1007, 1801, 1802, 1803, 2185, 5005})
-#: Errors of the controller or the token: the next call would fail too.
+#: Errors of the caller's rights: alike for all nodes of a call, not for jobs, some of which may be the caller's own.
 _RIGHTS = frozenset({2002, 2010})
 
 
