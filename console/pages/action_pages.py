@@ -1,4 +1,6 @@
-"""docs/actions.md: every action: what it sends over each transport, its confirmation, its refusals, and how to undo it."""
+"""docs/actions.md: every action: what it sends over each transport, its confirmation and refusals, and how
+to undo it.
+"""
 
 from __future__ import annotations
 

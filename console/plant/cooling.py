@@ -131,7 +131,7 @@ def short_text(loop: LoopStatus) -> str:
 
 
 def _rack_power_w(rack: str, cluster: Cluster) -> float | None:
-    """Power of a rack in watts: from its PDU where one measures it, else the sum of its nodes (`console.plant.power`)."""
+    """Power of a rack in watts: from its PDU if that is measured, else the sum of its nodes (`console.plant.power`)."""
     measured = cluster.power.rack_w.get(rack) if cluster.power is not None else None
     loads = (cluster.loads.get(name) for name in cluster.racks.get(rack, ()))
     drawn = [load.power_w for load in loads if load is not None and load.power_w is not None]
