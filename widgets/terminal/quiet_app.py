@@ -46,7 +46,7 @@ class QuietScreen(Screen[Result]):
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def _on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Does nothing: nothing on the screen animates, not even the cursor of an input."""
+        """Stop the blinking cursor of an input: nothing on the screen animates."""
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
