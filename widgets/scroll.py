@@ -59,7 +59,7 @@ class Scrolled(Widget, can_focus=True):
         return self.ink.line((), cells)
 
     def paint_body(self, at: int, cells: int) -> Strip:
-        """Line `at` of the body in exactly so many cells."""
+        """Line `at` of the body in exactly `cells` cells."""
         return self.ink.line((), cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:

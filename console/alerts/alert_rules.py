@@ -43,17 +43,17 @@ class RuleLimits(Struct, frozen=True, kw_only=True):
     """What a site sets beside the names of its series."""
 
     exporters: str = 'job=~"dcgm.*|ipmi.*|node.*"'
-    """Matchers of the targets that stand for a node, one or more a node."""
+    """Matchers of the targets that represent a node, one or more per node."""
     slurmctld: str = SLURMCTLD
-    """Matchers of the targets that stand for slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
+    """Matchers of the targets that represent slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
     rack_w: int = 130_000
-    """What a rack may draw, in watts."""
+    """Most power of a rack in watts."""
     hot_c: int = 87
     """Degrees at which a GPU is too hot: H100 and H200 slow down from about there on."""
     drained_d: int = 7
-    """Days after which a drained node is forgotten rather than mended."""
+    """Days after which a drained node counts as forgotten."""
     runbooks: str = "https://runbooks.example.org"
-    """What stands before the name of the alert in `runbook_url`."""
+    """Prefix of the alert's name in `runbook_url`."""
     waits: bool = True
     """False fires at once, for tests."""
 

@@ -152,7 +152,7 @@ def drain_reason_text(group: AlertGroup, cells: int = 120) -> str:
     for known in (where, *(group.nodes if len(group.nodes) == 1 else ())):
         if known and said.startswith(known):
             said = said[len(known) :].lstrip(" :,")
-    # `XID 48` and then `XID 48 on GPU 1 of gpu0136` would say it twice.
+    # `XID 48` and then `XID 48 on GPU 1 of gpu0136` would be a repetition.
     whole = said if said.startswith(text) else f"{text}: {said}" if said else text
     return whole if len(whole) <= cells else whole[: cells - 1].rstrip() + "…"
 

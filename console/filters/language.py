@@ -3,7 +3,7 @@
     expression   all | all ...
     all          one & one ..., and words next to each other mean the same: all of them
     one          !one, (expression), field OP value, field in (value, ...), a word, "some text", a node set
-    OP           = != ~ !~ < > <= >=        ~ is "contains"; * and ? stand for anything in a word
+    OP           = != ~ !~ < > <= >=        ~ is "contains"; * and ? are wildcards in a word
 
 A word is looked for in everything the list shows; one that is a node set (`gpu[0001-0010]`) finds those nodes, or
 the jobs on them; `@rack:R[07-10]` and `@loop:cdu-2` are short for `rack=` and `loop=`. Unknown never matches a

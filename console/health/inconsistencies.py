@@ -1,4 +1,4 @@
-"""Inconsistencies between what Slurm and telemetry say of a node. Pure.
+"""Inconsistencies between Slurm's and telemetry's facts about a node. Pure.
 
 Stale facts give none: a source that failed or is late is ignored, and so is a sample older than three minutes, or from
 before the job ended or the node came up.

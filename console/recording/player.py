@@ -224,7 +224,7 @@ class Player:
 
     def _load(self, there: FrameTime, at: float | None = None) -> None:
         """Show a moment: from the current one if that is on the way, else from the last whole frame. `at` sets the
-        clock; without it the clock goes on.
+        clock; without it the clock continues.
         """
         whole = self._recording.whole_before(there)
         if whole is None:

@@ -24,7 +24,7 @@ GAP_S = 300.0
 #: in separate answers.
 _NEAR_S = 120.0
 _DOWN = frozenset({"down", "failed", "invalid", "unknown"})
-#: Pending reasons that the job's owner asked for.
+#: Pending reasons that the job's owner caused.
 _ASKED = frozenset({"Dependency", "BeginTime"})
 #: States in which jobs continue: only unallocated GPUs are lost.
 _WORKING = frozenset({"draining", "failing"})

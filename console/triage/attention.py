@@ -107,7 +107,7 @@ def _inconsistencies(
         return found, True
     if not told:
         return found, True
-    # A GPU does not recover because Prometheus stopped answering: the line stays and says that it is old.
+    # A GPU does not recover because Prometheus stopped answering: the line stays, marked as old.
     last = inconsistencies(msgspec.structs.replace(cluster, sources={}), now, policy, resumed=resumed)
     return [*(one for one in last if one.kind == "xid"), *(one for one in found if one.kind != "xid")], False
 
