@@ -125,7 +125,7 @@ class _SourceState:
         self.lent = facts is not None and facts.taken is not None and facts.taken.lent
         if facts is not None:
             self.rows = rows_in(facts)
-        # A failed reading only counts its calls: after the repair of a hanging controller there must be no wait of a minute.
+        # A failed reading only counts its calls, so that a repaired controller is read again without a minute's wait.
         self.spent.add(mono, calls, reading.took_s if facts is not None else 0.0)
 
 
