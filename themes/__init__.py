@@ -1,4 +1,4 @@
-"""The themes: every file in this folder that has a LOOK is one, found by itself."""
+"""The themes: every module in this folder with a LOOK is discovered as one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DEFAULT = "groningen"
 
 @lru_cache(maxsize=1)
 def themes() -> dict[str, ThemeSpec]:
-    """Every theme by its name, the default first. A broken file is told of in a warning and left out."""
+    """Every theme by its name, the default first. A broken file is reported in a warning and left out."""
     found: dict[str, ThemeSpec] = {}
     for info in pkgutil.iter_modules(__path__):
         try:
             look = getattr(importlib.import_module(f"{__name__}.{info.name}"), "LOOK", None)
-        except Exception as error:  # a theme may be anybody's: it must not keep the console from starting
+        except Exception as error:  # a theme may come from anyone: it must not prevent the start
             warnings.warn(f"theme {info.name} is left out: {error}", stacklevel=2)
             continue
         if isinstance(look, ThemeSpec):
@@ -33,9 +33,10 @@ def themes() -> dict[str, ThemeSpec]:
 
 
 def default_theme(environ: Mapping[str, str], colours: str | None) -> str:
-    """The theme for who has chosen none. `colours` is what Rich makes of the terminal: truecolor, 256, standard, None.
+    """The theme when none was chosen. `colours` is Rich's name for what the terminal supports: truecolor, 256,
+    standard, None.
 
-    NO_COLOR is https://no-color.org: anything but an empty text asks for no colour.
+    NO_COLOR is https://no-color.org: any non-empty value requests no colour.
     """
     if environ.get("NO_COLOR"):
         return "monochrome"
@@ -43,7 +44,7 @@ def default_theme(environ: Mapping[str, str], colours: str | None) -> str:
 
 
 def register(app: App[Any], name: str = DEFAULT, looks: Mapping[str, ThemeSpec] | None = None) -> None:
-    """Make every theme known to the App and put one on; an unknown name gets the default."""
+    """Register every theme with the App and activate one; an unknown name gets the default."""
     known = looks or themes()
     for look in known.values():
         app.register_theme(look.textual_theme())

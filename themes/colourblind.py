@@ -1,4 +1,5 @@
-"""Colour-blind: states that keep apart without red and green: blue works, yellow and orange leave service.
+"""Colour-blind: states that can be distinguished without red and green: working nodes are blue, nodes leaving service
+are yellow and orange.
 
 Every pair of states is at least 10 apart (CIEDE2000, themes/eyes.py) for normal eyes, protanopia and deuteranopia, and
 at least 7 for tritanopia. Heat runs from blue to yellow and only ever becomes lighter.
@@ -12,7 +13,7 @@ from themes.roles import HEAT
 _GROUND = "#0e1116"
 _RAISED = "#1a2029"
 _TEXT = "#cdd3da"
-# From the palette of 256 colours: a map says one of these for every cell, and these are said in half the bytes.
+# From the palette of 256 colours: a map sends one of these for every cell, and these take half the bytes.
 _HEAT = (
     "#5f87af",
     "#5f87d7",

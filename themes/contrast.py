@@ -1,5 +1,6 @@
-"""High contrast: for eyes that need it, and for a screen in the sun. Every word 7:1 or more (WCAG AAA), also where the
-cursor stands: its line is turned round, black on white, and its states are told by glyph and word."""
+"""High contrast: for users who need it, and for a screen in sunlight. Every word has 7:1 or more (WCAG AAA), also under
+the cursor: its line is reversed, black on white, and states there are shown by glyph and word.
+"""
 
 from __future__ import annotations
 

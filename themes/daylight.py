@@ -8,8 +8,8 @@ from themes.roles import HEAT
 _GROUND = "#f7f8fa"
 _RAISED = "#e6eaef"
 _TEXT = "#28323d"
-# A map says one of these for every cell, so most are of the palette of 256 colours, which are said in half the bytes.
-# From blue over violet and brown to red: yellow, which is between in other scales, cannot be read on white.
+# A map sends one of these for every cell, so most are of the palette of 256 colours, which take half the bytes. From
+# blue over violet and brown to red: yellow, which is between in other scales, cannot be read on white.
 _HEAT = (
     "#5f5f87",
     "#005f87",

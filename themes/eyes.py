@@ -44,7 +44,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def difference(one: str, other: str, vision: str = "normal") -> float:
-    """CIEDE2000 between two colours as somebody of that vision sees them."""
+    """CIEDE2000 between two colours as seen with that vision."""
     return ciede2000(_lab(one, vision), _lab(other, vision))
 
 

@@ -1,7 +1,7 @@
-"""Groningen: the dark theme for the night shift. Quiet slate ground, few saturated colours, and those mean something.
+"""Groningen: the dark theme for the night shift. Quiet slate ground, few saturated colours, each with a meaning.
 
-The state colours keep apart for people who do not tell red from green: working things are blue-green, what leaves
-service runs from yellow over orange to a pinkish red that is also lighter or darker than its neighbours.
+The state colours can be distinguished with red-green colour blindness: working nodes are blue-green, nodes leaving
+service run from yellow over orange to a pinkish red that is also lighter or darker than its neighbours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from themes.roles import HEAT
 _GROUND = "#10151b"
 _RAISED = "#18202a"
 _TEXT = "#c3ccd6"
-# From the palette of 256 colours: a map says one of these for every cell, and these are said in half the bytes.
+# From the palette of 256 colours: a map sends one of these for every cell, and these take half the bytes.
 _HEAT = (
     "#878787",
     "#5f87af",

@@ -1,4 +1,6 @@
-"""Look: one theme as a value. A theme file makes one and calls it LOOK; nothing else is needed to add a theme."""
+"""One theme as a value, ThemeSpec. A theme file creates one and calls it LOOK; nothing else is needed to
+add a theme.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ ROLE_PREFIX = "role-"
 """Roles travel to the widgets as variables of the Textual theme: `role-state-idle`."""
 
 Colours = Literal["all", "16", "none"]
-"""What a theme may paint with: any colour, the sixteen of the terminal's own palette, or its ink and ground alone."""
+"""The colours that a theme may use: any, the sixteen of the terminal's own palette, or its foreground and
+background only.
+"""
 
 ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse")
 _EIGHT = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 NAMES = ("default", *_EIGHT, *(f"bright_{name}" for name in _EIGHT))
-"""The terminal's own colours by name; `default` is its ink or its ground."""
+"""The terminal's own colours by name; `default` is its foreground or its background."""
 _ALLOWED: Mapping[Colours, tuple[str, ...]] = {"all": (), "16": NAMES, "none": ("default",)}
 _COLOUR: Mapping[Colours, str] = {
     "all": "a colour is #rrggbb",
@@ -33,7 +37,7 @@ _COLOUR: Mapping[Colours, str] = {
 
 
 class Paint(Struct, frozen=True):
-    """The style of a role, taken apart. `ink` and `ground` None is what it stands in."""
+    """The parsed style of a role. `ink` and `ground` None are those of the surrounding text."""
 
     attributes: tuple[str, ...] = ()
     ink: str | None = None
@@ -42,7 +46,7 @@ class Paint(Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def paint(style: str, colours: Colours = "all") -> Paint:
-    """Read a style like `bold #ffffff on #101010`. Raises ValueError, which says what may stand there."""
+    """Parse a style like `bold #ffffff on #101010`. Raises ValueError, which says what is allowed."""
     front, on, back = f" {style} ".partition(" on ")
     words = front.split()
     attributes = tuple(word for word in words if word in ATTRIBUTES)
@@ -62,16 +66,20 @@ _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
 
 class ThemeSpec(Struct, frozen=True):
-    """A theme. `roles` says how each role looks, as Rich writes styles; Textual's own colours are taken from them."""
+    """A theme. `roles` gives the style of each role, as Rich writes styles; Textual's own colours are
+    derived from them.
+    """
 
     name: str
     says: str
-    """For whom it is, in a few words."""
+    """Its purpose, in a few words."""
     roles: Mapping[str, str]
     colours: Colours = "all"
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a role is missing or means nothing: it would show as invisible text much later."""
+        """Raises ValueError where a role is missing or has an invalid style, which would otherwise show later as
+        invisible text.
+        """
         if missing := [role for role in ROLES if role not in self.roles]:
             raise ValueError(f"theme {self.name} lacks {', '.join(missing)}")
         for role, style in self.roles.items():
@@ -84,25 +92,25 @@ class ThemeSpec(Struct, frozen=True):
                 raise ValueError(f"{role}: needs both its ink and its ground, as in #c3ccd6 on #10151b")
 
     def paint(self, role: str) -> Paint:
-        """The style of a role, taken apart."""
+        """The parsed style of a role."""
         return paint(self.roles[role], self.colours)
 
     def ink(self, role: str) -> str:
-        """The colour that the words of a role have, that of the text where it has none of its own."""
+        """The text colour of a role; that of the text where it has none of its own."""
         return self.paint(role).ink or self.paint("text").ink or "default"
 
     def ground(self, role: str) -> str:
-        """The colour that a role stands on where nothing else is said."""
+        """The background colour of a role, unless another is given."""
         return self.paint(role).ground or self.paint("text").ground or "default"
 
     @property
     def dark(self) -> bool:
-        """Whether it is light on dark; of the terminal's own colours nobody knows, and most are."""
+        """Whether it is light on dark. With the terminal's own colours this is unknown, and assumed."""
         ground = self.ground("text")
         return self.colours != "all" or sum(int(ground[at : at + 2], 16) for at in (1, 3, 5)) < 3 * 128
 
     def textual_theme(self) -> Theme:
-        """The theme as Textual takes it. Imports Textual only now: listing the themes must stay cheap."""
+        """The theme for Textual. Imports Textual only when called: listing the themes must stay cheap."""
         from textual.theme import Theme
 
         def ink(role: str) -> str:
@@ -152,7 +160,7 @@ class ThemeSpec(Struct, frozen=True):
         )
 
     def _block_cursor(self) -> dict[str, str]:
-        """The cursor of Textual's own lists, which do not know how to turn a line round."""
+        """The cursor of Textual's own lists, which cannot reverse a line."""
         cursor, front, back = self.paint("cursor"), self.ink("cursor"), self.ground("cursor")
         style = [word for word in cursor.attributes if word != "reverse"]
         if self.colours != "all":
@@ -164,5 +172,5 @@ class ThemeSpec(Struct, frozen=True):
 
 
 def _textual(colour: str) -> str:
-    """A colour as Textual's style sheets write it."""
+    """A colour in the syntax of Textual's style sheets."""
     return colour if colour.startswith("#") else f"ansi_{colour}"

@@ -1,7 +1,7 @@
-"""Monochrome: the terminal's ink and ground and nothing else, for NO_COLOR and for terminals that have no colour.
+"""Monochrome: only the terminal's foreground and background, for NO_COLOR and for terminals without colour.
 
-Rank is told by attributes, the same everywhere: what is loud is turned round, what is wrong bold, what needs a look
-underlined, what is quiet dim. A terminal that cannot show one of them loses emphasis, never a fact: those are words.
+Rank is shown by attributes, the same everywhere: loud is reversed, wrong is bold, needing a look is underlined, quiet
+is dim. A terminal that cannot show one of them loses emphasis, never a fact: facts are words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from themes.look import ThemeSpec
 from themes.roles import HEAT
 
-# The height of a block tells the figure; the weight only says again which end of the scale it is at.
+# The height of a block shows the figure; the weight only repeats which end of the scale it is at.
 _HEAT = ("dim", "dim", *["default"] * 6, "bold", "bold")
 
 LOOK = ThemeSpec(

@@ -1,7 +1,7 @@
-"""Colour roles: widgets ask for a role, a theme defines its style.
+"""Colour roles: widgets request a role, a theme defines its style.
 
-A role never says a colour, and no widget says one either: a new theme is one new file. The tables below also give
-each state its glyph, because a state is always glyph + word + colour: nothing may be told by colour alone.
+A role never names a colour, nor does a widget: a new theme is one new file. The tables below also give each state its
+glyph, because a state is always glyph + word + colour: nothing may depend on colour alone.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ UNKNOWN_JOB_LOOK: tuple[str, str] = ("¿", "job-held")
 
 
 def state_look(display: str) -> tuple[str, str]:
-    """Glyph and role for the display word of a node; a word of a newer Slurm gets a look too."""
+    """Glyph and role for the display word of a node; an unknown word of a newer Slurm gets a default."""
     return STATE_LOOK.get(display, UNKNOWN_STATE_LOOK)
 
 
@@ -126,5 +126,5 @@ def job_look(state: str) -> tuple[str, str]:
 
 
 def heat_role(step: int) -> str:
-    """Role of a heat step; steps outside 0..9 are held to the ends."""
+    """Role of a heat step; steps outside 0..9 are clamped."""
     return HEAT[max(0, min(HEAT_STEPS - 1, step))]

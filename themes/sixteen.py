@@ -1,8 +1,8 @@
-"""16-colour: only the terminal's own palette, so that it looks as the terminal is set up to look.
+"""16-colour: only the terminal's own palette, so that it looks as the terminal is configured.
 
-The words stand in the terminal's ink on its ground, states in its colours, and what needs no colour is told by
-attributes. Blue is not used: on most palettes nobody can read it on black. Nothing bold stands in black: many
-terminals show bold in the brighter colour.
+Words have the terminal's foreground on its background, states its colours, and the rest is shown by attributes. Blue is
+not used: on most palettes it is unreadable on black. Nothing bold is black: many terminals show bold in the brighter
+colour.
 """
 
 from __future__ import annotations

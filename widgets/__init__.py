@@ -1,3 +1,3 @@
-"""Widgets paint and send messages up:
-table, map, panes, top line, key bar, prompt. They know no source and no action.
+"""Widgets paint and send messages up: table, map, panes, top line, key bar, prompt. They depend on no
+source and no action.
 """

@@ -13,9 +13,9 @@ from typing import Literal, cast
 from rich.cells import cell_len, chop_cells, split_graphemes
 
 Span = tuple[str, str]
-"""A piece of text and the role it is painted in; "" is the plain text of whatever it stands in."""
+"""A piece of text and the role it is painted in; "" is the plain text of its surroundings."""
 Cell = str | Span | Sequence[Span]
-"""What a column may give for a row."""
+"""What a column may return for a row."""
 Align = Literal["left", "right", "center"]
 
 ELLIPSIS = "…"
@@ -30,7 +30,7 @@ def width(text: str) -> int:
 
 
 def cut(text: str, cells: int) -> str:
-    """The text in at most so many cells, with an ellipsis where something was cut off."""
+    """The text in at most `cells` cells, with an ellipsis where something was cut off."""
     if cells <= 0:
         return ""
     if len(text) <= cells and text.isascii():
@@ -40,7 +40,7 @@ def cut(text: str, cells: int) -> str:
     if text.isascii():
         return text[: cells - 1] + ELLIPSIS
     end, used = 0, 0
-    # Twice the cells is enough to look at: more characters than that would need to be combining marks.
+    # Twice the number of cells suffices: more characters would all have to be combining marks.
     for _start, stop, size in split_graphemes(text[: 4 * cells])[0]:
         if used + size > cells - 1:
             break
@@ -50,7 +50,7 @@ def cut(text: str, cells: int) -> str:
 
 
 def pad(text: str, cells: int, align: Align = "left") -> str:
-    """The text in exactly so many cells."""
+    """The text in exactly `cells` cells."""
     if len(text) > cells or not text.isascii():
         text = cut(text, cells)
     spare = cells - width(text)
@@ -65,7 +65,7 @@ def pad(text: str, cells: int, align: Align = "left") -> str:
 
 
 def spans_of(cell: Cell) -> Sequence[Span]:
-    """A cell in whatever form it was given, as spans."""
+    """A cell in any of its forms, as spans."""
     if isinstance(cell, str):
         return ((cell, ""),)
     if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], str) and isinstance(cell[1], str):
@@ -79,12 +79,12 @@ def spans_width(spans: Iterable[Span]) -> int:
 
 
 def cut_spans(spans: Sequence[Span], cells: int) -> list[Span]:
-    """The spans in at most so many cells; the one that does not fit ends in an ellipsis."""
+    """The spans in at most `cells` cells; the one that does not fit ends in an ellipsis."""
     out: list[Span] = []
     left = cells
     for at, (text, role) in enumerate(spans):
         size = width(text)
-        # A last cell is kept for the ellipsis only where something follows.
+        # One cell is reserved for the ellipsis only where something follows.
         if size > left or (size == left and any(rest for rest, _ in spans[at + 1 :])):
             out.append((cut(text + "  " if size <= left else text, left), role))
             return out
@@ -120,7 +120,7 @@ def wrap_spans(spans: Sequence[Span], cells: int, indent: int = 0, first: int | 
 
 
 def pad_spans(spans: Sequence[Span], cells: int, align: Align = "left") -> list[Span]:
-    """The spans in exactly so many cells. Padding has the role ""."""
+    """The spans in exactly `cells` cells. Padding has the role ""."""
     out = cut_spans(spans, cells)
     spare = cells - spans_width(out)
     if spare > 0:
@@ -161,7 +161,7 @@ def gauge(part: float | None, cells: int, full: str = "fill", empty: str = "trou
 
 
 def _steps(part: float, steps: int) -> int:
-    """So many steps of a bar. A trace must show, and only the whole may look whole."""
+    """The number of filled steps of a bar. A trace must be visible, and only the whole may look whole."""
     found = round(max(0.0, min(1.0, part)) * steps)
     if part > 0:
         found = max(1, found)
@@ -169,7 +169,9 @@ def _steps(part: float, steps: int) -> int:
 
 
 def sparkline(values: Sequence[float | None], cells: int, low: float | None = None, high: float | None = None) -> str:
-    """The last values as a sparkline, one a cell; unknown ones are dots, and the scale is theirs unless given."""
+    """The last values as a sparkline, one per cell; unknown ones are dots. `low` and `high` default to
+    those of the values.
+    """
     last = list(values)[-cells:] if cells > 0 else []
     known = [value for value in last if value is not None]
     if not known:

@@ -20,7 +20,7 @@ _AXIS = 8
 
 
 def round_up(value: float) -> float:
-    """The next round number: the line should fill its chart."""
+    """The next round number, so that the line fills its chart."""
     if value <= 0:
         return 1.0
     base = 1.0
@@ -32,7 +32,9 @@ def round_up(value: float) -> float:
 
 
 def plot(points: Sequence[Point], columns: int, rows: int, low: float, high: float) -> list[str]:
-    """The points as `rows` lines of `columns` braille characters. A column of dots shows the greatest of its time."""
+    """The points as `rows` lines of `columns` braille characters. A column of dots shows the greatest value
+    of its time.
+    """
     if columns <= 0 or rows <= 0:
         return []
     cells = [[0] * columns for _ in range(rows)]
@@ -74,7 +76,7 @@ def _bridge(heights: list[int | None], most: int) -> None:
 
 
 class Chart(Widget):
-    """Give it a title, points of (epoch, value or None) and a way to write a value."""
+    """A chart with a title, points of (epoch, value or None) and a function that formats a value."""
 
     DEFAULT_CSS = """
     Chart { width: 1fr; height: 1fr; background: $background; }
@@ -103,9 +105,10 @@ class Chart(Widget):
         say: str = "",
         now: float | None = None,
     ) -> None:
-        """Show a line from 0 to `top`, by default a round number above the greatest; `say` stands where none is.
+        """Show a line from 0 to `top`, by default a round number above the greatest; `say` is shown when there is no
+        line.
 
-        `now` is the present value where that is known by a newer reading than the last point.
+        `now` is the present value where a newer reading than the last point gives it.
         """
         self._title, self._points, self._write, self._top = title, tuple(points), write, top
         self._role, self._empty_text, self._now = role, say, now

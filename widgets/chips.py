@@ -1,4 +1,4 @@
-"""What the top line says, as spans: which chips there are, and what gives way on a narrow screen."""
+"""The content of the top line, as spans: its chips, and what is dropped on a narrow screen."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Chip(Struct, frozen=True):
     text: str
     role: str
     short: str = ""
-    """What it says where there is little room; "" is the text."""
+    """The text where there is little room; "" is the normal text."""
 
     @property
     def grows(self) -> bool:
-        """Whether its age is a cell longer within ten seconds."""
+        """Whether its age takes one more cell within ten seconds."""
         return self.text[-3:-2] == " " and self.text[-1:] == "s"
 
     def span(self, brief: int = 0) -> Span:
-        """The chip in the line; one that is at fault has a ground of its own and room around its word."""
+        """The chip in the line; one with a fault has a background of its own and blanks around its word."""
         text = (self.short if brief else "") or self.text
         return (f" {text} " if self.role == "chip-fault" else text, self.role)
 
@@ -51,7 +51,7 @@ def chips(sources: Iterable[Source], mono: float) -> list[Chip]:
     return [_chip(name, group, mono) for name, group in groups.items()]
 
 
-#: A source read this many times more seldom than the first of its group is read seldom on purpose.
+#: A source read this many times less often than the first of its group is read seldom on purpose.
 _OFTEN = 3.0
 
 
@@ -68,7 +68,7 @@ def _chip(name: str, group: Sequence[Source], mono: float) -> Chip:
         return Chip(name, f"{name} stale {oldest}", "chip-stale")
     if not ages:
         return Chip(name, f"{name} …", "chip-stale")
-    # What is read seldom on purpose (partitions, rights) is not old: the age is that of the facts that move.
+    # Facts that are read seldom on purpose (partitions, rights) are not old: the age is that of the others.
     often = _OFTEN * min(source.due_s for source in group)
     moving = [old for source in group if source.due_s <= often and (old := source.age_s(mono)) is not None]
     return Chip(name, f"{name} {age(max(moving or ages))}", "chip-ok")
@@ -79,9 +79,9 @@ _STORAGE = "prom.storage"
 
 
 def storage_chip(cluster: Cluster, mono: float) -> Chip | None:
-    """`storage ok`, `storage /scratch hangs on 12`; None where no source tells of a shared file system.
+    """`storage ok`, `storage /scratch hangs on 12`; None where no source reports a shared file system.
 
-    What is worst is told: one that hangs before one that nodes in service lack, before what else is not well.
+    The worst problem is shown: a file system that hangs, then one that nodes in service lack, then any other problem.
     """
     if "storage" not in cluster.known or not cluster.storage:
         return None
@@ -104,7 +104,7 @@ def storage_chip(cluster: Cluster, mono: float) -> Chip | None:
 
 
 def alert_spans(alerts: Iterable[Alert], brief: int = 0) -> list[Span]:
-    """How many active alerts there are of the two severities that call for somebody; `brief` 0 to 2."""
+    """The number of active alerts of the two severities that need attention; `brief` 0 to 2."""
     active = [alert.severity for alert in alerts if alert.state == "active"]
     spans: list[Span] = []
     for severity, forms, role in (
@@ -126,22 +126,21 @@ def top_spans(
     others: Sequence[Span] = (),
     trail: Sequence[str] = (),
 ) -> list[Span]:
-    """The whole line in exactly so many cells. `trail` are the screens that lead here.
+    """The whole line in exactly `cells` cells. `trail` are the screens that lead here.
 
-    What gives way, in this order: that storage is well, the date, the word wacht, long words, seconds, gaps, chips that
-    are well, the time.
-    The trail has what is left: all of it, or its last step, or nothing.
+    Dropped when there is no room, in this order: that storage is well, the date, the word wacht, long words, seconds,
+    gaps, chips that are well, the time. The trail gets what is left: all of it, or its last step, or nothing.
     """
     full = stamp(now, zone)
     sources = chips(cluster.sources.values(), mono)
     storage = storage_chip(cluster, mono)
     every = sources if storage is None else [*sources, storage]
     ill = [chip for chip in every if chip.role != "chip-ok"]
-    # That storage is well is the first to go: nobody looks for it on a narrow screen.
+    # That storage is well is dropped first: it is not needed on a narrow screen.
     fewer = sources if storage is not None and storage.role == "chip-ok" else every
     clock, brief_clock = full[11:], full[11:16] + full[19:]
     if any(mode.startswith("REPLAY") for mode in modes):
-        clock = brief_clock = ""  # the mode says it, louder
+        clock = brief_clock = ""  # the mode shows it more prominently
     steps: tuple[tuple[bool, str, int, Sequence[Chip]], ...] = (
         (True, full, 0, every),
         (True, full, 0, fewer),
@@ -174,7 +173,7 @@ def top_spans(
             told = [_brief(one) for one in others] if brief == 2 else others
             right += [(gap, ""), ("│", "text-dim"), (gap, ""), *_joined(told, gap)]
         right.append((" ", ""))
-        # What has no room in a few seconds has none now: a word that comes and goes draws the eye for nothing.
+        # What will not fit in a few seconds is dropped now: a word that appears and disappears distracts.
         kept = sum(chip.grows for chip in shown)
         if spans_width(left) + spans_width(right) + kept <= cells:
             break

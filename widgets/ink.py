@@ -1,7 +1,7 @@
-"""Ink: from the name of a role to the style that the theme on the App gives it, and from spans to Strips.
+"""Ink: maps the name of a role to the style that the App's theme gives it, and spans to Strips.
 
-Styles come from the variables of the App's theme (`role-state-idle`), so a widget knows no theme and no colour. Under
-a theme that is not ours every role looks like the theme's text: plain, but readable.
+Styles are read from the variables of the App's theme (`role-state-idle`), so a widget knows no theme and no colour.
+Under a foreign theme every role has the theme's text style: plain, but readable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Ink:
         self._cache: dict[tuple[str, str, bool], Style] = {}
 
     def __call__(self, role: str = "", *, on: str = "", bold: bool = False) -> Style:
-        """The style of a role, always with a ground: a strip without one would show the terminal's own."""
+        """The style of a role, always with a background: a strip without one would show the terminal's own."""
         key = (role, on, bold)
         style = self._cache.get(key)
         if style is None:
@@ -37,7 +37,7 @@ class Ink:
             if role and role != on:
                 own = self._roles.get(role, Style())
                 if on and ground.reverse:
-                    # Turned round, a colour would be the ground of its word, and a dim word could not be read.
+                    # Reversed, a colour would be the background of its word, and a dim word would be unreadable.
                     own = own.without_color + Style(dim=False)
                 elif on:
                     own = own.without_color + Style(color=own.color)
@@ -48,7 +48,7 @@ class Ink:
         return style
 
     def strip(self, spans: Iterable[Span], cells: int | None = None, *, on: str = "", dim: bool = False) -> Strip:
-        """The spans as one Strip, of so many cells if that is known already.
+        """The spans as one Strip, of width `cells` if that is known already.
 
         Blank text joins the run before it, whatever its role: fewer runs, fewer bytes.
         """
@@ -71,11 +71,11 @@ class Ink:
         return Strip(segments, cells)
 
     def line(self, spans: Sequence[Span], cells: int, align: Align = "left", *, on: str = "") -> Strip:
-        """The spans as a Strip of exactly so many cells."""
+        """The spans as a Strip of exactly `cells` cells."""
         return self.strip(pad_spans(spans, cells, align), max(0, cells), on=on)
 
     def split_line(self, left: Sequence[Span], right: Sequence[Span], cells: int, *, on: str = "") -> Strip:
-        """A line with a left part that is cut where it must be and a right part that keeps its place."""
+        """A line with a left part that is cut where needed and a right part that keeps its place."""
         right = cut_spans(right, cells)
         taken = spans_width(right)
         if right and taken < cells:
@@ -88,7 +88,7 @@ _INKS: dict[str, Ink] = {}
 
 
 def ink(widget: Widget) -> Ink:
-    """The Ink of the theme that is on now. The same object until the theme changes: compare it to know."""
+    """The Ink of the active theme. The same object until the theme changes, so callers may compare it."""
     name = widget.app.theme
     found = _INKS.get(name)
     if found is None:

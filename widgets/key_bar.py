@@ -1,4 +1,4 @@
-"""KeyBar: the keys that work here and now, in the last line. A key that is refused now is dim and says why."""
+"""KeyBar: the keys that work on this screen, in the last line. A key that is refused now is dim and says why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GAP = 2
 
 
 class KeyHint(Struct, frozen=True):
-    """One key of the bar, as it is to be read ("Space", "d") and what it does ("drain")."""
+    """One key of the bar, as shown ("Space", "d"), and what it does ("drain")."""
 
     key: str
     label: str
@@ -31,7 +31,9 @@ class KeyHint(Struct, frozen=True):
 
 
 class KeyBar(Widget):
-    """Give it keys with `set_keys`. What does not fit falls off at the end, but the last one always stays."""
+    """Shows the keys given to `set_keys`. Keys that do not fit are dropped at the end, but the last one
+    always stays.
+    """
 
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: 1; background: $panel; }
@@ -62,7 +64,7 @@ class KeyBar(Widget):
             self.refresh()
 
     def placed(self, cells: int) -> list[tuple[int, KeyHint]]:
-        """Which keys fit, each with its first cell."""
+        """The keys that fit, each with its first cell."""
         shown = list(self.keys)
         while len(shown) > 1 and 2 + sum(key.cells for key in shown) + _GAP * (len(shown) - 1) > cells:
             del shown[-2]
@@ -84,7 +86,7 @@ class KeyBar(Widget):
         return ink(self).line(spans, cells, on="bar")
 
     def on_click(self, event: Click) -> None:
-        """As if the key had been pressed."""
+        """Send the message of the clicked key, as if it had been pressed."""
         for x, key in self._places:
             if x <= event.x < x + key.cells:
                 event.stop()

@@ -1,10 +1,10 @@
 """KeyParser: turns what a terminal sends into keys.
 
-Esc and a key may come in one piece, from a slow line or a fast hand, and are then what Alt and that key send: no
-program can tell. Textual 8.2.8 takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it
-(`¡`). Whoever typed the count, thought better of it and pressed Esc would have sent it, with an Enter close behind.
+Esc and a key may arrive in one piece, from a slow line or fast typing, and are then identical to Alt and that key.
+Textual 8.2.8 takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it (`¡`). A user who
+typed the count, changed their mind and pressed Esc would have confirmed the action if Enter followed closely.
 
-Not every terminal takes the Esc out of what is pasted, and Textual makes keys of what stands behind one.
+Not every terminal removes Esc from pasted text, and Textual makes keys of what follows one.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from textual.message import Message
 
 ESC = "\x1b"
 BEGIN, END = "\x1b[200~", "\x1b[201~"
-"""Around what is pasted."""
+"""The marks around pasted text."""
 _ESC_PAIRS = frozenset({"\x1b\x1b", "\x1b\t", "\x1b\x7f", "\x1bb", "\x1bf"})
-"""Two that mean something together: back-tab of a console, and the ways of a line of text by words."""
+"""Pairs with a meaning of their own: back-tab of a console, and moving by words in a line of text."""
 
 
 class KeyParser(XTermParser):
-    """Textual's, but Esc and a character in one piece are always Alt and that key, and a paste is never keys."""
+    """Textual's parser, but Esc and a character in one piece are always Alt and that key, and a paste is never keys."""
 
     def __init__(self, debug: bool = False) -> None:
         self._pasting = False
         self._tail = ""
-        """The end of what came: a mark may be torn."""
+        """The end of the last input: a mark may be split."""
         super().__init__(debug)
 
     def feed(self, data: str) -> Iterable[Message]:
-        """What it means; a paste without the Esc in it."""
+        """The messages for this input; a paste without the Esc in it."""
         plain = self._without_pasted_escapes(data) if data else data
-        # Nothing at all would tell the parser that this is the end.
+        # Empty input would mean the end to the parser.
         return super().feed(plain) if plain or not data else ()
 
     def _without_pasted_escapes(self, data: str) -> str:
@@ -61,9 +61,9 @@ class KeyParser(XTermParser):
             sequence, alt = sequence[1], True
         for key in super()._sequence_to_key_events(sequence):
             head, _, last = key.key.rpartition("+")
-            if alt and head != "ctrl":  # who wants out presses Esc too
+            if alt and head != "ctrl":  # Esc also means that the user wants to leave
                 yield Key(f"alt+{key.key}", None)
             elif head == "alt+shift" and len(last) == 1:
-                yield Key(f"alt+{last.upper()}", None)  # as the others send it
+                yield Key(f"alt+{last.upper()}", None)  # as other terminals send it
             else:
                 yield key

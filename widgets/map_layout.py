@@ -1,4 +1,4 @@
-"""Where each node of the machine stands on the map: racks in columns, each with its label, nodes side by side."""
+"""The place of each node on the map: racks in columns, each with its label, nodes side by side."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .cells import cut, width
 
 GAP = 2
 MAX_SCALE = 6
-"""Cells a node may take on a large screen; what is left blank beside it keeps the nodes apart."""
+"""Cells that a node may take on a large screen; the last one stays blank to separate the nodes."""
 _MAX_LABEL = 10
 
 
 class MapRun(Struct, frozen=True):
-    """Nodes that stand side by side on one line, and the label before them ("" on a rack's further lines)."""
+    """Nodes side by side on one line, and the label before them ("" on a rack's further lines)."""
 
     x: int
     """Cell of the label; the nodes begin at `first`."""
@@ -32,7 +32,7 @@ class MapLayout(Struct, frozen=True):
     scale: int = 1
 
     def node_at(self, line: int, x: int) -> str | None:
-        """The node on a cell, None where there is none."""
+        """The node on a cell; None where there is none."""
         if 0 <= line < len(self.lines):
             for run in self.lines[line]:
                 if run.first <= x < run.first + len(run.nodes) * self.scale:
@@ -40,14 +40,14 @@ class MapLayout(Struct, frozen=True):
         return None
 
     def nearest(self, line: int, x: int) -> str | None:
-        """The node on a line that stands nearest to a cell."""
+        """The node on a line that is nearest to a cell."""
         if not 0 <= line < len(self.lines):
             return None
         spots = [(run.first + at * self.scale, node) for run in self.lines[line] for at, node in enumerate(run.nodes)]
         return min(spots, key=lambda spot: abs(spot[0] - x))[1] if spots else None
 
     def beside(self, node: str, by: int) -> str | None:
-        """The node so many to the right on the same line (negative: to the left), None past its ends."""
+        """The node `by` places to the right on the same line (negative: to the left); None past its ends."""
         line = self.places[node][0]
         nodes = [name for run in self.lines[line] for name in run.nodes]
         at = nodes.index(node) + by
@@ -55,10 +55,10 @@ class MapLayout(Struct, frozen=True):
 
 
 def lay_out(racks: Mapping[str, Sequence[str]], cells: int, page: int) -> MapLayout:
-    """Place the racks in as many columns as there is room for.
+    """Place the racks in as many columns as fit.
 
-    Nodes are as wide as the page allows with the whole machine in sight; where it does not fit, racks are folded so
-    that the map becomes as low as can be.
+    Nodes are as wide as the page allows with the whole machine visible; where it does not fit, racks are folded so that
+    the map becomes as low as possible.
     """
     groups = [(rack, tuple(nodes)) for rack, nodes in racks.items() if nodes]
     if not groups or cells <= 0:
@@ -89,7 +89,7 @@ def lay_out(racks: Mapping[str, Sequence[str]], cells: int, page: int) -> MapLay
 
 
 def _height(heights: Sequence[int], columns: int) -> int:
-    """The least height of a column with which the racks, in order, fit into so many columns."""
+    """The least height of a column with which the racks, in order, fit into this number of columns."""
     low, high = max(*heights, -(-sum(heights) // columns)), sum(heights)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""What a cell of the map says of a node: its state, or a figure in ten steps of heat. Unknown is a dot, never cold."""
+"""The content of a map cell: a node's state, or a figure in ten steps of heat. Unknown is a dot, never cold."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ UNKNOWN_CELL: Span = ("·", "text-dim")
 COLD_C, HOT_C = 30.0, 90.0
 """Ends of the temperature scale: an idle GPU in cool air, and where most of them throttle."""
 
-# On the map most nodes work, and those shall make one even, quiet surface from which the others stand out. The top
-# eighth of every cell stays free, which keeps the racks apart.
+# On the map most nodes work, and these form one even, quiet surface from which the others stand out. The top eighth of
+# every cell stays free, which separates the racks.
 _MAP_CELLS = {
     "allocated": ("▇", "map-allocated"),
     "mixed": ("▄", "state-mixed"),
     "completing": ("▂", "state-completing"),
 }
-# A low figure is also a low block, so that heat is not told by colour alone.
+# A low figure is also a low block, so that heat does not depend on colour alone.
 _LEVELS = "▁▂▂▃▄▄▅▆▆▇"
 _BLOCKS = frozenset("▁▂▃▄▅▆▇█")
 
 _STATE_CELLS: dict[str, Span] = {}
 HEAT_CELLS: tuple[Span, ...] = tuple(zip(_LEVELS, HEAT, strict=True))
-# Work is no alarm: a busy machine stays below the red end.
+# Work is not an alarm: a busy machine stays below the red end.
 UTIL_CELLS: tuple[Span, ...] = tuple((glyph, HEAT[step * 6 // 9]) for step, glyph in enumerate(_LEVELS))
 _HYSTERESIS = 0.35
 
@@ -55,10 +55,10 @@ def heat_cell(
     before: Span = UNKNOWN_CELL,
     cells: tuple[Span, ...] = HEAT_CELLS,
 ) -> Span:
-    """Glyph and role of a figure on a scale; beyond its ends it counts as the end.
+    """Glyph and role of a figure on a scale; values beyond its ends are clamped.
 
-    The cell stays as it was `before` while the figure is less than a third of a step outside of it: figures tremble,
-    and a map of 12,000 of them would be sent anew at every reading.
+    The cell stays as it was `before` while the figure is less than a third of a step outside it: figures fluctuate, and
+    a map of 12,000 of them would be sent again at every reading.
     """
     if value is None or high <= low:
         return UNKNOWN_CELL
@@ -73,20 +73,20 @@ def heat_cell(
 
 
 def power_top(cluster: Cluster, before: float = 0.0) -> float:
-    """Upper end of the power scale: the greatest node in steps of 500 W, never less than it was before."""
+    """Upper end of the power scale: the greatest node in steps of 500 W, never below `before`."""
     top = max((load.power_w for load in cluster.loads.values() if load.power_w is not None), default=0.0)
     return max(before, -(-top // 500) * 500)
 
 
 def widened(cell: Span, scale: int) -> Span:
-    """A node's cell on a map where a node takes `scale` cells: blocks grow, other glyphs stand in their middle."""
+    """A node's cell on a map where a node takes `scale` cells: blocks grow, other glyphs are centred."""
     glyph, role = cell
-    wide = scale - 1  # the last cell keeps the nodes apart
+    wide = scale - 1  # the last cell separates the nodes
     return ((glyph * wide if glyph in _BLOCKS else glyph.center(wide)) + " ", role) if wide else cell
 
 
 def cell_function(measure: Measure, cluster: Cluster, top_w: float, before: dict[str, Span]) -> Callable[[str], Span]:
-    """From the name of a node to its cell. `before` holds the cells given last, and is kept up by what is returned."""
+    """A function from the name of a node to its cell. `before` holds the last cells, and the function updates it."""
     if measure == "state":
         nodes = cluster.nodes
         return lambda name: state_cell(nodes.get(name))

@@ -1,4 +1,4 @@
-"""NodeMap: the whole machine at a glance, one cell a node, rack by rack."""
+"""NodeMap: the whole machine at a glance, one cell per node, rack by rack."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ from .units import power
 
 _EMPTY = Cluster(name="")
 _BRIDGE = 6
-"""Unchanged cells between two changed runs that are cheaper painted again than jumped over."""
+"""Up to this many unchanged cells between two changed runs are painted again, which is cheaper than a jump."""
 
 
 class NodeMap(Scrolled):
-    """Give it a cluster with `set_cluster`; `measure` says what the cells tell. Only changed runs are painted."""
+    """Shows the cluster given to `set_cluster`; `measure` selects what the cells show. Only changed runs
+    are painted.
+    """
 
     DEFAULT_CSS = """
     NodeMap { width: 1fr; height: 1fr; background: $background; }
@@ -74,7 +76,7 @@ class NodeMap(Scrolled):
             return self.map
 
     class Moved(Message):
-        """The cursor stands on another node; None where there are none."""
+        """The cursor moved to another node; None where there are none."""
 
         def __init__(self, map: NodeMap, key: str | None) -> None:
             super().__init__()
@@ -94,23 +96,23 @@ class NodeMap(Scrolled):
         self.cursor_key: str | None = None
         """The node under the cursor."""
         self.chosen = False
-        """Whether a person has put it there: where it stands by itself nothing is to be done to."""
+        """Whether the user put the cursor there: a default position is no target for actions."""
         self._cluster = _EMPTY
         self._layout = MapLayout()
         self._laid_out = _EMPTY.racks
         self._shown_cells: dict[int, list[Span]] = {}
         self._painted: dict[int, tuple[list[Span], Strip]] = {}
-        """Line to its cells and what was painted of them, without the cursor."""
+        """Line to its cells and the strip painted of them, without the cursor."""
         self._top_w = 0.0
         self._cells: dict[str, Span] = {}
         self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
         self._marked_racks: frozenset[str] = frozenset()
         self.set_reactive(NodeMap.measure, measure)
 
-    # What feeds it.
+    # Input.
 
     def set_cluster(self, cluster: Cluster) -> None:
-        """Show another state of the machine."""
+        """Show a newer state of the machine."""
         self.update_hidden(cluster, None)
         if cluster.racks is not self._laid_out and cluster.racks != self._laid_out:
             self._lay_out()
@@ -119,14 +121,14 @@ class NodeMap(Scrolled):
             self._show_changes()
 
     def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
-        """All but the painting."""
+        """Take newer data while hidden, without painting."""
         before, self._cluster = self._cluster, cluster
         if cluster.loads is not before.loads:
             self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
         self._cell = cell_function(self.measure, cluster, self._top_w, self._cells)
 
     def mark_racks(self, ill: frozenset[str]) -> None:
-        """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
+        """Mark the labels of racks that have a problem as a whole with a !."""
         if ill != self._marked_racks:
             self._marked_racks = ill
             self._painted.clear()
@@ -141,16 +143,18 @@ class NodeMap(Scrolled):
 
     @property
     def chosen_key(self) -> str | None:
-        """The node that a person has put the cursor on, and that keys go to: the one that looks chosen. Else None."""
+        """The node that the user put the cursor on and that keys apply to, which is also the one
+        highlighted; else None.
+        """
         return self.cursor_key if self.chosen and self.has_focus else None
 
     @property
     def lines_wanted(self) -> int:
-        """Lines that the whole map takes at the width it has."""
+        """Lines that the whole map takes at its current width."""
         return len(self._layout.lines)
 
     def legend(self) -> list[Span]:
-        """What the cells mean: the states there are, with their numbers, or the scale."""
+        """The meaning of the cells: the states present, with their numbers, or the scale."""
         if self.measure == "state":
             numbers = Counter(node.display for node in self._cluster.nodes.values())
             known = [word for word in reversed(DISPLAYS) if word in numbers]
@@ -172,7 +176,7 @@ class NodeMap(Scrolled):
             *unknown,
         ]
 
-    # How it is painted.
+    # Painting.
 
     @property
     def body_lines(self) -> int:
@@ -180,7 +184,7 @@ class NodeMap(Scrolled):
         return len(self._layout.lines)
 
     def _lay_out(self) -> None:
-        # The bar's cell is kept free, so that the map does not change its shape when it comes.
+        # The bar's cell is reserved, so that the map keeps its shape when the bar appears.
         self._laid_out = self._cluster.racks
         self._layout = lay_out(self._laid_out, self.extent.width - 1, self.page)
         self._shown_cells.clear()
@@ -194,7 +198,7 @@ class NodeMap(Scrolled):
         return [self._cell(node) for run in self._layout.lines[at] for node in run.nodes]
 
     def _show_changes(self) -> None:
-        """Repaint the runs of cells that differ from what the screen shows."""
+        """Repaint the runs of cells that differ from the screen."""
         if not self.is_mounted:
             return
         regions: list[Region] = []
@@ -228,13 +232,13 @@ class NodeMap(Scrolled):
         text = head.crop(here, end).text
         found = self._cluster.nodes.get(self.cursor_key or "")
         if self.ink("map-cursor").reverse and found is not None:
-            # Turned round, a block would be a hole: the sign of its state stands there.
+            # Reversed, a block would be a hole: the glyph of its state is shown instead.
             text = state_look(found.display)[0].center(end - here)
         mark = self.ink.strip(((text, "map-cursor"),))
         return Strip([*head.crop(0, here), *mark, *head.crop(end, cells)], cells)
 
     def _line_of(self, at: int, now: Sequence[Span], cells: int) -> Strip:
-        """Without the cursor."""
+        """The strip of a line without the cursor."""
         scale, spans, plain = self._layout.scale, list[Span](), True
         x, node = 0, 0
         for run in self._layout.lines[at]:
@@ -247,7 +251,7 @@ class NodeMap(Scrolled):
             x = run.first + len(run.nodes) * scale
         if self.dimmed:
             spans = [(text, "text-dim") for text, _ in spans]
-        if plain and x <= cells:  # how wide it is need not be counted
+        if plain and x <= cells:  # the exact width does not matter
             return self.ink.strip([*spans, (" " * (cells - x), "")], cells)
         return self.ink.line(spans, cells)
 
@@ -258,16 +262,16 @@ class NodeMap(Scrolled):
         self._show_changes()
 
     def watch_dimmed(self) -> None:
-        """All cells are of another colour."""
+        """Repaint everything in the new colours."""
         self._painted.clear()
         self.refresh()
 
     def ink_changed(self) -> None:
-        """Another theme is on."""
+        """Repaint for another theme."""
         self._painted.clear()
 
     def resized(self) -> None:
-        """Lay the racks out anew, keep the cursor in sight."""
+        """Lay the racks out again and keep the cursor visible."""
         self._lay_out()
         if self.cursor_key is not None:
             self.show_line(self._layout.places[self.cursor_key][0])
@@ -290,7 +294,7 @@ class NodeMap(Scrolled):
         self.post_message(self.Moved(self, node))
 
     def action_beside(self, by: int) -> None:
-        """One node to the side; past the end of a line on to the next."""
+        """Move one node to the side; past the end of a line, to the next line."""
         if self.cursor_key is None:
             return
         node = self._layout.beside(self.cursor_key, by)
@@ -300,30 +304,30 @@ class NodeMap(Scrolled):
         self._go(node)
 
     def action_line(self, by: int) -> None:
-        """To the nearest node so many lines up or down."""
+        """Move to the nearest node `by` lines up or down."""
         if self.cursor_key is not None:
             line, x = self._layout.places[self.cursor_key]
             self._go(self._layout.nearest(max(0, min(line + by, self.body_lines - 1)), x))
 
     def action_page(self, by: int) -> None:
-        """A page up or down."""
+        """Move a page up or down."""
         self.action_line(by * max(1, self.page - 1))
 
     def action_ends(self, last: bool) -> None:
-        """To the first or the last node."""
+        """Move to the first or the last node."""
         places = list(self._layout.places)
         if places:
             self._go(places[-1 if last else 0])
 
     def action_open(self) -> None:
-        """Open the node that is chosen; where none is, show where the cursor is first."""
+        """Open the chosen node; without one, first show where the cursor is."""
         if self.chosen and self.cursor_key is not None:
             self.post_message(self.Opened(self, self.cursor_key))
         else:
             self._go(self.cursor_key)
 
     def focus_changed(self) -> None:
-        """Without the keys there is no cursor to be seen: what looks chosen is chosen."""
+        """Without the focus the cursor is hidden: what looks chosen is chosen."""
         if self.chosen and self.cursor_key is not None and self.cursor_key in self._layout.places:
             line, x = self._layout.places[self.cursor_key]
             self.repaint_line(line, x, self._layout.scale)
@@ -342,7 +346,7 @@ class NodeMap(Scrolled):
 
 
 def _runs(xs: Sequence[int], wide: int) -> list[tuple[int, int]]:
-    """Nodes at cells in rising order as runs (first, one after the last), small gaps bridged."""
+    """Nodes at ascending cells as runs (first, one after the last), small gaps bridged."""
     runs: list[tuple[int, int]] = []
     for x in xs:
         if runs and x - runs[-1][1] <= _BRIDGE:

@@ -17,15 +17,15 @@ from .scroll import Scrolled
 
 #: Cells below which nothing is wrapped, and which a label has at most.
 _MIN_WRAP = 20
-#: Lines that one which can be chosen is folded on at most: a list must show more than its first.
+#: Most lines on which a choosable line is folded: a list must show more than its first item.
 MAX_FOLDS = 2
 
 
 class PaneLine(NamedTuple):
-    """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
+    """One line of a pane: spans, spans at its right end, and a key if it can be chosen.
 
-    `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.terminal.screen_diff says
-    which URLs). `continues` is set where a pane that wraps broke it: it belongs to the line above.
+    `link` is the URL of the last span, for a terminal that supports links (`widgets.terminal.screen_diff` says which
+    URLs). `continues` is set on a part of a wrapped line: it belongs to the line above.
     """
 
     spans: Sequence[Span]
@@ -41,9 +41,9 @@ def pane_line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key
 
 
 class Pane(Scrolled):
-    """Paints `lines`. With `select` a cursor walks over the lines that have a key; with `scroll` it takes the focus.
+    """Paints `lines`. With `select` a cursor moves over the lines that have a key; with `scroll` it takes the focus.
 
-    With `wrap` a line that is too long goes on below, one that can be chosen on FOLDS lines at most; else it is cut.
+    With `wrap` a long line continues below, a choosable one on at most FOLDS lines; else it is cut.
     """
 
     DEFAULT_CSS = """
@@ -72,7 +72,7 @@ class Pane(Scrolled):
             return self.pane
 
     class Moved(Message):
-        """The cursor stands on another line's key."""
+        """The cursor moved to another line's key."""
 
         def __init__(self, pane: Pane, key: str | None) -> None:
             super().__init__()
@@ -110,10 +110,10 @@ class Pane(Scrolled):
         self._empty_text = empty_text
         self._strips: dict[tuple[int, int, bool], Strip] = {}
 
-    # What feeds it.
+    # Input.
 
     def set_empty_text(self, text: str) -> None:
-        """What stands there while there are no lines."""
+        """Set the text that is shown while there are no lines."""
         if text != self._empty_text:
             self._empty_text = text
             if self.is_mounted and not self.lines:
@@ -121,7 +121,7 @@ class Pane(Scrolled):
                 self.refresh()
 
     def set_title(self, title: str | Sequence[Span], right: str | Sequence[Span] = ()) -> None:
-        """Another title, and what stands at the right end of the same line."""
+        """Set the title and the text at the right end of the same line."""
         spans, right = _spans(title), _spans(right)
         if spans != self._title or right != self._title_right:
             self._title, self._title_right = spans, right
@@ -129,7 +129,7 @@ class Pane(Scrolled):
                 self.refresh(Region(0, 0, self.extent.width, 1))
 
     def set_lines(self, lines: Sequence[PaneLine]) -> None:
-        """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
+        """Set the lines; only those that differ are painted. The cursor stays on its key, or moves to the nearest."""
         self._source_lines = tuple(lines)
         before, self.lines = self.lines, self._wrapped()
         self._strips.clear()
@@ -147,7 +147,7 @@ class Pane(Scrolled):
         self.repaint_bar()
 
     def _wrapped(self) -> tuple[PaneLine, ...]:
-        """Of a pane that wraps: long lines on as many as they take, those after the first below what its label says."""
+        """The lines, wrapped if the pane wraps: continuation lines are indented below the text after the label."""
         room = self.inner_width - 3
         if not self._wraps or room < _MIN_WRAP:
             return self._source_lines
@@ -179,7 +179,7 @@ class Pane(Scrolled):
             self.repaint_line(each)
 
     def resized(self) -> None:
-        """What wraps does so otherwise."""
+        """Wrap for the new width."""
         if self._wraps:
             self.lines = self._wrapped()
             self._strips.clear()
@@ -191,16 +191,16 @@ class Pane(Scrolled):
             self._go(at)
         return at is not None
 
-    # How it is painted.
+    # Painting.
 
     @property
     def body_lines(self) -> int:
-        """Lines, seen or not."""
+        """Number of lines, visible or not."""
         return len(self.lines)
 
     @property
     def inner_width(self) -> int:
-        """A bordered pane's bar stands in its border, so that its lines never change their width."""
+        """A bordered pane's bar is in its border, so that its lines never change their width."""
         return max(0, self.extent.width - 1) if self.border else super().inner_width
 
     def bar_cell(self, thumb: bool | None) -> Span | None:
@@ -253,18 +253,18 @@ class Pane(Scrolled):
         return Strip([*edge, *inner, *self.ink.strip(((" ", ""),))], cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:
-        """Below the last line; what an empty pane says stands in its first."""
+        """The area below the last line; the text of an empty pane is on its first line."""
         empty = not self.lines and y == 0 and self._empty_text
         return self._bordered(PaneLine(((self._empty_text, "text-dim"),) if empty else ()), cells)
 
     def ink_changed(self) -> None:
-        """Forget the strips of the other theme."""
+        """Discard the strips of the old theme."""
         self._strips.clear()
 
     # Keys and mouse.
 
     def _first(self, at: int) -> int:
-        """The line to which this one belongs."""
+        """The first of the lines that this one belongs to."""
         while at and self.lines[at].continues:
             at -= 1
         return at
@@ -285,7 +285,7 @@ class Pane(Scrolled):
 
     def _go(self, at: int) -> None:
         before, key = self._index_of(self.cursor_key), self.lines[at].key
-        # All of it is in sight, its first line in any case.
+        # All of the wrapped line is made visible, its first line in any case.
         scrolled = self.show_line(at + self._continuation_count(at)) | self.show_line(at)
         if key == self.cursor_key:
             return
@@ -298,7 +298,7 @@ class Pane(Scrolled):
         self.post_message(self.Moved(self, key))
 
     def _step_choosable(self, by: int) -> None:
-        """So many choosable lines on, or to the first or last of them."""
+        """Move by this number of choosable lines, or to the first or last of them."""
         can = [at for at, each in enumerate(self.lines) if each.key is not None]
         if can:
             now = self._index_of(self.cursor_key)
@@ -306,14 +306,14 @@ class Pane(Scrolled):
             self._go(can[max(0, min(place, len(can) - 1))])
 
     def action_step(self, by: int) -> None:
-        """One line on."""
+        """Move by one line."""
         if self.select:
             self._step_choosable(by)
         else:
             self.scroll_top(self.top + by)
 
     def action_page(self, by: int) -> None:
-        """One page on."""
+        """Move by one page."""
         step = by * max(1, self.page - 1)
         if self.select:
             self._step_choosable(step)
@@ -321,7 +321,7 @@ class Pane(Scrolled):
             self.scroll_top(self.top + step)
 
     def action_ends(self, last: bool) -> None:
-        """To the first or the last line."""
+        """Move to the first or the last line."""
         reach = len(self.lines) if last else -len(self.lines)
         if self.select:
             self._step_choosable(reach)
@@ -348,7 +348,7 @@ class Pane(Scrolled):
             self._go(at)
 
     def focus_changed(self) -> None:
-        """The upper border and the cursor show who has the focus; to paint all four sides would cost kilobytes."""
+        """The upper border and the cursor show the focus; painting all four sides would cost kilobytes."""
         if self.border:
             self.refresh(Region(0, 0, self.extent.width, 1))
         at = self._index_of(self.cursor_key)

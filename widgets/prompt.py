@@ -1,4 +1,4 @@
-"""Prompt: the line for `/` filters and `:` commands, with history, completion and a word when it is wrong."""
+"""Prompt: the line for `/` filters and `:` commands, with history, completion and error messages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .ink import ink
 MAX_ENTRIES = 500
 """Entries of a history."""
 MAX_LENGTH = 4000
-"""Characters that a line takes: of a longer paste, nothing."""
+"""Most characters in the line; a longer paste is dropped."""
 Complete = Callable[[str], Sequence[str]]
-"""From what was typed to the whole texts it may become, best first."""
+"""Maps the typed text to its completions as whole texts, best first."""
 
 
 class History(Struct):
@@ -31,11 +31,11 @@ class History(Struct):
 
     entries: list[str] = []
     at: int | None = None
-    """Where the operator is in it; None while they type something new."""
+    """Position of the user in it; None while they type something new."""
     typed: str = ""
 
     def add(self, text: str) -> None:
-        """Keep a text."""
+        """Add a text."""
         if text:
             self.entries = [*[entry for entry in self.entries if entry != text][-(MAX_ENTRIES - 1) :], text]
         self.at = None
@@ -50,7 +50,7 @@ class History(Struct):
         return self.entries[self.at]
 
     def older_with(self, typed: str, text: str) -> str | None:
-        """The entry before that has this text in it; None where there is none."""
+        """The entry before that contains this text; None where there is none."""
         at, before = self.at, self.typed
         while (found := self.older(typed)) is not None:
             if text in found and found != typed:
@@ -59,7 +59,7 @@ class History(Struct):
         return None
 
     def newer(self) -> str | None:
-        """The entry after; after the newest, what was typed."""
+        """The entry after; after the newest one the typed text."""
         if self.at is None:
             return None
         self.at += 1
@@ -90,8 +90,9 @@ class _SpanLine(Widget):
 
 
 class Prompt(Vertical):
-    """Hidden until `open(kind)`. Enter submits, Esc cancels, up and down walk the history, Ctrl+R looks in it, Tab
-    completes."""
+    """Hidden until `open(kind)`. Enter submits, Esc cancels, up and down move in the history, Ctrl+R searches it, Tab
+    completes.
+    """
 
     DEFAULT_CSS = """
     Prompt { dock: bottom; height: auto; max-height: 2; background: $panel; display: none; }
@@ -106,7 +107,7 @@ class Prompt(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
     class PromptMessage(Message):
-        """Something of a prompt: of which, which kind of line, and what stands there."""
+        """A message of a prompt: its prompt, the kind of line, and the text."""
 
         def __init__(self, prompt: Prompt, kind: str, value: str = "") -> None:
             super().__init__()
@@ -118,13 +119,13 @@ class Prompt(Vertical):
             return self.prompt
 
     class Submitted(PromptMessage):
-        """Enter was pressed. The prompt stays open until somebody closes it, so that an error can be told."""
+        """Enter was pressed. The prompt stays open until it is closed, so that an error can be shown."""
 
     class Edited(PromptMessage):
         """The text changed: filters work while they are typed."""
 
         def can_replace(self, message: Message) -> bool:
-            """Only the last text counts."""
+            """Only the newest text counts."""
             return isinstance(message, Prompt.Edited) and message.prompt is self.prompt
 
     class Cancelled(PromptMessage):
@@ -134,7 +135,7 @@ class Prompt(Vertical):
         super().__init__(id=id)
         self.kind = "/"
         self.complete: Complete | None = None
-        """Called with the text on Tab and, for the line beneath, while typing."""
+        """Called with the text on Tab and, for the line below, while typing."""
         self.histories: dict[str, History] = {}
         self._before: Widget | None = None
         self._sign = _SpanLine(classes="sign")
@@ -144,7 +145,7 @@ class Prompt(Vertical):
         self._tab_at = -1
 
     def compose(self) -> ComposeResult:
-        """The sign, the input, and the line beneath."""
+        """The sign, the input, and the line below."""
         with Vertical(classes="row"):
             yield self._sign
             yield self._input
@@ -152,12 +153,12 @@ class Prompt(Vertical):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is there."""
+        """Whether it is shown."""
         return self.has_class("-open")
 
     @property
     def value(self) -> str:
-        """What has been typed."""
+        """The typed text."""
         return self._input.value
 
     def open(self, kind: str = "/", value: str = "", complete: Complete | None = None) -> None:
@@ -172,17 +173,17 @@ class Prompt(Vertical):
         self._tabs = []
         self.show_message("")
         self.add_class("-open")
-        # At once: what is typed in one go with the sign is close behind it.
+        # Immediately: text typed together with the sign follows closely.
         self.screen.set_focus(self._input, scroll_visible=False)
 
     def close(self) -> None:
-        """Hide it and give the focus back."""
+        """Hide it and return the focus."""
         self.remove_class("-open")
         before, self._before = self._before, None
         self.screen.set_focus(before if before is not None and before.is_attached else None, scroll_visible=False)
 
     def show_message(self, text: str, role: str = "bad") -> None:
-        """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""
+        """Show a message below the input: why the text is refused, or its completions. "" removes it."""
         self._say.show(((" " * 3, ""), (text, role)))
         self.set_class(bool(text), "-say")
 
@@ -197,7 +198,7 @@ class Prompt(Vertical):
         self.post_message(self.Cancelled(self, kind))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell, and show what it may become."""
+        """Report the change, and show the completions."""
         event.stop()
         if self._tabs and event.value in self._tabs:
             return
@@ -206,10 +207,10 @@ class Prompt(Vertical):
         self.post_message(self.Edited(self, self.kind, event.value))
 
     def hint(self) -> bool:
-        """Show beneath the input what it may become. False when that is nothing."""
+        """Show the completions below the input. False when there are none."""
         text = self.value
         may = list(self.complete(text))[:12] if self.complete is not None and text else []
-        # What is offered begins with what is typed: only the word that is new need be read.
+        # Completions begin with the typed text: only the new word is shown.
         kept = text.rfind(" ") + 1
         self.show_message("  ".join(one[kept:] for one in may if one != text), "text-dim")
         return any(one != text for one in may)
@@ -217,7 +218,7 @@ class Prompt(Vertical):
     def on_key(self, event: Key) -> None:
         """Enter, history and completion."""
         if event.key == "enter":
-            # Here and not when Input tells of it: by then more may have been typed.
+            # Handled here and not at Input's own message: by then more may have been typed.
             event.stop()
             event.prevent_default()
             self._history.add(self.value.strip())
@@ -226,7 +227,7 @@ class Prompt(Vertical):
         if event.key in {"up", "down"}:
             found = self._history.older(self.value) if event.key == "up" else self._history.newer()
         elif event.key == "ctrl+r":
-            # The same again goes on from where it stands: what was typed before the first is what is looked for.
+            # Repeated, it continues from its position: the first search text is kept.
             wanted = self._history.typed if self._history.at is not None else self.value
             found = self._history.older_with(self.value, wanted)
         elif event.key in {"tab", "shift+tab"}:

@@ -1,4 +1,4 @@
-"""How one row of the table becomes a Strip, and how the header does."""
+"""Paints a row of the table, and its header, as a Strip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .ink import Ink
 from .table_column import GAP, PlacedColumn
 
 GUTTER = 2
-"""Cells left of the first column: the cursor's bar and the mark, so that neither is told by colour alone."""
+"""Cells left of the first column: the cursor's bar and the mark, so that neither depends on colour alone."""
 CURSOR_GLYPH, MARK_GLYPH = "▌", "◆"
 
 Cells = tuple[tuple[Span, ...], ...]
@@ -21,19 +21,19 @@ Cells = tuple[tuple[Span, ...], ...]
 
 
 class PaintedRow(Struct):
-    """A row as it was painted last, and what it was painted from."""
+    """A row as last painted, and what it was painted from."""
 
     row: Any
     ctx_version: int
-    """Which context it was. Never the context itself: a row that scrolled away would keep a whole Cluster alive."""
+    """Version of its context. Never the context itself: a row that scrolled away would keep a whole Cluster alive."""
     pending_text: str | None
     cells: Cells
     strips: dict[tuple[bool, bool], Strip]
-    """By (under the cursor, marked)."""
+    """Strips by (under the cursor, marked)."""
 
 
 class LineState(Struct, frozen=True):
-    """What stands on one line of the screen."""
+    """The content of one line of the screen."""
 
     key: str
     cells: Cells
@@ -42,7 +42,7 @@ class LineState(Struct, frozen=True):
 
 
 def paint_cells(row: Any, placed: Sequence[PlacedColumn], ctx: Any, word: str | None, word_column: str) -> Cells:
-    """Ask every column for its text; `word` stands in one of them instead."""
+    """The cells of a row; `word` replaces the text of one column."""
     cells: list[tuple[Span, ...]] = []
     for place in placed:
         column = place.column
@@ -81,7 +81,7 @@ def paint_row(cells: Cells, end: int, ink: Ink, total: int, *, cursor: bool, mar
 
 
 def header_strip(placed: Sequence[PlacedColumn], ink: Ink, total: int, sort: str | None, reverse: bool) -> Strip:
-    """The line of titles; the one sorted by has an arrow: ▲ the least first, ▼ the greatest first."""
+    """The line of titles; the sort column has an arrow: ▲ ascending, ▼ descending."""
     spans: list[Span] = [(" " * min(GUTTER, total), "")]
     used = GUTTER
     for at, place in enumerate(placed):

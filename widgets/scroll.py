@@ -1,7 +1,7 @@
-"""Scrolled: what the table, the panes and the map share: a body of lines that scrolls, fixed lines around it, a bar.
+"""Scrolled: the base of the table, the panes and the map: a body of lines that scrolls, fixed lines around it, a bar.
 
 Textual's own ScrollView is not used: its scrollbar is a widget that repaints whole at every step, its header would
-scroll, and a change of its virtual size lays the screen out anew. Here a step costs the lines that changed.
+scroll, and a change of its virtual size lays the screen out again. Here a step costs the lines that changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WHEEL_LINES = 3
 
 
 class Scrolled(Widget, can_focus=True):
-    """Lines painted by `paint_body`, from `top` on; `head` and `foot` lines stand still above and below them."""
+    """Lines painted by `paint_body`, from `top` on; `head` and `foot` lines are fixed above and below them."""
 
     ALLOW_SELECT = False
     head = 0
@@ -33,21 +33,21 @@ class Scrolled(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.top = 0
-        """The first line of the body that is seen."""
+        """The first visible line of the body."""
         self.extent = Size(0, 0)
         """The size that is painted for. Textual's own `size` is looked up in the layout every time, which is slow."""
         self._theme_ink: Ink | None = None
         self._bar_painted: tuple[int, int] | None = None
         self._bar_dragged = False
 
-    # What a widget on top of this says and paints.
+    # Overridden by subclasses.
 
     def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
         """Take newer data while hidden, so that older data is freed; paint nothing."""
 
     @property
     def body_lines(self) -> int:
-        """Lines in the body, seen or not."""
+        """Lines in the body, visible or not."""
         return 0
 
     def paint_head(self, y: int, cells: int) -> Strip:
@@ -59,11 +59,11 @@ class Scrolled(Widget, can_focus=True):
         return self.ink.line((), cells)
 
     def paint_body(self, at: int, cells: int) -> Strip:
-        """Line `at` of the body in exactly so many cells."""
+        """Line `at` of the body in exactly `cells` cells."""
         return self.ink.line((), cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:
-        """Line `y` of the page, where the body has ended."""
+        """Line `y` of the page, below the end of the body."""
         return self.ink.line((), cells)
 
     def bar_cell(self, thumb: bool | None) -> Span | None:
@@ -71,19 +71,19 @@ class Scrolled(Widget, can_focus=True):
         return None if thumb is None else ("▐", "thumb") if thumb else ("▕", "trough")
 
     def resized(self) -> None:
-        """There is more room or less: arrange what is in the body anew."""
+        """The size changed: arrange the body again."""
 
     def focus_changed(self) -> None:
-        """The focus came or went: repaint what shows it."""
+        """The focus changed: repaint what shows it."""
 
     def ink_changed(self) -> None:
-        """Another theme is on: forget what was painted."""
+        """The theme changed: discard what was painted."""
 
-    # What it gives.
+    # Provided to subclasses.
 
     @property
     def ink(self) -> Ink:
-        """The ink of the theme that is on."""
+        """The ink of the active theme."""
         found = ink(self)
         if found is not self._theme_ink:
             self._theme_ink = found
@@ -92,12 +92,12 @@ class Scrolled(Widget, can_focus=True):
 
     @property
     def page(self) -> int:
-        """Lines of the body that are seen at once."""
+        """Visible lines of the body."""
         return max(0, self.extent.height - self.head - self.foot)
 
     @property
     def has_bar(self) -> bool:
-        """Whether there is more than is seen."""
+        """Whether the body is longer than the page."""
         return self.body_lines > self.page > 0 and self.extent.width > 2
 
     @property
@@ -106,7 +106,7 @@ class Scrolled(Widget, can_focus=True):
         return max(0, self.extent.width - (1 if self.has_bar else 0))
 
     def scroll_top(self, top: int) -> bool:
-        """Show the body from this line on, as far as there is one. True when that is another line than before."""
+        """Show the body from this line on, clamped to its length. True when the first line changed."""
         top = max(0, min(top, self.body_lines - self.page))
         if top == self.top:
             return False
@@ -115,12 +115,12 @@ class Scrolled(Widget, can_focus=True):
         return True
 
     def scrolled(self) -> None:
-        """Repaint what scrolling changed: the page, unless a widget knows better."""
+        """Repaint after scrolling: the whole page, unless a subclass can repaint less."""
         if self.page:
             self.refresh(Region(0, self.head, self.extent.width, self.page))
 
     def show_line(self, at: int) -> bool:
-        """Scroll as little as it takes to see a line of the body."""
+        """Scroll as little as needed to show a line of the body."""
         if at < self.top:
             return self.scroll_top(at)
         if self.page and at >= self.top + self.page:
@@ -128,7 +128,7 @@ class Scrolled(Widget, can_focus=True):
         return False
 
     def repaint_line(self, at: int, x: int = 0, cells: int | None = None) -> None:
-        """Repaint one line of the body, or a part of it, if it is seen."""
+        """Repaint one line of the body, or a part of it, if it is visible."""
         y = at - self.top
         if 0 <= y < self.page:
             self.refresh(Region(x, y + self.head, self.extent.width - x if cells is None else cells, 1))
@@ -147,7 +147,7 @@ class Scrolled(Widget, can_focus=True):
             self.refresh(Region(x, y + self.head, 1, 1))
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region. Textual's cache of styled lines is passed by: all lines are cached here already."""
+        """The lines of a region. Bypasses Textual's cache of styled lines: all lines are cached here already."""
         styles = self.styles
         if styles.gutter.totals != (0, 0) or self.opacity != 1.0 or styles.tint.a:
             return super().render_lines(crop)
@@ -166,7 +166,7 @@ class Scrolled(Widget, can_focus=True):
         return self._line(y)
 
     def _measure(self) -> bool:
-        """Take note of another size. A paint may come before the event that tells of it."""
+        """Update `extent` if the size changed. A paint may precede the resize event."""
         size = self.size
         if size == self.extent:
             return False
@@ -197,7 +197,7 @@ class Scrolled(Widget, can_focus=True):
             return None
         page, lines = self.page, self.body_lines
         long = max(1, page * page // lines)
-        # Only at the very ends does the thumb touch the ends.
+        # The thumb touches an end only when the body is at that end.
         start = round((page - long) * self.top / (lines - page))
         if 0 < self.top < lines - page and page - long > 1:
             start = max(1, min(start, page - long - 1))
@@ -205,7 +205,7 @@ class Scrolled(Widget, can_focus=True):
 
     # Events.
 
-    # Textual calls a handler of this name in every class it finds one, so those below call methods to override.
+    # Textual calls a handler of this name in every class that has one, so those below call methods to override.
 
     def on_resize(self) -> None:
         """Keep the page filled."""
@@ -213,7 +213,7 @@ class Scrolled(Widget, can_focus=True):
         self.refresh()
 
     def on_focus(self, event: events.Focus) -> None:
-        """Do what Textual does, but for the repaint of the whole widget."""
+        """As Textual does, but without repainting the whole widget."""
         event.prevent_default()
         self.has_focus = True
         if self.parent is not None:
@@ -221,7 +221,7 @@ class Scrolled(Widget, can_focus=True):
         self.focus_changed()
 
     def on_blur(self, event: events.Blur) -> None:
-        """The same when it goes."""
+        """As `on_focus`, when the focus is lost."""
         event.prevent_default()
         self.has_focus = False
         if self.parent is not None:
@@ -239,7 +239,7 @@ class Scrolled(Widget, can_focus=True):
             event.stop()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the bar."""
+        """Start dragging the bar."""
         if self.has_bar and event.x == self.extent.width - 1 and event.y >= self.head:
             self._bar_dragged = True
             self.capture_mouse()
@@ -247,19 +247,19 @@ class Scrolled(Widget, can_focus=True):
             event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Pull the bar."""
+        """Drag the bar."""
         if self._bar_dragged:
             self._drag_bar(event.y)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Let go of the bar."""
+        """Release the bar."""
         if self._bar_dragged:
             self._bar_dragged = False
             self.capture_mouse(False)
             event.stop()
 
     def _drag_bar(self, y: int) -> None:
-        """Scroll so that the middle of the thumb comes to a line of the widget."""
+        """Scroll so that the middle of the thumb is on a line of the widget."""
         thumb = self._thumb()
         if thumb is not None:
             long = thumb[1] - thumb[0]

@@ -1,7 +1,8 @@
-"""VirtualTable: the one table. A hundred thousand rows, of which only the visible lines are ever painted.
+"""VirtualTable: the table of all lists. With 100,000 rows only the visible lines are painted.
 
-Its cursor is a key and not a position: rows that come or go never put another node under it. After any change the
-table compares what each line of the screen shows with what it should show, and repaints only the columns that differ.
+Its cursor is a key and not a position: rows that are added or removed never put another node under it. After any change
+the table compares what each line of the screen shows with what it should show, and repaints only the columns that
+differ.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 R = TypeVar("R")
 
 _CACHED = 1000
-"""Painted rows to keep: twenty pages of a large screen."""
+"""Number of painted rows to keep: twenty pages of a large screen."""
 
 
 class VirtualTable(TableKeys, Generic[R]):
-    """Rows by key in columns. Feed it with `set_rows`; keys and messages are in TableKeys."""
+    """Rows by key in columns. Input is `set_rows`; keys and messages are in TableKeys."""
 
     DEFAULT_CSS = """
     VirtualTable { width: 1fr; height: 1fr; background: $background; }
@@ -39,9 +40,9 @@ class VirtualTable(TableKeys, Generic[R]):
     dimmed: reactive[bool] = reactive(False, repaint=False)
     """The facts are stale: everything is painted dim."""
     shows_cursor: reactive[bool] = reactive(True, repaint=False)
-    """Of two tables on one screen only that which keys go to has a cursor to be seen."""
+    """Of two tables on one screen only the one that receives the keys shows its cursor."""
     empty_text: reactive[str] = reactive("", repaint=False)
-    """What stands in the middle when there are no rows."""
+    """Shown in the middle when there are no rows."""
 
     def __init__(
         self,
@@ -55,34 +56,36 @@ class VirtualTable(TableKeys, Generic[R]):
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`key` names a row where rows come as a sequence; `sort` is the key of a column, None leaves them as given."""
+        """`key` gives the key of a row where rows are a sequence; `sort` is the key of a column, None keeps
+        the given order.
+        """
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
         self._view: TableView[R] = arrange({})
         self._request = 0
-        """Goes up with every view that is asked for: of several on their way the last one counts."""
+        """Incremented with every requested view: of several in progress only the last counts."""
         self._source_rows: tuple[Mapping[str, R], Container[str] | None] = ({}, None)
-        """The rows that were given last, which may be on their way still, and the keys that are alive."""
+        """The rows given last, perhaps not shown yet, and the keys that are alive."""
         self._ctx: Any = None
         self._ctx_version = 0
-        """Goes up with every new context."""
+        """Incremented with every new context."""
         self._marks: set[str] = set()
         self._pending: Mapping[str, str] = {}
         self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
         self._placed: tuple[PlacedColumn, ...] = ()
         self._name_widths: dict[str, int] = {}
-        """Cells of the names for which the columns are laid out."""
+        """Cells of the names that the columns are laid out for."""
         self._painted: dict[str, PaintedRow] = {}
         self._shown_lines: dict[int, LineState] = {}
         self._empty_shown = True
         self.sort_column: str | None = sort
-        """Key of the column the rows are sorted by, None while they stand as they came."""
+        """Key of the column that the rows are sorted by; None for the given order."""
         self.sort_key = SortKey(self._sort_of(sort), reverse)
-        """What the rows are sorted by, or will be as soon as they are in order."""
+        """The sort of the rows, which may still be in progress."""
         self.set_reactive(VirtualTable.empty_text, empty_text)
 
-    # What can be read.
+    # Properties.
 
     @property
     def keys(self) -> Sequence[str]:
@@ -91,22 +94,22 @@ class VirtualTable(TableKeys, Generic[R]):
 
     @property
     def marked(self) -> frozenset[str]:
-        """The marked keys, among them those that a filter hides just now."""
+        """The marked keys, including those hidden by a filter now."""
         return frozenset(self._marks)
 
     @property
     def hidden_marks(self) -> frozenset[str]:
-        """Marked keys whose rows are not in the table just now."""
+        """Marked keys whose rows are not in the table now."""
         return frozenset(key for key in self._marks if key not in self._view.rows)
 
     @property
     def reverse(self) -> bool:
-        """Whether the greatest stand first."""
+        """Whether the greatest value is first."""
         return self.sort_key.reverse
 
     @property
     def pending(self) -> Mapping[str, str]:
-        """A word by key that stands in the pending column until the facts say more ("draining…")."""
+        """Text by key that is shown in the pending column until the facts show the result ("draining…")."""
         return self._pending
 
     @pending.setter
@@ -116,19 +119,19 @@ class VirtualTable(TableKeys, Generic[R]):
 
     @property
     def view(self) -> TableView[R]:
-        """The rows in the order shown; it never changes, so any thread may read it."""
+        """The rows in the order shown; immutable, so any thread may read it."""
         return self._view
 
     @property
     def ctx(self) -> Any:
-        """What the cells are given besides their row."""
+        """The context that the cells get besides their row."""
         return self._ctx
 
     def row_of(self, key: str) -> R | None:
-        """The row of a key, None where there is none."""
+        """The row of a key; None where there is none."""
         return self._view.rows.get(key)
 
-    # What feeds it.
+    # Input.
 
     def set_rows(
         self,
@@ -159,17 +162,17 @@ class VirtualTable(TableKeys, Generic[R]):
         self._arrange(ctx)
 
     def set_ctx(self, ctx: Any) -> None:
-        """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
+        """Set the context of the columns (such as the time): volatile columns are repainted where they differ."""
         self._set_context(ctx)
         self._show_changes()
 
     def update_hidden(self, cluster: Cluster, ctx: Any) -> None:
-        """The context alone, where it is one of this kind: the rows stand as they stood."""
+        """Set the context while hidden, if it is of the same kind; the rows stay."""
         if type(self._ctx) is type(ctx):
             self._set_context(ctx)
 
     def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:
-        """Show other columns. The sort is kept where its column is among them."""
+        """Set the columns. The sort is kept where its column is among them."""
         self.columns = tuple(columns)
         if pending_column is not None:
             self._pending_column = pending_column
@@ -181,7 +184,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self.refresh()
 
     def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
-        """Sort by a column (None: as the rows came); `reverse` None is what the column likes."""
+        """Sort by a column (None: the given order); `reverse` None is the column's default."""
         if reverse is None:
             reverse = any(c.descending for c in self.columns if c.key == column)
         self.sort_column = column
@@ -204,7 +207,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self._go(at)
         return True
 
-    # How it changes.
+    # Changes.
 
     def _set_context(self, ctx: Any) -> None:
         if ctx is not self._ctx:
@@ -215,7 +218,7 @@ class VirtualTable(TableKeys, Generic[R]):
         return next((column.sort for column in self.columns if column.key == key), None)
 
     def _arrange(self, ctx: Any = None) -> None:
-        """Put the rows in order and show them: at once where they are few."""
+        """Sort the rows and show them: at once where they are few."""
         self._request += 1
         asked, by, before, (rows, alive) = self._request, self.sort_key, self._view, self._source_rows
         if len(rows) <= MAX_SYNC_ROWS or not self.is_running:
@@ -233,7 +236,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self.run_worker(work, thread=True, group="arrange")
 
     def _show_view(self, view: TableView[R], ctx: Any, alive: Container[str] | None) -> None:
-        """Show other rows and keep the cursor on its key and that on its line of the screen, as far as can be."""
+        """Show other rows and keep the cursor on its key, and the key on its line of the screen, as far as possible."""
         before, cursor, rows = self._view, self.cursor_key, view.rows
 
         def gone(key: str) -> bool:
@@ -244,7 +247,7 @@ class VirtualTable(TableKeys, Generic[R]):
         line = self._at - self.top
         heir = before.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
         anchor = heir
-        if not 0 <= line < max(1, self.page) and before.keys:  # scrolled away from the cursor: hold what is seen
+        if not 0 <= line < max(1, self.page) and before.keys:  # scrolled away from the cursor: keep the visible rows
             anchor, line = before.nearest(self.top, gone), 0
         self._view = view
         at = view.index(heir) if heir is not None else None
@@ -271,15 +274,17 @@ class VirtualTable(TableKeys, Generic[R]):
             self.post_message(self.Marked(self, frozenset(marks)))
             self._show_changes()
 
-    # How it is painted.
+    # Painting.
 
     @property
     def body_lines(self) -> int:
-        """Lines of the body: one a row."""
+        """Lines of the body: one per row."""
         return len(self._view.keys)
 
     def _lay_out(self) -> None:
-        """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
+        """Fit the columns to the width. The bar's cell is reserved, so that columns do not move when the
+        bar appears.
+        """
         self._name_widths = self._needed_name_widths()
         self._placed = self._place(self._name_widths)
         self._painted.clear()
@@ -296,7 +301,7 @@ class VirtualTable(TableKeys, Generic[R]):
         )
 
     def _make_room(self) -> None:
-        """Lay the columns out again where a name would be cut, or where a shorter one lets more columns stand."""
+        """Lay the columns out again where a name would be cut, or where shorter names leave room for more columns."""
         need = self._needed_name_widths()
         if need == self._name_widths:
             return
@@ -315,7 +320,7 @@ class VirtualTable(TableKeys, Generic[R]):
         painted = self._painted.get(key)
         version = self._ctx_version
         if painted is None or painted.pending_text != word or painted.ctx_version != version or painted.row is not row:
-            # Equal rows, or a new time where no column that is shown tells it, look the same.
+            # Equal rows, or a new time that no visible column depends on, look the same.
             same = painted is not None and painted.pending_text == word and painted.row == row
             if painted is None or not same or any(p.column.volatile for p in self._placed):
                 cells = paint_cells(row, self._placed, ctx, word, self._pending_column)
@@ -328,7 +333,7 @@ class VirtualTable(TableKeys, Generic[R]):
         return LineState(key, painted.cells, cursor, key in self._marks), painted
 
     def _show_changes(self) -> None:
-        """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""
+        """Repaint what differs from the screen: of each line the columns from the first to the last difference."""
         if not self.is_mounted or not self.extent.width:
             return
         self._make_room()
@@ -359,15 +364,15 @@ class VirtualTable(TableKeys, Generic[R]):
                 self.repaint_line(self.top + y)
 
     def scrolled(self) -> None:
-        """Scrolling is a change like any other: columns that look alike on a line are not sent again."""
+        """Repaint as for any other change: columns that look alike on a line are not sent again."""
         self._show_changes()
 
     def paint_head(self, y: int, cells: int) -> Strip:
-        """The titles."""
+        """The line of titles."""
         return header_strip(self._placed, self.ink, cells, self.sort_column, self.sort_key.reverse)
 
     def paint_body(self, at: int, cells: int) -> Strip:
-        """One row."""
+        """The line of one row."""
         seen, painted = self._line_state(at)
         self._shown_lines[at - self.top] = seen
         self._empty_shown = False
@@ -379,7 +384,7 @@ class VirtualTable(TableKeys, Generic[R]):
         return strip
 
     def paint_blank(self, y: int, cells: int) -> Strip:
-        """Below the last row; the text of an empty table stands in the middle."""
+        """The area below the last row; the text of an empty table is in the middle."""
         self._shown_lines.pop(y, None)
         self._empty_shown = not self.body_lines
         first, end = self._empty_lines()
@@ -390,17 +395,17 @@ class VirtualTable(TableKeys, Generic[R]):
         return self.ink.line(((" " * max(0, left), ""), (text, "text-dim")), cells)
 
     def _empty_words(self) -> list[str]:
-        """What an empty table says, on as many lines as that takes: it says what to configure, too."""
+        """The text of an empty table, wrapped: it also says what to configure."""
         return wrap(self.empty_text, max(1, self.extent.width - 4))
 
     def _empty_lines(self) -> tuple[int, int]:
-        """The lines of the page on which it says so: the first, and the one after the last."""
+        """The lines of the page with that text: the first, and the one after the last."""
         count = len(self._empty_words())
         first = max(0, min(self.page // 2 - (count - 1) // 2, self.page - count))
         return first, min(first + count, self.page)
 
     def ink_changed(self) -> None:
-        """Strips hold the colours of the theme they were painted under."""
+        """Discard the strips: they hold the colours of the old theme."""
         self._painted.clear()
 
     def _refresh_head(self) -> None:
@@ -408,21 +413,21 @@ class VirtualTable(TableKeys, Generic[R]):
             self.refresh(Region(0, 0, self.extent.width, 1))
 
     def watch_shows_cursor(self) -> None:
-        """The line of the cursor looks otherwise."""
+        """Repaint the line of the cursor."""
         self._show_changes()
 
     def watch_dimmed(self) -> None:
-        """All strips are of another colour."""
+        """Repaint everything in the new colours."""
         self._painted.clear()
         self.refresh()
 
     def watch_empty_text(self) -> None:
-        """Seen only while there are no rows."""
+        """Repaint if there are no rows, as the text is visible only then."""
         if not self.body_lines:
             self.refresh()
 
     def resized(self) -> None:
-        """Fit the columns, keep the cursor in sight."""
+        """Fit the columns and keep the cursor visible."""
         self._lay_out()
         if self.body_lines:
             self.show_line(self._at)

@@ -12,23 +12,23 @@ from .cells import Align, Cell, spans_of, spans_width
 GAP = 2
 """Blank cells between two columns."""
 ESSENTIAL = 4
-"""Columns up to this priority are worth making others narrower for."""
+"""Columns up to this priority justify narrowing others."""
 
 
 class ExportField(NamedTuple):
-    """One field for programs: a name with its unit in it, and its value from a row and the context of the table."""
+    """One field for programs: a name that includes its unit, and its value from a row and the context of the table."""
 
     name: str
     value: Callable[[Any, Any], Any]
 
 
 class Column(Struct, frozen=True):
-    """One column. `cell(row, ctx)` gives its text, a (text, role) or spans; `ctx` is whatever the table was given.
+    """One column. `cell(row, ctx)` returns its text, a (text, role) or spans; `ctx` is the context of the table.
 
-    `width` is how many cells it wants at least; a column that grows takes its part of what is left, up to `most`. On a
-    narrow screen columns of the highest `priority` number vanish first (0 last of all); before one that is ESSENTIAL
-    does, those with a `least` become as narrow as that. The text of a `volatile` column depends on `ctx` (the clock,
-    say) and not on the row alone.
+    `width` is its least width in cells; a column that grows gets its share of the rest, up to `most`. On a narrow
+    screen columns of the highest `priority` number are dropped first (0 last); before an ESSENTIAL one is dropped,
+    those with a `least` are narrowed to it. The text of a `volatile` column depends on `ctx` (such as the clock) and
+    not on the row alone.
     """
 
     key: str
@@ -43,12 +43,13 @@ class Column(Struct, frozen=True):
     volatile: bool = False
     min_width: int | None = None
     descending: bool = False
-    """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
+    """Whether sorting by it starts with the greatest value: usual for figures, not for names."""
     identity: Callable[[Any], bool] | None = None
-    """Of a column that says which row this is (job id, node name): whether the cell of a row is one such name, and no
-    list of them. A name is never cut while another column can give way."""
+    """Of a column that identifies the row (job id, node name): whether the cell of a row is one such name, not a list
+    of them. A name is never cut while another column can be narrowed.
+    """
     export: tuple[ExportField, ...] | None = None
-    """What programs are given of it; None: its text, under its key."""
+    """The fields exported for programs; None: its text, under its key."""
 
 
 def always_identity(_: Any) -> bool:
@@ -57,7 +58,7 @@ def always_identity(_: Any) -> bool:
 
 
 class PlacedColumn(Struct, frozen=True):
-    """A column that is shown, and its cells on the line."""
+    """A column that is shown, and its position on the line."""
 
     column: Column
     x: int
@@ -65,7 +66,7 @@ class PlacedColumn(Struct, frozen=True):
 
 
 def needed_widths(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
-    """By key of the identity columns: the cells that the longest name in these rows takes."""
+    """Key of each identity column to the cells of the longest name in these rows."""
     found = {column.key: 0 for column in columns if column.identity is not None}
     for row in rows if found else ():
         for column in columns:
@@ -78,10 +79,10 @@ def needed_widths(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> d
 def place_columns(
     columns: Sequence[Column], width: int, start: int = 0, need: Mapping[str, int] | None = None
 ) -> tuple[PlacedColumn, ...]:
-    """Choose the columns that fit and give each its place.
+    """Choose the columns that fit and place each.
 
-    An identity column first takes what it needs, and all others give way. Without one the first column is always shown,
-    however narrow it is.
+    An identity column first gets what it needs, and all others are narrowed. Without one the first column is always
+    shown, however narrow it is.
     """
     room = width - start
     need = need or {}
@@ -90,7 +91,7 @@ def place_columns(
     wanted = _widths(shown, need)
     while not _fits(wanted, room) and len(shown) > len(kept):
         can = [(column.priority, at) for at, column in enumerate(shown) if column not in kept]
-        # The first column says what the row is: of equals it goes last.
+        # The first column identifies the row: among equals it is dropped last.
         worst, last = max(can)
         if worst <= ESSENTIAL and _fits(narrow := _widths(shown, need, least=True), room):
             wanted = narrow
@@ -124,7 +125,7 @@ def _fits(widths: Sequence[int], room: int) -> bool:
 
 
 def _grow(shown: Sequence[Column], widths: list[int], spare: int) -> None:
-    """Deal what is left to the columns that grow, by weight, none beyond its most."""
+    """Distribute the spare cells among the columns that grow, by weight, none beyond its `most`."""
     while spare > 0:
         can = [at for at, c in enumerate(shown) if c.grow and (c.max_width is None or widths[at] < c.max_width)]
         if not can:

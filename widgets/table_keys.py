@@ -1,4 +1,4 @@
-"""TableKeys: the table's keys, mouse and messages; what they do to the rows is in VirtualTable."""
+"""TableKeys: the table's keys, mouse and messages; their effect on the rows is in VirtualTable."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TableKeys(Scrolled):
             self.key = key
 
     class Moved(_TableMessage, namespace="virtual_table"):
-        """The cursor stands on another key; None where there are no rows."""
+        """The cursor moved to another key; None where there are no rows."""
 
         def __init__(self, table: TableKeys, key: str | None) -> None:
             super().__init__(table)
@@ -64,7 +64,7 @@ class TableKeys(Scrolled):
             return isinstance(message, TableKeys.Moved) and message.table is self.table
 
     class Vanished(_TableMessage, namespace="virtual_table"):
-        """The row under the cursor went; the cursor stands on `key` now."""
+        """The row under the cursor was removed; the cursor is on `key` now."""
 
         def __init__(self, table: TableKeys, gone: str, key: str | None) -> None:
             super().__init__(table)
@@ -78,7 +78,7 @@ class TableKeys(Scrolled):
             self.keys = keys
 
     class Sorted(_TableMessage, namespace="virtual_table"):
-        """The operator sorted by another column, or the other way round."""
+        """The operator sorted by another column, or reversed the order."""
 
         def __init__(self, table: TableKeys, column: str | None, reverse: bool) -> None:
             super().__init__(table)
@@ -92,10 +92,10 @@ class TableKeys(Scrolled):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.cursor_key: str | None = None
-        """The key under the cursor, None while there are no rows."""
+        """The key under the cursor; None while there are no rows."""
         self._at = 0
         self.rows_outdated = False
-        """Whether other rows than those that stand here are asked for: not all of these are what is meant then."""
+        """Whether newer rows than those shown are being prepared: actions must not apply to all shown rows then."""
         self._focus_is_new = False
         self._opened_by_click = False
 
@@ -106,7 +106,7 @@ class TableKeys(Scrolled):
 
     @property
     def reverse(self) -> bool:
-        """Whether the greatest stand first."""
+        """Whether the greatest value is first."""
         raise NotImplementedError
 
     def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
@@ -120,7 +120,7 @@ class TableKeys(Scrolled):
         raise NotImplementedError
 
     def _put(self, at: int) -> bool:
-        """Put the cursor on a place without scrolling or painting. True when it is on another key now."""
+        """Put the cursor on a position without scrolling or painting. True when it is on another key now."""
         keys = self.keys
         if not keys:
             return False
@@ -130,20 +130,20 @@ class TableKeys(Scrolled):
         return moved
 
     def _go(self, at: int) -> None:
-        """Move the cursor to a place, into sight, and tell."""
+        """Move the cursor to a position, make it visible, and send Moved."""
         moved = self._put(at)
-        # Scrolling repaints what changed, and that includes the cursor.
+        # Scrolling repaints what changed, including the cursor.
         if self.keys and not self.show_line(self._at):
             self._show_changes()
         if moved:
             self.post_message(self.Moved(self, self.cursor_key))
 
     def action_step(self, by: int) -> None:
-        """One row up or down."""
+        """Move one row up or down."""
         self._go(self._at + by)
 
     def action_page(self, by: int) -> None:
-        """A page up or down: the cursor keeps its line of the screen while there is a page to turn."""
+        """Move a page up or down: the cursor keeps its line of the screen while there is a page to turn."""
         step = by * max(1, self.page - 1)
         moved = self._put(self._at + step)
         top = max(0, min(self.top + step, self.body_lines - self.page))
@@ -155,7 +155,7 @@ class TableKeys(Scrolled):
             self.post_message(self.Moved(self, self.cursor_key))
 
     def action_ends(self, last: bool) -> None:
-        """To the first or the last row."""
+        """Move to the first or the last row."""
         self._go(len(self.keys) - 1 if last else 0)
 
     def action_open(self) -> None:
@@ -164,27 +164,27 @@ class TableKeys(Scrolled):
             self.post_message(self.Opened(self, self.cursor_key))
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go one down."""
+        """Mark or unmark the row under the cursor, and move one row down."""
         if self.cursor_key is not None:
             self._set_marks(self._marks ^ {self.cursor_key})
             self.action_step(1)
 
     def action_mark_all(self) -> None:
-        """Mark every row that is shown; once all are, take the marks away."""
+        """Mark every row shown; when all are marked, unmark them."""
         if self.rows_outdated:
             return
         every = set(self.keys)
         self._set_marks(set() if every <= self._marks else every)
 
     def action_next_sort(self) -> None:
-        """Sort by the next column that can be sorted by and is shown."""
+        """Sort by the next visible column that can be sorted by."""
         can = [place.column.key for place in self._placed if place.column.sort is not None]
         if can:
             now = can.index(self.sort_column) if self.sort_column in can else -1
             self._sort(can[(now + 1) % len(can)])
 
     def action_reverse_sort(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         if self.sort_column is not None:
             self._sort(self.sort_column, not self.reverse)
 
@@ -193,15 +193,15 @@ class TableKeys(Scrolled):
         self.post_message(self.Sorted(self, self.sort_column, self.reverse))
 
     def focus_changed(self) -> None:
-        """The click that brings the focus selects, it does not open."""
+        """A click that gives the focus selects; it does not open."""
         self._focus_is_new = self.has_focus
 
     def on_key(self) -> None:
-        """Whoever types has had the focus for a while."""
+        """A key press shows that the table has had the focus for a while."""
         self._focus_is_new = False
 
     def on_click(self, event: events.Click) -> None:
-        """Select a row, open the one under the cursor; sort by a title, the same again turns it round."""
+        """Select a row, or open the one under the cursor; on a title sort by it, or reverse its order."""
         where = event.get_content_offset(self)
         fresh, self._focus_is_new = self._focus_is_new, False
         if where is None or (self.has_bar and where.x == self.extent.width - 1):

@@ -1,7 +1,7 @@
-"""TableView: the rows of a table in the order they are shown. Made by any thread, never changed, shown by a table.
+"""TableView: the rows of a table in the order shown. Created in any thread, immutable, shown by a table.
 
-A hundred thousand rows take a tenth of a second to put in order, most of it for the values to sort by. So that no key
-waits for it, large views are made off the event loop, and the values of rows that are the same as before are kept.
+Sorting 100,000 rows takes a tenth of a second, mostly to compute the sort values. So that no key waits for it, large
+views are made off the event loop, and the values of unchanged rows are reused.
 """
 
 from __future__ import annotations
@@ -14,36 +14,38 @@ Row = TypeVar("Row")
 SortValue = Callable[[Any], Any]
 
 MAX_SYNC_ROWS = 5000
-"""Rows up to this number are put in order where they are asked for: 5 ms on two cores."""
+"""Up to this number of rows are sorted by the caller's thread: 5 ms on two cores."""
 _MAX_SORT_KEYS = 12_500
-"""Keys to sort in one call, which lets no other thread run until it ends. More are first dealt into so many parts, each
-of which is sorted by itself."""
+"""Keys to sort in one call, during which no other thread runs. More keys are first distributed into parts, each sorted
+by itself.
+"""
 _SAMPLE = 1000
-"""Keys that are looked at to say where the parts end."""
+"""Keys that are sampled to choose the limits of the parts."""
 
 
 class SortKey(NamedTuple):
-    """What rows are sorted by: the value of a row (None: as they came), and whether the greatest stand first."""
+    """The sort of rows: the value of a row (None: the given order), and whether the greatest is first."""
 
     sort: SortValue | None = None
     reverse: bool = False
 
 
 class TableView(Generic[Row]):
-    """Rows by key, and their keys in order. Unknown (None) stands last either way; rows that sort alike stand in the
-    order of the mapping."""
+    """Rows by key, and their keys in order. Unknown (None) is last in either direction; rows with equal values are in
+    the order of the mapping.
+    """
 
     __slots__ = ("_known", "keys", "rows", "sort_key", "values")
 
     def __init__(
         self, rows: Mapping[str, Row], by: SortKey, values: Mapping[str, Any], keys: Sequence[str], known: int
     ) -> None:
-        """Use `arrange`. `known` keys, the first ones, have a value."""
+        """Use `arrange` instead. The first `known` keys have a value."""
         self.rows, self.sort_key, self.values, self.keys = rows, by, values, keys
         self._known = known
 
     def index(self, key: str) -> int | None:
-        """Where the key stands, None where it does not."""
+        """The position of a key; None where it is absent."""
         if key not in self.rows:
             return None
         value = self.values.get(key)
@@ -60,11 +62,11 @@ class TableView(Generic[Row]):
                 high = middle
         try:
             return keys.index(key, low)
-        except ValueError:  # only where a value does not compare, as NaN
+        except ValueError:  # only where a value is not comparable, such as NaN
             return keys.index(key)
 
     def nearest(self, at: int, gone: Callable[[str], bool]) -> str | None:
-        """The key at a place or else the nearest one below, then above, for which `gone` is not true."""
+        """The key at a position, else the nearest below, then above, for which `gone` is false."""
         keys = self.keys
         at = max(0, min(at, len(keys) - 1))
         for place in range(at, len(keys)):
@@ -74,7 +76,7 @@ class TableView(Generic[Row]):
 
 
 def arrange(rows: Mapping[str, Row], by: SortKey = SortKey(), before: TableView[Row] | None = None) -> TableView[Row]:  # noqa: B008
-    """Put rows in order. `before` is an earlier view, sorted by the same, whose values are used again."""
+    """Sort rows. `before` is an earlier view with the same sort, whose values are reused."""
     if by.sort is None:
         return TableView(rows, by, {}, list(rows), 0)
     sort = by.sort
@@ -95,7 +97,7 @@ def arrange(rows: Mapping[str, Row], by: SortKey = SortKey(), before: TableView[
 
 
 def _partitioned(keys: Sequence[str], values: Mapping[str, Any]) -> list[list[str]]:
-    """The keys in parts, all of one before all of the next; those of one value are in one part, in their order."""
+    """The keys in parts, each sorting before the next; keys of equal value are in one part, in their order."""
     if len(keys) <= _MAX_SORT_KEYS:
         return [list(keys)]
     some = sorted(values[key] for key in keys[:: max(1, len(keys) // _SAMPLE)])

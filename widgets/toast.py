@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.notifications import Notification
 
 MIN_TIMER_S = 0.01
-"""Seconds that a timer is made for, at least."""
+"""Least seconds of a timer."""
 
 
 class Toast(Notification):
@@ -17,7 +17,7 @@ class Toast(Notification):
 
     @property
     def time_left(self) -> float:
-        """Seconds until it ends, MIN_TIMER_S at least."""
+        """Seconds until it ends, at least MIN_TIMER_S."""
         return max(MIN_TIMER_S, super().time_left)
 
     @property

@@ -17,11 +17,11 @@ from .terminal.quiet_app import QuietApp
 
 _EMPTY = Cluster(name="")
 _SLOW_STEP_S = 5
-"""On a slow line the clock and the ages move only so often."""
+"""On a slow line the clock and the ages change only at this interval in seconds."""
 
 
 class TopLine(Widget):
-    """Give it values with `show`; it repaints when its text changed, not oftener."""
+    """Shows the values given to `show`; repaints only when its text changed."""
 
     DEFAULT_CSS = """
     TopLine { dock: top; height: 1; background: $panel; }
@@ -46,7 +46,8 @@ class TopLine(Widget):
         trail: Sequence[str] = (),
     ) -> None:
         """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY,
-        `others` is what there is to say of other clusters, `trail` the screens that lead to this one."""
+        `others` the spans about other clusters, `trail` the screens that lead to this one.
+        """
         if isinstance(self.app, QuietApp) and self.app.slow_line:
             modes = [*modes, "SLOW LINE"]
             since = now % _SLOW_STEP_S
@@ -74,5 +75,5 @@ class TopLine(Widget):
 
 
 def _ground(role: str) -> str:
-    """Chips and modes have a ground of their own, all else stands on the bar."""
+    """The background role: chips and modes have their own, everything else the bar's."""
     return role if role.startswith(("mode-", "chip-fault")) else "bar"

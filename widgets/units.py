@@ -24,7 +24,7 @@ def percent(value: float | None, digits: int | None = None) -> str:
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """Percentage of a part; unknown where either is, or the whole is nothing."""
+    """A part as a percentage; unknown where either value is unknown, or the whole is zero."""
     return UNKNOWN if part is None or not whole else percent(100 * part / whole)
 
 
@@ -132,7 +132,7 @@ def age(seconds: float | None) -> str:
 
 
 def plural(number: float | None, word: str, many: str = "") -> str:
-    """A number and its noun, which agree: `1 port`, `12 ports`, `— ports`; `many` where the plural takes more."""
+    """A number and its noun in agreement: `1 port`, `12 ports`, `— ports`; `many` is an irregular plural."""
     return f"{count(number)} {word if number == 1 else many or word + 's'}"
 
 

@@ -1,7 +1,7 @@
 """The alerting rules that ship with wacht, written from the XID policy: collectors/alertmanager/wacht-alerts.yml.
 
-`text` writes them for any site; the file is for the default settings and the policy that ships. Every rule gives the
-labels that wacht folds and acts by: `severity`, `node`, and `rack` where the series carry it.
+`rule_file_text` writes them for any site; the file is for the default settings and the shipped policy. Every rule sets
+the labels that wacht folds and acts by: `severity`, `node`, and `rack` where the series have it.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class RuleLimits(Struct, frozen=True, kw_only=True):
     """What a site sets beside the names of its series."""
 
     exporters: str = 'job=~"dcgm.*|ipmi.*|node.*"'
-    """Matchers of the targets that stand for a node, one or more a node."""
+    """Matchers of the targets that represent a node, one or more per node."""
     slurmctld: str = SLURMCTLD
-    """Matchers of the targets that stand for slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
+    """Matchers of the targets that represent slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
     rack_w: int = 130_000
-    """What a rack may draw, in watts."""
+    """Most power of a rack in watts."""
     hot_c: int = 87
     """Degrees at which a GPU is too hot: H100 and H200 slow down from about there on."""
     drained_d: int = 7
-    """Days after which a drained node is forgotten rather than mended."""
+    """Days after which a drained node counts as forgotten."""
     runbooks: str = "https://runbooks.example.org"
-    """What stands before the name of the alert in `runbook_url`."""
+    """Prefix of the alert's name in `runbook_url`."""
     waits: bool = True
     """False fires at once, for tests."""
 
@@ -66,9 +66,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     expr: str
     summary: str
     wait: str = ""
-    """How long it must hold before it rings."""
+    """How long it must hold before it fires."""
     keep: str = ""
-    """How long it rings on when it no longer holds."""
+    """How long it keeps firing when it no longer holds."""
     labels: tuple[tuple[str, str], ...] = ()
 
 
@@ -108,11 +108,12 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> I
     labels = (("xid", "{{ $value }}"),)
     what = "XID {{ $value }} on GPU {{ $labels.gpu }} of {{ $labels.node }}"
     known = [code for codes in classes.values() for code in codes]
-    # Standing until the GPU is reset, as the gauge does; what the policy only watches, or does not know, for an hour.
+    # Fires until the GPU is reset, as the gauge does; for an hour where the policy only watches the code or does not
+    # know it.
     watched = f"({_RECORDED} unless ({_any(known)})) and on (node, gpu) ({_changed(settings, '1h')})"
     yours = f"({_any(classes['job'])}) and on (node, gpu) ({_changed(settings, '10m')})"
     drains = _any(classes["drain"])
-    # What follows another XID takes its place in the gauge: the one before counts on.
+    # A follow-up XID replaces its cause in the gauge: the earlier one still counts.
     behind = f"max_over_time(({drains})[6h:30s]) and on (node, gpu) ({_any(FOLLOWERS)})"
     kinds = (
         ("critical", f"{drains} or ({behind})", f"{what}: the policy drains the node", "15m"),
@@ -121,7 +122,8 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> I
     )
     for severity, expr, summary, keep in kinds:
         yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
-    # The same alert from the exporter's counts, where it gives them: of two XIDs between two scrapes the gauge has one.
+    # The same alert from the exporter's counters, where it has them: of two XIDs between two scrapes the gauge keeps
+    # one.
     if classes["drain"]:
         told = "XID {{ $labels.xid }} on GPU {{ $labels.gpu }} of {{ $labels.node }}: the policy drains the node"
         counted = _counted(settings, classes["drain"])
@@ -152,7 +154,7 @@ def _racks(power: PowerSettings, limits: RuleLimits) -> Iterator[Rule]:
     if series.replace("_", "").replace(":", "").isalnum():
         seen = f"max by ({given}, pdu) (max_over_time({series}[6h])) > 0"
         alive = f"max by ({given}, pdu) ({series}) > 0"
-        # All at once: it is who measures them that fell silent.
+        # All exporters at once: the monitoring itself has failed.
         most = f"count({alive}) > 0.5 * count({seen})"
         yield Rule(
             alert="PduPowerLost", severity="critical", expr=f"(({seen}) unless ({alive})) and on () ({most})",
@@ -161,7 +163,7 @@ def _racks(power: PowerSettings, limits: RuleLimits) -> Iterator[Rule]:
 
 
 def _loops(cooling: CoolingSettings | None, matchers: str) -> Iterator[Rule]:
-    """Of the cooling loops, by the label `cdu`, under which wacht folds what hangs on one."""
+    """Rules for the cooling loops, by the label `cdu`, under which wacht folds the alerts of a loop."""
     if cooling is None:
         return
     series = dict(cooling.named())
@@ -214,7 +216,7 @@ def _slurm(limits: RuleLimits) -> Iterator[Rule]:
 
 
 def _ports(settings: PrometheusSettings) -> Iterator[Rule]:
-    """InfiniBand ports of nodes. A device that hardly any node has up has no cable, and is none of these."""
+    """Rules for the InfiniBand ports of nodes. A device that is up on hardly any node has no cable and is left out."""
     keep = ("node", "rack", "device", "port")
 
     def by_port(expr: str) -> str:
@@ -241,7 +243,7 @@ def _ports(settings: PrometheusSettings) -> Iterator[Rule]:
 
 
 def _mounts(settings: PrometheusSettings) -> Iterator[Rule]:
-    """Shared file systems as nodes see them."""
+    """Rules for shared file systems as nodes see them."""
     errors = _chosen(settings, ERROR, f'fstype=~"{settings.storage.fstypes}"')
     keep = ("node", "rack", "mountpoint")
     yield Rule(
@@ -278,16 +280,16 @@ def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
 
 
 def _by_gpu(settings: PrometheusSettings, quantity: Quantity) -> str:
-    """The largest value of a gauge by node, rack and GPU: jobs and instances that share one give more series."""
+    """The largest value of a gauge by node, rack and GPU: jobs and instances that share a GPU give more series."""
     hosts = ", ".join(_hosts(settings))
     expr = quantity.each(f"max by ({hosts}, rack, gpu) ({_chosen(settings, '{}')})")
     return by_host(expr, _hosts(settings), settings.node, ("node", "rack", "gpu"))
 
 
 def _changed(settings: PrometheusSettings, span: str) -> str:
-    """GPUs whose last XID is another one than before, in this time."""
+    """GPUs whose last XID changed within this time."""
     hosts = ", ".join(_hosts(settings))
-    # Of either name, since an exporter that was just renewed has changes under both.
+    # Under either name: a newly upgraded exporter has changes under both.
     expr = " or ".join(f"max by ({hosts}, gpu) (changes({_chosen(settings, name)}[{span}])) > 0" for name in XID.series)
     return by_host(expr, _hosts(settings), settings.node, ("node", "gpu"))
 
@@ -301,7 +303,7 @@ def _counted(settings: PrometheusSettings, codes: Iterable[int]) -> str:
 
 
 def _any(codes: Iterable[int]) -> str:
-    """The XIDs of now that are among these codes; neighbours are one comparison."""
+    """The current XIDs that are among these codes; adjacent codes are one comparison."""
     spans: list[list[int]] = []
     for code in sorted(codes):
         if spans and code == spans[-1][1] + 1:
@@ -335,5 +337,5 @@ def rule_file_text(
 
 
 def _quoted(value: str) -> str:
-    """A text as YAML takes it, whatever is in it."""
+    """A text quoted for YAML, whatever it contains."""
     return json.dumps(value, ensure_ascii=False)

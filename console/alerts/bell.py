@@ -25,7 +25,7 @@ _TEXT_CAP = 160
 
 
 class BellState(Struct, frozen=True):
-    """What the bell has rung for already."""
+    """What the bell has already rung for."""
 
     active: frozenset[str] | None = None
     """Critical alerts that were active at the last reading; None until alerts were read for the first time."""
@@ -54,7 +54,7 @@ class BellState(Struct, frozen=True):
 
 
 def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
-    """Whether a critical alert began in the group that is not part of what rang before."""
+    """Whether a critical alert began in the group that is not part of an earlier ring."""
     mine = [one for one in group.alerts if one in loud]
     fresh = [cluster.alerts[one].starts for one in mine if one not in old]
     before = [cluster.alerts[one].starts or 0 for one in mine if one in old]
@@ -72,9 +72,9 @@ def bell_text(new: Sequence[AlertGroup]) -> str:
 
 
 def bell_sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
-    """What is to be written to the terminal for these groups: the bell, a notification, both, or nothing.
+    """The bytes to write to the terminal for these groups: the bell, a notification, both, or nothing.
 
-    No semicolon of the text is sent: to OSC 777, and to terminals with an OSC 9 of their own, it separates.
+    No semicolon of the text is sent: it is a separator in OSC 777, and in some terminals' own OSC 9.
     """
     if not new:
         return ""

@@ -1,7 +1,7 @@
 """Folds alerts: those of one place that began at about the same time, else those of one name. Pure.
 
-A cooling loop feeds several racks: `console.plant.loop_folds` says what may be of one, and folds its racks into it.
-Silenced alerts are folded like the others, so that a group does not fall apart when it is acked.
+A cooling loop feeds several racks: `console.plant.loop_folds` decides which alerts may belong to one, and folds its
+racks into it. Silenced alerts are folded like the others, so that a group does not fall apart when it is acked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from console.health.failure_domains import CAUSE_SHARE, GAP_S, MAX_EVENTS, MIN_S
 from console.health.xid_policy import Policy
 from console.plant import loop_folds
 
-#: Labels that on an alert about a node mostly mean Kubernetes or disks, not a place.
+#: Labels that on an alert about a node usually refer to Kubernetes or disks, not a place.
 _AMBIGUOUS_KINDS = frozenset({"pod", "block"})
 _LINKS = re.compile(r"link|switch|fabric|network|infiniband|\b[Ii][Bb]|IB[A-Z_]", re.IGNORECASE)
-#: Stands for all XIDs that the policy attributes to the job.
+#: Represents all XIDs that the policy attributes to the job.
 JOB_XIDS = -1
 
 Name = tuple[str, int | None]
@@ -44,11 +44,11 @@ class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
     host: str
     """The node, or a host that Slurm does not know; "" where it is about neither."""
     place: Place | None
-    """The place that it is about, where it is about no node."""
+    """The place that the alert is about, where it is about no node."""
     name: Name
     at: float
     informational: bool
-    """It needs no action."""
+    """Whether it needs no action."""
 
 
 class Fold(Struct, frozen=True, kw_only=True):

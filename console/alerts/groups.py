@@ -1,4 +1,4 @@
-"""Alert groups: alerts of one cause, one AlertGroup a line of the Alerts screen. Pure."""
+"""Alert groups: alerts of one cause. One AlertGroup is one line of the Alerts screen. Pure."""
 
 from __future__ import annotations
 
@@ -35,49 +35,49 @@ class AlertGroup(Struct, frozen=True, kw_only=True):
     """One line of the Alerts screen. None is unknown, an empty tuple is none."""
 
     key: str
-    """The same as long as it is about the same place or name."""
+    """Stable as long as the group is about the same place or name."""
     state: State
-    """active as long as one of its alerts is."""
+    """active while one of its alerts is."""
     severity: Severity
-    """The worst of those that are active, else of all."""
+    """The worst severity of the active alerts, else of all."""
     title: str
     """`R07-pdu-b: NodePowerLost`, `XID 79 on gpu0412`."""
     name: str
-    """Of the most informative alert: `NodePowerLost`, or its XID."""
+    """Name of the most informative alert: `NodePowerLost`, or its XID."""
     place: Place | None = None
     place_size: int | None = None
     """How many nodes the place has."""
     names: tuple[tuple[str, int], ...] = ()
-    """Every name of an alert in it with how often, the most frequent first."""
+    """Every alert name in it with its count, the most frequent first."""
     alerts: tuple[str, ...] = ()
-    """Ids, those that are not suppressed first."""
+    """Alert ids, those not suppressed first."""
     suppressed: int = 0
     """How many of them a silence or another alert suppresses."""
     nodes: tuple[str, ...] = ()
     """Nodes known to Slurm: those that alert, and all of a place that has an alert of its own."""
     unknown: tuple[str, ...] = ()
-    """Hosts that alert and that Slurm does not know."""
+    """Hosts that alert and are unknown to Slurm."""
     racks: tuple[str, ...] = ()
     jobs: tuple[str, ...] | None = None
-    """On these nodes now."""
+    """Jobs on these nodes now."""
     users: tuple[str, ...] | None = None
     gpus: int | None = None
-    """On these nodes."""
+    """GPUs on these nodes."""
     out: int = 0
     """How many of the nodes are out of service already: down, drained, draining."""
     since: int | None = None
     """When the first of them began."""
     newest: int | None = None
-    """When the last one began, of those that are active where any is."""
+    """When the last one began; of the active ones where there are any."""
     summary: str = ""
     example: bool = False
-    """The summary is that of one alert, others say something else."""
+    """Whether the summary is that of one alert while others differ."""
     runbook: str = ""
     acked_by: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
-    """Ids of the silences over it, the one that ends first first."""
+    """Ids of the silences over it, the earliest end first."""
     advice: str = ""
-    """What the XID policy says to the worst code in it, and whose advice that is."""
+    """The XID policy's advice for the worst code in it, and the source of the advice."""
 
     @property
     def critical(self) -> bool:
@@ -152,7 +152,7 @@ def drain_reason_text(group: AlertGroup, cells: int = 120) -> str:
     for known in (where, *(group.nodes if len(group.nodes) == 1 else ())):
         if known and said.startswith(known):
             said = said[len(known) :].lstrip(" :,")
-    # `XID 48` and then `XID 48 on GPU 1 of gpu0136` would say it twice.
+    # `XID 48` and then `XID 48 on GPU 1 of gpu0136` would be a repetition.
     whole = said if said.startswith(text) else f"{text}: {said}" if said else text
     return whole if len(whole) <= cells else whole[: cells - 1].rstrip() + "…"
 
@@ -277,7 +277,7 @@ def _name(lead: AlertFacts, told: Iterable[AlertFacts]) -> str:
 
 
 def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
-    """`cdu-2: supply 38.1 °C, 64 nodes hot`, for a cooling loop that is measured to be faulty."""
+    """`cdu-2: supply 38.1 °C, 64 nodes hot`, for a cooling loop measured to be faulty."""
     loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == failure_domains.LOOP else None
     if loop is None or not loop.faulty:
         return ""
@@ -304,5 +304,5 @@ def _advice(told: Iterable[AlertFacts], policy: Policy) -> str:
     if code is None:
         return ""
     advice = policy.advice_for(code)
-    # What the source says in full stands on the node's own screen.
+    # The source's full text is on the node's own screen.
     return f"policy: {policy.step(code)}" + ("" if advice is None else f" ({advice.source.partition(' (')[0]})")

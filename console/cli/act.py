@@ -54,11 +54,10 @@ def run_act(
     options: Options | None = None,
     look: Callable[[Sequence[str]], PreflightReads] | None = None,
 ) -> int:
-    """Plan, show, ask, send and verify. Returns the exit status: 0 all done and verified, 1 not all, 2 refused.
+    """Plan, show, confirm, send and verify. Returns the exit status: 0 all done and verified, 1 not all, 2 refused.
 
-    `ask` shows a question and returns the line typed; None without a terminal. `deadline_s` limits the
-    verification; None: the action's own timeout. `look` reads what the pre-flight checks need. Raises nothing for
-    errors of Slurm.
+    `ask` shows a question and returns the line typed; None without a terminal. `deadline_s` limits the verification;
+    None: the action's own timeout. `look` reads what the pre-flight checks need. Raises nothing for errors of Slurm.
     """
     options = options or Options()
     output = _ActOutput(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)

@@ -223,7 +223,7 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
 
 
 def _unread(look: NodeReport) -> Iterator[str]:
-    """Facts that no source was asked for, so that their absence is not taken for zero."""
+    """Facts that were not read from any source, so that their absence is not taken for zero."""
     if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
         yield "GPUs: no telemetry is configured"
     if look.xids is None:

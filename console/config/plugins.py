@@ -71,7 +71,7 @@ class OwnColumn(Struct, frozen=True, kw_only=True):
     title: str
     width: int
     text: Callable[[Any], str | None]
-    """What it says of a row (collectors.model.Node or Job): a pure function, called for every row that is shown. None
+    """Its text for a row (collectors.model.Node or Job): a pure function, called for every row that is shown. None
     is unknown."""
     priority: int = 4
     """On a narrow screen the highest number vanishes first."""

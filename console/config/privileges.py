@@ -1,4 +1,4 @@
-"""Least privileges: what each way of reading and acting needs, and what is more than needed. One table for two readers:
+"""Least privileges: what each way of reading and acting needs, and which rights exceed that. One table with two uses:
 `wacht doctor` reports excess rights from it, and docs/rights.md shows its tables.
 
 That an Operator may change jobs and an Administrator nodes is Slurm's own rule, checked on slurmctld 24.11 and 26.05 by

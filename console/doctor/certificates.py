@@ -19,8 +19,8 @@ from console.session.site import Site
 from .finding import Finding, FindingGroup
 from .parallel import ParallelChecks
 
-#: Days before its end from which on a certificate gets a warning. Automatic renewal runs at 30 days, so it has failed
-#: by then, with time left to fix it.
+#: Days before its end from which a certificate gets a warning. Automatic renewal runs at 30 days, so it has failed by
+#: then, with time left to fix it.
 SOON_DAYS = 14
 _DAY_S = 86_400.0
 

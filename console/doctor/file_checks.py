@@ -112,7 +112,7 @@ def _own(group: FindingGroup, name: str, path: Path) -> None:
 
 
 def _program(group: FindingGroup) -> None:
-    """wacht itself: whoever can write it acts as its user; a setuid bit lets anyone act as another."""
+    """wacht itself: any account that can write it can act as its user; a setuid bit lets others act as another user."""
     started = Path(sys.argv[0])
     package = Path(console.__file__).parent
     good = True

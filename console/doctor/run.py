@@ -1,5 +1,5 @@
-"""`wacht doctor`: probes each source, the Slurm transports, the rights, the clock, the terminal and the files, and says
-how to mend what is not as it should be.
+"""`wacht doctor`: probes each source, the Slurm transports, the rights, the clock, the terminal and the files, and
+states how to fix what is wrong.
 
 All checks run in parallel, each with its own timeout; one without an answer after WITHIN_S is reported as unresponsive.
 Nothing is changed, and no secret is printed.
@@ -37,7 +37,7 @@ _INDENT, _WIDTHS = 27, (60, 110)
 
 
 class DoctorReport(Struct, frozen=True, kw_only=True, rename={"transports": "roads"}):
-    """Everything that was found, in the shape that scripts get."""
+    """All findings, in the shape that scripts get."""
 
     version: int = VERSION
     cluster: str | None

@@ -1,4 +1,4 @@
-"""The Slurm transports: which work here, at what version, and what each cannot do."""
+"""Checks the Slurm transports: which of them work here, at what version, and what each cannot do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def probes_of(
 
 
 def rights_of(ended: Mapping[str, Any]) -> Rights | None:
-    """The rights as the source of the rights read them, None without a reading."""
+    """The rights from the reading of their source; None without a reading."""
     found = ended.get("slurm.rights")
     facts = found.reading.facts if isinstance(found, source_checks.SourceRead) else None
     return None if facts is None else facts.rights
@@ -78,7 +78,7 @@ def findings(
 
 
 def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
-    """The source that met the same fault over this transport, and reports it already."""
+    """The source that met the same fault over this transport and already reports it."""
     met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.SourceRead)}
     names = (f"slurm.{kind}" for kind in KINDS)
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)

@@ -1,4 +1,4 @@
-"""The fields that programs are given of each table, and its word in the name of a file."""
+"""The fields that each table exports for programs, and the table's word in file names."""
 
 from __future__ import annotations
 
@@ -69,6 +69,6 @@ MAP: Fields = (
 
 
 def fields_of(columns: Sequence[Column]) -> tuple[str, Fields]:
-    """The word for a table, "" for one that has none, and its fields in the order of its columns."""
+    """The table's word in file names ("" for a table without one) and its fields, in the order of its columns."""
     name = next((name for known, name in TABLES if known is columns or known == columns), "")
     return name, tuple(field for one in columns for field in (one.export if one.export is not None else (shown(one),)))

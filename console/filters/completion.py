@@ -1,5 +1,6 @@
 """Completion of commands and filters, best candidates first. Pure, bounded, and called at every key: the field values,
-which take a walk over all rows, are collected off the event loop by `field_values` when the line is opened."""
+which need a walk over all rows, are collected off the event loop by `field_values` when the line is opened.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def field_values(cluster: Cluster, kind: str) -> FieldValues:
 
 
 def matching_names(rows: Iterable[str], begun: str) -> list[str]:
-    """The names that begin so, in the order people count in where they are not too many."""
+    """The names that begin with this text, in natural order unless there are too many."""
     found = list(islice((name for name in rows if name.startswith(begun)), 20 * MAX_CANDIDATES))
     return sorted(found, key=natural_key)[:MAX_CANDIDATES]
 
@@ -93,7 +94,8 @@ def target_candidates(
     text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
 ) -> list[str]:
     """Completions of an action's targets: names, short forms of places, or a filter. Empty once the targets are
-    complete and a reason or a value follows."""
+    complete and a reason or a value follows.
+    """
     from console.runtime.errors import FilterError
 
     from .language import PLACES, begins_with_filter, split_filter
@@ -110,7 +112,7 @@ def target_candidates(
     try:
         over = bool(split_filter(f"{before} x=", of)[1])
     except FilterError as error:
-        # It goes on to the last word, of which half is there.
+        # The filter extends to the last, half-typed word.
         over = error.position <= len(before)
     return [] if over else found
 
@@ -136,17 +138,17 @@ class LineCompletions:
         """The clusters that can be shown."""
 
     def screen_filters(self, text: str) -> Sequence[str]:
-        """For the `/` line."""
+        """Completions for the `/` line."""
         return self.filters(self.screen, text)
 
     def filters(self, screen: str, text: str) -> Sequence[str]:
-        """A filter of the screen's list."""
+        """Completions of a filter of the screen's list."""
         now, kind = self._cluster(), KINDS.get(screen, "")
         rows = now.nodes if kind == "node" else ()
         return filter_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(screen, ()))
 
     def targets(self, kind: str, text: str) -> Sequence[str]:
-        """The targets of an action on nodes or jobs."""
+        """Completions of the targets of an action on nodes or jobs."""
         now = self._cluster()
         rows = now.nodes if kind == "node" else now.jobs
         return target_candidates(text, kind, self.values.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))

@@ -1,7 +1,7 @@
-"""What a filter can ask of a node, a job, a partition or a reservation: the fields as one table a kind.
+"""The fields of nodes, jobs, partitions and reservations that a filter can test, in one table for each kind.
 
-A reader gets the row, the Cluster and the time and returns None for unknown. Words and text are compared without
-regard to case; numbers, sizes, durations and power understand the units people write.
+A reader gets the row, the Cluster and the time and returns None for unknown. Words and text are compared without regard
+to case; numbers, sizes, durations and power accept the usual units.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from console.health.version_drift import drift_by_node
 Kind = Literal["node", "job", "partition", "reservation"]
 Read = Callable[[Any, Cluster, float], Any]
 Shape = Literal["text", "words", "names", "holds", "number", "size", "duration", "watts", "percent", "degrees"]
-"""text: one string. words: several, any counts. names: text that may be asked for as a node set. holds: a folded node
-set, asked for by what it holds. The rest are numbers, in MB, seconds, watts, % and °C where they have a unit."""
+"""text: one string. words: several, any of them counts. names: text that may be given as a node set. holds: a folded
+node set, tested by its members. The rest are numbers, in MB, seconds, watts, % and °C where they have a unit.
+"""
 
 NUMERIC_SHAPES = frozenset({"number", "size", "duration", "watts", "percent", "degrees"})
 _UNITS: dict[str, dict[str, float]] = {
@@ -52,7 +53,7 @@ _TIMES = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?[a-z]+)+")
 _TIME = re.compile(r"([0-9.]+)([a-z]+)")
 _SLURM_TIME = re.compile(r"(?:([0-9]{1,6})-)?([0-9]{1,6}):([0-9]{2})(?::([0-9]{2}))?")
 
-#: Short spellings of states, as squeue, sinfo and fingers have them.
+#: Short spellings of states, as in squeue and sinfo or as people type them.
 NODE_STATES = {
     "alloc": "allocated", "mix": "mixed", "comp": "completing", "maint": "maintenance", "drng": "draining",
     "resv": "reserved", "unk": "unknown", "futr": "future", "off": "powered off", "no_respond": "not_responding",
@@ -72,14 +73,14 @@ _FLAGS = frozenset({
     "power_drain", "power_up", "reboot_canceled", "reboot_issued", "reboot_requested", "reserved",
 })  # fmt: skip
 _BASES = frozenset(one.lower() for one in BASES)
-#: Kind and field to values that make sense although no row has them just now, lower case.
+#: Kind and field to values that are valid although no row has them now, lower case.
 KNOWN_VALUES: Mapping[tuple[str, str], frozenset[str]] = {
     ("node", "state"): _FLAGS | _BASES | frozenset(DISPLAYS), ("node", "base"): _BASES,
     ("node", "drift"): frozenset({"driver", "vbios", "bios", "bmc", "kernel", "slurmd"}),
     ("job", "state"): frozenset({*JOB_STATES.values(), *(one.lower() for one in ENDED | WAITING), "held", "signaling",
                                  "resizing", "resv_del_hold", "update_db", "power_up_node"}),
 }  # fmt: skip
-#: Fields of which the values can be listed: one that no row has is most likely a slip.
+#: Fields with values that can be listed: a value that no row has is probably a typo.
 LISTABLE_FIELDS: Mapping[str, frozenset[str]] = {
     "node": frozenset({"state", "base", "by", "rack", "loop", "partition", "type", "feature", "user", "account", "res",
                        "version", "drift"}),
@@ -89,7 +90,7 @@ LISTABLE_FIELDS: Mapping[str, frozenset[str]] = {
 
 
 class FilterField(Struct, frozen=True):
-    """One thing to ask for."""
+    """One field that a filter can test."""
 
     name: str
     shape: Shape
@@ -99,15 +100,17 @@ class FilterField(Struct, frozen=True):
     spellings: Mapping[str, str] = {}
     """Short value to long value."""
     count: Read | None = None
-    """Reads the number that < and > mean on a field that is no number (`nodes>4`)."""
+    """Reads the number that < and > compare on a field that is not a number (`nodes>4`)."""
     titles: tuple[str, ...] = ()
-    """Titles of the columns that show it, lower case, where they are not its name."""
+    """Lower-case titles of the columns that show it, where they differ from its name."""
     facts: str = ""
-    """Field of the Cluster that it is read from, where that is not the row itself."""
+    """Field of the Cluster that holds it, where that is not the row itself."""
 
 
 def parse_number(shape: str, text: str) -> tuple[float, int | None]:
-    """A typed number in the field's own unit, and its decimals where it has no unit. Raises ValueError for people."""
+    """A typed number in the field's own unit, and its decimals where it has no unit. Raises ValueError with a message
+    for the user.
+    """
     low = text.lower().replace(",", "").strip()
     match = _NUMBER.fullmatch(low)
     unit = match[2] if match else ""
@@ -141,7 +144,7 @@ def _duration(low: str) -> float:
 
 
 def expand_or_none(text: str | None) -> tuple[str, ...]:
-    """The nodes in a folded set; none when it is unknown or no set."""
+    """The nodes in a folded set; none when it is unknown or not a set."""
     if not text:
         return ()
     try:
@@ -152,10 +155,10 @@ def expand_or_none(text: str | None) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def state_words(display: str, base: str, flags: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that `state=` knows a node by, lower case.
+    """The words that `state=` matches for a node, lower case.
 
-    A drained node is IDLE to Slurm; who asks for `state=idle` does not want it, so these three bases count only when
-    they are the display word (`base=idle` asks for the other thing). Nor is a node that reboots meant by `state=down`.
+    A drained node is IDLE to Slurm, but `state=idle` must not match it, so these three bases count only when they are
+    the display word (`base=idle` matches the base itself). Nor does `state=down` match a node that reboots.
     """
     more = () if base in {"IDLE", "ALLOCATED", "MIXED"} or display == "rebooting" else (base.lower(),)
     return tuple(dict.fromkeys((display.lower(), *more, *(flag.lower() for flag in flags))))
@@ -170,12 +173,12 @@ def _jobs(node: Node, cluster: Cluster) -> list[Job]:
 
 
 def users_on(node: Node, cluster: Cluster) -> tuple[str, ...]:
-    """Whose jobs run on a node."""
+    """The users whose jobs run on a node."""
     return tuple(dict.fromkeys(job.user for job in _jobs(node, cluster)))
 
 
 def job_ids(job: str) -> tuple[str, ...]:
-    """A task by its own id and by its array's: `101_3` is asked for as 101_3 and as 101."""
+    """The ids that match an array task, its own and the array's: `101_3` is found as 101_3 and as 101."""
     base = re.split(r"[_+]", job, maxsplit=1)[0]
     return (job,) if base == job else (job, base)
 
@@ -317,12 +320,12 @@ _RESERVATION = (
     FilterField("comment", "text", lambda r, c, t: r.comment, "comment"),
 )  # fmt: skip
 
-#: Kind to its fields, in the order in which help shows them.
+#: Kind to its fields, in the order of the help.
 FIELDS: Mapping[str, tuple[FilterField, ...]] = {
     "node": _NODE, "job": _JOB, "partition": _PARTITION, "reservation": _RESERVATION,
 }  # fmt: skip
 
-#: Kind to the text that a plain word is looked for in, one part a line so that no match runs over two.
+#: Kind to the text in which a plain word is searched, one part a line so that no match runs over two.
 SEARCH_TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
     "node": lambda r, c: "\n".join((
         r.name, r.display, *r.flags, r.reason or "", r.reason_by or "", r.rack or "", *r.partitions,

@@ -1,4 +1,4 @@
-"""The tests that a compiled filter is made of: closures, so that a row costs a few calls and no parsing."""
+"""The tests that a compiled filter consists of: closures, so that a row costs a few calls and no parsing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def matcher(text: str, contains: bool, literal: bool) -> Match:
 
 
 def _glob(low: str, contains: bool) -> re.Pattern[str]:
-    """A pattern whose every star is atomic: whatever was typed, it backtracks at most once over the text.
+    """A pattern whose every star is atomic: for any input it backtracks at most once over the text.
 
-    A dot stops at a line end, and the parts of a row stand on a line each: a match never runs over two of them.
+    A dot stops at a line end, and each part of a row is on its own line: a match never runs over two of them.
     """
     first, *rest = [re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", low)]
     if contains:
@@ -44,7 +44,7 @@ def _glob(low: str, contains: bool) -> re.Pattern[str]:
 
 
 def text_test(read: Read, matches: list[Match], several: bool) -> Test:
-    """Whether a text, or any of several, is one of what `matches` look for; a missing one is ""."""
+    """Whether a text, or any of several, passes one of `matches`; a missing text is ""."""
     if several:
 
         def words(row: Any, cluster: Cluster, now: float) -> bool:
@@ -69,13 +69,13 @@ def name_test(wanted: frozenset[str]) -> Test:
 
 
 def holds_test(wanted: frozenset[str], matches: list[Match]) -> Test:
-    """Whether the row's nodes hold one of these, lower case, or one that matches; "" stands for no nodes."""
+    """Whether the row's nodes include one of these, lower case, or one that passes `matches`; "" means no nodes."""
 
     def test(row: Any, _cluster: Cluster, _now: float) -> bool:
         folded = row.nodes
         if not folded:
             return "" in wanted
-        # Partitions hold thousands, and hold the same ones at the next key.
+        # A partition holds thousands of nodes, and the same ones at the next key.
         names = (
             _cached_names(folded.lower())
             if (row.node_count or 0) > _CACHE_NODES_MIN
@@ -105,7 +105,7 @@ def number_test(read: Read, sign: str, wanted: list[tuple[float, int | None]]) -
 
     def equal(row: Any, cluster: Cluster, now: float) -> bool:
         value = read(row, cluster, now)
-        # 98 asks for what the screen shows as 98, so 97.6 is meant too.
+        # 98 means what the screen shows as 98, which includes 97.6.
         return value is not None and same is any(
             (value if digits is None else round(value, digits)) == number for number, digits in wanted
         )
@@ -114,12 +114,12 @@ def number_test(read: Read, sign: str, wanted: list[tuple[float, int | None]]) -
 
 
 def negation(test: Test) -> Test:
-    """The opposite."""
+    """The negation of a test."""
     return lambda row, cluster, now: not test(row, cluster, now)
 
 
 def all_of(tests: list[Test]) -> Test:
-    """All of them, in order, stopping at the first that fails."""
+    """Whether all tests pass; stops at the first that fails."""
     if len(tests) == 1:
         return tests[0]
     if len(tests) == 2:
@@ -136,7 +136,7 @@ def all_of(tests: list[Test]) -> Test:
 
 
 def any_of(tests: list[Test]) -> Test:
-    """At least one of them."""
+    """Whether at least one test passes."""
     if len(tests) == 1:
         return tests[0]
     return lambda row, cluster, now: any(test(row, cluster, now) for test in tests)

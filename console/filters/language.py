@@ -3,15 +3,15 @@
     expression   all | all ...
     all          one & one ..., and words next to each other mean the same: all of them
     one          !one, (expression), field OP value, field in (value, ...), a word, "some text", a node set
-    OP           = != ~ !~ < > <= >=        ~ is "contains"; * and ? stand for anything in a word
+    OP           = != ~ !~ < > <= >=        ~ is "contains"; * and ? are wildcards in a word
 
 A word is looked for in everything the list shows; one that is a node set (`gpu[0001-0010]`) finds those nodes, or
 the jobs on them; `@rack:R[07-10]` and `@loop:cdu-2` are short for `rack=` and `loop=`. Unknown never matches a
 comparison of numbers. A text that is missing is "", so `reason=""` works.
-There are no regular expressions on purpose: nothing that is typed can hang the console.
+There are intentionally no regular expressions: no input can hang the console.
 
-The same language names the targets of actions (`console.actions.targets`); `split_filter` finds where it ends
-and a reason begins.
+The same language names the targets of actions (`console.actions.targets`); `split_filter` finds where it ends and a
+reason begins.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ from .filter_match import (
 LENGTH_CAP = 500
 DEPTH_CAP = 30
 _NODES_CAP = 100_000
-#: At most this many values are listed in a message.
+#: Most values that are listed in a message.
 _MAX_LISTED = 12
-#: With more values than this no similar spelling is searched.
+#: With more values than this, no similar spelling is searched.
 _MAX_COMPARED = 2000
 
 _BLANK = re.compile(r"\s*")
@@ -72,22 +72,22 @@ _ITEM = re.compile(r"(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>\"',])(?:\[[0-9,/\- ]*\]|[^
 _IN = re.compile(r"in\s*\(", re.IGNORECASE)
 _COMMAS = re.compile(r",(?![^\[]*\])")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+[^,]*")
-#: What may stand behind a number as the columns show it: `6.2 kW`, `64 °C`, `1h 52m`.
+#: What may follow a number as the columns show it: `6.2 kW`, `64 °C`, `1h 52m`.
 _UNIT = re.compile(r"\s+([0-9]*[A-Za-z°%]+)(?=[\s&|)]|$)")
 _DURATION_UNITS = "wdhms"
-#: Short forms of places, and the fields that they stand for.
+#: Short forms of places, and the fields that they mean.
 PLACES = {"@rack:": "rack", "@loop:": "loop"}
 
 
 class FilterValue(Struct, frozen=True, eq=False):
-    """A value that a filter asks a field for."""
+    """A value that a filter compares a field with."""
 
     field: FilterField
     text: str
     match: Match
 
 
-#: A reason that begins so was meant for a filter, whether or not the rest of it is one.
+#: A reason that begins like this was meant as a filter, whether or not the rest of it is valid.
 _LOOKS_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
 
 
@@ -98,20 +98,22 @@ class Filter(Struct, frozen=True, eq=False):
     kind: str
     test: Test
     values: tuple[FilterValue, ...] = ()
-    """The texts that fields are asked for, without numbers."""
+    """The text values that fields are compared with, without numbers."""
     fields: frozenset[str] = frozenset()
-    """Names of the fields that it asks for."""
+    """Names of the fields that it tests."""
     plain_words: bool = True
-    """It is words and texts alone: nothing is compared, joined or negated."""
+    """Whether it consists of words and texts alone: nothing is compared, joined or negated."""
     has_or: bool = False
-    """It has an `|`."""
+    """Whether it has an `|`."""
     stray_comma: str = ""
-    """A value with a comma too many, as typed."""
+    """A value with a superfluous comma, as typed."""
     places: tuple[Test, ...] = ()
-    """Of a filter for jobs: tests of the nodes that it names, each its own."""
+    """Of a filter for jobs: a test for each node condition."""
 
     def matches(self, row: Any, cluster: Cluster, now: float | None = None) -> bool:
-        """Whether a row of that kind, of that Cluster, passes. Ages are counted to `now`, or to the newest reading."""
+        """Whether a row of that kind and Cluster passes. Ages are measured at `now`, by default at the
+        newest reading.
+        """
         return self.test(row, cluster, cluster.at if now is None else now)
 
 
@@ -133,10 +135,11 @@ def begins_with_filter(text: str, kind: Kind) -> bool:
 
 
 def split_filter(text: str, kind: Kind) -> tuple[str, str]:
-    """The filter that a text begins with, and what follows it: it ends before the first plain word that nothing joins
-    to it. `rack=R07 & state=idle bad DIMM` is `rack=R07 & state=idle` and `bad DIMM`. Raises FilterError."""
+    """The filter at the start of a text, and the rest: the filter ends before the first plain word that no operator
+    joins to it. `rack=R07 & state=idle bad DIMM` gives `rack=R07 & state=idle` and `bad DIMM`. Raises FilterError.
+    """
     if len(text) > LENGTH_CAP:
-        # Only the filter is limited, and what follows cannot make it longer.
+        # Only the filter is limited in length; the rest is not part of it.
         found, rest = split_filter(text[:LENGTH_CAP], kind)
         return (found, text[len(found) :].strip()) if rest else (text, "")
     parser = _Parser(text, kind, alone=False)
@@ -145,7 +148,7 @@ def split_filter(text: str, kind: Kind) -> tuple[str, str]:
 
 
 def filter_in_reason(text: str) -> str:
-    """Why a text is no reason because it is written like a filter; "" where it is none."""
+    """Why a text is refused as a reason because it is written like a filter; "" where it is not."""
     text = text.strip()
     head = _LOOKS_LIKE_FILTER.match(text)
     if head is None and not any(_is_condition(text, kind) for kind in ("node", "job")):
@@ -172,10 +175,10 @@ class _Token(Struct, frozen=True):
 
 
 class _Parser:
-    """Recursive descent over the text; it makes the tests as it goes, so a row costs only calls."""
+    """Recursive descent over the text. It builds the tests as it parses, so a row costs only calls."""
 
     def __init__(self, text: str, kind: Kind, alone: bool = True) -> None:
-        """Unless it is `alone`, the filter ends before the first plain word that nothing joins to it."""
+        """Unless it is `alone`, the filter ends before the first plain word that no operator joins to it."""
         self.text = text
         self.kind: Kind = kind
         self.position = 0
@@ -204,7 +207,9 @@ class _Parser:
         )  # fmt: skip
 
     def at_condition(self, joined: bool = False) -> bool:
-        """Whether what stands here can only be part of a filter; with `joined` also a word that `&` or `|` follows."""
+        """Whether the text at this position can only be part of a filter; with `joined` also a word followed by `&` or
+        `|`.
+        """
         start = self.position
         try:
             if self._next_char() in {'"', "'", ""}:
@@ -316,7 +321,7 @@ class _Parser:
             if value is None or char != ",":
                 raise FilterError(f"write the values of {word.text} as in (a, b)", self.position)
 
-    # what stands where
+    # Syntax.
 
     def _skip_blanks(self) -> bool:
         match = _BLANK.match(self.text, self.position)
@@ -327,7 +332,7 @@ class _Parser:
         return "" if self._skip_blanks() else self.text[self.position]
 
     def _skip_operator(self, char: str) -> None:
-        """Past `|` or `||`: who writes C is understood."""
+        """Skip `|` or `||`: the C form is accepted too."""
         self.position += 2 if self.text.startswith(char * 2, self.position) else 1
 
     def _read_token(self, pattern: re.Pattern[str]) -> _Token | None:
@@ -358,7 +363,7 @@ class _Parser:
         what = clean(self.text[self.position : self.position + 1])
         return FilterError(f"{what} makes no sense here; put quotes around a text that holds it", self.position)
 
-    # what it means
+    # Meaning.
 
     def _find_field(self, word: _Token) -> FilterField:
         name = word.text.lower()
@@ -400,20 +405,20 @@ class _Parser:
 
     @staticmethod
     def _place_test(field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        """A test of the nodes that a filter for jobs names; all of them, where it names some by what they are not."""
+        """A test of the nodes that a filter for jobs names; all nodes where the condition is negative."""
         if sign != "=":
             return lambda _row, _cluster, _now: True
         of_nodes = _Parser("", "node")
         return of_nodes._comparison(of_nodes.fields[field.name], "=", values, at)
 
     def _with_unit(self, field: FilterField, value: _Token) -> _Token:
-        """A number with the unit behind it, as the column shows it: `6.2 kW`, `1h 52m`."""
+        """A number with the unit after it, as the column shows it: `6.2 kW`, `1h 52m`."""
         units = DISPLAY_UNITS.get(field.shape, frozenset())
         text = value.text
         while not value.quoted and (found := _UNIT.match(self.text, self.position)):
             piece, last = found[1].lower(), text[-1:].lower()
             if piece not in units or not last.isdigit():
-                # Of lengths of time: the next smaller unit.
+                # In a duration: the next smaller unit.
                 smaller = field.shape == "duration" and piece[0].isdigit() and piece[-1] in units and last in units
                 if not smaller or _DURATION_UNITS.find(piece[-1]) <= _DURATION_UNITS.find(last):
                     break
@@ -421,7 +426,9 @@ class _Parser:
         return _Token(text, value.at, value.quoted)
 
     def _split_values(self, value: _Token, sign: str) -> list[_Token]:
-        """`idle,mixed` is two values, `gpu[1,3]` one; a value of commas only is what it is. `>7,514` is one number."""
+        """Split at commas: `idle,mixed` is two values, `gpu[1,3]` one; a value of commas only stays whole. `>7,514` is
+        one number.
+        """
         if sign in COMPARE and _THOUSANDS.fullmatch(value.text):
             return [value]
         every = _COMMAS.split(value.text)
@@ -503,14 +510,14 @@ def _expand_token(value: _Token) -> set[str]:
 
 
 def _expand_places(value: _Token) -> list[_Token]:
-    """`R[07-10]` as the racks that it stands for."""
+    """`R[07-10]` expanded to the racks that it names."""
     if value.quoted or not is_nodeset(value.text):
         return [value]
     return [_Token(name, value.at) for name in sorted(_expand_token(value))]
 
 
 def _is_column_title(name: str, field: FilterField) -> bool:
-    """Whether a word is the title of a column of this field, or the last word of one that has several."""
+    """Whether a word is the title of a column of this field, or the last word of a title of several words."""
     return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
 
@@ -519,7 +526,7 @@ def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
     return [
         f"{field.name} is not known of any {found.kind}: it was not read"
         for field in FIELDS[found.kind]
-        # Of what differs, Slurm itself tells slurmd.
+        # Of these, slurmd's version comes from Slurm itself.
         if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known
     ]
 
@@ -559,7 +566,7 @@ def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     likely = [*KNOWN_VALUES.get((kind, field.name), ()), *(values if len(values) <= _MAX_COMPARED else ())]
     near = difflib.get_close_matches(low, likely, 1, 0.6)
     guess = f": did you mean {values.get(near[0], near[0])}?" if near else ";"
-    # Of many the first ones are as good as any, and quick.
+    # With many values the first ones suffice, and are quick.
     there = sorted(islice(values.values(), _MAX_COMPARED), key=natural_key)
     more = f" and {len(values) - _MAX_LISTED:,} more" if len(values) > _MAX_LISTED else ""
     return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_MAX_LISTED]) or 'none'}{more}"

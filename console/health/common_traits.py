@@ -33,7 +33,7 @@ class Trait(Struct, frozen=True, kw_only=True):
     """switch, pdu, rack, driver, last job …"""
     value: str
     named_count: int
-    """Named nodes that have it, of `of`."""
+    """Given nodes that have it, of `of`."""
     named_total: int
     other_count: int
     """Other nodes of the machine that have it too, of `rest`."""

@@ -15,7 +15,7 @@ NO_LOOPS: Mapping[str, tuple[str, ...]] = {}
 
 @remembered("cooling")
 def racks_by_loop(cluster: Cluster) -> Mapping[str, tuple[str, ...]]:
-    """Loop to the racks that it serves, as far as its series or the configuration say."""
+    """Loop to the racks that it serves, as far as its series or the configuration name them."""
     found: dict[str, dict[str, None]] = {}
     for row in cluster.cooling.values():
         if row.loop:

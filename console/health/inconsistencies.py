@@ -1,4 +1,4 @@
-"""Inconsistencies between what Slurm and telemetry say of a node. Pure.
+"""Inconsistencies between Slurm's and telemetry's facts about a node. Pure.
 
 Stale facts give none: a source that failed or is late is ignored, and so is a sample older than three minutes, or from
 before the job ended or the node came up.
@@ -62,12 +62,12 @@ class Inconsistency(Struct, frozen=True, kw_only=True):
     text: str
     since: int | None = None
     code: int | None = None
-    """The XID, where that is what it is about."""
+    """The XID code, where the inconsistency is about an XID."""
     xid_severity: XidSeverity | None = None
-    """What the kernel's line says of that XID, None where it is not known."""
+    """The severity of that XID in the kernel's line; None where it is unknown."""
     gpu: int | None = None
     jobs: tuple[str, ...] = ()
-    """Who holds it."""
+    """The jobs that hold the node or the GPU."""
     nodes: tuple[str, ...] = ()
     """All nodes concerned where one entry is about several; `node` is the first."""
 

@@ -1,4 +1,4 @@
-"""Tickets and RMAs of a node: what its Comment, its Extra and its reason say, and since when. Pure.
+"""Tickets and RMAs of a node: from its Comment, its Extra and its reason, and since when. Pure.
 
 What wacht writes is plain: `ticket=KubeGPU-1182 since=2026-11-20 rma=4471`, in any order, among other text. What people
 write is read too: `[KubeGPU-1182]`, `INC0012345`, `RMA 4471`, a date, or JSON with these words as keys.

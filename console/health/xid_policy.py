@@ -1,4 +1,5 @@
-"""The XID policy: what to do about an XID and who says so, from the shipped data file and the site's own over it.
+"""The XID policy: what to do about an XID and which source recommends it, from the shipped data file and the site's own
+over it.
 
 The code alone does not say what to do, and the sources disagree (XID 63: NVIDIA's catalogue ignores it, AWS replaces
 the node), so every advice carries its source. Nothing here acts.
@@ -84,7 +85,7 @@ class Advice(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Whose advice that is."""
+        """The source of the advice that is followed."""
         return self.followed.source
 
     @property

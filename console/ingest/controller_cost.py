@@ -17,7 +17,7 @@ THREADS = 100
 AGENT_QUEUE = 500
 #: Milliseconds of controller time a minute from which the user contributes to the overload.
 SHARE_MS = 1_200.0
-#: Largest factor by which all of it together stretches an interval.
+#: Largest total factor by which an interval is stretched.
 MOST = 6.0
 #: Number of samples of the slurmdbd queue that are kept.
 DBD_KEPT = 6
@@ -26,8 +26,8 @@ _LEAST_S = 5.0
 
 
 def between(before: Diag, after: Diag, seconds: float) -> Cost | None:
-    """The reader's cost between two readings of sdiag that are so many seconds apart. None when it cannot be computed:
-    the counters were reset, the user is not listed, or too little time passed.
+    """The reader's cost between two readings of sdiag taken `seconds` apart. None when it cannot be computed: the
+    counters were reset, the user is not listed, or too little time passed.
     """
     user = after.reader
     if user is None or seconds < _LEAST_S or before.since != after.since:

@@ -37,7 +37,7 @@ def spared_interval_s(
     floor_s: float, *, rows: int = 0, row_ms: float = 0.0, shown: bool = True, strain: float = 1.0
 ) -> float:
     """The current floor of a source in seconds: longer for a large answer, for facts that no screen shows, and for an
-    overloaded controller (`controller_cost.strain`), but by these at most five minutes.
+    overloaded controller (`controller_cost.strain`), but at most five minutes unless `floor_s` is longer.
     """
     seconds = max(floor_s, min(ROWS_FACTOR * floor_s, rows * row_ms / 1e3))
     seconds *= strain * (1.0 if shown else HIDDEN_FACTOR)
@@ -45,7 +45,7 @@ def spared_interval_s(
 
 
 def within_s(budget: Budget, calls: int, took_s: float) -> float:
-    """Seconds between readings of so many commands and such a duration that keep within a budget."""
+    """Least seconds between readings of `calls` commands and `took_s` seconds each that keep within a budget."""
     return max(60.0 * calls / budget.calls, 60.0 * took_s / budget.seconds)
 
 

@@ -117,7 +117,7 @@ class _SourceState:
         self.lent = False
 
     def ended(self, reading: Reading, calls: int, mono: float) -> None:
-        """Record the end of a reading, for which so many commands were started here."""
+        """Record the end of a reading, for which `calls` commands were started here."""
         facts = reading.facts
         self.failures = 0 if facts is not None else self.failures + 1
         self.calls, self.took_s = calls, reading.took_s
@@ -125,7 +125,7 @@ class _SourceState:
         self.lent = facts is not None and facts.taken is not None and facts.taken.lent
         if facts is not None:
             self.rows = rows_in(facts)
-        # A failed reading only counts its calls: whoever repaired a hanging controller must not wait a minute.
+        # A failed reading only counts its calls, so that a repaired controller is read again without a minute's wait.
         self.spent.add(mono, calls, reading.took_s if facts is not None else 0.0)
 
 
@@ -192,7 +192,7 @@ class Poller:
 
     def stop(self, *, alone: bool = False) -> None:
         """Stop every thread and every running command within about a second. `alone` leaves the commands to their
-        timeouts, because those of other clusters cannot be told apart.
+        timeouts, because they cannot be distinguished from those of other clusters.
         """
         self._stopping.set()
         self._naming.stop()

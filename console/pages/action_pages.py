@@ -1,4 +1,6 @@
-"""docs/actions.md: every action: what it sends over each transport, asks and refuses, and how to undo it."""
+"""docs/actions.md: every action: what it sends over each transport, its confirmation and refusals, and how
+to undo it.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +231,7 @@ def change(action: Action, **more: object) -> Change:
 
 
 def native(one: Change) -> str:
-    """What pyslurm is told, or why it cannot be."""
+    """The calls that pyslurm gets for this change, as text; or why pyslurm cannot make it."""
     if refused := transport.unsupported_targets("native", one):
         return f"no: {next(iter(refused.values()))}"
     return "; ".join(shlex.join(["write_worker", *words]) for words, _ in native_calls(one, one.targets))

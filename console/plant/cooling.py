@@ -28,7 +28,7 @@ UNITS: Mapping[str, str] = {"supply": "°C", "return": "°C", "flow": "l/min", "
 #: The loop of points that neither a series nor the configuration assigns to one.
 UNNAMED_LOOP = "no loop named"
 _STATE_BY_POINT: Mapping[str, State] = {"flow": "low flow", "supply": "warm", "return": "warm", "pressure": "pressure"}
-#: Wet places that are told by name.
+#: Most wet places that are named in a text.
 _MAX_NAMED = 3
 _POINT_ORDER = ("flow", "supply", "return", "pressure")
 
@@ -46,7 +46,7 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
     flow: Coolant | None = None
     pressure: Coolant | None = None
     wet: int | None = None
-    """Leak detectors that are wet; None where there are none or none reports."""
+    """Number of wet leak detectors; None where there are none or none reports."""
     wet_places: tuple[str, ...] = ()
     detectors: int | None = None
     unknown: int = 0
@@ -59,7 +59,7 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
     nodes: tuple[str, ...] = ()
     jobs: tuple[str, ...] | None = None
     power_w: float | None = None
-    """What its racks draw; None while one of them is not known."""
+    """Power of its racks in watts; None while that of one rack is unknown."""
 
     @property
     def faulty(self) -> bool:
@@ -74,8 +74,9 @@ class LoopStatus(Struct, frozen=True, kw_only=True):
 
 
 def is_fresh(cluster: Cluster, now: float, mono: float | None = None) -> bool:
-    """Whether what is known of the loops may be told as the present. `mono` as in
-    `console.health.inconsistencies.fresh_facts`."""
+    """Whether the facts about the loops are recent enough to be shown as current. `mono` as in
+    `console.health.inconsistencies.fresh_facts`.
+    """
     if mono is None:
         newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
         mono = newest + max(0.0, now - cluster.at)
@@ -121,7 +122,7 @@ def loops_of_node(node: str, cluster: Cluster) -> tuple[LoopStatus, ...]:
 
 
 def short_text(loop: LoopStatus) -> str:
-    """Its problem in a word or a figure: `leak`, `supply 38.1 °C`, `flow 62 l/min`."""
+    """Its problem as a word or a figure: `leak`, `supply 38.1 °C`, `flow 62 l/min`."""
     if loop.state in {"low flow", "warm", "pressure"}:
         worst = next((one for one in _margins(_points(loop)) if one[0] < 0), None)
         if worst is not None:
@@ -130,7 +131,7 @@ def short_text(loop: LoopStatus) -> str:
 
 
 def _rack_power_w(rack: str, cluster: Cluster) -> float | None:
-    """What a rack draws: by its PDU where one measures it, else the sum of its nodes (`console.plant.power`)."""
+    """Power of a rack in watts: from its PDU if that is measured, else the sum of its nodes (`console.plant.power`)."""
     measured = cluster.power.rack_w.get(rack) if cluster.power is not None else None
     loads = (cluster.loads.get(name) for name in cluster.racks.get(rack, ()))
     drawn = [load.power_w for load in loads if load is not None and load.power_w is not None]
@@ -247,7 +248,7 @@ def _margins(points: Iterable[Coolant]) -> list[tuple[float, Coolant, float]]:
 
 
 def _worst(rows: Sequence[Coolant]) -> Coolant | None:
-    """The point that stands for all of a kind: the nearest to its limit, else the hottest, else the least."""
+    """The point that represents all points of a kind: the nearest to its limit, else the hottest, else the lowest."""
     judged = _margins(rows)
     if judged:
         return judged[0][1]
@@ -277,7 +278,7 @@ def _time_to_limit_text(row: Coolant) -> str:
 
 
 def impact_text(loop: LoopStatus) -> str:
-    """What it serves: `R09-R12, 64 nodes, 41 jobs`."""
+    """The racks, nodes and jobs that the loop serves: `R09-R12, 64 nodes, 41 jobs`."""
     parts = [fold(loop.racks) if 0 < len(loop.racks) <= 64 else "", f"{len(loop.nodes):,} nodes" if loop.nodes else ""]
     if loop.jobs is not None and loop.nodes:
         parts.append(f"{len(loop.jobs):,} job{'' if len(loop.jobs) == 1 else 's'}")

@@ -1,7 +1,7 @@
-"""The fabric, summed up: by switch the ports that are not well, and the nodes and jobs behind them. Pure.
+"""The fabric by switch: unhealthy ports, and the nodes and jobs behind them. Pure.
 
-A port's switch is what the site's series say; where none does, `switch` or `leaf` in the node's Extra for InfiniBand
-(as in `console.health.failure_domains`), else its rack stands for it.
+A port's switch is the one in the site's series; without one, `switch` or `leaf` in the node's Extra for InfiniBand (as
+in `console.health.failure_domains`), else the rack represents it.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from console.health.failure_domains import places_of_node
 from console.runtime.memo import remembered
 from widgets.units import plural
 
-#: What may be wrong with a port, worst first, and how it looks.
+#: Port problems, worst first, with their glyph and role.
 PORT_PROBLEMS: Mapping[str, tuple[str, str]] = {
     "down": ("✖", "bad"), "flapping": ("≈", "bad"), "slow": ("▼", "warn"), "errors": ("▲", "warn"),
 }  # fmt: skip
 
 
 class SwitchRow(Struct, frozen=True, kw_only=True):
-    """One switch, or a rack that stands for it, with what is not well behind it."""
+    """One switch, or a rack that represents it, with its unhealthy ports and what is behind them."""
 
     name: str
     kind: str
     """switch or rack."""
     ports: int | None
-    """All that lead to nodes; None where no series tells."""
+    """All ports that lead to nodes; None where no series reports them."""
     unhealthy: tuple[Port, ...] = ()
     nodes: tuple[str, ...] = ()
-    """Those with a port that is not well."""
+    """Nodes with an unhealthy port."""
     jobs: int | None = None
-    """Jobs on these; None where the jobs are not known."""
+    """Jobs on these nodes; None where the jobs are unknown."""
 
     @property
     def key(self) -> str:
-        """One line each."""
+        """A unique key for the row."""
         return f"{self.kind}/{self.name}"
 
     def count(self, word: str) -> int:
-        """Ports of which this is wrong."""
+        """Number of ports with this problem."""
         return sum(word in port.wrong for port in self.unhealthy)
 
 
 def place_of_port(port: Port, cluster: Cluster) -> tuple[str, str]:
-    """Kind and name of where a port leads to, as far as anybody tells."""
+    """Kind and name of the place that a port leads to: a switch where one is known, else the rack ("" when unknown)."""
     if port.switch:
         return "switch", port.switch
     node = cluster.nodes.get(port.node)
@@ -62,7 +62,7 @@ def place_of_port(port: Port, cluster: Cluster) -> tuple[str, str]:
 
 @remembered("ports", "fabric", "nodes", "jobs_on", "known")
 def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
-    """Every switch, those with most that is not well first; racks stand for switches that nobody names."""
+    """Every switch, those with most unhealthy ports first; a rack represents unnamed switches."""
     held: dict[tuple[str, str], list[Port]] = {}
     for port in cluster.ports.values():
         held.setdefault(place_of_port(port, cluster), []).append(port)
@@ -87,7 +87,7 @@ def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
 
 
 def _port_sort_key(port: Port) -> tuple[Any, ...]:
-    """What is worst first, then by node."""
+    """Sort key: the worst problem first, then by node."""
     rank = min(
         (list(PORT_PROBLEMS).index(word) for word in port.wrong if word in PORT_PROBLEMS), default=len(PORT_PROBLEMS)
     )
@@ -96,7 +96,7 @@ def _port_sort_key(port: Port) -> tuple[Any, ...]:
 
 @remembered("ports")
 def ports_by_node(cluster: Cluster) -> Mapping[str, Sequence[Port]]:
-    """Node to its ports that are not well."""
+    """Node to its unhealthy ports."""
     found: dict[str, list[Port]] = {}
     for port in cluster.ports.values():
         found.setdefault(port.node, []).append(port)
@@ -104,7 +104,7 @@ def ports_by_node(cluster: Cluster) -> Mapping[str, Sequence[Port]]:
 
 
 def port_text(port: Port) -> str:
-    """What is not well with a port: `mlx5_3 down (Down, Polling), flapping 4×`."""
+    """The problems of a port: `mlx5_3 down (Down, Polling), flapping 4×`."""
     said = {
         "down": f"down{f' ({port.state})' if port.state else ''}",
         "slow": f"slow: {speed(port.speed_gbps)} of {speed(port.usual_gbps)}",
@@ -115,10 +115,10 @@ def port_text(port: Port) -> str:
 
 
 def device(port: Port) -> str:
-    """`mlx5_0`, and `mlx4_0/2` for the second port of one."""
+    """The device name: `mlx5_0`, and `mlx4_0/2` for the second port of a device."""
     return port.device if port.port == 1 else f"{port.device}/{port.port}"
 
 
 def speed(gbps: float | None) -> str:
-    """`400 Gb/s`."""
+    """A link speed as text: `400 Gb/s`."""
     return "—" if gbps is None else f"{gbps:g} Gb/s"

@@ -29,7 +29,7 @@ _OTHER_SUBJECTS = frozenset({
 
 
 class FoldableAlert(Protocol):
-    """What is needed of `console.alerts.folds.AlertFacts`."""
+    """The attributes of `console.alerts.folds.AlertFacts` that are needed here."""
 
     @property
     def alert(self) -> Alert: ...

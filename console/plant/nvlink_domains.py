@@ -39,23 +39,24 @@ class DomainState(Struct, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
     said_by: str
     rack: str | None
-    """The rack that all of it stands in; None where it is not one, or not known."""
+    """The rack that holds all its trays; None where there are several or it is unknown."""
     usable: tuple[str, ...]
     """Trays that are in service by Slurm."""
     free: tuple[str, ...]
     """The usable trays that are idle and not reserved."""
     cliques: tuple[Clique, ...]
-    """The cliques of the trays that tell one, the largest first; a tray whose GPUs are in two is a part of its own."""
+    """The cliques of the trays that report one, the largest first; a tray whose GPUs are in two is a clique of its own.
+    """
     gpus: int | None
     gpus_ready: int | None
-    """GPUs of usable trays of the largest clique whose fabric is healthy; None where none tells."""
+    """GPUs with a healthy fabric on usable trays of the largest clique; None where no tray reports it."""
     fabric: str | None
     """The worst state of a usable tray: healthy, degraded, unhealthy."""
     unhealthy: tuple[str, ...]
     """Usable trays whose fabric is not healthy."""
     problems: tuple[str, ...]
     imex: str | None
-    """The worst word of IMEX: of the domain, or of the daemon of a usable tray."""
+    """The worst IMEX state: of the domain, or of the daemon of a usable tray."""
     imex_down: tuple[str, ...]
     """Usable trays whose own daemon is not up."""
     largest_job: int
@@ -65,12 +66,12 @@ class DomainState(Struct, frozen=True, kw_only=True):
 
     @property
     def split(self) -> bool:
-        """Whether trays in service are in several cliques: a job over it would not run."""
+        """Whether trays in service are in several cliques: a job that spans them would not run."""
         return len(_clique_counts(self.cliques, frozenset(self.usable))) > 1
 
     @property
     def broken(self) -> bool:
-        """Whether it is split, unhealthy, or its IMEX is not up."""
+        """Whether it is split or unhealthy, or its IMEX is not up."""
         return self.split or self.fabric == "unhealthy" or self.imex not in {None, "up"}
 
     def clique_of(self, node: str) -> Clique | None:
@@ -89,18 +90,18 @@ def domain_states(cluster: Cluster) -> Mapping[str, DomainState]:
 
 @remembered("domains", "trays", "nodes")
 def domain_of_node(cluster: Cluster) -> Mapping[str, str]:
-    """Node to the domain that it is a tray of."""
+    """Node to the domain that it belongs to."""
     return {node: one.name for one in domain_states(cluster).values() for node in one.nodes}
 
 
 def state_of_node(node: str, cluster: Cluster) -> DomainState | None:
-    """The domain that a node is a tray of; None for one that is in none."""
+    """The domain that a node belongs to; None where it belongs to none."""
     name = domain_of_node(cluster).get(node)
     return None if name is None else domain_states(cluster)[name]
 
 
 def _by_fabric(cluster: Cluster) -> dict[str, Domain]:
-    """Domains by the ids that the fabric itself gives, each called by its rack where all of it stands in one."""
+    """Domains by the ids that the fabric itself reports, each named after its rack where one rack holds all of it."""
     found: dict[str, list[str]] = {}
     for name, tray in cluster.trays.items():
         if tray.domain:
@@ -162,7 +163,7 @@ def is_free(node: Node) -> bool:
 
 
 def _cliques(names: Sequence[str], trays: Mapping[str, Tray]) -> tuple[Clique, ...]:
-    """The cliques, the largest first. Two trays are in one only where the domain's id is the same too."""
+    """The cliques, the largest first. Two trays share a clique only where their domain id is equal too."""
     ids = Counter(trays[name].domain for name in names if name in trays)
     own = ids.most_common(1)[0][0] if ids else ""
     found: dict[str, list[str]] = {}
@@ -193,11 +194,11 @@ def _worst(words: Iterable[str | None], order: Sequence[str]) -> str | None:
     return max(known, key=lambda word: order.index(word) if word in order else len(order), default=None)
 
 
-# -- what is said -----------------------------------------------------------------------------------------------------
+# -- texts -------------------------------------------------------------------------------------------------------------
 
 
 def cliques_text(one: DomainState) -> str:
-    """`3`, or `14 in 3, 4 in 4`; "" where no tray tells."""
+    """`3`, or `14 in 3, 4 in 4`; "" where no tray reports a clique."""
     if len(one.cliques) == 1:
         return one.cliques[0].id
     return ", ".join(f"{len(part.nodes)} in {part.id}" for part in one.cliques)

@@ -18,7 +18,7 @@ from console.runtime.memo import remembered
 
 from .totals import running
 
-#: A trend this small (W/h per W of the site) is noise, not a way to the ceiling.
+#: A trend at or below this (W/h per W of the site) is noise and gives no time to the ceiling.
 _NO_TREND = 0.001
 
 
@@ -29,15 +29,15 @@ class RackPower(Struct, frozen=True):
     power_w: float | None
     nodes: int
     reporting: int | None
-    """Nodes of it whose power is known; None where no power was ever read."""
+    """Its nodes with known power; None where no power was ever read."""
     jobs: int | None
     """None where the jobs were never read."""
     out: int
-    """Nodes of it out of service."""
+    """Its nodes out of service."""
     freed_w: float | None
     """The power freed if it were drained and its jobs had ended, in watts."""
     row: str | None = None
-    """The row it stands in, where the nodes' Extra tells it (`{"row": "A"}`)."""
+    """The row of the rack, where the nodes' Extra names it (`{"row": "A"}`)."""
 
 
 class JobPower(Struct, frozen=True):
@@ -50,19 +50,19 @@ class JobPower(Struct, frozen=True):
 
 
 def site_w(cluster: Cluster) -> float | None:
-    """The power of the site: as the power source says, else the sum of the nodes."""
+    """Power of the site in watts: from the power source, else the sum of the nodes."""
     if cluster.power is not None and cluster.power.site_w is not None:
         return cluster.power.site_w
     return cluster.totals.power_w
 
 
 def source(cluster: Cluster) -> str:
-    """The word for where the figures come from."""
+    """The name of the source of the figures."""
     return cluster.power.source if cluster.power is not None else "no source named"
 
 
 def hours_to_ceiling(cluster: Cluster) -> float | None:
-    """Hours until the budget is reached at the present trend; None where it never is, or that is not known."""
+    """Hours until the budget is reached at the present trend; None where it is never reached or that is unknown."""
     power, now = cluster.power, site_w(cluster)
     if power is None or now is None or power.budget_w is None or power.trend_w_h is None:
         return None
@@ -119,7 +119,7 @@ def _row(cluster: Cluster, names: Sequence[str]) -> str | None:
 
 
 def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
-    """Row to watts; None where one of its racks is not known: a sum of some is no sum."""
+    """Row to its power in watts; None where the power of one of its racks is unknown."""
     rows: dict[str, float | None] = {}
     for rack in racks:
         if rack.row is not None:

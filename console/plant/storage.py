@@ -15,7 +15,7 @@ from console.runtime.memo import remembered
 if TYPE_CHECKING:
     from widgets.cells import Span
 
-#: What slurmctld writes when a process of a job would not die: it hangs in the kernel, on a file system mostly.
+#: slurmctld's reason for a process of a job that cannot be killed: it hangs in the kernel, mostly on a file system.
 KILL_FAILED = "kill task failed"
 
 
@@ -49,7 +49,7 @@ class StoreRow(Struct, frozen=True, kw_only=True):
 
 
 class StoreNode(Struct, frozen=True, kw_only=True):
-    """One node that a file system hangs on, or that lacks it."""
+    """A node on which a file system hangs or is missing."""
 
     name: str
     mount: str
@@ -59,12 +59,12 @@ class StoreNode(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...]
     users: tuple[str, ...]
     stuck: str | None
-    """Why a job cannot end there, None where nothing says so."""
+    """Why a job cannot end there; None where no reason is known."""
 
 
 @remembered("storage", "nodes", "jobs", "jobs_on", "known")
 def store_rows(cluster: Cluster) -> Mapping[str, StoreRow]:
-    """Every file system, by name; those that hang first."""
+    """Every file system by name; those that hang come first."""
     rows = []
     for store in cluster.storage.values():
         missing = in_service(store.missing, cluster.nodes)
@@ -85,7 +85,7 @@ def store_rows(cluster: Cluster) -> Mapping[str, StoreRow]:
 
 
 def nodes_of(row: StoreRow, cluster: Cluster) -> dict[str, StoreNode]:
-    """The nodes that a file system hangs on, then those that lack it."""
+    """The nodes on which a file system hangs, then those where it is missing."""
     found = {}
     for how, names in (("hangs", row.store.hung), ("missing", row.missing)):
         for name in sorted(names, key=natural_key):

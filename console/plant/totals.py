@@ -13,7 +13,7 @@ from console.runtime.memo import remembered
 
 
 class PartitionUse(Struct, frozen=True):
-    """A partition with what goes on in it: joined once a reading, for the table and the overview."""
+    """The nodes, GPUs and jobs of a partition: computed once per reading, for the table and the overview."""
 
     partition: Partition
     nodes_out: int | None
@@ -31,7 +31,7 @@ class PartitionUse(Struct, frozen=True):
 
 @remembered("jobs")
 def running(cluster: Cluster) -> Sequence[Job]:
-    """The jobs that hold nodes: of 100,000 alive they are a few thousand."""
+    """The jobs that hold nodes: a few thousand of 100,000."""
     return [job for job in cluster.jobs.values() if job.nodes is not None]
 
 
@@ -52,7 +52,7 @@ def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
         if job.state != "PENDING":
             for name in (job.partition or "").split(","):
                 works[name] += 1
-    # 100,000 jobs wait in a few hundred ways: those are told apart, and only they are looked into.
+    # 100,000 jobs wait in a few hundred different ways: they are grouped by that, and only the groups are examined.
     ways: dict[tuple[str | None, str | None, int | None], int] = {}
     first: dict[str | None, int] = {}
     for job in cluster.jobs.values():
@@ -95,7 +95,7 @@ def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
 
 @remembered("jobs")
 def by_user(cluster: Cluster) -> Sequence[tuple[str, int, int]]:
-    """Who holds most GPUs: user, GPUs held, running jobs; most first."""
+    """Users by GPUs held: user, GPUs held, running jobs; most first."""
     gpus: Counter[str] = Counter()
     jobs: Counter[str] = Counter()
     for job in running(cluster):

@@ -1,3 +1,4 @@
-"""The queue: why a job waits, which limit holds it, who holds how much, what became of jobs that ended.
+"""The queue: why a job waits, which limit holds it, who holds how many resources, and why jobs ended.
 
-Not here: what is done to a job (`actions`, `gate`), and how Slurm is asked (`collectors.slurm`)."""
+Not here: actions on a job (`actions`, `gate`), and queries to Slurm (`collectors.slurm`).
+"""

@@ -16,18 +16,18 @@ from console.runtime.memo import remembered
 from .limit_hits import accounts_above, accounts_below
 
 NO_ACCOUNT = "no account"
-"""What stands for the account of jobs that name none: a Slurm without slurmdbd."""
+"""Replaces the account of jobs that have none: a Slurm without slurmdbd."""
 
 
 class HeldResources(Struct, frozen=True):
-    """What the jobs of an account or user hold now, and request."""
+    """What the jobs of an account or user hold now and request."""
 
     running: int = 0
     gpus: int = 0
     nodes: int = 0
     pending: int = 0
     gpus_requested: int = 0
-    """GPUs that the pending ones ask for."""
+    """GPUs that the pending jobs request."""
 
     def __add__(self, other: HeldResources) -> HeldResources:
         return HeldResources(
@@ -40,20 +40,20 @@ class HeldResources(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True):
-    """One line: an account with all under it, or a user in it."""
+    """One row: an account with all accounts under it, or a user in it."""
 
     account: str
     user: str | None
     held: HeldResources
     users: int = 0
-    """Of an account: how many have jobs, or a share, in it."""
+    """Of an account: how many users have jobs or a share in it."""
     share: Share | None = None
     nearest: Limit | None = None
-    """Of the limits that are set for it, that of which most is in use."""
+    """Of the limits set for it, the one with the largest share in use."""
 
     @property
     def key(self) -> str:
-        """One line each."""
+        """A unique key for the row."""
         return self.account if self.user is None else f"{self.account}/{self.user}"
 
 
@@ -74,7 +74,7 @@ def holdings(cluster: Cluster) -> Mapping[tuple[str, str], HeldResources]:
 
 
 def account_holders(cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
-    """All accounts that hold or wait for something, or have a share or a limit; who holds most GPUs first."""
+    """All accounts that hold or wait for something, or have a share or a limit; most GPUs held first."""
     held = holdings(cluster)
     own: dict[str, HeldResources] = {}
     members: dict[str, set[str]] = {}
@@ -95,7 +95,7 @@ def account_holders(cluster: Cluster, shares: Sequence[Share], limits: Limits | 
             whole += own.get(account, HeldResources())
             users |= members.get(account, set())
         found.append(Holder(name, None, whole, len(users), by_share.get(name), fullest_limit(name, None, limits)))
-    # An account stands before those under it, where they alone hold what it holds.
+    # An account precedes those under it where they alone hold what it holds.
     found.sort(
         key=lambda one: (-one.held.gpus, -one.held.gpus_requested, len(accounts_above(one.account, tree)), one.account)
     )
@@ -103,19 +103,19 @@ def account_holders(cluster: Cluster, shares: Sequence[Share], limits: Limits | 
 
 
 def _tree(shares: Sequence[Share], limits: Limits | None) -> Limits:
-    """Which account is above which, from whoever tells."""
+    """The parents of the accounts, from the limits or the shares."""
     parents = dict(limits.parents) if limits is not None else {}
     parents.update({one.account: one.parent for one in shares if one.user is None and one.parent is not None})
     return Limits(parents=parents)
 
 
 def account_subtree(account: str, shares: Sequence[Share], limits: Limits | None) -> tuple[str, ...]:
-    """An account and all under it."""
+    """An account and all accounts under it."""
     return accounts_below(account, _tree(shares, limits))
 
 
 def account_users(account: str, cluster: Cluster, shares: Sequence[Share], limits: Limits | None) -> dict[str, Holder]:
-    """The users of an account and of all under it, who holds most GPUs first."""
+    """The users of an account and of all accounts under it; most GPUs held first."""
     names = set(account_subtree(account, shares, limits))
     held = {key: one for key, one in holdings(cluster).items() if key[0] in names}
     by_share = {(one.account, one.user): one for one in shares if one.user is not None and one.account in names}
@@ -135,13 +135,13 @@ def account_users(account: str, cluster: Cluster, shares: Sequence[Share], limit
 
 
 def fullest_limit(account: str, user: str | None, limits: Limits | None) -> Limit | None:
-    """The limit that is set for exactly this account or user, of which most is in use."""
+    """The limit with the largest share in use that is set for exactly this account or user."""
     own = limits_of(account, user, limits)
     return max(own, key=lambda one: one.share or 0.0, default=None)
 
 
 def limits_of(account: str, user: str | None, limits: Limits | None) -> list[Limit]:
-    """The limits whose use is counted and that are set for this account, or for this user: in it, or by a QOS."""
+    """The limits with counted use that are set for this account, or for this user: in the account, or by a QOS."""
     if limits is None:
         return []
     return [
@@ -166,7 +166,7 @@ def applicable_limits(account: str, limits: Limits | None) -> list[Limit]:
 
 
 def matching_accounts(rows: Mapping[str, Holder], text: str, members: Mapping[str, set[str]]) -> dict[str, Holder]:
-    """The accounts whose name, or one of whose users, holds every word of the text."""
+    """The accounts whose name, or one of whose users, contains every word of the text."""
     words = text.lower().split()
 
     def fits(one: Holder) -> bool:

@@ -15,7 +15,7 @@ UNFINISHED_STATES = frozenset({
 })  # fmt: skip
 #: States that need no explanation.
 SUCCESS_STATES = frozenset({"COMPLETED"})
-#: A node's failure ends its jobs some time after it began: slurmctld waits SlurmdTimeout, five minutes by default.
+#: slurmctld ends the jobs of a failed node some time after the failure: SlurmdTimeout, five minutes by default.
 _FAILED_WITHIN_S = 600
 _SHELL_CODES = {126: "what it called cannot be run", 127: "what it called was not found"}
 _STATE_TEXT = {
@@ -27,7 +27,7 @@ _STATE_TEXT = {
     "LAUNCH_FAILED": "its nodes could not start it",
     "RECONFIG_FAIL": "the change of its node's mode failed",
 }
-#: Fewer samples than these tell nothing of a job's mean.
+#: With fewer samples than this, a job's mean is unknown.
 _MIN_SAMPLES = 3
 
 
@@ -58,7 +58,7 @@ def end_reason(account: JobAccount, now: float) -> str:
 
 
 def _failed(account: JobAccount) -> str:
-    """Whose failure it was: the step that ended as the job did, else its script."""
+    """The cause of the failure: the step that ended as the job did, else the job's script."""
     run = account.run
     for step in account.steps:
         own = step.id not in ("batch", "extern")
@@ -72,7 +72,9 @@ def _failed(account: JobAccount) -> str:
 
 
 def _explains_job_end(step: Step, run: PastJob) -> bool:
-    """Whether the end of a step is the job's: a script may end with the exit code of the step, or of its signal."""
+    """Whether the end of a step explains that of the job: a script may exit with the step's exit code, or with its
+    signal.
+    """
     wanted = (run.exit_code or 0, run.signal or 0)
     return wanted in ((step.exit_code or 0, step.signal or 0), (128 + (step.signal or 0), 0))
 
@@ -90,7 +92,7 @@ def _ended_with(code: int | None, number: int | None) -> str:
 
 
 def signal_text(number: int) -> str:
-    """`signal 9 (SIGKILL)`; Slurm's own 125 is its word for a job that ran out of memory."""
+    """`signal 9 (SIGKILL)`; 125 is Slurm's own code for a job that ran out of memory."""
     if number == 125:
         return "the out-of-memory killer (signal 125)"
     try:
@@ -114,7 +116,7 @@ def _node_failed(account: JobAccount, now: float) -> str:
 
 
 def _node_failure(account: JobAccount) -> NodeEvent | None:
-    """The failure that fits the end of the last run best: of the node that Slurm names, else of any of its nodes."""
+    """The failure that best fits the end of the last run: of the node that Slurm names, else of any of its nodes."""
     run = account.run
     if run.ended is None:
         return None
@@ -130,7 +132,7 @@ def _node_failure(account: JobAccount) -> NodeEvent | None:
 
 
 def _out_of_memory_place(account: JobAccount) -> str:
-    """The step and node where the memory ran out, as far as that is told."""
+    """The step and node where the memory ran out, as far as accounting reports them."""
     step = next((one for one in account.steps if one.state == "OUT_OF_MEMORY" and one.id != "extern"), None)
     if step is None:
         return ""
@@ -141,11 +143,11 @@ def _out_of_memory_place(account: JobAccount) -> str:
 
 
 def code_text(code: int | None, number: int | None) -> str:
-    """`3:0` as sacct writes it; a dash where it is not known."""
+    """`3:0` as sacct writes it; a dash where it is unknown."""
     return UNKNOWN if code is None else f"{code}:{number or 0}"
 
 
-# -- what it made of what it held --------------------------------------------------------------------------------------
+# -- use of what it held -----------------------------------------------------------------------------------------------
 
 
 def cpu_text(account: JobAccount) -> str:
@@ -170,7 +172,7 @@ def memory_text(account: JobAccount) -> str:
 
 
 def gpu_text(account: JobAccount, telemetry: str | None) -> str:
-    """`87 % of 8 GPUs  (counted by Slurm)`; else what telemetry knows."""
+    """`87 % of 8 GPUs  (counted by Slurm)`; else the mean from telemetry."""
     run = account.run
     if not run.gpus:
         return "it had none" if run.gpus == 0 else UNKNOWN

@@ -1,7 +1,7 @@
-"""Which limit a reason of Slurm's means (`QOSMaxGRESPerUser`, `AssocGrpCpuLimit` …), and what is known of it. Pure.
+"""Which limit a reason of Slurm's means (`QOSMaxGRESPerUser`, `AssocGrpCpuLimit` …), and its known use. Pure.
 
 The words are those of job_state_reason_string in Slurm (24.11 to 26.05). A reason names a scope (QOS or association), a
-kind of limit and a resource; who is hit follows from the job.
+kind of limit and a resource; which limit is meant follows from the job.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JOBS = {
     "AssocGrpWallLimit": ("Assoc", "GrpWall"),
 }
 _PER = {"Job": "PJ", "Node": "PN", "User": "PU", "Account": "PA"}
-#: Slurm's word for a resource in a reason, and what the name of such a TRES begins with; "" is not told.
+#: Slurm's word for a resource in a reason, and the prefix of the TRES name; "" is unknown.
 _TRES = {"cpu": "cpu", "mem": "mem", "memory": "mem", "node": "node", "gres": "gres/", "license": "license/",
          "bb": "bb/", "billing": "billing", "energy": "energy", "unknown": ""}  # fmt: skip
 
@@ -46,9 +46,9 @@ class LimitHit(Struct, frozen=True):
     scope: str
     """QOS or Assoc."""
     name: str
-    """As a Limit is called: GrpTRES, MaxTRESPU, MaxJobs."""
+    """The name as in Limit: GrpTRES, MaxTRESPU, MaxJobs."""
     tres: str | None = None
-    """What the TRES's name begins with; None where it is no limit of a TRES, "" where the reason does not tell."""
+    """Prefix of the TRES name; None where it is no limit of a TRES, "" where the reason does not name the TRES."""
 
     @property
     def shared(self) -> bool:
@@ -57,7 +57,7 @@ class LimitHit(Struct, frozen=True):
 
 
 def limit_hit(reason: str) -> LimitHit | None:
-    """The limit that this reason is about, None where it is about none."""
+    """The limit that this reason is about; None where it is about none."""
     if reason in _JOBS:
         return LimitHit(*_JOBS[reason])
     if match := _MAX.fullmatch(reason):
@@ -76,7 +76,7 @@ def limit_hit(reason: str) -> LimitHit | None:
 
 
 def requested_amount(job: Job, limit: Limit) -> int | None:
-    """How much of it this job asks for; None where that is not known."""
+    """How much of the limited resource this job requests; None where that is unknown."""
     if limit.tres == "gres/gpu":
         return job.gpus
     if limit.tres in {"cpu", "node"}:
@@ -85,8 +85,9 @@ def requested_amount(job: Job, limit: Limit) -> int | None:
 
 
 def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]:
-    """Those that count for this job: of its QOS and of its partition's (`qos`), of its account, of those above and of
-    its user in it."""
+    """The limits that apply to this job: of its QOS and its partitions' QOS (`qos`), of its account, of the accounts
+    above and of its user in the account.
+    """
     accounts = (job.account, *accounts_above(job.account, limits)) if job.account else ()
     own = {name for name in (job.qos, *qos) if name}
     found = []
@@ -102,8 +103,9 @@ def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]
 
 
 def limit_of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
-    """Of the limits that count for the job the one that it meets: what it asks for does not fit under it; else the one
-    with least room. None where none of that kind is set, as far as is known."""
+    """The limit that the job meets: one that its request exceeds, else the one with the least room left. None where no
+    limit of that kind is known to be set.
+    """
     fitting = [
         one for one in limits
         if one.name == what.name and (one.qos is not None) == (what.scope == "QOS")
@@ -118,7 +120,8 @@ def limit_of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | N
 
 def holders(job: Job, limit: Limit, cluster: Cluster, below: Sequence[str]) -> list[tuple[str, int]]:
     """Who holds what counts against this limit: user and GPUs, or running jobs where it counts those; most first.
-    `below` are the accounts that count with the limit's own. Empty where that cannot be told from the queue."""
+    `below` are the accounts whose use counts too. Empty where the queue does not show it.
+    """
     if limit.tres not in {"", "gres/gpu", "cpu", "node"} or limit.name not in {
         "GrpTRES", "MaxTRESPU", "MaxTRESPA", "GrpJobs", "MaxJobs", "MaxJobsPU", "MaxJobsPA",
     }:  # fmt: skip
@@ -139,7 +142,7 @@ def holders(job: Job, limit: Limit, cluster: Cluster, below: Sequence[str]) -> l
 
 
 def accounts_below(account: str | None, limits: Limits) -> tuple[str, ...]:
-    """An account and all under it."""
+    """An account and all accounts under it."""
     if account is None:
         return ()
     found = [account]
@@ -149,7 +152,7 @@ def accounts_below(account: str | None, limits: Limits) -> tuple[str, ...]:
 
 
 def accounts_above(account: str, limits: Limits) -> tuple[str, ...]:
-    """The accounts above one, the next one first."""
+    """The accounts above one, its parent first."""
     found: list[str] = []
     at = account
     while (parent := limits.parents.get(at)) and parent not in (account, *found):
@@ -164,7 +167,7 @@ _UNIT_NAMES = {"gres/gpu": "GPU", "cpu": "CPU", "node": "node"}
 
 
 def amount_text(limit: Limit, amount: int | None) -> str:
-    """An amount of what the limit counts, with its unit."""
+    """An amount of the limited resource, with its unit."""
     if amount is None:
         return UNKNOWN
     if limit.name in {"GrpWall", "MaxWallPJ"}:
@@ -180,12 +183,12 @@ def amount_text(limit: Limit, amount: int | None) -> str:
 
 
 def most_text(limit: Limit) -> str:
-    """`64 GPUs`."""
+    """The limit's amount: `64 GPUs`."""
     return amount_text(limit, limit.most)
 
 
 def used_text(limit: Limit) -> str:
-    """`GrpTRES gres/gpu 60 of 64`: Slurm's own words, as sacctmgr takes them."""
+    """`GrpTRES gres/gpu 60 of 64`: in Slurm's own words, as sacctmgr takes them."""
     return f"{limit.name} {limit.tres}".rstrip() + f" {figures_text(limit)}"
 
 
@@ -202,7 +205,7 @@ def figures_text(limit: Limit) -> str:
 
 
 def limit_owner(limit: Limit) -> str:
-    """Who sets it, and for whom it counts: `QOS normal`, `QOS normal, alice`, `account ml`, `alice in ml`."""
+    """The owner of a limit: `QOS normal`, `QOS normal, alice`, `account ml`, `alice in ml`."""
     if limit.qos is not None:
         who = limit.user or limit.account
         return f"QOS {limit.qos}, {who}" if who else f"QOS {limit.qos}"

@@ -1,7 +1,7 @@
-"""Why a job is pending: one plain sentence, and the figures under it. Pure.
+"""Why a job is pending: one plain sentence, and supporting figures. Pure.
 
-The sentence says no more than is known. What Slurm says (its Reason word) is turned into words with the facts of this
-cluster behind them; what wacht finds by itself, a reservation that leaves no room for so long a job, comes first.
+The sentence states only what is known. Slurm's Reason word is explained with the facts of this cluster; a reservation
+that leaves no room for so long a job, which wacht finds itself, takes precedence.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from .queue_position import (
     reservation_block,
 )
 
-#: Reasons before which a reservation that leaves no room is the better answer: Slurm itself says one of these then.
+#: Slurm's reasons for which a reservation that leaves no room is the better answer: Slurm reports one of these then.
 _QUEUE_REASONS = ("Resources", "Priority", "ReqNodeNotAvail", "None")
 _MAX_NAMED = 3
 _NEAR_LIMIT = 0.8
-"""A limit of which so much is in use is told among the figures, though the job does not wait for it."""
+"""Share in use from which a limit is listed among the figures, although the job does not wait for it."""
 
 
 class PendingFacts(NamedTuple):
-    """What was asked for on demand, each a fault where it could not be told, None while it was not asked for."""
+    """Answers read on demand: each a Fault where the read failed, None while it was not read."""
 
     detail: JobDetail | Fault | None = None
     factors: Factors | Fault | None = None
@@ -57,15 +57,15 @@ class PendingFacts(NamedTuple):
 
 
 class PendingReason(Struct, frozen=True):
-    """The answer."""
+    """The reason and its figures."""
 
     sentence: str
     figures: tuple[tuple[str, str], ...] = ()
-    """Label and text, the most telling first."""
+    """Label and text, the most informative first."""
 
 
 def pending_reason(job: Job, cluster: Cluster, now: float, known: PendingFacts = PendingFacts()) -> PendingReason:  # noqa: B008
-    """Why this waiting job waits. Walks over all jobs and nodes."""
+    """The reason why this job is pending. Walks over all jobs and nodes."""
     detail = known.detail if isinstance(known.detail, JobDetail) else None
     reason = (job.reason or "None").partition(",")[0]
     line = jobs_ahead(job, cluster) if "jobs" in cluster.known else None
@@ -86,11 +86,11 @@ def pending_reason(job: Job, cluster: Cluster, now: float, known: PendingFacts =
     return PendingReason(sentence, tuple(_figures(job, cluster, now, known, line, space, meets)))
 
 
-# -- the sentences that need more than the words of Slurm -------------------------------------------------------------
+# -- sentences that need more than Slurm's words -----------------------------------------------------------------------
 
 
 def _blocked_by_reservation(job: Job, shut: ReservationBlock, now: float) -> str:
-    """A reservation leaves too few nodes for as long as it asks for."""
+    """A reservation leaves too few nodes for the job's time limit."""
     one = shut.reservation
     what = f"{'maintenance' if is_maintenance(one) else 'reservation'} {one.name}"
     begins = one.starts or 0
@@ -150,7 +150,7 @@ def _expected_start(job: Job, now: float) -> str:
 
 
 def _limit_sentence(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | Fault | None) -> str:
-    """A limit of its QOS or its association."""
+    """The sentence for a limit of its QOS or its association."""
     whose = f"QOS {job.qos}" if meets.scope == "QOS" and job.qos else "its QOS" if meets.scope == "QOS" else (
         f"account {job.account}" if job.account else "its account")  # fmt: skip
     if not isinstance(told, Limits):
@@ -168,7 +168,7 @@ def _limit_sentence(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | 
 
 
 def _job_limit_sentence(job: Job, limit: Limit) -> str:
-    """A limit of one job alone: what it asks for is no less tomorrow."""
+    """The sentence for a limit per job: waiting does not help, as the request stays the same."""
     most = f"one job at most {most_text(limit)}" if limit.name.endswith("PJ") else f"at most {most_text(limit)}"
     wants = requested_amount(job, limit)
     asks = f" and it asks for {amount_text(limit, wants)}" if wants is not None else ""
@@ -179,7 +179,7 @@ def _job_limit_sentence(job: Job, limit: Limit) -> str:
 
 
 def _shared_limit_sentence(job: Job, limit: Limit, who: Sequence[tuple[str, int]]) -> str:
-    """A limit of what several jobs hold, or have used, together."""
+    """The sentence for a limit on what several jobs together hold or have used."""
     wants = requested_amount(job, limit)
     asks = f", and it asks for {amount_text(limit, wants)} more" if wants is not None and limit.tres else ""
     used = _used_text(limit)
@@ -203,12 +203,12 @@ def _used_text(limit: Limit) -> str:
 
 
 def _limit_period(limit: Limit) -> str:
-    """A budget is used up over time, anything else is given back."""
+    """How the limit frees up: a budget is used up over time, anything else is released."""
     return " in all" if limit.name in {"GrpTRESMins", "GrpWall"} else " at a time"
 
 
 def _qos_of(job: Job, cluster: Cluster) -> tuple[str, ...]:
-    """The QOS of its partitions, whose limits count as well."""
+    """The QOS of its partitions, whose limits apply as well."""
     rows = (cluster.partitions.get(name) for name in partitions_of(job))
     return tuple(row.qos for row in rows if row is not None and row.qos)
 
@@ -251,7 +251,7 @@ def _figures(
 
 
 def _higher_tiers(job: Job, cluster: Cluster) -> list[tuple[str, str]]:
-    """Partitions that share nodes with its own, and whose jobs go first whatever their priority."""
+    """Partitions that share nodes with its own and whose jobs go first whatever their priority."""
     rows = [row for name in partitions_of(job) if (row := cluster.partitions.get(name)) is not None]
     tiers = [row.priority_tier for row in rows if row.priority_tier is not None]
     if not tiers:
@@ -275,7 +275,7 @@ def _priority_figures(told: Factors | Fault | None) -> list[tuple[str, str]]:
 
 def _share_figures(job: Job, told: Sequence[Share] | Fault | None) -> list[tuple[str, str]]:
     if told is None or isinstance(told, Fault):
-        return []  # where there are no factors, that is said already
+        return []  # the missing factors are reported already
     own = next((one for one in told if one.user == job.user and one.account == job.account), None)
     if own is None or own.factor is None:
         return []
@@ -302,7 +302,7 @@ def _limit_figures(
 
 
 def counted(number: int | None, one: str) -> str:
-    """`1 node`, `3 nodes`, and a dash where it is not known."""
+    """`1 node`, `3 nodes`, and a dash where the number is unknown."""
     return f"{count(number)} {one}{'' if number == 1 else 's'}"
 
 
@@ -318,7 +318,7 @@ def _time_limit_text(job: Job) -> str:
 
 
 def _span(seconds: int | None) -> str:
-    """A time limit as people say it where it is round: `24h`, `2 d`; else as Slurm writes it."""
+    """A time limit: `24h`, `2 d` where it is round, else as Slurm writes it."""
     if seconds is not None and (seconds % 3600 == 0 or (seconds < 3600 and seconds % 60 == 0)):
         return f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds // 60} min"
     return clock_span(seconds)

@@ -21,36 +21,36 @@ _NOT_ACCEPTING = _RESERVED | {"powered off", "blocked"}
 
 
 class JobsAhead(Struct, frozen=True):
-    """The jobs that wait for their turn before this one."""
+    """The jobs in the queue before this one."""
 
     jobs: int
     gpus: int
     gpus_known: bool
-    """False where one of them does not say how many GPUs it asks for: then there are more."""
+    """False where one of them does not report its GPUs: there are more then."""
     partitions: tuple[str, ...]
 
 
 class PartitionCapacity(Struct, frozen=True):
-    """What the partitions of a job have."""
+    """The nodes and GPUs of a job's partitions."""
 
     nodes: int
     in_service: int
     """Nodes on which new work can start."""
     idle: int
     planned: int
-    """Nodes that stand idle because Slurm keeps them for a job that it has planned."""
+    """Nodes that are idle because Slurm keeps them for a job that it has planned."""
     gpus_free: int
     fitting_nodes: int | None
-    """Nodes in service with as many free GPUs as the job asks for on each; None where it asks for none, or unevenly."""
+    """Nodes in service with as many free GPUs as the job requests on each; None where it requests none, or unevenly."""
 
 
 class ReservationBlock(Struct, frozen=True):
-    """Reservations that leave the job too few nodes for as long as it asks for."""
+    """Reservations that leave the job too few nodes for its time limit."""
 
     reservation: Reservation
-    """The last that must end before there are enough."""
+    """The last one that must end before there are enough nodes."""
     taken: int
-    """Nodes of the job's partitions that they take."""
+    """Nodes of the job's partitions that the reservations take."""
     left: int
     """Nodes in service that they leave."""
     out: int
@@ -58,18 +58,18 @@ class ReservationBlock(Struct, frozen=True):
 
 
 def partitions_of(job: Job) -> tuple[str, ...]:
-    """Those it may run in: a waiting job may name several."""
+    """The partitions that the job may run in: a waiting job may name several."""
     return tuple(filter(None, (job.partition or "").split(",")))
 
 
 def _queue_order(job: Job) -> tuple[int, int]:
-    """Its place in the line: by priority, then by number."""
+    """Its sort key in the queue: priority, then number."""
     base = job.id.partition("_")[0].partition("+")[0]
     return -(job.priority or 0), int(base) if base.isdecimal() and len(base) < 16 else 0
 
 
 def jobs_ahead(job: Job, cluster: Cluster) -> JobsAhead | None:
-    """Who waits for his turn before this job in one of its partitions. None where its priority is not known."""
+    """The jobs before this one in one of its partitions. None where its priority is unknown."""
     mine = set(partitions_of(job))
     if job.priority is None or not mine:
         return None
@@ -91,18 +91,18 @@ def jobs_ahead(job: Job, cluster: Cluster) -> JobsAhead | None:
 
 
 def nodes_of(job: Job, cluster: Cluster) -> Sequence[Node]:
-    """The nodes of its partitions."""
+    """The nodes of the job's partitions."""
     mine = set(partitions_of(job))
     return [node for node in cluster.nodes.values() if not mine.isdisjoint(node.partitions)]
 
 
 def accepts_work(node: Node) -> bool:
-    """Whether new work can start on it, as far as its state tells."""
+    """Whether new work can start on a node, by its state."""
     return node.display not in UNAVAILABLE and node.display not in _NOT_ACCEPTING
 
 
 def gpus_per_node(job: Job) -> int | None:
-    """GPUs that it asks for on each node, None where it asks for none, or they do not divide evenly."""
+    """GPUs that the job requests on each node; None where it requests none, or they do not divide evenly."""
     count = job.node_count
     if not job.gpus or not count or job.gpus % count:
         return None
@@ -110,7 +110,7 @@ def gpus_per_node(job: Job) -> int | None:
 
 
 def partition_capacity(job: Job, cluster: Cluster) -> PartitionCapacity | None:
-    """What there is for it. None where nodes are not known."""
+    """The capacity of the job's partitions. None where nodes are unknown."""
     nodes = nodes_of(job, cluster)
     if not nodes:
         return None
@@ -128,17 +128,19 @@ def partition_capacity(job: Job, cluster: Cluster) -> PartitionCapacity | None:
 
 
 def is_maintenance(one: Reservation) -> bool:
-    """Whether it keeps nodes for work on them."""
+    """Whether a reservation keeps nodes for maintenance."""
     return not {"MAINT", "MAINTENANCE"}.isdisjoint(one.flags)
 
 
 def node_names(folded: str | None) -> frozenset[str]:
-    """The names in a node set; none where it cannot be read."""
+    """The names in a node set; none where it cannot be parsed."""
     return frozenset(names_in(folded))
 
 
 def may_use_reservation(job: Job, one: Reservation, detail: JobDetail | None) -> bool:
-    """Whether the job may run inside: it asked for it, or it draws in all jobs of its users (MAGNETIC)."""
+    """Whether the job may run inside: it requested the reservation, or the reservation takes all jobs of its users
+    (MAGNETIC).
+    """
     if detail is not None and one.name in detail.fields.get("resv_name", "").split(","):
         return True
     if "MAGNETIC" not in one.flags:
@@ -149,8 +151,9 @@ def may_use_reservation(job: Job, one: Reservation, detail: JobDetail | None) ->
 def conflicting_reservations(
     job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None
 ) -> Sequence[Reservation]:
-    """The reservations that would begin before a job started now has reached its time limit, and that take nodes which
-    it could use, the first to begin first. None where its time limit is not known: it might be over before."""
+    """The reservations on usable nodes that would begin before a job started now reaches its time limit, the earliest
+    first. Empty where its time limit is unknown: it might end before.
+    """
     seconds = math.inf if job.unlimited else job.time_limit_s
     if seconds is None:
         return ()
@@ -176,8 +179,9 @@ def _known(names: Iterable[str], nodes: Mapping[str, Node]) -> Iterable[tuple[st
 def reservation_block(
     job: Job, cluster: Cluster, now: float, detail: JobDetail | None = None
 ) -> ReservationBlock | None:
-    """The reservations in its way, where they leave too few nodes for it: it cannot start before they end, as long as
-    it asks for so much time. None where there are none such, or it is not known how many nodes it needs."""
+    """The conflicting reservations, where they leave too few nodes: the job cannot start before they end with this time
+    limit. None where there are none, or the number of nodes it needs is unknown.
+    """
     needs = job.node_count
     every = nodes_of(job, cluster)
     wanted = node_names(detail.fields.get("required_nodes")) if detail is not None else frozenset()
@@ -193,7 +197,7 @@ def reservation_block(
     taken = frozenset().union(*(names for _, names in sets))
     free = [node for node in every if node.name not in taken]
     left = sum(accepts_work(node) for node in free)
-    # All nodes that are in service without any reservation would not do either: then it waits for something else.
+    # If all nodes in service would not suffice without any reservation, it waits for something else.
     if left >= needs or sum(accepts_work(node) or node.display in _RESERVED for node in every) < needs:
         return None
     last = sets[-1][0]

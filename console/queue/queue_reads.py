@@ -13,9 +13,9 @@ from collectors.clock import Clock
 from collectors.model import Factors, Fault, Limits, Queueing, Share, SourceFault
 
 T = TypeVar("T")
-#: Seconds that an answer or a fault is kept: each read makes the controller walk over all accounts.
+#: Seconds that an answer or a fault is cached: each read makes the controller walk over all accounts.
 CACHE_S = 60.0
-#: The same for the factors of one job.
+#: The same for the priority factors of one job.
 FACTORS_CACHE_S = 15.0
 _MAX_ENTRIES = 64
 
@@ -28,12 +28,12 @@ class QueueAnswer(Struct, Generic[T], frozen=True):
 
     @property
     def known(self) -> T | None:
-        """The answer, None for a fault."""
+        """The answer; None for a fault."""
         return None if isinstance(self.value, Fault) else self.value
 
     @property
     def fault(self) -> Fault | None:
-        """The fault, None for an answer."""
+        """The fault; None for an answer."""
         return self.value if isinstance(self.value, Fault) else None
 
 
@@ -47,15 +47,15 @@ class QueueCache:
         self._kept: dict[str, QueueAnswer[Any]] = {}
 
     def factors(self, job: str) -> QueueAnswer[Factors]:
-        """Of one waiting job."""
+        """The priority factors of one pending job."""
         return self._cached(f"job {job}", FACTORS_CACHE_S, lambda: self.source.factors(job))
 
     def shares(self) -> QueueAnswer[Sequence[Share]]:
-        """Of all accounts and users."""
+        """The shares of all accounts and users."""
         return self._cached("shares", CACHE_S, self.source.shares)
 
     def limits(self) -> QueueAnswer[Limits]:
-        """All that are set."""
+        """All limits that are set."""
         return self._cached("limits", CACHE_S, self.source.limits)
 
     def _cached(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:

@@ -1,7 +1,7 @@
-"""Slurm's reasons for a wait in plain words, with what this cluster knows of each. Pure.
+"""Slurm's reasons for a wait in plain words, with this cluster's facts about each. Pure.
 
-The words are those of job_state_reason_string in Slurm (24.11 to 26.05); limits of QOS and associations stand in
-`hits`. A reason that is not known here is told as it stands.
+The words are those of job_state_reason_string in Slurm (24.11 to 26.05); limits of QOS and associations are in
+`limit_hits`. A reason unknown here is shown unchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DEPENDENCY_TEXT = {
 
 
 class ReasonContext(NamedTuple):
-    """What a sentence may draw on."""
+    """The facts that a sentence may use."""
 
     job: Job
     cluster: Cluster
@@ -37,17 +37,17 @@ class ReasonContext(NamedTuple):
 
     @property
     def partition(self) -> str:
-        """Its partitions, in words."""
+        """Its partitions, as text."""
         names = partitions_of(self.job)
         return f"partition {names[0]}" if len(names) == 1 else f"partitions {', '.join(names)}" if names else "it"
 
     def detail_field(self, field: str) -> str | None:
-        """A field of the details, None where they are not known or it is empty."""
+        """A field of the details; None where they are unknown or it is empty."""
         return self.detail.fields.get(field) or None if self.detail is not None else None
 
 
 def reason_sentence(job: Job, cluster: Cluster, now: float, detail: JobDetail | None) -> str:
-    """One sentence, whatever the reason."""
+    """One sentence for any reason."""
     word = (job.reason or "None").partition(",")[0]
     of = ReasonContext(job, cluster, now, detail)
     if word in _WITH_FACTS:
@@ -64,7 +64,7 @@ def reason_sentence(job: Job, cluster: Cluster, now: float, detail: JobDetail | 
     return f"Slurm says {job.reason}; wacht knows no more of that."
 
 
-# -- held, or not yet -------------------------------------------------------------------------------------------------
+# -- held, or not yet eligible -----------------------------------------------------------------------------------------
 
 
 def _none(of: ReasonContext) -> str:
@@ -95,7 +95,7 @@ def _dependency(of: ReasonContext) -> str:
 
 
 def _how(of: ReasonContext, job: str) -> str:
-    """How that job fares."""
+    """The state of another job, as text."""
     base = job.removesuffix("_*")
     one = of.cluster.jobs.get(base)
     if one is None:
@@ -127,7 +127,8 @@ def _array(of: ReasonContext) -> str:
 def _not_available(of: ReasonContext) -> str:
     reason = of.job.reason or ""
     named = _UNAVAILABLE.search(reason)
-    # Nodes that it insists on say more than those that Slurm lists: of these any may be any node of the partition.
+    # Nodes that the job requires are more informative than those that Slurm lists, which may be any nodes of the
+    # partition.
     names = node_names(of.detail_field("required_nodes")) or (node_names(named[1]) if named else frozenset())
     bad = [
         node for name in sorted(names) if (node := of.cluster.nodes.get(name)) is not None and not accepts_work(node)
@@ -163,7 +164,7 @@ def _states(of: ReasonContext, nodes: Sequence[Node]) -> str:
 
 
 def _reserved(of: ReasonContext, names: frozenset[str]) -> str:
-    """The reservation that is on over nodes that it needs."""
+    """The active reservation on nodes that the job needs."""
     for one in of.cluster.reservations.values():
         on = one.starts is not None and one.starts <= of.now and (one.ends or 0) > of.now
         if on and names & node_names(one.nodes):
@@ -248,7 +249,7 @@ _WITH_FACTS: dict[str, Callable[[ReasonContext], str]] = {
     "PartitionTimeLimit": _partition_time,
     "Licenses": _licences,
 }
-#: Reasons of a run that is over: a job that was queued again keeps one for a while.
+#: Reasons of a run that has ended: a requeued job keeps one for a while.
 _ENDED = frozenset({"NonZeroExitCode", "RaisedSignal", "OutOfMemory", "TimeLimit", "InactiveLimit"})
 _FIXED = {
     "JobHeldUser": "It is held, as its owner may hold and release it: it waits until somebody does.",

@@ -2,7 +2,7 @@
 
 Masked are users, accounts, and the names and comments of jobs, also where these words appear elsewhere (reasons,
 alerts, the journal). A name has the same mask everywhere. Nodes, partitions and times stay: they are the incident. A
-free-text reason may still hold the name of a person who is no user here; that cannot be detected.
+free-text reason may still hold the name of a person who is not a user here; that cannot be detected.
 """
 
 from __future__ import annotations

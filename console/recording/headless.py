@@ -1,4 +1,4 @@
-"""Records without a screen, for a site, and publishes the readings in a folder if asked to."""
+"""Records without a screen, for a site, and optionally publishes the readings in a folder."""
 
 from __future__ import annotations
 

@@ -105,23 +105,25 @@ class Player:
         self._asked.put(partial(self._play, None))
 
     def pace(self, step: int) -> None:
-        """Faster or slower by so many speeds."""
+        """Change the speed by this number of steps, faster or slower."""
         self._asked.put(partial(self._pace, step))
 
     def step(self, back: bool) -> None:
-        """To the next recorded moment, or the one before; pauses."""
+        """Go to the next recorded moment, or the one before; pauses."""
         self._asked.put(partial(self._step, back))
 
     def skip(self, seconds: float) -> None:
-        """Forward or back by so many seconds."""
+        """Go forward or back by this number of seconds."""
         self._asked.put(lambda: self._seek(self.clock.mono() + seconds))
 
     def go(self, find: Callable[[RecordingReader, float], float]) -> None:
-        """To the time that `find` returns for the recording and the current place. `find` may raise RecordingFault."""
+        """Go to the time that `find` returns for the recording and the current place. `find` may raise
+        RecordingFault.
+        """
         self._asked.put(lambda: self._seek(find(self._recording, self.clock.mono())))
 
     def jump(self, back: bool, kind: str | None = None) -> None:
-        """To the next bookmark, or the one before; pauses."""
+        """Go to the next bookmark, or the one before; pauses."""
         self._asked.put(partial(self._jump, back, kind))
 
     # In the player's thread.
@@ -222,7 +224,7 @@ class Player:
 
     def _load(self, there: FrameTime, at: float | None = None) -> None:
         """Show a moment: from the current one if that is on the way, else from the last whole frame. `at` sets the
-        clock; without it the clock goes on.
+        clock; without it the clock continues.
         """
         whole = self._recording.whole_before(there)
         if whole is None:

@@ -117,7 +117,7 @@ class Recorder:
         return item
 
     def _rest_s(self, size: int) -> float:
-        """Seconds to pause after a write of so many bytes."""
+        """Seconds to pause after a write of `size` bytes."""
         now = time.monotonic()
         self._credit = min(self._rate * _BURST_S, self._credit + (now - self._spent_at) * self._rate) - size
         self._spent_at = now

@@ -140,7 +140,7 @@ def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mappin
 
 
 def _asked(sources: ReportSources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
-    """The peak including unrecorded time, for which Prometheus is asked; and what remains unknown."""
+    """The peak including unrecorded time, for which Prometheus is queried; and what remains unknown."""
     seconds = int(sources.now - span.since)
     try:
         series: Any = sources.telemetry.site_history(seconds) if sources.telemetry is not None else ()

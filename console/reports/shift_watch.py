@@ -1,4 +1,4 @@
-"""Processes a series of Clusters and keeps what a report tells about the period. Pure.
+"""Processes a series of Clusters and keeps what a report states about the period. Pure.
 
 Nothing is guessed. A node that is out at the start has been out since its reason was set, which Slurm records. Events
 within a gap of the recording are unknown, and losses in a gap count only when the same reason is there before and after
@@ -24,7 +24,7 @@ GAP_S = 300.0
 #: in separate answers.
 _NEAR_S = 120.0
 _DOWN = frozenset({"down", "failed", "invalid", "unknown"})
-#: Pending reasons that the job's owner asked for.
+#: Pending reasons that the job's owner caused.
 _ASKED = frozenset({"Dependency", "BeginTime"})
 #: States in which jobs continue: only unallocated GPUs are lost.
 _WORKING = frozenset({"draining", "failing"})
@@ -40,7 +40,7 @@ class Outage(Struct, frozen=True, kw_only=True):
     reason: str | None
     by: str | None
     kind: str
-    """A key of `reasons.KINDS`."""
+    """A key of `drain_reasons.KINDS`."""
     who: drain_reasons.Author
     since: float | None
     """None when it was out before the recording and Slurm does not say since when."""
@@ -225,7 +225,9 @@ class ShiftWatch:
                 one.first, one.reason_at, one.lost = _worse(one.first, node), node.reason_at, _gpus(node)
 
     def _begun(self, node: Node, wall: float, seen: bool) -> _Open:
-        """A node that is out now. One that was seen to go out went out now; for another the reason's time may tell."""
+        """A node that is out now. If it was seen to go out, it went out now; otherwise the reason's time
+        may show when.
+        """
         reason_at = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
         since = wall if seen else reason_at
         cause = drain_reasons.classify(node.reason, node.reason_by)

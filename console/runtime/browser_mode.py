@@ -9,5 +9,7 @@ from collections.abc import Mapping
 
 
 def in_browser(environ: Mapping[str, str] = os.environ) -> bool:
-    """Only the driver that textual-serve names counts: the environment loads no other code."""
+    """Whether textual-serve runs this process. Only the driver that it names counts: the environment loads no other
+    code.
+    """
     return environ.get("TEXTUAL_DRIVER") == "textual.drivers.web_driver:WebDriver"

@@ -27,7 +27,7 @@ class Garbage:
         self._last: float | None = None
 
     def started(self) -> None:
-        """The start is over; exempt the objects created so far."""
+        """Exempt the objects created during the start; call it once the start is over."""
         if not gc.isenabled():
             self._mine = True
             gc.freeze()

@@ -52,7 +52,7 @@ class NoTelemetry:
         raise self._none()
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Unknown."""
+        """Always None: unknown."""
         return None
 
 

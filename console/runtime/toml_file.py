@@ -79,7 +79,7 @@ def line_of(text: str, table: str, key: str, nth: int = 0) -> int | None:
         elif written and f"{wanted}.".startswith(f"{here}{_bare(written[1])}.") and max(0, same) == nth:
             return number
         elif written and not here.startswith(f"{wanted}.") and f"{here}{_bare(written[1])}.".startswith(f"{wanted}."):
-            head = number  # a dotted key of what is wanted
+            head = number  # a dotted key of the wanted table
     return head
 
 

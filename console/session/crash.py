@@ -42,7 +42,7 @@ _VALUE_FREE = (AttributeError, TypeError, NameError, UnboundLocalError, ImportEr
 def crash_message(errors: Sequence[BaseException], what: str, journal: Path | None = None, wrote: bool = False) -> str:
     """Write the report of these errors, first error first, and return the message for the user.
 
-    `what` ended; `journal` is the journal's path, and `wrote` tells whether anything was to be written there.
+    `what` names what ended; `journal` is the journal's path, and `wrote` is whether anything was to be written there.
     Blocks for twice DEADLINE_S at most. Never raises.
     """
     brief = where(errors[0])

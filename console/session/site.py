@@ -48,7 +48,7 @@ class Site(Struct, frozen=True, kw_only=True):
 
     @property
     def reach(self) -> str:
-        """Which Slurm it reads, as far as the configuration tells; "" without Slurm. Two sites with the same value are
+        """Which Slurm it reads, as far as the configuration shows; "" without Slurm. Two sites with the same value are
         one cluster.
         """
         slurm = self.slurm

@@ -53,8 +53,8 @@ def attention_lines(
 ) -> list[AttentionLine]:
     """The lines, worst first. An empty list means that no problem is known, not that every source was read.
 
-    `mono` and `resumed` are those of `console.health.inconsistencies.inconsistencies`. `left` holds the partitions and
-    reservations that were closed from this console.
+    `mono` and `resumed` are those of `console.health.inconsistencies.inconsistencies`. `leftovers` holds the partitions
+    and reservations that were closed from this console.
     """
     found = AttentionList(cluster, now, policy or default_policy())
     out = _unavailable(cluster, now)
@@ -107,7 +107,7 @@ def _inconsistencies(
         return found, True
     if not told:
         return found, True
-    # A GPU does not recover because Prometheus stopped answering: the line stays and says that it is old.
+    # A GPU does not recover because Prometheus stopped answering: the line stays, marked as old.
     last = inconsistencies(msgspec.structs.replace(cluster, sources={}), now, policy, resumed=resumed)
     return [*(one for one in last if one.kind == "xid"), *(one for one in found if one.kind != "xid")], False
 
@@ -118,7 +118,9 @@ def _unavailable(cluster: Cluster, now: float) -> _UnavailableNodes:
     for node in _unavailable_nodes(cluster):
         if drain_reasons.is_forgotten(node, now) and not _leftover(node):
             out.forgotten.append(node)
-        elif node.display == "down" and "REBOOT_ISSUED" in node.flags:  # its reboot is overdue, whoever asked for it
+        elif (
+            node.display == "down" and "REBOOT_ISSUED" in node.flags
+        ):  # its reboot is overdue, whether a person or a program requested it
             out.failed.append(FailedNode(node, node.reason_at))
         elif drain_reasons.classify(node.reason, node.reason_by).author == "human" and not _leftover(node):
             continue

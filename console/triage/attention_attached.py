@@ -67,7 +67,7 @@ def _fabric(cluster: Cluster) -> list[AttentionItem]:
                 nodes=nodes,
             )
         ]
-    # Whoever repairs an unavailable node sees its ports.
+    # The person who repairs an unavailable node sees its ports.
     alone = [
         port
         for row in rows

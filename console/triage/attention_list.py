@@ -41,7 +41,7 @@ _DOWN_LOOK = {"invalid": ("⊘", "bad", "registered wrongly"), "unknown": ("?", 
 
 
 class AttentionLine(Struct, frozen=True):
-    """One line. `opens` is what Enter goes to: a node's name, or a filter of the node list; "" opens nothing."""
+    """One line. `opens` is what Enter opens: a node's name, or a filter of the node list; "" opens nothing."""
 
     glyph: str
     role: str
@@ -271,7 +271,7 @@ class AttentionList:
     def add(
         self, text: str, bad: bool, names: Sequence[str] = (), since: int | None = None, event: bool = False
     ) -> None:
-        """Add a line made elsewhere. `event` ranks it with what failed together."""
+        """Add a line built by another module. `event` ranks it with the shared failures."""
         rank = (_EVENT if event else _DOWN) if bad else _LOOK
         at = self.now if event and since is None else None
         self._append(rank, *_LOOK_BY_BAD[bad], text, names, since=since, at=at, event=event)

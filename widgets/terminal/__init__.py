@@ -1,3 +1,4 @@
-"""Between Textual and the terminal: drivers, flow control, what is sent again, one key after the other.
+"""Between Textual and the terminal: drivers, flow control, differential output, ordered input.
 
-Not here: what is painted (the other modules of `widgets`)."""
+Not here: what is painted (the other modules of `widgets`).
+"""

@@ -1,4 +1,4 @@
-"""BrowserDriver: Textual's driver for a browser behind textual-serve, with what Textual 8.2.8 leaves undone there."""
+"""BrowserDriver: Textual's driver for a browser behind textual-serve, with fixes for Textual 8.2.8."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.app import App
 from textual.drivers.web_driver import WebDriver
 
 MAX_SIZE = (1000, 400)
-"""Cells across and down: more than a wall of screens has."""
+"""Most columns and rows: more than a wall of screens has."""
 
 
 class BrowserDriver(WebDriver):
-    """Ends the app when the server has gone (Textual would go on for nobody), and believes no size without end."""
+    """Ends the app when the server is gone (Textual would continue without a client), and limits the size."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
@@ -23,19 +23,19 @@ class BrowserDriver(WebDriver):
             self._size = _bounded(*self._size)
 
     def run_input_thread(self) -> None:
-        """Packets of the server until it closes the pipe, or says what no server says."""
+        """Read the server's packets until it closes the pipe, or sends an invalid packet."""
         super().run_input_thread()
         if not self.exit_event.is_set():
             self._loop.call_soon_threadsafe(self._app.exit)
 
     def on_meta(self, packet_type: str, payload: dict[str, Any]) -> None:
-        """What the browser says of itself."""
+        """Handle what the browser reports about itself."""
         if packet_type == "resize":
             payload["width"], payload["height"] = _bounded(int(payload["width"]), int(payload["height"]))
         super().on_meta(packet_type, payload)
 
     def _all(self, data: bytes) -> int:
-        """Write all of it. What nobody reads any more is dropped: the thread that reads ends the app."""
+        """Write all of it. Data without a reader is dropped: the reading thread ends the app."""
         left = data
         try:
             while left:
@@ -46,5 +46,5 @@ class BrowserDriver(WebDriver):
 
 
 def _bounded(width: int, height: int) -> tuple[int, int]:
-    """Every cell costs memory, and whoever holds the other end says how many there are."""
+    """The size within MAX_SIZE: every cell costs memory, and the other end chooses the number."""
     return max(1, min(width, MAX_SIZE[0])), max(1, min(height, MAX_SIZE[1]))

@@ -1,4 +1,4 @@
-"""Filters out colours that a theme may not use, also those that Textual's own widgets bring."""
+"""Filters out colours that a theme may not use, including those of Textual's own widgets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _nearest(style: Style) -> Style:
 def filter_colours(app: App[Any], colours: str) -> None:
     """Set the filters of an App for a theme of all colours ("all"), of the sixteen ("16") or of none ("none").
 
-    Textual sets its own once, from NO_COLOR: but who asks for a theme by its name is to have its colours.
+    Textual sets its own once, from NO_COLOR; but a theme selected by name must get its colours.
     """
     wanted: dict[str, list[LineFilter]] = {"16": [PaletteFilter()], "none": [NoColor()]}
     others = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | PaletteFilter)]

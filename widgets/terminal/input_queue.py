@@ -1,8 +1,8 @@
-"""InputQueueApp: handles one key after the other. Later input waits until the key before it has had its full effect.
+"""InputQueueApp: handles one key at a time. Later input waits until the key before it has had its full effect.
 
-Textual 8.2.8 hands every key on at once to what has the focus by then. A key that opens a line or another screen does
-so only when it has come back to the app: what comes close behind it, from a slow line or a fast hand, then reaches what
-was there before. And Enter sends a line as it is when Enter has come back, with what was typed behind it.
+Textual 8.2.8 passes every key at once to the widget that has the focus then. A key that opens a line or another screen
+does so only when it has returned to the app: input that follows closely, from a slow line or fast typing, then reaches
+the old widget. And Enter submits a line as it is when Enter has returned, with later input included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BYPASS_KEYS = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
 
 
 class _Marker(Message):
-    """A marker that follows a key through the message queues: when it is back at the app, the key is done."""
+    """A marker that follows a key through the message queues: when it returns to the app, the key is done."""
 
     def __init__(self, left: int) -> None:
         super().__init__()
@@ -61,12 +61,12 @@ class InputQueueApp(App[Result]):
             await super().on_event(event)
             return
         if move and isinstance(waiting[-1], MouseMove):
-            waiting.pop()  # only where it is counts
+            waiting.pop()  # only the newest position counts
         waiting.append(event)
         await self._dispatch()
 
     def press_next(self, key: str, time: float) -> None:
-        """A key that something stands for that was just clicked: it comes before what was typed behind the click."""
+        """Press the key of something that was just clicked: it precedes input after the click."""
         event = Key(key, None)
         event.time = time
         self._waiting.appendleft(event)
@@ -76,13 +76,13 @@ class InputQueueApp(App[Result]):
         while self._waiting and self._marker is None:
             event = self._waiting.popleft()
             screen = self.screen if self.screen_stack else None
-            # Here and not in the screen: a key goes to what has the focus, and a screen that is not shown yet may
-            # give it.
+            # Here and not in the screen: a key goes to the focused widget, and a screen that is not shown yet may set
+            # the focus.
             if isinstance(screen, QuietScreen) and screen.is_too_early(event):
                 continue
             await super().on_event(event)
             if not isinstance(event, MouseMove):
-                # Twice: what it does may be a message to a widget, which tells others.
+                # Twice: its effect may be a message to a widget, which sends messages to others.
                 self._send_marker(1)
                 self._timeout = asyncio.get_running_loop().call_later(TIMEOUT_S, self._timed_out)
 
@@ -93,7 +93,7 @@ class InputQueueApp(App[Result]):
             self.post_message(behind)
 
     def _timed_out(self) -> None:
-        """It takes too long, or is lost."""
+        """Continue after TIMEOUT_S: the marker is late or lost."""
         self._marker = _Marker(0)
         self.post_message(self._marker)
 

@@ -35,31 +35,32 @@ from .tty_writer import TtyWriter
 Result = TypeVar("Result")
 
 _LOOK_S = 1.0
-"""Longest wait for the line to report that it has moved."""
+"""Longest wait for the line to report progress."""
 _ASK_AGAIN_S = 2.0
 """An answer of the terminal may be lost, for example in a paste: ask again after this long."""
 
 
 class QuietScreen(Screen[Result]):
-    """A Screen that is not painted whole when the focus moves, and is laid out once when it comes up."""
+    """A Screen that is not painted whole when the focus moves, and is laid out once when it is shown."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def _on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Nothing on the screen moves by itself, not even the cursor of an input."""
+        """Stop the blinking cursor of an input: nothing on the screen animates."""
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
     def _screen_resized(self, size: Size) -> None:
-        """Textual 8.2.8 tells a screen that it has laid out how large it is, and lays it out again for that."""
+        """Textual 8.2.8 reports to a screen the size that it has just laid out, and lays it out again for that."""
         if size != self._compositor.size or size != self._size:
             super()._screen_resized(size)
         elif isinstance(self.app, QuietApp) and self.app.terminal_screen.needs_full_paint:
-            self.refresh()  # the terminal was resized there and back
+            self.refresh()  # the terminal was resized and back
 
     async def _message_loop_exit(self) -> None:
-        """Textual 8.2.8 gives what waits for the next painting to whichever screen is on top, and forgets it with that:
-        a terminal that is resized as help goes would leave the screen beneath as it was laid out before."""
+        """Textual 8.2.8 passes callbacks that wait for the next painting to the top screen, and then loses them: if the
+        terminal is resized while help closes, the screen below would keep its old layout.
+        """
         left, self._callbacks = self._callbacks, []
         await super()._message_loop_exit()
         if self.app.is_running and self.app.screen_stack:
@@ -68,18 +69,19 @@ class QuietScreen(Screen[Result]):
                     self.app.screen._invoke_later(call, sender)
 
     def is_too_early(self, event: Event) -> bool:
-        """Whether it was typed before this could be read: it was meant for something else, and is dropped."""
+        """Whether input was typed before this could be read: it was meant for something else, and is dropped."""
         return False
 
     def call_when_shown(self, call: Callable[[], None]) -> None:
-        """Call once the terminal shows what is painted next: what was typed before was not typed for that."""
+        """Call once the terminal shows the next painting: earlier input was not meant for it."""
         app = self.app
         self.call_after_refresh(lambda: app.when_shown(call) if isinstance(app, QuietApp) else call())
 
 
 class QuietModal(QuietScreen[Result], ModalScreen[Result]):
-    """The same for dialogs. Under a theme of the terminal's own colours, none of which can be tinted, what lies below
-    stands as it is: what the dialog is about stays in sight."""
+    """The same for dialogs. Under a theme of the terminal's own colours, which cannot be tinted, the screen below stays
+    unchanged, so that the subject of the dialog stays visible.
+    """
 
     DEFAULT_CSS = """
     QuietModal:ansi { background: transparent; }
@@ -98,27 +100,29 @@ class QuietApp(App[Result]):
         self._pace = LinePace()
         self._frame_owed = False
         self._last_frame = self._last_input = float("-inf")
-        """When the last frame was sent, and when the last key or click came (monotonic)."""
+        """When the last frame was sent, and when the last key or click arrived (monotonic)."""
         self._frame_timer: asyncio.TimerHandle | None = None
-        """When a frame that was too early may go."""
+        """Fires when a frame that was too early may be sent."""
         self._ask_timer: asyncio.TimerHandle | None = None
         self._awaiting: list[tuple[Callable[[], None], int]] = []
-        """What waits until the terminal shows it, and the position on the line; -1 while it is owed."""
+        """Callbacks that wait until the terminal shows a frame, with the frame's position on the line; -1 while it is
+        not sent.
+        """
         self._variables_of_theme: tuple[Theme, dict[str, str]] | None = None
-        """The theme that is on, and what styles call its colours."""
+        """The active theme, and its colours as style variables."""
         super().__init__(**options)
         patch_strips()
         self.stylesheet = CachedStylesheet(self.theme_variables)
 
     def get_css_variables(self) -> dict[str, str]:
-        """Mixed once for each theme: Textual asks for them with every screen."""
+        """Computed once for each theme: Textual calls this with every screen."""
         theme = self.current_theme
         if self._variables_of_theme is None or self._variables_of_theme[0] is not theme:
             self._variables_of_theme = theme, super().get_css_variables()
         return self._variables_of_theme[1]
 
     def get_driver_class(self) -> type[Driver]:
-        """On a terminal."""
+        """The driver class for a terminal."""
         return TerminalDriver
 
     def get_default_screen(self) -> Screen[Any]:
@@ -126,23 +130,23 @@ class QuietApp(App[Result]):
         return QuietScreen(id="_default")
 
     def on_mount(self) -> None:
-        """After Ctrl+Z the terminal has shown other things."""
+        """Repaint in full after Ctrl+Z: the terminal has shown other output."""
         self.app_resume_signal.subscribe(self, lambda _: self._resumed())
 
     def _resumed(self) -> None:
         self.terminal_screen.forget()
-        # The line is a new one, which counts from nothing: what waited for the old one waits for what is painted now.
+        # The line is new and counts from zero: callbacks for the old one wait for what is painted now.
         self._awaiting = [(call, -1) for call, _ in self._awaiting]
         self.call_after_refresh(self._check_shown)
 
     async def on_event(self, event: Event) -> None:
-        """A terminal that is resized may have moved or lost what it showed."""
+        """Repaint after a resize: the terminal may have moved or lost its content."""
         if isinstance(event, Resize):
             self.terminal_screen.forget()
         elif isinstance(event, InputEvent) and not isinstance(event, MouseMove):
             self._last_input = time.monotonic()
             if isinstance(event, Key) and event.key == "ctrl+z" and not event.is_forwarded:
-                self.action_suspend_process()  # in dialogs and prompts too, which take all other keys
+                self.action_suspend_process()  # also in dialogs and prompts, which take all other keys
                 return
         await super().on_event(event)
 
@@ -152,27 +156,27 @@ class QuietApp(App[Result]):
         return time.monotonic() - self._last_input
 
     def action_redraw(self) -> None:
-        """Send everything again: somebody else wrote on the terminal."""
+        """Send everything again: another program wrote on the terminal."""
         self.terminal_screen.forget()
         self.screen.refresh()
 
     def leave(self) -> None:
-        """End it, as the key does."""
+        """End the app, as the quit key does."""
         self.exit()
 
     def notify(
         self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
         markup: bool = True,
     ) -> None:  # fmt: skip
-        """Say a word in the corner; one that comes late holds nothing up."""
+        """Show a message in the corner; a late one delays nothing."""
         lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
         self.post_message(Notify(Toast(message, title, severity, lasts_s, markup)))
 
-    # What the line to the terminal says.
+    # Events of the line to the terminal.
 
     @property
     def slow_line(self) -> bool:
-        """Whether the line to the terminal is held to be slow: paint what changes by itself less often."""
+        """Whether the line to the terminal counts as slow: paint periodic changes less often."""
         if (line := self._line) is not None:
             self._pace = self._pace.next(line.state(), time.monotonic())
         return self._pace.slow
@@ -180,42 +184,45 @@ class QuietApp(App[Result]):
     def when_shown(self, call: Callable[[], None]) -> None:
         """Call once the terminal shows what is painted now; at once where there is no terminal.
 
-        A terminal that answers questions says so itself. Of another it is known only that the system has taken it.
+        A terminal that answers queries confirms it. For any other it is only known that the system has accepted the
+        bytes.
         """
         self._awaiting.append((call, -1))
         self._check_shown()
 
     def line_moved(self) -> None:
-        """The line has room again, the terminal has answered, or the time for a frame has come: pay what is owed."""
+        """The line has room again, the terminal has answered, or the time for a frame has come: send the
+        pending frame.
+        """
         ready = self._frame_owed and not self._batch_count and self.screen_stack
         if ready and (update := self._full_update()) is not None:
             self._send(update)
         self._check_shown()
 
     def line_ended(self, code: int) -> None:
-        """The terminal has gone, or a signal ends us; `code` is what the program returns."""
+        """The terminal is gone, or a signal ends the app; `code` is the exit status."""
         self.leave()
         self._return_code = code
 
     def thread_failed(self, error: BaseException) -> None:
-        """A thread that the console cannot do without has died of this: end as for an exception on the event loop."""
+        """An essential thread raised this error: end as for an exception on the event loop."""
         try:
             raise error
         except Exception as raised:
             self._handle_exception(raised)
 
     def thread_died(self, thread: threading.ExceptHookArgs) -> None:
-        """For threading.excepthook: what a thread does not catch must neither be lost nor painted on the screen."""
+        """For threading.excepthook: an uncaught error of a thread must neither be lost nor painted on the screen."""
         if isinstance(self._driver, TerminalDriver) and thread.exc_value is not None:
             self._driver.report_failure(thread.exc_value)
 
     def release_terminal(self) -> None:
-        """Give the terminal back if it was not: the last thing that a program does, however it ended."""
+        """Release the terminal if that was not done: the last thing the program does, however it ended."""
         if isinstance(self._driver, TerminalDriver):
             self._driver.release_now()
 
     def action_suspend_process(self) -> None:
-        """Ctrl+Z, where there is somebody to go on from it."""
+        """Suspend on Ctrl+Z, where a shell can continue the program."""
         if isinstance(self._driver, TerminalDriver) and not self._driver.has_shell:
             self.notify("no shell started this console: there is nothing to go back to", severity="warning")
         else:
@@ -226,7 +233,7 @@ class QuietApp(App[Result]):
         return self._driver.line if isinstance(self._driver, TerminalDriver) else None
 
     def _check_shown(self) -> None:
-        """Call what waited for something to be shown and is."""
+        """Call the callbacks whose frame is shown."""
         if not self._awaiting:
             return
         line = self._line
@@ -254,7 +261,7 @@ class QuietApp(App[Result]):
     # Painting.
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """The one place where Textual writes what is seen."""
+        """The one place where Textual writes to the screen."""
         if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
             if not self._batch_count:
                 self._send(renderable)
@@ -265,7 +272,7 @@ class QuietApp(App[Result]):
             super()._display(screen, renderable)
 
     def _send(self, update: ChopsUpdate | LayoutUpdate) -> None:
-        """Send it, or owe it."""
+        """Send an update, or keep it pending."""
         driver = self._driver
         if driver is None or driver.is_headless or self._closed or not self._running:
             return
@@ -292,12 +299,12 @@ class QuietApp(App[Result]):
         write(f"{begin}{text}{Control.move_to(*place)}{end}")
 
     def _full_update(self) -> LayoutUpdate | None:
-        """Everything that is to be seen now."""
+        """An update of everything visible."""
         update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
         return update if isinstance(update, LayoutUpdate) else None
 
     def _must_wait(self, driver: TerminalDriver) -> bool:
-        """Whether a frame has to wait. It will be asked for when it need not."""
+        """Whether a frame must wait. Schedules its later request."""
         if (line := driver.line) is None:
             return True
         now = time.monotonic()

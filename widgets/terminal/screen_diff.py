@@ -1,8 +1,8 @@
 """TerminalScreen: what the terminal shows, cell by cell, so that only changed cells are sent.
 
 Textual 8.2.8 does not compare: it sends a changed line from the left edge of its widget on ("TODO: crop to x extents"
-in _compositor.py), says both colours and a reset for every run of text, and paints a screen two or three times while
-it comes up. This rests on the internals of exactly that version, which is why pyproject.toml pins it.
+in _compositor.py), sends both colours and a reset for every run of text, and paints a screen two or three times while
+it opens. This depends on the internals of exactly that version, which is why pyproject.toml pins it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
 Cell = tuple[str, Style]
-"""What stands in a cell; the second half of a wide character is ""."""
+"""The content of a cell; the second half of a wide character is ""."""
 Piece = tuple[int, int, Strip]
-"""Line, first cell, and what is to stand from there on."""
+"""Line, first cell, and the new content from there on."""
 
 _MAX_GAP = 8
-"""Equal cells between two that differ that are cheaper sent again than jumped over."""
+"""Up to this many equal cells between two that differ are sent again, which is cheaper than a jump."""
 _PLAIN = Style.null()
 LINK = re.compile(r"https://[!-~]{1,492}")
 """What may be sent as a link (OSC 8): a whole URL in printable ASCII, and no scheme but this one."""
@@ -32,7 +32,7 @@ LINK = re.compile(r"https://[!-~]{1,492}")
 
 @lru_cache(maxsize=16384)
 def _blank(style: Style) -> Cell:
-    """A space in a style. Its ink cannot be seen, unless it is struck through, underlined or turned round."""
+    """A space in a style. Its foreground is invisible, unless it is struck through, underlined or reversed."""
     if style.underline or style.underline2 or style.strike or style.reverse or style.overline or style.link:
         return (" ", style)
     return (" ", Style(bgcolor=style.bgcolor))
@@ -52,11 +52,11 @@ _CUBE = {
     for j, g in enumerate(_LEVELS)
     for k, b in enumerate(_LEVELS)
 }
-"""The colours of the 256 that every terminal agrees on, to their numbers."""
+"""The colours of the 256 that are the same on every terminal, to their numbers."""
 
 
 def _colour(colour: Color | None, front: bool, system: ColorSystem) -> tuple[str, ...]:
-    """Codes of a colour; one that has a number is said by it, which takes half the bytes."""
+    """Codes of a colour; one with a number is sent as that, which takes half the bytes."""
     kind = "38" if front else "48"
     if colour is None or colour.is_default:
         return ("39" if front else "49",)
@@ -70,9 +70,9 @@ def _colour(colour: Color | None, front: bool, system: ColorSystem) -> tuple[str
 
 @lru_cache(maxsize=16384)
 def _style_change(before: Style | None, after: Style, blank: bool, system: ColorSystem) -> str | None:
-    """The sequence that takes the terminal from one style to the next; "" or None where there is nothing to say.
+    """The sequence that takes the terminal from one style to the next; "" where they are the same.
 
-    None says that the terminal may stay in the style it is in, because a blank looks the same in it.
+    None: the terminal may keep its style, because a blank looks the same in it.
     """
     attributes, front, back = _codes(after, system)
     if before is not None:
@@ -109,19 +109,19 @@ class TerminalScreen:
 
     def __init__(self) -> None:
         self.links = False
-        """Whether links are sent as such: not every terminal knows them, and not every site wants them."""
+        """Whether links are sent: not every terminal supports them, and not every site wants them."""
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
         self.needs_full_paint = False
         """True until it is painted in full after `forget`."""
 
     def forget(self) -> None:
-        """Whatever comes next is sent in full."""
+        """Send all following output in full."""
         self.needs_full_paint = True
         self._lines.clear()
 
     def send(self, pieces: Iterable[Piece], width: int, system: ColorSystem) -> str:
-        """The bytes that make the terminal show the pieces, and nothing for what it shows already."""
+        """The bytes that make the terminal show the pieces; nothing for cells that it shows already."""
         if width != self._width:
             self._width = width
             self.forget()
@@ -157,7 +157,7 @@ class TerminalScreen:
 
 
 def _link(style: Style) -> str | None:
-    """The URL behind a text, None where there is none or it is no URL that may be sent."""
+    """The URL of a text; None where there is none or it may not be sent."""
     return style.link if style.link is not None and LINK.fullmatch(style.link) else None
 
 
@@ -185,7 +185,7 @@ def _changed_runs(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple
 
 
 def _is_first_cell(cell: Cell | None) -> bool:
-    """Whether a cell is the beginning of what stands in it."""
+    """Whether a cell is the first of its character."""
     return cell is None or cell[0] != ""
 
 
@@ -196,7 +196,7 @@ class ScreenUpdate(CompositorUpdate):
         self._update, self._glass, self._width = update, glass, width
 
     def render_segments(self, console: Console) -> str:
-        """The bytes. To be called once, and only when they are really written."""
+        """The bytes. Call it once, and only when they are written."""
         update = self._update
         pieces = _all_pieces(update) if isinstance(update, LayoutUpdate) else _changed_pieces(update)
         return self._glass.send(pieces, self._width, console._color_system or ColorSystem.TRUECOLOR)

@@ -1,8 +1,8 @@
-"""Strips that cost little to make, and are freed when nobody paints them any more.
+"""Strips that are cheap to create, and are freed once they are no longer painted.
 
-A Strip of Textual 8.2.8 is made with seven caches, of which a line that is painted once never fills one: five sixths of
-what it takes to make it, 0.8 KB, and two of five objects that a collection of garbage has to walk over. And a line that
-is not cut keeps itself as its only piece: it refers to itself then, and only a full collection frees it.
+A Strip of Textual 8.2.8 is created with seven caches, which a line that is painted once never uses: five sixths of its
+creation time, 0.8 KB, and two of five objects that garbage collection has to visit. And a line that is not cut stores
+itself as its only piece: it then refers to itself, and only a full collection frees it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _SIZES = {
     "_crop_extend_cache": 4,
     "_offsets_cache": 4,
 }
-"""What `Strip.__init__` gives each."""
+"""The caches that `Strip.__init__` creates."""
 _divide = Strip.divide
 
 
 def divide_uncached(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
-    """`Strip.divide`, which keeps nothing of a line that is not cut."""
+    """Replaces `Strip.divide`; stores nothing for a line that is not cut."""
     cuts = list(cuts)
     return [strip] if cuts == [strip.cell_length] else _divide(strip, cuts)
 
 
 def init_without_caches(strip: Strip, segments: Iterable[Segment], cell_length: int | None = None) -> None:
-    """`Strip.__init__`, which leaves the caches to `cache`."""
+    """Replaces `Strip.__init__`; leaves the caches to `create_cache`."""
     strip._segments = list(segments)
     strip._cell_length = cell_length
     strip._render_cache = strip._link_ids = strip._cell_count = None
 
 
 def create_cache(strip: Strip, name: str) -> Any:
-    """`Strip.__getattr__`: a cache that is used for the first time. Raises AttributeError for all else."""
+    """`Strip.__getattr__`: creates a cache at its first use. Raises AttributeError for all other names."""
     if (size := _SIZES.get(name)) is None:
         raise AttributeError(f"{type(strip).__name__!r} object has no attribute {name!r}")
     fresh: FIFOCache[Any, Any] = FIFOCache(size)
@@ -50,7 +50,7 @@ def create_cache(strip: Strip, name: str) -> Any:
 
 
 def patch_strips() -> None:
-    """From now on, in this process."""
+    """Replace these methods in this process from now on."""
     Strip.divide = divide_uncached  # type: ignore[assignment, method-assign]
     Strip.__init__ = init_without_caches  # type: ignore[assignment, method-assign]
     Strip.__getattr__ = create_cache  # type: ignore[attr-defined]

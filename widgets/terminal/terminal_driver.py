@@ -1,8 +1,8 @@
 """TerminalDriver: Textual's driver on a TtyWriter. It restores the terminal however the program ends or stops.
 
-Textual 8.2.8 spins when the terminal has gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
-operator's own when it is continued after SIGSTOP or after a program that was killed, and stops where there is no shell
-to go on from. This rests on the internals of exactly that version.
+Textual 8.2.8 spins when the terminal is gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
+operator's own when it is continued after SIGSTOP or after a killed program, and stops where no shell can continue it.
+This depends on the internals of exactly that version.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .screen_diff import TerminalScreen
 
     class _DriverApp(Protocol):
-        """What the driver tells the app, on its event loop."""
+        """The callbacks of the driver to the app, on its event loop."""
 
         terminal_screen: TerminalScreen
 
@@ -49,20 +49,22 @@ MODES_OFF = (
     "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # the mouse
     "\x1b[?2004l\x1b[?1004l\x1b[?2048l"  # pasting, focus, sizes
 )
-"""Everything that Textual, or a program that had the terminal meanwhile, may have left on. What is off stays off."""
+"""Every mode that Textual, or a program that used the terminal meanwhile, may have left on."""
 MODES_LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
 """Kitty's keys (each screen has its own), the alternate screen, colours, the cursor."""
 _LINK_END = "\x1b]8;;\x1b\\"
-"""A link may have been cut too; but not every terminal knows them, so only where they are sent."""
+"""Ends a link that may have been cut; sent only where links are sent, as not every terminal supports them."""
 _ABORT = "\x18\x1b\\"
 _POLL_MS = 100
 _SETTLE_S = 0.05
 _REPEAT_SIGNAL_S = 1.0
-"""A hang-up comes twice, from the system and from the shell: what comes so soon after a signal is no second wish."""
+"""A hang-up is signalled twice, by the system and by the shell: a signal within this many seconds is not a
+second request.
+"""
 
 
 class TerminalDriver(LinuxDriver):
-    """Ends the app when the terminal has gone, or a signal asks for it."""
+    """Ends the app when the terminal is gone, or at a signal."""
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
@@ -73,15 +75,15 @@ class TerminalDriver(LinuxDriver):
         self.line: TtyWriter | None = None
         self._taken = False
         self._stopping = False
-        """While we have stopped ourselves, and go on by ourselves when we are continued."""
+        """True while the process has stopped itself; it resumes when it is continued."""
         self._continued = False
         self._end_requested: float | None = None
-        """When a signal asked us to end (monotonic)."""
+        """When a signal requested the end (monotonic)."""
 
     # Writing.
 
     def write(self, data: str) -> None:
-        """Write something that is no frame."""
+        """Write a message, which is not a frame."""
         if self.line is not None:
             self.line.write_message(data)
 
@@ -90,10 +92,10 @@ class TerminalDriver(LinuxDriver):
         if self.line is not None:
             self.line.write_frame(data)
 
-    # Taking the terminal, and giving it back.
+    # Acquiring and releasing the terminal.
 
     def start_application_mode(self) -> None:
-        """Take the terminal, as soon as we are in its foreground."""
+        """Acquire the terminal, as soon as this process is in its foreground."""
         self._install_signal_handlers()
         if not self._wait_for_foreground():
             return
@@ -103,40 +105,40 @@ class TerminalDriver(LinuxDriver):
         self.exit_event.clear()
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is not None:
-            # Textual's own has nothing to do.
+            # Textual's own thread has nothing to do.
             self._writer_thread.stop()
             self._writer_thread = None
 
     def stop_application_mode(self) -> None:
-        """Give the terminal back as it was. What is still to be painted is not painted any more."""
+        """Restore the terminal. Pending frames are dropped."""
         if self.line is None or not self._taken:
-            return  # it is not ours, and what is typed in it neither
+            return  # the terminal is not acquired, and its input is not ours
         self._taken = False
         try:
             self.line.drop()
             self.write(MODES_OFF)
-            self.line.wait_answers()  # with them comes what the mouse has said meanwhile
+            self.line.wait_answers()  # pending mouse reports arrive with the answers
             super().disable_input()
         finally:
-            self.exit_event.set()  # the thread that reads would keep the process alive
+            self.exit_event.set()  # the reading thread would keep the process alive
             self._restore_attributes()
             self.write(MODES_OFF + (_LINK_END if self._driver_app.terminal_screen.links else "") + MODES_LEAVE)
 
     def disable_input(self) -> None:
-        """Read no more of what is typed."""
+        """Stop reading input."""
         if self._taken:
             super().disable_input()
 
     def close(self) -> None:
-        """Wait a little until all that is written."""
-        self.stop_application_mode()  # which has failed to start, perhaps
+        """Wait a little until everything is written."""
+        self.stop_application_mode()  # in case the start failed
         if self.line is not None:
             if not self.line.stop():
                 self._write_directly(_ABORT + MODES_OFF + MODES_LEAVE)  # its thread has died
             self.line = None
 
     def release_now(self) -> None:
-        """Give the terminal back at once, from wherever: the program ends, and not in its order."""
+        """Restore the terminal at once, from any thread: the program ends out of order."""
         if self._taken and self.line is not None:
             self._taken = False
             self.exit_event.set()
@@ -145,27 +147,27 @@ class TerminalDriver(LinuxDriver):
             self._restore_attributes()
 
     def suspend_application_mode(self) -> None:
-        """Give the terminal to somebody else, whose Ctrl+C and Ctrl+\\ are not for us."""
+        """Release the terminal to another program, whose Ctrl+C and Ctrl+\\ must not reach this one."""
         super().suspend_application_mode()
         for number in (signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: None)
 
     def resume_application_mode(self) -> None:
-        """Take the terminal again from somebody who may have been killed, and left it as it was in the middle."""
+        """Acquire the terminal again from a program that may have been killed and left it in any state."""
         front = self._wait_for_foreground()
         self._restore_attributes()
         self._write_directly(MODES_OFF if front else MODES_OFF + MODES_LEAVE)
         self.start_application_mode()
 
     def _restore_attributes(self) -> None:
-        # In the background the shell has it, with its own settings: ours are not to be put over them.
+        # In the background the shell has the terminal, with its own settings, which must not be overwritten.
         with contextlib.suppress(OSError, termios.error):
             if self.attrs_before is not None and os.tcgetpgrp(self.fileno) == os.getpgrp():
                 termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
 
     def _write_directly(self, text: str) -> None:
-        """Write without the Line, and without waiting for a terminal that stands still."""
+        """Write without the TtyWriter, and without waiting for a terminal that does not read."""
         assert self._file is not None
         with contextlib.suppress(OSError, termios.error):
             fd = open_nonblocking(self._file.fileno())
@@ -177,23 +179,27 @@ class TerminalDriver(LinuxDriver):
                 os.close(fd)
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        """Of the terminal. Textual's believes COLUMNS and LINES, which a shell may export once and for all."""
+        """The size from the terminal. Textual's method trusts COLUMNS and LINES, which a shell may export
+        once and for all.
+        """
         with contextlib.suppress(OSError):
             columns, rows = os.get_terminal_size(self.fileno)
             if columns and rows:
                 return columns, rows
         return super()._get_terminal_size()
 
-    # Stopping, and going on.
+    # Stopping and continuing.
 
     @property
     def has_shell(self) -> bool:
-        """Whether somebody could continue us: not where the console is all that was started (ssh -t, a tmux window)."""
+        """Whether a shell could continue the process: not where the console is the only program (ssh -t, a
+        tmux window).
+        """
         return os.getpgrp() != os.getsid(0)
 
     def _sigtstp_application(self, *_: object) -> None:
         if not self._auto_restart:
-            if self.has_shell:  # another program has the terminal, and was stopped with us
+            if self.has_shell:  # another program has the terminal, and was stopped too
                 os.kill(os.getpid(), signal.SIGSTOP)
         elif self._end_requested is None and not self._on_loop(self._suspend):
             self._stop(signal.SIGTSTP)
@@ -204,14 +210,14 @@ class TerminalDriver(LinuxDriver):
             self._on_loop(self._resume)
 
     def _suspend(self) -> None:
-        """Stop, as Ctrl+Z asks, on the event loop: a signal may come in the middle of anything."""
+        """Stop at Ctrl+Z, on the event loop: a signal may arrive at any point."""
         if self.has_shell:
             self.suspend_application_mode()
             self._stop(signal.SIGTSTP)
             self._resume()
 
     def _resume(self) -> None:
-        """Go on. Who was stopped by SIGSTOP gave nothing back, and finds a terminal that others have used."""
+        """Resume. After SIGSTOP the terminal was not released, and other programs may have changed it."""
         if not self._wait_for_foreground():
             return
         if self._taken:
@@ -220,15 +226,16 @@ class TerminalDriver(LinuxDriver):
         self.start_application_mode()
 
     def _wait_for_foreground(self) -> bool:
-        """Wait, stopped, until we are in the foreground of the terminal. False when we are to end, or when nobody is
-        left who could put us there."""
+        """Wait, stopped, until the process is in the foreground of the terminal. False when it must end, or when no
+        shell is left that could put it there.
+        """
         while self._end_requested is None:
             try:
                 if os.tcgetpgrp(self.fileno) == os.getpgrp():
                     return True
             except OSError as error:
                 if error.errno == errno.ENOTTY:
-                    return True  # it is not the terminal that we could be in the background of
+                    return True  # it is not the controlling terminal, so there is no background
                 self._terminal_gone()
                 return False
             if not self._stop(signal.SIGTTOU):
@@ -237,11 +244,11 @@ class TerminalDriver(LinuxDriver):
         return False
 
     def _stop(self, number: int) -> bool:
-        """Stop with all that was started with us, as the terminal would have stopped them. Returns whether we were."""
+        """Stop the process group, as the terminal would. Returns whether it was stopped."""
         self._stopping, self._continued = True, False
         own = signal.signal(number, signal.SIG_DFL)
         os.kill(0, number)
-        # What came with SIGCONT, to end us perhaps, may be another thread's to take before this one sees it.
+        # A signal that arrived with SIGCONT, perhaps to end the process, may be delivered to another thread first.
         time.sleep(_SETTLE_S)
         signal.signal(number, own)
         self._stopping = False
@@ -256,9 +263,9 @@ class TerminalDriver(LinuxDriver):
             self.report_failure(error)
 
     def run_input_thread(self) -> None:
-        """Read what is typed until the end, or until the terminal has gone."""
-        # Whoever is stopped between being told that there is something and reading it comes back when the shell has
-        # read that: with a descriptor that blocks, it would wait there for the next key, and whoever waits for it too.
+        """Read input until the end, or until the terminal is gone."""
+        # A process that is stopped between poll and read continues when the shell has read that input: with a blocking
+        # descriptor the read would wait for the next key, and so would any thread that waits for this one.
         fd = open_nonblocking(self.fileno, os.O_RDONLY)
         try:
             self._read(fd)
@@ -269,7 +276,7 @@ class TerminalDriver(LinuxDriver):
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         parser = KeyParser(self._debug)
-        # A byte that is no UTF-8 is no reason to crash.
+        # A byte that is not UTF-8 must not crash the program.
         decode = getincrementaldecoder("utf-8")("replace").decode
         ending = False
         while not ending:
@@ -283,24 +290,24 @@ class TerminalDriver(LinuxDriver):
             if data == b"":
                 self._terminal_gone()
                 return
-            # Nothing at all would tell the parser that this is the end.
+            # Empty input would mean the end to the parser.
             for message in parser.feed(text) if data and (text := decode(data)) else ():
                 self.process_message(message)
             for message in parser.tick():
                 self.process_message(message)
 
     def process_message(self, message: Message) -> None:
-        """Answers to the questions of the Line are its own."""
+        """Handle the answers to the TtyWriter's queries here; pass everything else on."""
         if isinstance(message, events.CursorPosition):
             if (line := self.line) is not None:
                 line.answer(message.y + 1, message.x + 1)
             return
         super().process_message(message)
 
-    # What the app is told.
+    # Reports to the app.
 
     def report_failure(self, error: BaseException) -> None:
-        """From any thread: the program cannot go on without what raised this."""
+        """Report from any thread that the program cannot continue because of this error."""
         self._on_loop(self._driver_app.thread_failed, error)
 
     def _line_moved(self) -> None:
@@ -319,11 +326,11 @@ class TerminalDriver(LinuxDriver):
         try:
             self._loop.call_soon_threadsafe(run)
         except RuntimeError:
-            return False  # it is closed: the app has ended
+            return False  # the loop is closed: the app has ended
         return True
 
     def _install_signal_handlers(self) -> None:
-        """Signals end the app as a key would. What was ignored when we were started (nohup) stays so."""
+        """Signals end the app as a key would. A signal ignored at the start (nohup) stays ignored."""
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
@@ -340,6 +347,6 @@ class TerminalDriver(LinuxDriver):
             self._end_now(number)
 
     def _end_now(self, number: int) -> None:
-        """The app has had its time, or has none any more. No core is left of a program that holds tokens."""
+        """End the process: the app has had its time, or has none left. Writes no core, as the program holds tokens."""
         self.release_now()
         os._exit(128 + number)

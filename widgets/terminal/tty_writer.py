@@ -21,36 +21,36 @@ from .flow_control import FlowState
 MAX_MESSAGE_BYTES = 65_536
 """Bytes of messages (bell, notification, clipboard) that may be queued; later ones are dropped."""
 QUERY_EVERY = 4_096
-"""Bytes after which the terminal is asked whether they have come."""
+"""Bytes after which the terminal is asked whether they have arrived."""
 ANSWER_TIMEOUT_S = 5.0
 """A query without an answer for this long no longer delays frames: the answer may be lost."""
 STOP_S = 0.4
-"""How long the end of the program waits for the terminal, three times at most."""
+"""Seconds that the end of the program waits for the terminal, three times at most."""
 _RECENT_S = 5.0
 _WRITE_BYTES = 4_096
 _POLL_MS = 100
 _ABORT = b"\x18\x1b\\"
-"""CAN and ST end whatever sequence the terminal was in the middle of; elsewhere they do nothing."""
+"""CAN and ST end any sequence that the terminal is in; elsewhere they do nothing."""
 _QUERY_ROW = 2
-"""Questions are asked from this row. Row 1 would not do: a terminal says F3 with a modifier as a place in it."""
+"""Queries are sent from this row. Row 1 is unsuitable: a terminal reports F3 with a modifier as a position in it."""
 
 
 class TtyWriter:
-    """Takes what is to be written, at once and whole, and writes it in a thread as the terminal takes it.
+    """Takes output, at once and whole, and writes it in a thread as the terminal accepts it.
 
-    Frames are not bounded here: whoever makes them looks at `seen` first and hands over one at a time.
+    Frames are not bounded here: the caller checks `state` first and passes one at a time.
     """
 
     def __init__(self, fd: int, moved: Callable[[], None], lost: Callable[[], None]) -> None:
-        """`moved` is called from a thread, once after `wanted` was set; `lost` when the terminal has gone."""
+        """`moved` is called from a thread, once after `wanted` was set; `lost` when the terminal is gone."""
         self.wanted = False
-        """Set before looking at `seen`, to be told when it has changed for the better."""
+        """Set before reading `state`, to have `moved` called when it improves."""
         self._fd = open_nonblocking(fd)
         self._moved, self._lost = moved, lost
         self._more = threading.Condition()
         self._chunks: deque[tuple[bytes, float, bool]] = deque()
         self._chunk_offset = 0
-        """Bytes of the first chunk that are taken."""
+        """Bytes of the first chunk that are written."""
         self._queued_bytes = self._written_bytes = self._message_bytes = self._answered_bytes = self._asked_at = 0
         self._queries: deque[tuple[int, int, float]] = deque(maxlen=8)  # column, queue position, when
         self._answers = False
@@ -58,20 +58,20 @@ class TtyWriter:
         self._blocked: deque[tuple[float, float, int]] = deque(maxlen=512)  # when, seconds waited, bytes then taken
         self._ending = self._gone = False
         self._final_messages: list[bytes] | None = None
-        """The words since `drop`."""
+        """The messages since `drop`."""
         self._thread = threading.Thread(target=self._run, name="wacht-line", daemon=True)
         self._thread.start()
 
-    # What the app does. None of it waits.
+    # Called by the app. Nothing here blocks.
 
     def write_message(self, text: str) -> None:
-        """Write something that is no frame."""
+        """Write a message, which is not a frame."""
         with self._more:
             if self._message_bytes <= MAX_MESSAGE_BYTES:
                 self._enqueue(text.encode("utf-8", "replace"), word=True)
 
     def write_frame(self, text: str) -> None:
-        """Write a frame, and ask now and then whether it has come."""
+        """Write a frame, and ask now and then whether it has arrived."""
         with self._more:
             data = text.encode("utf-8", "replace")
             due = self._queued_bytes + len(data) - self._asked_at >= QUERY_EVERY and (
@@ -80,19 +80,19 @@ class TtyWriter:
             self._enqueue(data + (self._query(len(data)) if due else b""))
 
     def ask(self) -> int:
-        """Ask whether everything up to here has come. Returns the position for `shown`."""
+        """Ask whether everything up to here has arrived. Returns the position for `is_shown`."""
         with self._more:
             if self._answers:
                 self._enqueue(self._query(0))
             return self._queued_bytes
 
     def is_shown(self, position: int) -> bool:
-        """Whether the terminal shows what was handed over up to there, as far as can be known."""
+        """Whether the terminal shows everything up to this position, as far as is known."""
         with self._more:
             return (self._answered_bytes if self._answers else self._written_bytes) >= position
 
     def answer(self, row: int, column: int) -> bool:
-        """The terminal has said where its cursor is, counted from 1; False when that is no answer to a question."""
+        """Handle a cursor position (counted from 1) from the terminal; False when it answers no query."""
         with self._more:
             if row != _QUERY_ROW or all(column != asked for asked, _, _ in self._queries):
                 return False
@@ -102,13 +102,13 @@ class TtyWriter:
                     break
             self._answers = True
             if not self._queries and self._queued_bytes - self._asked_at >= QUERY_EVERY:
-                self._enqueue(self._query(0))  # nobody asked for what followed, and it may hold the next frame up
+                self._enqueue(self._query(0))  # later output has no query, and may delay the next frame
             self._more.notify_all()
         self._notify_moved()
         return True
 
     def state(self, now: float | None = None) -> FlowState:
-        """What is known of the line now."""
+        """The state of the line now."""
         now = time.monotonic() if now is None else now
         with self._more:
             oldest = [self._chunks[0][1]] if self._chunks else []
@@ -127,7 +127,7 @@ class TtyWriter:
             )
 
     def drop(self) -> None:
-        """Forget what is not written yet: the screen is given up, and only what restores the terminal comes now."""
+        """Drop what is not written yet: only the sequences that restore the terminal follow."""
         with self._more:
             if self._final_messages is None:
                 self._final_messages = []
@@ -139,7 +139,7 @@ class TtyWriter:
                     self._enqueue(_ABORT)
 
     def wait_answers(self) -> None:
-        """Wait a little until all that the terminal has still to say has come: nobody else must read it."""
+        """Wait a little for the terminal's pending answers, so that no other program reads them."""
         with self._more:
             if self._answers or not self._queries:
                 self._enqueue(self._query(0))
@@ -147,15 +147,16 @@ class TtyWriter:
                 self._more.wait_for(lambda: self._gone or not self._queries, STOP_S)
 
     def stop(self) -> bool:
-        """End the thread, once all is written or the terminal has had its time (twice STOP_S at most).
+        """End the thread, once all is written or the time is over (twice STOP_S at most).
 
-        Returns whether all is written, as far as the system goes."""
+        Returns whether the system has accepted everything.
+        """
         with self._more:
             self._ending = True
             self._more.notify_all()
         self._thread.join(STOP_S)
         if self._thread.is_alive():
-            # It does not read. What lies in the system is thrown away, and the end put there for when it does.
+            # The terminal does not read. Discard what the system has buffered, and write the end for when it does.
             with self._more:
                 last = b"".join(self._final_messages or [])
                 self._clear()
@@ -169,13 +170,13 @@ class TtyWriter:
         return whole
 
     def abandon(self) -> None:
-        """Write nothing any more: there is nobody to read it."""
+        """Write nothing more: the terminal is gone."""
         with self._more:
             self._gone = True
             self._clear()
             self._more.notify_all()
 
-    # Under the lock.
+    # Called under the lock.
 
     def _enqueue(self, data: bytes, word: bool = False) -> None:
         if self._gone or not data:
@@ -188,7 +189,7 @@ class TtyWriter:
         self._more.notify_all()
 
     def _query(self, before: int) -> bytes:
-        """Where is the cursor? From a place that tells this question from the others; then back."""
+        """A cursor position query, sent from a place that distinguishes it from the others; then back."""
         column = next(self._columns)
         text = f"\x1b7\x1b[{_QUERY_ROW};{column}H\x1b[6n\x1b8".encode()
         self._asked_at = self._queued_bytes + before + len(text)
@@ -234,7 +235,7 @@ class TtyWriter:
                     now = time.monotonic()
                     self._blocked.append((now, now - waiting_since, size))
                     waiting_since = None
-                if self._chunks and self._chunks[0][0] is first:  # or it was dropped meanwhile
+                if self._chunks and self._chunks[0][0] is first:  # unless it was dropped meanwhile
                     self._count_written(size)
                 empty = not self._chunks
             if empty:
@@ -252,15 +253,15 @@ class TtyWriter:
 
 
 def open_nonblocking(fd: int, way: int = os.O_WRONLY) -> int:
-    """A descriptor of the terminal that does not block, to write or (os.O_RDONLY) to read.
+    """A non-blocking descriptor of the terminal, to write or (os.O_RDONLY) to read.
 
-    O_NONBLOCK on the given one would also be our shell's. After su the terminal is another user's and may not be
-    opened by its name, but as /dev/tty. Where neither can be had, a copy that does block, but only the thread.
+    O_NONBLOCK on the given one would also affect the shell. After su the terminal belongs to another user and may not
+    be opened by its name, but as /dev/tty. Where neither works, a copy that does block, but only the thread.
     """
     flags = way | os.O_NONBLOCK | os.O_NOCTTY
     with contextlib.suppress(OSError):
         return os.open(os.ttyname(fd), flags)
     with contextlib.suppress(OSError):
-        os.tcgetpgrp(fd)  # fails where it is not the terminal that /dev/tty stands for
+        os.tcgetpgrp(fd)  # fails where it is not the terminal of /dev/tty
         return os.open("/dev/tty", flags)
     return os.dup(fd)
