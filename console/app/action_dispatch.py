@@ -17,11 +17,13 @@ from collectors.model import AccountingReader, Cluster, SourceFault, Telemetry, 
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
-from console.actions.plan import Options, PreflightReads, Refusal, display_names, target_list
+from console.actions.options import Options
+from console.actions.plan import Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import CommandError
+from console.preflight.finding import PreflightReads
 from console.queue.queue_reads import QueueCache
 from console.screens.layout.screen import WachtScreen, stepped
 
@@ -120,7 +122,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
     def run_action_command(self, action_id: str, words: Sequence[str]) -> None:
         """Run a `:` command such as `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
-        from console.actions.options import split_options, with_value
+        from console.actions.option_parsing import split_options, with_value
 
         action = BY_ID[action_id]
         try:
@@ -135,7 +137,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
                 raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
             self.request_action(action_id, names, " ".join(rest) or None, options)
             return
-        if action_id == "incident":
+        if action.creates is incident.CREATION:
             try:
                 asked = incident.parse_request(rest, self.cluster, self.clock.now())
             except ValueError as error:
@@ -161,7 +163,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         unknown = [name for name in names if name not in rows and action.kind != "user"]
         if unknown:
             raise CommandError(f"unknown {action.kind} {unknown[0]}")
-        if action.id == "notify" and options.value is None and not self.gate.read_only:
+        if action.value is not None and action.value.draft and options.value is None and not self.gate.read_only:
             self.call_next(self._prompt_for_value, action, names)
             return
         reason = None if action.value else said or None
@@ -174,11 +176,10 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
 
     def _prompt_for_value(self, action: Action, names: Sequence[str]) -> None:
         """Open the prompt with the action and its targets; the user types the new value behind them."""
-        from console.actions import user_messages
-
         which = fold(names) if action.kind == "node" else ",".join(names)
         text = f"{action.id} {which} ".replace("  ", " ") + action.prefill
-        text += user_messages.draft(self.cluster, names) if action.id == "notify" else ""
+        if action.value is not None and action.value.draft is not None:
+            text += action.value.draft(self.cluster, names)
         if len(text) > _MAX_PROMPT_CHARS:
             self.show_message(
                 f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"

@@ -17,7 +17,7 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from collectors.clean import clean
-from console.actions.options import OPTIONS, parse_option
+from console.actions.option_parsing import OPTIONS, parse_option
 from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate

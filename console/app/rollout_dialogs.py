@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.actions.plan import Options, Plan, PreflightReads
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError
+from console.preflight.finding import PreflightReads
 
 if TYPE_CHECKING:
     from textual.app import App

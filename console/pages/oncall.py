@@ -15,7 +15,7 @@ from itertools import combinations
 import msgspec
 from msgspec import Struct
 
-from console.actions.plan import Guard
+from console.actions.options import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.keymap import SETS, KeyLine, read_keys
 from themes.eyes import VISIONS, contrast, difference

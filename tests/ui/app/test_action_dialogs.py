@@ -10,7 +10,8 @@ from textual import events
 
 from collectors.model import Diff
 from collectors.slurm.commands import write
-from console.actions.plan import Guard, Options, Plan
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.verification import Settled, is_done
 from console.app.cluster_switching import ClusterChanged
 from console.app.confirm_dialog import ConfirmDialog

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Load, Power, Source
-from console.actions.plan import Guard, Options, Waves
+from console.actions.options import Guard, Options
+from console.actions.plan import Waves
 from console.actions.waves import MINUTE, earliest_start, plan_waves, steps
 from tests.support.gate_world import NOW, node
 from tests.support.rollout_world import NAMES, down

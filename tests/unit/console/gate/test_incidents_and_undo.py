@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from console.gate.impact import impact_lines
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Association, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
 from collectors.slurm.operations import calls
 from console.actions import targets, user_actions
 from console.actions.incident import DURATION_S, Scope, parse_request
-from console.actions.plan import Options, PreflightReads
+from console.actions.options import Options
 from console.actions.registry import BY_ID
-from console.gate.impact import impact_lines
 from console.gate.outcome import results_of
 from console.journal.undo import Undo
+from console.preflight.finding import PreflightReads
 from tests.support import make
 from tests.support.gate_world import NOW as THEN
 from tests.support.gate_world import World, node

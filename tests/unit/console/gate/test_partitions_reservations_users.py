@@ -18,7 +18,8 @@ from collectors.sim.sources import SimTransport, _now, forget, open_sources, run
 from collectors.sim.write import SimWriter
 from collectors.slurm.operations import moment_of
 from console.actions import reservations
-from console.actions.plan import Options, Refusal
+from console.actions.options import Options
+from console.actions.plan import Refusal
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Verification
 from console.cli.act import run_act, sources_of, undoing

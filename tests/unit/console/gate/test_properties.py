@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from collectors.nodestate import UNAVAILABLE
 from console.actions.action import rows_of
-from console.actions.plan import Guard, Options, Plan
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID, keys_for
 from console.actions.waves import RETURN_ACTIONS
 from console.gate.outcome import Progress

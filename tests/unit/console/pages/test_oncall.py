@@ -12,7 +12,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.requests import MAX_SILENCE_S
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.actions.plan import Guard
+from console.actions.options import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.actions.verification import TIMEOUT_BY_ACTION_S, TIMEOUT_S
 from console.alerts import alert_rules

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from collectors.model import Attached, Cluster, Fabric, Fault, FileSystem, Port, Source
-from console.actions.plan import Check
 from console.gate import node_checks
 from console.health.inconsistencies import fresh_facts
 from console.plant import fabric, storage
+from console.preflight.finding import Check
 from console.tables import attached_lines
 from console.triage import attention_attached
 from console.triage.attention import attention_lines

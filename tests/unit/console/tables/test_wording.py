@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import console as package
-from console.actions.options import OPTION_OF, OPTIONS
+from console.actions.option_parsing import OPTION_OF, OPTIONS
 from console.actions.registry import ACTIONS, NAVIGATION, aligned, key_table
 from console.cli import main
 from console.config.keymap import KeyLine, read_keys
