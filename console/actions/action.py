@@ -12,7 +12,7 @@ from collectors.clean import clean
 from collectors.jobstate import ENDED
 from collectors.model import Change, Cluster, Job, Node, Operation, Row
 from collectors.slurm.operations import REASON_CAP
-from console.preflight.finding import Check, PreflightContext, RowCheck
+from console.preflight.checks import Check, PreflightContext, RowCheck
 
 from .drift_rules import RULES, Drift, DriftRule
 from .options import Guard, Options

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from collectors.model import Change, Cluster, Node, Row
 from collectors.nodeset import fold
 from collectors.nodestate import UNAVAILABLE
-from console.preflight.finding import Check
+from console.preflight.checks import Check
 
 from .action import Action, Kind
 from .options import Guard, Options

@@ -23,7 +23,7 @@ from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import CommandError
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.queue.queue_reads import QueueCache
 from console.screens.layout.screen import WachtScreen, stepped
 

@@ -11,7 +11,7 @@ from console.actions.options import Options
 from console.actions.plan import Plan
 from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -75,7 +75,7 @@ class RolloutDialogs(_Base):
             self.show_message_for(self.session, f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
-        self.request_action("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
+        self.request_action(plan.action.inverse or "", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
 def return_preflight_reader(session: ClusterSession) -> Reread:

@@ -28,7 +28,7 @@ from console.gate.outcome import Outcome, SendResult
 from console.gate.preflight_reads import RETURN_SOURCES
 from console.journal.undo import Undo, last_undoable, undo_of
 from console.journal.writer import entries_of
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.runtime.errors import FilterError
 from console.runtime.operator_identity import login_name
 
@@ -179,6 +179,8 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
     if row is None:  # an undo: any action may follow
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations", *RETURN_SOURCES}
     else:
+        if kind in {"partition", "reservation"}:
+            found |= {"slurm.partitions", "slurm.reservations"}
         found |= {*row.sources, *(RETURN_SOURCES if row.preflight_read == "gpus" else ())}
     return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.needed_facts(kind, words)))
 

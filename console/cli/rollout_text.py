@@ -17,7 +17,7 @@ from console.gate import preflight_reads, preview
 from console.gate.outcome import Progress, nodes_by_reason
 from console.gate.rollout import Reread
 from console.ingest import node_naming
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.session import snapshot as shot
 from console.session.site import Site
 

@@ -15,7 +15,7 @@ from console.actions.action import Action, rows_of
 from console.actions.incident import Scope
 from console.actions.options import Guard
 from console.actions.plan import Confirmation, PartitionShare, Plan, is_out, partition_shares
-from console.preflight.finding import Check
+from console.preflight.checks import Check
 
 _STRENGTH = ("plain", "count", "break")
 

@@ -27,7 +27,7 @@ from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
 from console.journal.entries import JournalEntry, outcome_of, valid_targets
 from console.journal.writer import Journal, JournalFault
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.runtime.operator_identity import login_name
 
 from .confirmation import exceeds_confirmation

@@ -23,7 +23,7 @@ from console.actions.verification import Drifted, apply_rules
 from console.filters.language import filter_in_reason
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
-from console.preflight.finding import Check, PreflightReads
+from console.preflight.checks import Check, PreflightReads
 
 from . import confirmation, preflight, rights
 

@@ -8,7 +8,7 @@ from collectors.model import Cluster, Row, Xid
 from console.actions.action import Action
 from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
-from console.preflight.finding import Check, PreflightContext, PreflightReads
+from console.preflight.checks import Check, PreflightContext, PreflightReads
 
 
 def run_checks(

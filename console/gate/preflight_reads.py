@@ -11,7 +11,7 @@ from typing import TypeVar
 from collectors.clean import clean
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
 from console.actions.action import Action
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.runtime.null_sources import NoTelemetry
 
 #: Most nodes whose GPUs, and jobs whose details, are read one by one. The rest is reported as not checked.

@@ -27,7 +27,7 @@ from console.actions.waves import earliest_start
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
-from console.preflight.finding import Check, PreflightReads
+from console.preflight.checks import Check, PreflightReads
 
 from . import preflight
 from .outcome import Outcome, Progress, SendResult
@@ -346,7 +346,9 @@ class Rollout:
     def _drain_again(self, nodes: Mapping[str, str], cluster: Cluster) -> str:
         """Ask whether unfit nodes are drained again, and drain them if confirmed. Returns the outcome as text."""
         reasons_of = {name: f"came back unfit: {why}" for name, why in nodes.items()}
-        plan = self._gate.plan("drain", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of))
+        plan = self._gate.plan(
+            self._plan.action.inverse or "", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of)
+        )
         bad = ""
         while not isinstance(plan, Refusal):
             if not (answer := self._progress.answer(plan)):

@@ -26,7 +26,7 @@ from console.health.inconsistencies import (
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
 
-from .finding import Check, Code, Level, PreflightReads
+from .checks import Check, Code, Level, PreflightReads
 
 #: A GPU without a job and with more memory in use than this (MB) is not free, even if idle. A driver alone takes less
 #: than 1 GB.

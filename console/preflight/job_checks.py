@@ -16,7 +16,7 @@ from collectors.slurm.fields import duration_s
 from collectors.slurm.operations import UNLIMITED
 from widgets.units import duration, when
 
-from .finding import Check, PreflightContext
+from .checks import Check, PreflightContext
 
 #: Number of earlier requeues from which a job gets a warning.
 RESTARTS = 3

@@ -16,7 +16,7 @@ from console.health import drain_reasons, hidden_jobs
 from widgets.units import duration, plural, when
 
 from . import fitness, plant_checks
-from .finding import Check, Level, PreflightContext
+from .checks import Check, Level, PreflightContext
 
 #: Reasons that Slurm itself writes when it takes a node out, with level and meaning.
 _SLURM: tuple[tuple[str, Level, str], ...] = (

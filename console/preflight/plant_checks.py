@@ -15,7 +15,7 @@ from console.plant import cooling, fabric, nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import when
 
-from .finding import Check, Code, Level
+from .checks import Check, Code, Level
 
 #: Seconds after which a result of Node Health Check is unknown.
 NHC_OLD_S = 3600

@@ -19,7 +19,7 @@ from console.health.xid_policy import load_policy
 from console.ingest import node_naming
 from console.journal import past_actions
 from console.journal.writer import Journal, JournalFault, read
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 
 from .site import Site
 

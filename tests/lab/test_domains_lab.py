@@ -25,7 +25,7 @@ from console.gate.planning import make_plan
 from console.gate.preview import text
 from console.health.xid_policy import default_policy
 from console.plant import nvlink_domains
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from console.session.snapshot import take
 
 from .place import wait_for

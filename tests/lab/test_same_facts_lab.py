@@ -29,7 +29,7 @@ from console.gate.preview import rows as lines_of
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.faults import fault
 from tests.support.make import change_of
 

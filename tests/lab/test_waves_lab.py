@@ -14,7 +14,7 @@ from console.actions.plan import Plan
 from console.gate.outcome import Progress
 from console.journal.entries import join
 from console.journal.writer import read, verify
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 
 from .shift import Shift
 from .slurm import Lab

@@ -54,7 +54,7 @@ LATER = {
     "console.gate.preflight_reads": _ACTION,
     "console.app.confirm_dialog": _ACTION,
     "console.actions.targets": _ACTION,
-    "console.actions.options": _ACTION,
+    "console.actions.option_parsing": _ACTION,
     "console.journal.writer": "an action, and what was done before: asked after the first frame",
     "console.journal.entries": "what was done before",
     "console.journal.undo": "what was done before",

@@ -8,7 +8,7 @@ from collectors.model import Gpu, Load, Xid
 from console.actions.registry import BY_ID
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.support import make
 
 NOW = 1_795_000_000.0

@@ -10,7 +10,7 @@ from console.actions.registry import BY_ID
 from console.gate.planning import make_plan, with_reason
 from console.gate.preview import rows
 from console.health.xid_policy import default_policy
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 
 NOW = 1_795_000_000.0
 

@@ -14,7 +14,7 @@ from console.actions.registry import BY_ID
 from console.actions.targets import resolve, resolve_jobs, resolve_nodes
 from console.actions.waves import earliest_start, node_power
 from console.gate.rights import refused
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.act_terminal import Terminal
 from tests.support.gate_world import small

@@ -17,7 +17,7 @@ from console.gate import preview
 from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
-from console.preflight.finding import Check, PreflightReads
+from console.preflight.checks import Check, PreflightReads
 from tests.support.gate_world import NOW, World, job, node, planned
 from tests.support.journal_entries import Book
 

@@ -13,7 +13,7 @@ from collectors.model import Rights, SourceFault, Xid
 from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, Plan, Refusal
 from console.gate.outcome import Progress, SendResult
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import NOW, World, alert, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]

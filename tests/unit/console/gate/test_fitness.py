@@ -11,7 +11,7 @@ from collectors.model import Fault, Process, Source
 from console.actions.registry import BY_ID
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy, load_policy
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.gpu_checks import FINE, NOW, eight, gpu, load, node, of, said, site, xid
 

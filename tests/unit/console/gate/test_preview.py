@@ -14,7 +14,7 @@ from console.actions.registry import BY_ID
 from console.gate.planning import make_plan
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
-from console.preflight.finding import Check, PreflightReads
+from console.preflight.checks import Check, PreflightReads
 from tests.support import make
 from tests.support.previews import NOW, lines, plan
 from tests.support.yardstick import cost

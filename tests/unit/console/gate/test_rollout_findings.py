@@ -18,7 +18,7 @@ from console.actions.registry import BY_ID
 from console.config.settings import Config
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
-from console.preflight.finding import Check, PreflightReads
+from console.preflight.checks import Check, PreflightReads
 from console.session import site_gate
 from tests.support.gate_world import World
 from tests.support.gpu_checks import DAY, NOW, eight, node, site, xid

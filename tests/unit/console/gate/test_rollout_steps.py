@@ -19,7 +19,7 @@ from console.gate.outcome import Progress
 from console.gate.preview import text
 from console.journal.entries import join
 from console.journal.writer import verify
-from console.preflight.finding import PreflightReads
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import World, node
 from tests.support.rollout_world import NAMES, Hand, Machine, down, facts, plan_of, sick, silent
 
