@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, no_rack
-from collectors.slurm.commands.fenced_reads import value_or_none
+from collectors.slurm.commands.read_command import value_or_none
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 
 from .client import Pings, RestEnvelope

@@ -12,8 +12,8 @@ from console.actions.plan import Check
 from console.gate import node_checks
 from console.health.inconsistencies import fresh_facts
 from console.plant import fabric, storage
-from console.tables import attached_lines
-from console.triage import attention_attached
+from console.tables import port_and_mount_lines
+from console.triage import attention_fabric_storage
 from console.triage.attention import attention_lines
 from tests.support import make
 from widgets.chips import storage_chip, top_spans
@@ -52,7 +52,10 @@ def said(cluster: Cluster) -> list[str]:
     good = fresh_facts(cluster, NOW, MONO)
     return [
         one.text
-        for one in (*attention_attached.storage_items(cluster, good), *attention_attached.port_items(cluster, good))
+        for one in (
+            *attention_fabric_storage.storage_items(cluster, good),
+            *attention_fabric_storage.port_items(cluster, good),
+        )
     ]
 
 
@@ -236,7 +239,9 @@ def test_a_row_an_adapter_and_one_for_the_mounts():
     )  # fmt: skip
 
     def text(attached: Attached | None, node: str = "gpu0001") -> list[str]:
-        return ["".join(part for part, _ in one.spans) for one in attached_lines.lines(attached, cluster, node, NOW)]
+        return [
+            "".join(part for part, _ in one.spans) for one in port_and_mount_lines.lines(attached, cluster, node, NOW)
+        ]
 
     mounts, down, well, old = text(attached)
     assert "mlx5_0" in well and "400 Gb/s" in well and "● well" in well
