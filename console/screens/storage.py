@@ -8,9 +8,9 @@ from textual import on
 
 from collectors.model import Cluster, Diff
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.plant import storage
 from console.tables.storage_columns import STORE_NODES, STORES
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
