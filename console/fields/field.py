@@ -2,7 +2,7 @@
 
     field("cores", "number", "cores", "cores of a socket", column=Shown("cores", 6))
 
-is a column with that title, exported as `cores` and in the snapshot; `/cores>8` finds nodes by it, and `o` orders by it.
+is a column with that title, exported as `cores` and in the snapshot; `/cores>8` finds nodes by it, `o` orders by it.
 """
 
 from __future__ import annotations
@@ -108,29 +108,32 @@ def field(
 ) -> Field:
     """One row. `read` is an attribute of the row, or a function.
 
-    `export` are the values for programs, attributes by name; by default the attribute, or what `read` returns under the
-    name of the field and its unit. `snapshot` are its keys in `wacht snapshot --json`, by default the exported values of
-    a field that has a column. `within` is the path from a row of the table to a row of the filter.
+    `export` are the values for programs, attributes by name; by default the attribute, or what `read` returns under
+    the name of the field and its unit. `snapshot` are its keys in `wacht snapshot --json`, by default the exported
+    values of a field that has a column. `within` is the path from a row of the table to a row of the filter.
 
     `filtered`: filters can test it. `spellings`: short value to long value. `count` reads the number that < and >
     compare on a field that is not a number (`nodes>4`). `facts`: field of the Cluster that holds it, where that is not
     the row itself. `known`: values that are valid although no row has them now, lower case. `listed`: its values can be
     listed, so that a value that no row has is probably a typo. `completed`: its values are completed.
     """
-    get = attrgetter(read) if isinstance(read, str) else None
-    reader: Read = read if not isinstance(read, str) else _reader(attrgetter(read))
-    if export is None and isinstance(read, str):
-        export = (read,)
-    elif export is None and filtered:
-        export = (ExportField(name + _UNIT.get(shape, ""), lambda row, ctx: reader(row, ctx.cluster, ctx.now)),)
+    get = shown_get = None
+    default: Sequence[str | ExportField] | None = None
+    if isinstance(read, str):
+        get, shown_get = attrgetter(read), attrgetter(within + read)
+        reader, default = _reader(get), (read,)
+    else:
+        reader = read
+        if filtered:
+            default = (ExportField(name + _UNIT.get(shape, ""), lambda row, ctx: reader(row, ctx.cluster, ctx.now)),)
+    export = default if export is None else export
     exported = None if export is None else _values(export, within)
     if snapshot is None:
         snapshot = exported or () if column is not None else ()
     return Field(
         name=name, shape=shape, read=reader, help=help, aliases=aliases, get=get, filtered=filtered,
         spellings=spellings or {}, count=count, facts=facts, known=known, listed=listed, completed=completed,
-        column=None if column is None
-        else _column(name, shape, reader, attrgetter(within + read) if isinstance(read, str) else None, column, exported),
+        column=_column(name, shape, reader, shown_get, column, exported) if column is not None else None,
         snapshot=_values(snapshot, within),
     )  # fmt: skip
 

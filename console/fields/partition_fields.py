@@ -54,8 +54,8 @@ PARTITION_FIELDS: tuple[Field, ...] = (
     _own("cpu", "number", "cpus", "CPUs in it", ("cpus",)),
     _use("running", "number", "running", "jobs that run in it", column=Shown("running", 8, priority=1)),
     _use("pending", "number", "pending", "jobs that wait for it", column=Shown("pending", 8)),
-    _use("asked", "number", "gpus_requested", "GPUs that they ask for", export=(attribute("gpus_asked", "gpus_requested"),),
-         column=Shown("GPUs asked", 10, priority=7)),
+    _use("asked", "number", "gpus_requested", "GPUs that they ask for", column=Shown("GPUs asked", 10, priority=7),
+         export=(attribute("gpus_asked", "gpus_requested"),)),
     _use("wait", "duration", "oldest_submit", "time that the oldest of them waits",
          export=(moment("oldest_submitted", "oldest_submit"),),
          column=Shown("longest wait", 12,
@@ -70,9 +70,10 @@ PARTITION_FIELDS: tuple[Field, ...] = (
     _own("denied", "words", lambda r, c, t: split_commas(r.deny_accounts), "account that may not use it"),
     _use("why", "text", lambda u, c, t: why_text(u), "why jobs wait for it",
          column=Shown("why they wait", 20, lambda u, _: why_text(u), priority=2, grow=3)),
-    _own("where", "text", "nodes", "nodes in it", filtered=False,
+    _own("where", "text", lambda r, c, t: r.nodes, "nodes in it", filtered=False, export=("nodes",),
          column=Shown("nodes", 12, lambda u, _: u.partition.nodes or "", priority=8, grow=1, max_width=40)),
 )  # fmt: skip
+#: The columns of the table of partitions, in the order of the rows.
 PARTITIONS = columns_of(PARTITION_FIELDS)
 
 

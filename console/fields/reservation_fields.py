@@ -40,6 +40,12 @@ RESERVATION_FIELDS: tuple[Field, ...] = (
                        align="right", priority=3),
           export=("node_count",)),
     field("partition", "text", "partition", "partition", ("part",)),
+    field("user", "words", lambda r, c, t: split_commas(r.users), "user who may use it", export=("users", "accounts"),
+          column=Shown("for", 10, lambda r, _: r.users or r.accounts or "", key="who", priority=4, grow=1,
+                       max_width=24)),
+    field("account", "words", lambda r, c, t: split_commas(r.accounts), "account that may use it"),
+    field("flag", "words", lambda r, c, t: r.flags, "flag", ("flags",), export=("flags",),
+          column=Shown("flags", 14, lambda r, _: ",".join(r.flags), key="flags", priority=6, grow=1, max_width=30)),
     # Both times must be visible on 80 columns.
     field("starts", "duration", lambda r, c, t: until(r.starts, t), "time until it starts", export=(moment("starts"),),
           column=Shown("starts", 24, lambda r, c: _in(r.starts, c), attrgetter("starts"), align="left", priority=1,
@@ -47,17 +53,12 @@ RESERVATION_FIELDS: tuple[Field, ...] = (
     field("left", "duration", lambda r, c, t: until(r.ends, t), "time until it ends", export=(moment("ends"),),
           column=Shown("ends", 24, lambda r, c: _in(r.ends, c), attrgetter("ends"), key="ends", align="left",
                        priority=2, volatile=True, min_width=16, grow=1, max_width=24)),
-    field("user", "words", lambda r, c, t: split_commas(r.users), "user who may use it", export=("users", "accounts"),
-          column=Shown("for", 10, lambda r, _: r.users or r.accounts or "", key="who", priority=4, grow=1,
-                       max_width=24)),
-    field("account", "words", lambda r, c, t: split_commas(r.accounts), "account that may use it"),
-    field("flag", "words", "flags", "flag", ("flags",),
-          column=Shown("flags", 14, lambda r, _: ",".join(r.flags), key="flags", priority=6, grow=1, max_width=30)),
     field("comment", "text", "comment", "comment"),
-    field("where", "text", "nodes", "nodes in it", filtered=False,
+    field("where", "text", lambda r, c, t: r.nodes, "nodes in it", filtered=False, export=("nodes",),
           column=Shown("nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2)),
 )  # fmt: skip
-RESERVATIONS = columns_of(RESERVATION_FIELDS)
+#: The columns of the table of reservations, in this order.
+RESERVATIONS = columns_of(RESERVATION_FIELDS, "name state nodes_n starts ends who flags where")
 
 
 def reservation_text(one: Reservation, _: Cluster) -> str:

@@ -430,9 +430,8 @@ class _Parser:
         return [_Token(part, value.at) for part in parts] or [value]
 
     def _number_test(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
-        shape, read, get = field.shape, field.read, field.get
-        if shape not in NUMERIC_SHAPES:
-            shape, read, get = "number", field.count, None
+        numeric = field.shape in NUMERIC_SHAPES
+        shape, read = (field.shape, field.read) if numeric else ("number", field.count)
         if read is None:
             raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
         if sign.endswith("~"):
@@ -445,7 +444,7 @@ class _Parser:
                 wanted.append(parse_number(shape, value.text))
             except ValueError as error:
                 raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
-        return number_test(read, get, sign, wanted)
+        return number_test(read, field.get if numeric else None, sign, wanted)
 
     def _node_test(self, field: Field, values: list[_Token]) -> Test:
         names: set[str] = set()

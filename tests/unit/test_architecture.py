@@ -32,14 +32,14 @@ RULED = (*LAYERS, "textual", "rich", "tests")
 
 #: The packages of console, lowest first: each imports only those before it, for types and within functions too.
 PACKAGES = (
-    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "actions", "config", "journal", "gate", "alerts",
-    "triage", "session", "recording", "clusters", "tables", "export", "reports", "doctor", "screens", "app", "cli",
-    "pages",
+    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "actions", "config", "journal", "gate",
+    "alerts", "triage", "session", "recording", "clusters", "tables", "export", "reports", "doctor", "screens", "app",
+    "cli", "pages",
 )  # fmt: skip
 #: Those that no screen may leak into: they decide, and must be testable and quick without a terminal.
 PURE = (
-    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "actions", "config", "journal", "gate", "alerts",
-    "session", "cli",
+    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "actions", "config", "journal", "gate",
+    "alerts", "session", "cli",
 )  # fmt: skip
 SCREEN = ("textual", "rich", "widgets")
 #: Widgets' modules without a widget: numbers with units, pieces of a line, bars, columns as data.
