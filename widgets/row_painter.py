@@ -9,8 +9,8 @@ from msgspec import Struct
 from textual.strip import Strip
 
 from .cells import Span, cut, pad, pad_spans, spans_of
+from .column_layout import GAP, PlacedColumn
 from .ink import Ink
-from .table_column import GAP, PlacedColumn
 
 GUTTER = 2
 """Cells left of the first column: the cursor's bar and the mark, so that neither depends on colour alone."""

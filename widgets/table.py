@@ -18,8 +18,9 @@ from textual.strip import Strip
 from collectors.model import Cluster
 
 from .cells import cut, width
+from .column_layout import PlacedColumn, needed_widths, place_columns
 from .row_painter import GUTTER, LineState, PaintedRow, header_strip, paint_cells, paint_row
-from .table_column import Column, PlacedColumn, needed_widths, place_columns
+from .table_column import Column
 from .table_keys import TableKeys
 from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 

@@ -11,11 +11,11 @@ from textual.widget import Widget
 
 from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.tables import inspection_lines, port_and_mount_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.node_health_lines import health_lines
-from console.tables.table_columns import Ctx
 from widgets.chart import Chart
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line

@@ -10,9 +10,9 @@ from collectors.model import Cluster, Diff
 from collectors.slurm.operations import DRAIN
 from console.actions.action import Kind
 from console.actions.registry import BY_ID
+from console.fields.common_cells import Ctx
 from console.plant import storage
 from console.tables.storage_columns import STORE_NODES, STORES
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys

@@ -33,20 +33,18 @@ RULED = (*LAYERS, "textual", "rich", "tests")
 
 #: The packages of console, lowest first: each imports only those before it, for types and within functions too.
 PACKAGES = (
-    "runtime", "ingest", "health", "plant", "queue", "filters", "preflight", "actions", "config", "journal", "gate",
-    "alerts",
-    "triage", "session", "recording", "clusters", "tables", "export", "reports", "doctor", "screens", "app", "cli",
-    "pages",
+    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "preflight", "actions", "config", "journal",
+    "gate", "alerts", "triage", "session", "recording", "clusters", "tables", "export", "reports", "doctor", "screens",
+    "app", "cli", "pages",
 )  # fmt: skip
 #: Those that no screen may leak into: they decide, and must be testable and quick without a terminal.
 PURE = (
-    "runtime", "ingest", "health", "plant", "queue", "filters", "preflight", "actions", "config", "journal", "gate",
-    "alerts",
-    "session", "cli",
+    "runtime", "ingest", "health", "plant", "queue", "fields", "filters", "preflight", "actions", "config", "journal",
+    "gate", "alerts", "session", "cli",
 )  # fmt: skip
 SCREEN = ("textual", "rich", "widgets")
-#: Widgets' modules that only make text: numbers with units, and pieces of a line.
-TEXT_ONLY = ("widgets.units", "widgets.cells")
+#: Widgets' modules without a widget: numbers with units, pieces of a line, bars, columns as data.
+TEXT_ONLY = ("widgets.units", "widgets.cells", "widgets.bars", "widgets.table_column")
 MAX_MODULES, MAX_AT_THE_TOP = 30, 12
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
 STARTS_SCREEN = {"console.cli.options": "console.app.app"}

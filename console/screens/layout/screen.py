@@ -16,10 +16,10 @@ from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
 from console.actions.action import Kind, rows_of
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
+from console.fields.common_cells import Ctx
 from console.gate import rights
 from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.key_bar import KeyBar, KeyHint

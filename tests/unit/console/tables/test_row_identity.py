@@ -15,11 +15,13 @@ from textual.app import ComposeResult
 import console.tables as tables_package
 import themes
 from collectors.model import Job
-from console.tables.table_columns import JOBS, Ctx
+from console.fields.common_cells import Ctx
+from console.fields.job_fields import JOBS
 from tests.support.make import cluster
+from widgets.column_layout import GAP, needed_widths, place_columns
 from widgets.row_painter import GUTTER
 from widgets.table import VirtualTable
-from widgets.table_column import GAP, Column, always_identity, needed_widths, place_columns
+from widgets.table_column import Column, always_identity
 from widgets.terminal.quiet_app import QuietApp
 
 SIZES = ((80, 24), (120, 40), (200, 50))
