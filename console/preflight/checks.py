@@ -16,6 +16,7 @@ from .sentences import Code, sentence
 
 Level = Literal["ok", "note", "warn", "bad", "refused", "unknown"]
 
+
 class Check(Struct, frozen=True, dict=True):
     """One finding of the pre-flight. `bad` keeps the target out unless the glass is broken; `refused` always does,
     since Slurm would refuse."""
