@@ -18,9 +18,9 @@ from msgspec import Struct
 from console.actions.plan import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.keymap import SETS, KeyLine, read_keys
-from themes.eyes import VISIONS, contrast, difference
-from themes.look import ThemeSpec
+from themes.colour_difference import VISIONS, contrast, difference
 from themes.roles import HEAT, QUIET_ROLES, STATE_ROLES, TEXT_ROLES
+from themes.theme_spec import ThemeSpec
 from widgets.role_styles import RoleStyles
 
 #: docs/on-call.md lists actions with a key; the others are in docs/week.md and docs/actions.md.

@@ -16,8 +16,8 @@ from textual.app import App
 import themes
 from collectors.nodestate import DISPLAYS
 from tests.support.paths import ROOT
-from themes.look import Colours, ThemeSpec, paint
 from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
+from themes.theme_spec import Colours, ThemeSpec, paint
 from widgets.map_measures import cell_of_state
 from widgets.role_styles import RoleStyles, role_styles
 
@@ -91,7 +91,7 @@ def test_a_ground_that_is_needed_is_asked_for() -> None:
 def test_a_broken_theme_warns_and_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.py").write_text("LOOK = 1 / 0\n")
     (tmp_path / "half.py").write_text(
-        "from themes.look import Look\nLOOK = Look(name='half', says='', roles={'text': '#000000'})\n"
+        "from themes.theme_spec import Look\nLOOK = Look(name='half', says='', roles={'text': '#000000'})\n"
     )
     monkeypatch.setattr(themes, "__path__", [*themes.__path__, str(tmp_path)])
     themes.themes.cache_clear()
