@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from rich.console import RenderableType
 from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
 
