@@ -39,7 +39,10 @@ def names_of(owner: type) -> frozenset[str]:
             found.update(one.__dict__)
             # Function by function: httpx renames the modules of its classes, and Python then finds no class.
             for method in filter(inspect.isfunction, vars(one).values()):
-                source = ast.parse(textwrap.dedent(inspect.getsource(method)))
+                try:
+                    source = ast.parse(textwrap.dedent(inspect.getsource(method)))
+                except OSError:
+                    continue  # made by a decorator
                 found.update(it.attr for it in ast.walk(source) if isinstance(it, ast.Attribute) and _is_own(it))
     return frozenset(filter(is_private, found))
 
