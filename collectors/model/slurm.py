@@ -48,7 +48,7 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     hostname: str | None = None
     """NodeHostname: its host name, equal to its Slurm name unless configured otherwise."""
     weight: int | None = None
-    """Slurm gives jobs the nodes of the lowest weight first."""
+    """Slurm gives jobs the nodes of the lowest weight first. Not read through pyslurm."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):

@@ -2,7 +2,8 @@
 
 A `bad` finding keeps its target out unless the glass is broken. Missing or old facts are `unknown`: they are reported,
 they refuse nothing, and nothing passes on them. XIDs count by the policy, since the boot and since the last return of
-the node to service (`console.health.inconsistencies`).
+the node to service (`console.health.inconsistencies`). The rows of the actions are imported for the first frame, so
+`drain_reasons` is imported where it is used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from collectors.model import Node, Row
 from collectors.nodestate import UNAVAILABLE
-from console.health import drain_reasons, hidden_jobs
+from console.health import hidden_jobs
 from widgets.units import duration, plural, when
 
 from . import fitness, plant_checks
@@ -83,6 +84,8 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
                 (node.reason_by, node.reason),
             )
         )
+    from console.health import drain_reasons
+
     if drain_reasons.is_forgotten(node, known.now):
         found.append(Check(node.name, "note", "out for more than 7 days: is what it waited for done?", "out-for-days"))
     fitness.check_gpus(
@@ -97,6 +100,8 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
 
 def _drained_by(node: Node, known: PreflightContext) -> str:
     """`drained by jdv (human) 1h 52m ago: "XID 79"`."""
+    from console.health import drain_reasons
+
     who = drain_reasons.author_of(node.reason_by, node.reason)
     by = f" by {node.reason_by}" if node.reason_by else ""
     kind = f" ({who})" if by and who != "unknown" else ""
@@ -107,6 +112,8 @@ def _drained_by(node: Node, known: PreflightContext) -> str:
 
 def _slurm_reason(node: Node) -> tuple[Level, str]:
     """Level and meaning of a reason that Slurm itself set; ("note", "") for any other."""
+    from console.health import drain_reasons
+
     if node.reason is not None and drain_reasons.is_automation(node.reason_by, node.reason):
         for pattern, level, meaning in _SLURM_REASONS:
             if pattern.match(node.reason):

@@ -84,7 +84,6 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         reservation=reserved.get(name) if _RESERVED.intersection(flags) else None,
         comment=text(record, "comment"),
         extra=text(record, "extra"),
-        weight=number(record, "weight"),
     )
 
 
