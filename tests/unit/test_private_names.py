@@ -7,6 +7,8 @@ import pytest
 from tests.contracts.names import NAMES
 from tests.support.private_names import Product, uses_in_product
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "widgets/textual_ext/"
 #: Elsewhere, and why.
 ELSEWHERE = {"collectors/http_connection.py": "collectors import no widgets, and httpx has no public way to a deadline"}

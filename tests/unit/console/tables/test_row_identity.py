@@ -25,6 +25,8 @@ from widgets.table import VirtualTable
 from widgets.table_column import Column, always_identity
 from widgets.terminal.quiet_app import QuietApp
 
+pytestmark = pytest.mark.slow
+
 SIZES = ((80, 24), (120, 40), (200, 50))
 WITHOUT = {"alert_columns.SILENCES"}
 """Tables of which no row has a name: a silence is known by what it matches."""
