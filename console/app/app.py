@@ -34,7 +34,6 @@ from console.screens.layout.screen import Inspection, WachtScreen
 from console.session.site import Site
 from themes import register
 from widgets.prompt import Prompt
-from widgets.terminal.colour_filter import filter_colours
 from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
 
@@ -110,7 +109,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
     def get_driver_class(self) -> type[Driver]:
         """The driver for a terminal, or for a browser."""
         if in_browser():
-            from widgets.terminal.browser_driver import BrowserDriver
+            from widgets.textual_ext.browser_driver import BrowserDriver
 
             return BrowserDriver
         return super().get_driver_class()
@@ -352,7 +351,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
 
     def watch_theme(self, name: str) -> None:
         """Filter out colours that the theme does not allow."""
-        filter_colours(self, self.looks.known[name].colours)
+        self.colours = self.looks.known[name].colours
 
 
 def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
-from textual.screen import Screen
 
 from collectors.clean import clean
 from collectors.clock import Clock
@@ -28,6 +27,8 @@ from console.screens.layout.screen import WachtScreen
 from console.session.site import Site
 from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
+from widgets.textual_ext.app_output import write_sequence
+from widgets.textual_ext.installed_screens import made_screens, mode_stack, remove_installed
 
 from . import screen_factory
 from .replay_mode import ReplayMode
@@ -177,7 +178,7 @@ class ClusterSwitching(ReplayMode):
         """Give the new Cluster to the screens of `session` that are not shown, except those below a dialog or an
         inspection."""
         shown = self.screen_stack
-        of_it = {*self._installed_screens.values(), *self._screen_stacks.get(session.mode, ())}
+        of_it = {*made_screens(self), *(mode_stack(self, session.mode) or ())}
         for one in of_it:
             if isinstance(one, WachtScreen) and one.is_mounted and one.at is session and one not in shown:
                 one.update_hidden(cluster)
@@ -198,8 +199,7 @@ class ClusterSwitching(ReplayMode):
         elif self.in_replay_mode:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
         self.show_message_for(session, f"critical: {bell_text(new)}{hint}", "error")
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
+        write_sequence(self, bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
 
     # Other clusters.
 
@@ -341,7 +341,7 @@ class ClusterSwitching(ReplayMode):
         if isinstance(session.poller, Poller):
             session.poller.watch(None)
         self.set_background_polling()
-        new = session.mode not in self._screen_stacks
+        new = mode_stack(self, session.mode) is None
         self.switch_mode(session.mode)
         if new:
             self.push_screen(self.config.screen or "overview")
@@ -383,9 +383,7 @@ class ClusterSwitching(ReplayMode):
 
     async def _drop_screens(self, session: ClusterSession) -> None:
         for key in [_installed_name(session, one) for one in SCREENS]:
-            made = self._installed_screens.pop(key, None)
-            if isinstance(made, Screen) and made.is_attached:
-                await made.remove()
+            await remove_installed(self, key)
 
 
 def _installed_name(session: ClusterSession, name: str) -> str:

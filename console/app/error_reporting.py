@@ -28,8 +28,6 @@ class ErrorReporting(_Base):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.errors: list[Exception] = []
-        """The errors that ended the console, for its caller."""
         self._was_slow = False
         self._reports = 0
 
@@ -56,7 +54,7 @@ class ErrorReporting(_Base):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Report a failed worker; the console goes on."""
         error = event.worker.error
-        if event.state is not WorkerState.ERROR or error is None or not self._running or self._reports >= _REPORTS:
+        if event.state is not WorkerState.ERROR or error is None or not self.is_running or self._reports >= _REPORTS:
             return
         from console.session import crash
 
@@ -72,18 +70,9 @@ class ErrorReporting(_Base):
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End the console when a callback of the event loop failed: nothing else would notice."""
         error = context.get("exception")
-        if isinstance(error, Exception) and self._running:
-            self._handle_exception(error)
+        if isinstance(error, Exception) and self.is_running:
+            self.fail(error)
 
-    def _handle_exception(self, error: Exception) -> None:
-        self.errors.append(error)
-        super()._handle_exception(error)
-
-    def panic(self, *renderables: Any) -> None:
-        """Textual reports an exception here; do not render it."""
-        self._fatal_error()
-
-    def _fatal_error(self) -> None:
-        """End the console without printing."""
-        self._close_messages_no_wait()
+    def failing(self) -> None:
+        """Drop the batches that are not sent yet when the console ends on an error."""
         self.stop_sending()

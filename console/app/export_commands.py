@@ -32,6 +32,7 @@ from console.tables.gpu_table import columns as gpu_columns
 from widgets.cells import Cell
 from widgets.table import VirtualTable
 from widgets.table_column import Column, ExportField
+from widgets.textual_ext.screen_contents import screen_strips
 from widgets.units import stamp
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
 def _export_job(app: ConsoleApp, form: str) -> ExportJob:
     screen = app.screen
     if form == "text":
-        strips = screen._compositor.render_strips(app.size)
-        lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+        lines = [strip.text.rstrip() for strip in screen_strips(app)]
         return ExportJob(_crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen"))
     if form == "svg":
         from console.export.svg import picture

@@ -26,6 +26,7 @@ from console.runtime.errors import UserError
 from console.screens.layout.screen import Inspection, WachtScreen
 from console.triage.judgement import AttentionInputs
 from widgets.key_bar import KeyHint
+from widgets.textual_ext.installed_screens import made_screens
 from widgets.units import duration, stamp
 
 from .undo_actions import UndoActions
@@ -265,7 +266,7 @@ class ReplayMode(UndoActions):
         open_one = self.screen
         while len(self.screen_stack) > 2:
             self.pop_screen()
-        for screen in (*self._installed_screens.values(), *self.screen_stack):
+        for screen in (*made_screens(self), *self.screen_stack):
             if isinstance(screen, WachtScreen):
                 screen.discard_fetched()
         if isinstance(open_one, Inspection):

@@ -2,7 +2,8 @@
 
 A `bad` finding keeps its target out unless the glass is broken. Missing or old facts are `unknown`: they are reported,
 they refuse nothing, and nothing passes on them. XIDs count by the policy, since the boot and since the last return of
-the node to service (`console.health.inconsistencies`).
+the node to service (`console.health.inconsistencies`). The rows of the actions are imported for the first frame, so
+`drain_reasons` is imported where it is used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from collectors.model import Node, Row
 from collectors.nodestate import UNAVAILABLE
-from console.health import drain_reasons, hidden_jobs
+from console.health import hidden_jobs
 
 from . import fitness, plant_checks
 from .checks import Check, Level, PreflightContext
@@ -74,6 +75,8 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
         level, meaning = _slurm_reason(node)
         values = {"drain": _drain_of(node, known), "meaning": meaning}
         found.append(Check(node.name, level, "reason", (node.reason_by, node.reason), values))
+    from console.health import drain_reasons
+
     if drain_reasons.is_forgotten(node, known.now):
         found.append(Check(node.name, "note", "out-for-days"))
     fitness.check_gpus(
@@ -87,6 +90,8 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
 
 
 def _drain_of(node: Node, known: PreflightContext) -> Drain:
+    from console.health import drain_reasons
+
     return Drain(
         state=node.display,
         by=node.reason_by,
@@ -98,6 +103,8 @@ def _drain_of(node: Node, known: PreflightContext) -> Drain:
 
 def _slurm_reason(node: Node) -> tuple[Level, SlurmReason | None]:
     """Level and meaning of a reason that Slurm itself set; ("note", None) for any other."""
+    from console.health import drain_reasons
+
     if node.reason is not None and drain_reasons.is_automation(node.reason_by, node.reason):
         for pattern, level, meaning in _SLURM_REASONS:
             if pattern.match(node.reason):

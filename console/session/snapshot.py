@@ -77,9 +77,9 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
             for source in cluster.sources.values()
         ],
         # A kind that could not be read is null: an empty list would mean that there are none.
-        "nodes": [{key.name: key.value(node, ctx) for key in NODE_SNAPSHOT} for node in cluster.nodes.values()]
+        "nodes": [{key: value(node, ctx) for key, value in NODE_SNAPSHOT} for node in cluster.nodes.values()]
         if "nodes" in known else None,
-        "jobs": [{key.name: key.value(job, ctx) for key in JOB_SNAPSHOT} for job in cluster.jobs.values()]
+        "jobs": [{key: value(job, ctx) for key, value in JOB_SNAPSHOT} for job in cluster.jobs.values()]
         if "jobs" in known else None,
         "partitions": list(cluster.partitions.values()) if "partitions" in known else None,
         "reservations": [

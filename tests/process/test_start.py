@@ -37,7 +37,7 @@ LATER = {
     "click.shell_completion": "a Tab",
     "console.cli.shell_files": "make man",
     "console.pages.generated": "make docs",
-    "widgets.terminal.browser_driver": "a browser",
+    "widgets.textual_ext.browser_driver": "a browser",
     "console.screens.alerts": "a screen that is not opened",
     "console.screens.help": "a screen that is not opened",
     "console.screens.layout.list_screen": _ROWS,

@@ -139,6 +139,7 @@ def node(line: str, signed: Signed | None, rack: RackOf = no_rack) -> Node | Non
         comment=value_or_none(free.get("Comment", "")),
         extra=value_or_none(free.get("Extra", "")),
         resume_at=epoch(get("ResumeAfterTime", "")),
+        weight=integer(get("Weight", "")),
     )
 
 

@@ -80,6 +80,7 @@ class NodeRecord(Struct, gc=False):
     comment: str | None = None
     extra: str | None = None
     resume_after: Number = _UNSET
+    weight: int | None = None
 
 
 class Nodes(RestEnvelope):
@@ -128,6 +129,7 @@ def node(record: NodeRecord, rack: RackOf = no_rack) -> Node:
         comment=value_or_none(record.comment or ""),
         extra=value_or_none(record.extra or ""),
         resume_at=record.resume_after.time,
+        weight=record.weight,
     )
 
 

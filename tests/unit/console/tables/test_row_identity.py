@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from textual.app import ComposeResult
 
+import console.fields as fields_package
 import console.tables as tables_package
 import themes
 from collectors.model import Job
@@ -24,6 +25,8 @@ from widgets.table import VirtualTable
 from widgets.table_column import Column, always_identity
 from widgets.terminal.quiet_app import QuietApp
 
+pytestmark = pytest.mark.slow
+
 SIZES = ((80, 24), (120, 40), (200, 50))
 WITHOUT = {"alert_columns.SILENCES"}
 """Tables of which no row has a name: a silence is known by what it matches."""
@@ -32,8 +35,9 @@ WITHOUT = {"alert_columns.SILENCES"}
 def tables() -> dict[str, tuple[Column, ...]]:
     """Every table of the console: `MODULE.NAME` to its columns."""
     found = {}
-    for path in sorted(Path(tables_package.__path__[0]).glob("*columns.py")):
-        module = importlib.import_module(f"console.tables.{path.stem}")
+    folders = ((fields_package, "*_fields.py"), (tables_package, "*columns.py"))
+    for package, path in [(one, path) for one, names in folders for path in sorted(Path(one.__path__[0]).glob(names))]:
+        module = importlib.import_module(f"{package.__name__}.{path.stem}")
         for name, value in vars(module).items():
             if not name.startswith("_") and isinstance(value, tuple) and value and isinstance(value[0], Column):
                 found[f"{path.stem}.{name}"] = value
@@ -45,7 +49,7 @@ def identities(columns: tuple[Column, ...]) -> list[str]:
 
 
 def test_every_table_says_which_column_names_its_rows() -> None:
-    assert len(tables()) >= 18
+    assert len(tables()) >= 22
     assert {name for name, columns in tables().items() if not identities(columns)} == WITHOUT
 
 
