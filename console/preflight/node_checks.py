@@ -73,7 +73,7 @@ def _return_to_service(node: Node, known: PreflightContext, found: list[Check]) 
     _reservation(node, known, found)
     if node.reason is not None or node.reason_by is not None:
         level, meaning = _slurm_reason(node)
-        values = {"drain": _drain_of(node, known), "meaning": meaning}
+        values = {"drained": _drain_of(node, known), "meaning": meaning}
         found.append(Check(node.name, level, "reason", (node.reason_by, node.reason), values))
     from console.health import drain_reasons
 
@@ -139,14 +139,14 @@ def power_down(node: Node, known: PreflightContext, found: list[Check]) -> None:
         found.append(Check(node.name, "note", "power-after-jobs"))
     if "DRAIN" in node.flags:
         # Seen on 24.11.5 and 26.05.5, of POWER_DOWN and POWER_DOWN_ASAP alike.
-        found.append(Check(node.name, "warn", "drain-lost", params={"drain": _drain_of(node, known)}))
+        found.append(Check(node.name, "warn", "drain-lost", params={"drained": _drain_of(node, known)}))
     _reservation(node, known, found)
 
 
 def _reason_kept(node: Node, known: PreflightContext, found: list[Check]) -> None:
     # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
     if node.reason and node.display in UNAVAILABLE:
-        values = {"drain": _drain_of(node, known)}
+        values = {"drained": _drain_of(node, known)}
         found.append(Check(node.name, "note", "reason-kept", (node.reason_by, node.reason), values))
 
 

@@ -2,7 +2,8 @@
 
 A template is filled with the details of the check by position and its params by name; where the wording depends on
 these values, a function takes them the same way. Checks carry numbers and times; they are formatted here. The texts of
-`console.plant` and `console.health` that other screens show too (a port, a cooling loop, a version) are taken as they are.
+`console.plant` and `console.health` that other screens show too (a port, a cooling loop, a version) are taken as they
+are.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def _reserved(name: str, *, ends: float | None, users: str | None, now: float) -
 
 
 def _deaths(count: int) -> str:
-    return f"{plural(count, 'job')} {'dies at once, on all its nodes' if count == 1 else 'die at once, on all their nodes'}"
+    die = "dies at once, on all its nodes" if count == 1 else "die at once, on all their nodes"
+    return f"{plural(count, 'job')} {die}"
 
 
 def _silent(*, age: float | None) -> str:
@@ -269,14 +271,14 @@ SENTENCES: Mapping[Code, str | Callable[..., str]] = {
     "powered-off": "powered off: Slurm powers it up when work comes",
     "powering-up": "it is powering up",
     "completing": "a job is still ending there (COMPLETING)",
-    "reason": lambda *_, drain, meaning: f"{drain}{f': {meaning}' if meaning else ''}",
+    "reason": lambda *_, drained, meaning: f"{drained}{f': {meaning}' if meaning else ''}",
     "out-for-days": "out for more than 7 days: is what it waited for done?",
     "drain-kills": lambda power: f"{power.replace('_', ' ').lower()}: a drain kills the jobs that wait for it there",
     "slurmd-silent": "slurmd does not answer, and it is slurmd that reboots: use the BMC",
     "power-after-jobs": "power goes off once its jobs have ended; no new work starts meanwhile",
-    "drain-lost": "{drain}; Slurm takes the drain off with the power, and the next job boots it: drain it again once it "
-                  "is off",
-    "reason-kept": "{drain}; it is kept behind yours",
+    "drain-lost": "{drained}; Slurm takes the drain off with the power, and the next job boots it: drain it again once "
+                  "it is off",
+    "reason-kept": "{drained}; it is kept behind yours",
     "reserved": _reserved,
     "deaths": _deaths,
     "deaths-unknown": "how many jobs die is not known: the jobs were not read, or are old",
@@ -288,7 +290,7 @@ SENTENCES: Mapping[Code, str | Callable[..., str]] = {
     "gpus-no-telemetry": "GPUs unknown: no telemetry",
     "gpus-telemetry-old": "GPUs unknown: its telemetry was not read, or is old",
     "gpus-silent": _silent,
-    "gpus-fit": lambda facts: _facts(facts),
+    "gpus-fit": _facts,
     "gpus-partly-unknown": lambda facts: f"not known: {_facts(facts)}",
     "gpu-lost": "GPU {} is lost: {lost}",
     "slices-missing": "{} GPUs are seen, Slurm's GPUs and slices need {} at least",
