@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from collectors.model import Cluster
+from collectors.model import Cluster, Reservation
 from console import preflight
 from console.actions.registry import BY_ID
 from console.gate import preflight as gate_preflight
@@ -82,6 +82,21 @@ def test_a_partition_that_was_not_read_is_unknown():
     assert texts("jobpartition", unread, "gpu") == [
         ("unknown", "whether there is such a partition: they were not read")
     ]
+
+
+def test_a_limit_below_the_time_it_has_run_is_refused_whatever_is_broken():
+    running = job(started=int(NOW - 3600), time_limit_s=86_400)
+    assert texts("timelimit", running, "0:30:00") == [
+        ("refused", "it has run 1h 00m: that would kill it at once; :cancel does")
+    ]
+
+
+def test_jobs_of_a_reservation_that_were_not_read_are_unknown():
+    row, policy = Reservation(name="maint", state="ACTIVE"), default_policy()
+    for bound, level in (({}, "unknown"), ({"maint": ()}, "ok")):
+        reads = PreflightReads(reservation_jobs=bound)
+        (one,) = run_checks(BY_ID["unreserve"], site(), {"maint": row}, reads, NOW, policy)
+        assert one.level == level
 
 
 def test_fewer_gpus_than_slices_need_is_bad():
