@@ -54,10 +54,6 @@ _SOURCES = {
 class ActionDispatch(RolloutDialogs, JournalQueries):
     """The part of the app that may call the gate. It has no access to a writer."""
 
-    session: ClusterSession
-    """The cluster on the screen."""
-    sessions: dict[str, ClusterSession]
-    """Every cluster that is open, by name."""
     gate: FromSession[Gate] = FromSession()
     clock = FromSession[Clock]()
     transport = FromSession[Transport]()

@@ -142,7 +142,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
         settled = all(source.tried for source in self.cluster.sources.values())
         self.garbage.tend(time.monotonic(), self.idle_s, settled)
         for at in self.sessions.values():
-            self.verify(at, self.fleet[at.name])
+            self.verify(at, at.cluster)
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         if screen is None or not screen.is_mounted:
             return  # a screen that is not mounted yet would miss the answers to its queries
@@ -151,7 +151,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
             return  # below a dialog only the clock and the ages move
         self.poller.show(screen.shown_jobs())
         # The other clusters stay live while this one is replayed: the two clocks are unrelated.
-        now = (self.live_clock if screen.shows_all_clusters else self.clock).mono()
+        now = (self.fleet.live.clock if screen.shows_all_clusters else self.clock).mono()
         if abs(now - self._last_tick) >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())

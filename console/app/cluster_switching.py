@@ -7,7 +7,7 @@ stay where they are. The first is opened before the first frame, the others afte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.message import Message
 from textual.screen import Screen
@@ -16,6 +16,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.clusters.cluster_session import ClusterSession, FromSession
+from console.clusters.fleet import Fleet
 from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
@@ -31,9 +32,6 @@ from widgets.terminal.quiet_app import QuietScreen
 
 from . import screen_factory
 from .replay_mode import ReplayMode
-
-if TYPE_CHECKING:
-    from console.clusters.cluster_summary import ClusterSummary
 
 #: Seconds after the first frame until the other clusters are opened.
 OPEN_OTHERS_S = 2.0
@@ -69,24 +67,32 @@ class ClusterSwitching(ReplayMode):
 
     def init_clusters(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
         """Open the first cluster and note the others."""
-        self._live_values: dict[str, Any] = {}
-        self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
-        """Cluster name to site, for every cluster that can be shown."""
-        self.unopened: dict[str, str] = {}
-        """Clusters that failed to open or were closed, with the reason. A cluster in neither dict is opened later."""
         self._clock = clock
-        self.session = ClusterSession(site, self.config, clock)
-        self.sessions = {site.name: self.session}
+        self.fleet = Fleet(ClusterSession(site, self.config, clock), (site, *others))
         self.open_poller(self.session)
-        self.fleet: dict[str, Cluster] = {site.name: self.session.newest}
-        """Cluster name to the Cluster that its screens show."""
         self.garbage = Garbage()
         self._modes_made = 0
 
     @property
+    def session(self) -> ClusterSession:
+        return self.fleet.session
+
+    @property
+    def sessions(self) -> dict[str, ClusterSession]:
+        return self.fleet.sessions
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        return self.fleet.sites
+
+    @property
+    def unopened(self) -> dict[str, str]:
+        return self.fleet.unopened
+
+    @property
     def cluster(self) -> Cluster:
         """The cluster on the screen."""
-        return self.fleet[self.current]
+        return self.fleet.cluster
 
     def show_message(self, text: str, severity: str = "information") -> None:
         """Show a message (toast) about the cluster on the screen."""
@@ -129,13 +135,13 @@ class ClusterSwitching(ReplayMode):
         session.taken.clear()
         # Keep the sums of the Cluster that is shown, too: it may still be queued, or be from a recording.
         if taken and not self.in_replay_mode:
-            memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
+            memo.keep(session.name, (cluster, session.cluster))
         on_screen = self.session
-        shown, over = session is on_screen and not self.in_replay_mode, on_screen.looked_at
+        shown, over = session is on_screen, on_screen.looked_at
         if over is not None and (shown or over.shows_all_clusters):
             over.prepare(cluster, session, self.policy, shown=shown)
         if session.ring.active is None or not diff.kinds.isdisjoint(BELL_KINDS):
-            alert_groups(cluster, session.live_clock.now(), self.policy)
+            alert_groups(cluster, session.clock.now(), self.policy)
         # Prepare other screens after the first facts are shown, but before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
@@ -156,15 +162,11 @@ class ClusterSwitching(ReplayMode):
         session = self.sessions.get(event.cluster.name)
         if session is None or not self.screen_stack:
             return  # the app is closing
-        in_replay_mode = self.in_replay_mode and session is self.session
-        if in_replay_mode:
-            self.live_cluster = event.cluster
-        else:
-            self.fleet[session.name] = event.cluster
+        session.cluster = event.cluster
         session.taken.set()  # only now: the sums of the shown Cluster are kept until here
         if session.ring.active is None or not event.diff.kinds.isdisjoint(BELL_KINDS):
             self._ring_bell(session, event.cluster)
-        if in_replay_mode:
+        if self.in_replay_mode and session is self.fleet.live:
             return
         self.verify(session, event.cluster)
         if "partitions" in event.diff.kinds:
@@ -187,13 +189,13 @@ class ClusterSwitching(ReplayMode):
         from console.alerts.bell import bell_sequences, bell_text
         from console.alerts.groups import alert_groups
 
-        now = session.live_clock.now()
+        now = session.clock.now()
         session.ring, new = session.ring.next(cluster, alert_groups(cluster, now, self.policy), now)
         if not new:
             return
         looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
         hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
-        if session is not self.session:
+        if session is not self.fleet.live:
             hint = f"  (:cluster {session.name})"
         elif self.in_replay_mode:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
@@ -209,28 +211,14 @@ class ClusterSwitching(ReplayMode):
             return []
         from console.clusters.cluster_summary import chip_of
 
-        found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
+        found = sorted(filter(None, map(chip_of, self.fleet.standings())), key=lambda chip: chip[1] != "bad")
         more = len(found) - _MAX_CHIPS
         return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
-
-    def standings(self) -> list[ClusterSummary]:
-        """A summary of each cluster, in the order of the configuration."""
-        from console.clusters.cluster_summary import ClusterSummary, summarise
-
-        made = []
-        for name in self.sites:
-            if (session := self.sessions.get(name)) is None:
-                made.append(ClusterSummary(name=name, why=self.unopened.get(name, "")))
-                continue
-            # Use the Cluster that was taken in: the sums of the next one are still being computed.
-            known = self.live_cluster if session is self.session and self.live_cluster is not None else self.fleet[name]
-            made.append(summarise(known, session.live_clock.mono(), shown=session is self.session))
-        return made
 
     def set_background_polling(self, more: frozenset[str] = frozenset()) -> None:
         """Poll `WATCHED` and the kinds in `more` of the clusters that are not shown."""
         for session in self.sessions.values():
-            if session is not self.session and isinstance(session.poller, Poller):
+            if session is not self.fleet.live and isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED | more)
 
     def _open_others(self) -> None:
@@ -276,7 +264,7 @@ class ClusterSwitching(ReplayMode):
     def _cluster_opened(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
         if session.name not in self.sessions and self.screen_stack:
             self.unopened.pop(session.name, None)
-            self.sessions[session.name], self.fleet[session.name] = session, session.newest
+            self.sessions[session.name] = session
             self.add_mode(session.mode, QuietScreen)
             if isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED)
@@ -337,7 +325,7 @@ class ClusterSwitching(ReplayMode):
             self.show_message(f"{session.name} is open; {self._leave_replay_first()}")
             return
         self.poller.show(frozenset())
-        self.session = session
+        self.fleet.session = session
         if isinstance(session.poller, Poller):
             session.poller.watch(None)
         self.set_background_polling()
@@ -373,7 +361,7 @@ class ClusterSwitching(ReplayMode):
             raise CommandError(f"{name} is on the screen: show another first")
         if session.busy:
             raise CommandError(f"{name}: wait until what you sent was seen")
-        del self.sessions[name], self.fleet[name]
+        del self.sessions[name]
         self.unopened[name] = "closed"
         self.remove_mode(session.mode)
         self.call_later(self._drop_screens, session)

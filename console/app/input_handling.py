@@ -132,13 +132,13 @@ class InputHandling(replay_mode.ReplayMode):
 
     def record_shift(self) -> None:
         """Note every `NOTE_EVERY_S` seconds that this person is on shift, for the next hand-over."""
-        mono = self.session.live_clock.mono()
+        mono = self.fleet.live.clock.mono()
         if self._shift_noted_mono is None or mono - self._shift_noted_mono >= NOTE_EVERY_S:
             self._shift_noted_mono = mono
             self._write_shift()
 
     def _write_shift(self) -> None:
-        lines = [shift_line(name, at.live_clock.now()) for name, at in self.sessions.items() if not at.site.recorded]
+        lines = [shift_line(name, at.clock.now()) for name, at in self.sessions.items() if not at.site.recorded]
 
         def work() -> None:
             # Not reported here: the hand-over says that the last shift is unknown.

@@ -24,7 +24,6 @@ else:
 class JournalQueries(_Base):
     """The part of the app that reads the journal for the screens."""
 
-    session: ClusterSession
     resumed = FromSession[Mapping[str, float]]()
     leftovers = FromSession[Leftovers]()
 

@@ -1,30 +1,28 @@
 """Replay mode: the same screens show a recording, while live polling goes on behind it.
 
-Everything that screens read from the app is replaced at once: the clock, the poller (by a player), the on-demand
-readers, the journal, and the gate (by one without a writer). The live cluster is still polled and recorded, and its
-bell rings."""
+Screens read everything from the session on the screen; replay mode replaces it by the session of the recording. The
+live cluster is still polled and recorded, and its bell rings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 from textual.message import Message
 
-from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.actions.incident import active_incidents
 from console.clusters.cluster_session import ClusterSession, FromSession
+from console.clusters.fleet import Fleet
 from console.config.commands import CommandError
 from console.config.keymap import Keymap
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
-from console.queue.queue_reads import QueueCache
 from console.runtime.errors import UserError
 from console.screens.layout.screen import Inspection, WachtScreen
-from console.triage.judgement import AttentionInputs
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
@@ -41,11 +39,6 @@ if TYPE_CHECKING:
 KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
         "go_to")  # fmt: skip
 SKIP_S = 600.0
-#: Attributes of the app that show the recording while replay mode is on.
-_REPLACED_IN_REPLAY = (
-    "clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "journal", "resumed",
-    "leftovers", "sent_watch",
-)  # fmt: skip
 
 
 class MomentChanged(Message):
@@ -67,15 +60,10 @@ class MomentChanged(Message):
 class ReplayMode(UndoActions):
     """The part of the app that records, and that shows recordings."""
 
-    live_cluster: Cluster | None = None
-    """The newest live Cluster while a recording is on the screen."""
     recorder: FromSession[Recorder | None] = FromSession()
     records: FromSession[tuple[Path, Bounds] | None] = FromSession()
-    live_clock = FromSession[Clock]()
-    _live_values: dict[str, Any]
-    """The live values of `_REPLACED_IN_REPLAY` while replay mode is on, else empty."""
     _reported_fault = ""
-    fleet: dict[str, Cluster]
+    fleet: Fleet
     policy: Policy
     keymap: Keymap
     """The keys in force, for messages that name one."""
@@ -89,25 +77,23 @@ class ReplayMode(UndoActions):
         """Set the source of facts: a poller; for a recorded site a player, with a closed gate."""
         site = session.site
         if site.recorded:
-            session.poller = self._open_player(cast("ReplaySite", site))
-            self._close_gate(cast("ReplaySite", site))
+            session.attach(self._open_player(session, cast("ReplaySite", site)))
         else:
-            session.poller = Poller(
-                site.name, site.collectors(), session.clock, self._publish, site.demo, (session.telemetry,)
+            session.attach(
+                Poller(site.name, site.collectors(), session.clock, self._publish, site.demo, (session.telemetry,))
             )
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         raise NotImplementedError
 
-    def _open_player(self, site: ReplaySite) -> Player:
+    def _open_player(self, session: ClusterSession, site: ReplaySite) -> Player:
         from console.recording.player import Player
 
         made: Player
 
         def publish(cluster: Cluster, diff: Diff | None) -> None:
-            looked_at = getattr(self, "looked_at", None)
-            if isinstance(looked_at, WachtScreen):
-                looked_at.prepare(cluster, self.session, self.policy, shown=True)
+            if isinstance(session.looked_at, WachtScreen):
+                session.looked_at.prepare(cluster, session, self.policy, shown=True)
             self.post_message(MomentChanged(made, cluster, diff))
 
         def show_message(text: str) -> None:
@@ -116,42 +102,24 @@ class ReplayMode(UndoActions):
         made = Player(site.recording, site.clock, publish, show_message, site.begin)
         return made
 
-    def _close_gate(self, site: ReplaySite) -> None:
-        from console.recording.replay_site import RecordedJournal
-        from console.session.site_gate import closed_gate
-
-        self.gate = closed_gate(site)
-        self.journal = RecordedJournal(site)
-        self.journal_path = site.recording.path
-
     # Recording.
 
     def record(self, session: ClusterSession) -> None:
         """Start to record, if this console records. Its imports run off the event loop."""
         if session.records is not None:
-            self.run_worker(lambda: self._record(session), thread=True, group="record", exit_on_error=False)
-
-    def _record(self, session: ClusterSession) -> None:
-        from console.recording.recorder import Recorder
-
-        assert session.records is not None
-        made = Recorder(*session.records, session.live_clock, session.journal_path)
-        made.start()
-        made.offer(session.newest, Diff())  # facts that were read before the recorder existed
-        session.recorder = made
+            self.run_worker(session.start_recorder, thread=True, group="record", exit_on_error=False)
 
     def check_recorder(self) -> None:
         """Show a message once when recording fails; the top line shows it for as long as it lasts."""
-        trouble = self.recorder.trouble if self.recorder is not None else ""
+        recorder = self.fleet.live.recorder
+        trouble = recorder.trouble if recorder is not None else ""
         if trouble and not self._reported_fault:
             self.show_message(f"not recorded: {trouble}", "warning")
         self._reported_fault = trouble
 
     def stop_reading(self) -> None:
         """Stop every thread that polls, plays or records."""
-        if "poller" in self._live_values:
-            self._live_values["poller"].stop()
-        for at in self.sessions.values():
+        for at in {*self.sessions.values(), self.session}:
             at.stop()
 
     # Replay.
@@ -159,20 +127,12 @@ class ReplayMode(UndoActions):
     @property
     def replaying(self) -> bool:
         """Whether a recording is on the screen, of this console or from a file."""
-        return not isinstance(self.poller, Poller)
+        return self.fleet.replaying
 
     @property
     def in_replay_mode(self) -> bool:
         """Whether this console shows its own recording while live polling continues."""
-        return bool(self._live_values)
-
-    def live_judged_by(self, session: ClusterSession) -> AttentionInputs:
-        """The inputs for judging the live state of a cluster, also while it is in replay mode."""
-        return (
-            AttentionInputs(*(self._live_values[one] for one in AttentionInputs._fields))
-            if session is self.session and self.in_replay_mode
-            else session.by
-        )
+        return self.fleet.in_replay_mode
 
     @property
     def modes(self) -> Sequence[str]:
@@ -227,15 +187,11 @@ class ReplayMode(UndoActions):
                 return
             if self.in_replay_mode:
                 return
-            self._live_values = {name: getattr(self, name) for name in _REPLACED_IN_REPLAY}
-            self.live_cluster = self.cluster
-            self.clock = site.clock
-            self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
-            self.queueing = QueueCache(site.queueing(), site.clock)
-            self._close_gate(site)
-            self.resumed, self.leftovers, self.sent_watch = {}, type(self.leftovers)(), type(self.sent_watch)()
-            self.poller = self._open_player(site)
-            self.poller.start()
+            past = ClusterSession(msgspec.structs.replace(site, name=session.name), self.config, mode=session.mode)
+            self.open_poller(past)
+            past.cluster, past.looked_at = session.cluster, session.looked_at
+            past.poller.start()
+            self.fleet.session = past
             self._reset_screens()
 
         def work() -> None:
@@ -250,13 +206,9 @@ class ReplayMode(UndoActions):
         self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
 
     def _leave_replay(self) -> None:
-        held, self._live_values = self._live_values, {}
         self.poller.stop()
-        for name, value in held.items():
-            setattr(self, name, value)
-        if self.live_cluster is not None:
-            self.fleet[self.current] = self.live_cluster
-            self.live_cluster = None
+        self.fleet.live.looked_at = self.session.looked_at
+        self.fleet.session = self.fleet.live
         self._reset_screens()
         self.show_message("back in the present")
 
@@ -266,8 +218,8 @@ class ReplayMode(UndoActions):
         while len(self.screen_stack) > 2:
             self.pop_screen()
         for screen in (*self._installed_screens.values(), *self.screen_stack):
-            if isinstance(screen, WachtScreen):
-                screen.discard_fetched()
+            if isinstance(screen, WachtScreen) and screen.at.name == self.session.name:
+                screen.show_session(self.session)
         if isinstance(open_one, Inspection):
             self.push_screen(type(open_one)(open_one.key))
         if isinstance(self.screen, WachtScreen):
@@ -284,7 +236,7 @@ class ReplayMode(UndoActions):
         """Show another moment of the recording."""
         if event.player is not self.poller or not self.screen_stack:
             return
-        self.fleet[self.current] = event.cluster
+        self.session.cluster = event.cluster
         if isinstance(self.screen, WachtScreen):
             self._refresh_screen(self.screen, event.diff)
 

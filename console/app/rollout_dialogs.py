@@ -28,9 +28,6 @@ class RolloutDialogs(_Base):
     _on_its_way: tuple[Plan, Progress] | None = None
     """The newest action that opened a progress dialog."""
 
-    session: ClusterSession
-    """The cluster on the screen."""
-
     def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """Show a message about this cluster."""
         raise NotImplementedError

@@ -92,7 +92,7 @@ class GpusScreen(WachtScreen):
         """Show the trends in the room that the map leaves."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
         # Charts are queried on demand, which a recording cannot answer.
-        shows = shows and not self.app.replaying
+        shows = shows and not self.app.fleet.replaying
         wanted = self.map.lines_wanted
         self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
         self.trends.read(self)

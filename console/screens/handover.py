@@ -176,8 +176,8 @@ def _unresolved_lines(left: Sequence[Reminder], width: int, none: str) -> list[P
 
 def console_sources(app: ConsoleApp) -> ReportSources:
     """The sources for a report on the cluster on the screen, live or replayed; fixed at the time of the call."""
-    journal, path, clock, recorder = app.journal, app.journal_path, app.clock, app.recorder
-    live = not app.replaying
+    journal, path, clock, recorder = app.session.journal, app.session.journal_path, app.clock, app.session.recorder
+    live = not app.fleet.replaying
     return ReportSources(
         name=app.cluster.name,
         now=clock.now(),
@@ -185,6 +185,6 @@ def console_sources(app: ConsoleApp) -> ReportSources:
         cluster=app.cluster,
         recording=path if not live else None if recorder is None else recorder.path,
         journal=(lambda: book_of(path, clock.now())) if live else (lambda: JournalSnapshot.of(join(journal.lines()))),
-        telemetry=app.telemetry if live else None,
+        telemetry=app.session.telemetry if live else None,
         policy=app.policy,
     )

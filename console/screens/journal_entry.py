@@ -66,7 +66,7 @@ class JournalActions(WachtScreen):
         if entry is None:
             return "the cursor is on no action"
         if self.app.read_only:
-            return self.app.gate.read_only_reason
+            return self.app.session.gate.read_only_reason
         found = undo_of(entry, self.journal.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 

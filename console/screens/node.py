@@ -137,7 +137,7 @@ class NodeScreen(Inspection):
         self.problems.set_lines(
             [
                 *inspection_lines.problem_lines(
-                    self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
+                    self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.session.resumed
                 ),
                 *inspection_lines.process_lines(self._gpus),
                 *self._past_lines(ctx.now),

@@ -159,7 +159,7 @@ class OverviewScreen(WachtScreen):
         """The map gets all the room it needs; the trends get the rest."""
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
         # Charts are queried on demand, which a recording cannot answer.
-        telemetry = "prom.loads" in self.cluster.sources and not self.app.replaying
+        telemetry = "prom.loads" in self.cluster.sources and not self.app.fleet.replaying
         self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
 
     def discard_fetched(self) -> None:

@@ -66,7 +66,7 @@ class PartitionsScreen(TwoTables):
         """Partitions and users that a person must open again."""
         now = self.app.clock.now()
         texts = [text for row in self.cluster.partitions.values()
-                if (text := closed_text(row, self.app.leftovers, now)) is not None]  # fmt: skip
+                if (text := closed_text(row, self.app.session.leftovers, now)) is not None]  # fmt: skip
         return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
     def tick(self, ctx: Ctx) -> None:

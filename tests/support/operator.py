@@ -162,7 +162,7 @@ class Operator:
     async def look_again(self) -> None:
         """A newer reading of everything."""
         before = self.cluster
-        self.app.poller.refresh_now()
+        self.app.session.poller.refresh_now()
         await self.until(lambda: self.cluster is not before, "a newer reading")
         await self.pilot.pause()
 
@@ -194,7 +194,7 @@ async def console(
             yield operator
     finally:
         app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
-        app.poller.stop()
+        app.session.poller.stop()
         forget(name)
 
 
@@ -209,4 +209,4 @@ async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **conf
             yield operator
     finally:
         app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
-        app.poller.stop()
+        app.session.poller.stop()

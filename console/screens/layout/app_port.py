@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collectors.model import Cluster, Telemetry
     from console.actions.action import Kind
     from console.clusters.cluster_session import ClusterSession, FromSession
-    from console.clusters.cluster_summary import ClusterSummary
+    from console.clusters.fleet import Fleet
     from console.config.keymap import Keymap
     from console.config.saved_filters import SavedFilters
     from console.config.settings import Config
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from console.journal.reader import JournalReader
     from console.recording.player import Player
     from console.recording.recorder import Recorder
-    from console.session.site import Site
-    from console.triage.judgement import AttentionInputs
     from widgets.cells import Span
     from widgets.key_bar import KeyHint
     from widgets.pane import PaneLine
@@ -48,9 +46,11 @@ class ConsoleApp(QuietApp[None]):
         completions: LineCompletions
         filters: SavedFilters
         views: dict[str, bool]
-        session: ClusterSession
-        sessions: dict[str, ClusterSession]
-        sites: Mapping[str, Site]
+
+        @property
+        def session(self) -> ClusterSession: ...
+
+        fleet: Fleet
         looks: ThemeChoice
         looked_at: FromSession[Any]
         clock: FromSession[Clock]
@@ -68,16 +68,7 @@ class ConsoleApp(QuietApp[None]):
         def cluster(self) -> Cluster: ...
 
         @property
-        def current(self) -> str: ...
-
-        @property
         def modes(self) -> Sequence[str]: ...
-
-        @property
-        def replaying(self) -> bool: ...
-
-        @property
-        def in_replay_mode(self) -> bool: ...
 
         @property
         def read_only(self) -> bool: ...
@@ -101,10 +92,6 @@ class ConsoleApp(QuietApp[None]):
         def pending_words(self, kind: Kind) -> Mapping[str, str]: ...
 
         def set_background_polling(self, more: frozenset[str] = frozenset()) -> None: ...
-
-        def standings(self) -> list[ClusterSummary]: ...
-
-        def live_judged_by(self, session: ClusterSession) -> AttentionInputs: ...
 
         def undo(self, key: str | None, only: Sequence[str] | None = None) -> None: ...
 

@@ -129,6 +129,11 @@ class WachtScreen(QuietScreen[None]):
     def tick(self, ctx: Ctx) -> None:
         """Update ages; called every `tick_s` seconds."""
 
+    def show_session(self, session: ClusterSession) -> None:
+        """Read from the recording of its cluster from now on, or from the live session again."""
+        self._at = session
+        self.discard_fetched()
+
     def discard_fetched(self) -> None:
         """Drop what was read on demand, since another time is shown from now on."""
 
@@ -164,7 +169,7 @@ class WachtScreen(QuietScreen[None]):
         """Esc: return to what was open before, finally from replay to live."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
-        elif self.app.in_replay_mode:
+        elif self.app.fleet.in_replay_mode:
             self.app.action_look_back()
 
     def action_filter(self) -> None:
@@ -264,8 +269,8 @@ class WachtScreen(QuietScreen[None]):
 
     def on_screen_resume(self) -> None:
         """Catch up with changes made while it was hidden, and have its kinds of facts polled."""
-        self.app.poller.need(self.needed_kinds)
-        self.app.looked_at = self
+        self.app.session.poller.need(self.needed_kinds)
+        self.app.session.looked_at = self
         if self._shown is None or self._shown() is not self.app.cluster:
             self.update_cluster(self.app.cluster, None)
         self.refresh_keys()
@@ -285,7 +290,7 @@ class WachtScreen(QuietScreen[None]):
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 
     def _action_keys(self) -> Sequence[KeyHint]:
-        if self.app.replaying:
+        if self.app.fleet.replaying:
             return self.app.replay_keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [

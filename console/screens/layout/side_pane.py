@@ -173,12 +173,12 @@ class SidePane(Vertical):
         )
         self._set_lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
-        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
+        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
         self.last.set_title("XIDs, contradictions, processes")
         last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
-        if self._fetched_mono is None or mono - self._fetched_mono >= app.gpus_every_s:
+        if self._fetched_mono is None or mono - self._fetched_mono >= app.session.gpus_every_s:
             self._fetched_mono = mono
             screen.fetch(
                 lambda: screen.at.telemetry.gpus([key]), lambda answer: self._gpus_fetched(key, answer), "beside"

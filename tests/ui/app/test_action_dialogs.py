@@ -311,26 +311,26 @@ async def test_a_send_that_breaks_is_told(broken, says):
         def breaks(*_given, **_more):
             raise KeyError("a bug")
 
-        setattr(op.app.gate, broken, breaks)
+        setattr(op.app.session.gate, broken, breaks)
         await op.press("2")
         await op.select(op.node("allocated")[0])
         await op.press("d")
         await op.confirm(reason="why", answer="y")
         await op.comes(f"{says}: KeyError")
-        assert not op.app.sending
+        assert not op.app.session.sending
 
 
 async def batches(op: Operator, hold: threading.Event) -> Progress:
     """Six nodes on their way down, two at a time, held before the second batch."""
-    op.app.gate.guard = Guard(batch=2, share_pct=100, break_pct=100)
-    real, grip = op.app.gate._next, []
+    op.app.session.gate.guard = Guard(batch=2, share_pct=100, break_pct=100)
+    real, grip = op.app.session.gate._next, []
 
     def held(plan, batch, progress, results, waving):
         grip.append(progress)
         hold.wait(60)
         return real(plan, batch, progress, results, waving)
 
-    op.app.gate._next = held
+    op.app.session.gate._next = held
     await op.press("2")
     op.list.table.mark(op.node("allocated", 6))
     await op.press("D")
@@ -393,9 +393,9 @@ async def test_many_targets_with_one_end_are_told_of_once():
 async def test_a_reading_that_comes_while_it_closes_breaks_nothing(monkeypatch):
     async with console() as op:
         monkeypatch.setattr(type(op.app), "screen_stack", property(lambda app: []))
-        known = op.app.fleet[op.app.current]
+        known = op.app.session.cluster
         op.app.on_cluster_changed(ClusterChanged(msgspec.structs.replace(known, at=1.0), Diff()))
         op.app._tick()
         op.app._repaint()
-        assert op.app.fleet[op.app.current] is known
+        assert op.app.session.cluster is known
         monkeypatch.undo()

@@ -196,7 +196,7 @@ async def test_ctrl_r_asks_again_no_sooner_than_in_a_minute():
 
 async def test_the_embedded_machine_weighs_as_it_schedules():
     async with console((100, 30), nodes=256) as op:
-        asked, jobs = op.app.queueing, op.cluster.jobs
+        asked, jobs = op.app.session.queueing, op.cluster.jobs
         waiting = [one for one in jobs.values() if one.state == "PENDING"]
         for one in [one for one in waiting if one.priority][:20]:
             found = asked.factors(one.id).known
@@ -218,7 +218,7 @@ async def test_without_accounts_jobs_alone_and_why():
     async with console((100, 30)) as op:
         asked = Counted()
         asked.fault = True
-        op.app.queueing = QueueCache(asked, op.app.clock)
+        op.app.session.queueing = QueueCache(asked, op.app.clock)
         await op.press("A")
         await op.comes("no priority/multifactor")
         op.sees("shares unknown", "rug-nlp")

@@ -235,7 +235,7 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
         log.end()
         app.check_log()
         app.check_log()
-    app.poller.stop()
+    app.session.poller.stop()
     assert next(line for line in path.read_text().splitlines() if "terminal" in line).endswith("slow mode is on")
     assert path.read_text().count("slow mode") == 2
     assert [text for text in told if "the log" in text] == [

@@ -176,7 +176,7 @@ async def dies_of(trouble: Callable[[apps.WachtApp], object]) -> apps.WachtApp:
                 await pilot.pause(0.02)
                 if app.errors:
                     break
-    app.poller.stop()
+    app.session.poller.stop()
     assert caught.value is app.errors[0]
     return app
 
@@ -215,7 +215,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
                 break
         await pilot.pause()
         assert app.is_running and app.errors == []
-    app.poller.stop()
+    app.session.poller.stop()
     reports = [
         text for text in told if "an error of its own: KeyError in tests/unit/console/session/test_crash.py" in text
     ]
