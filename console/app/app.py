@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -11,12 +12,14 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from textual import on
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
+from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.error_reporting import ErrorReporting
@@ -48,6 +51,7 @@ _APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows
 
 View = tuple[str, list[tuple[type[Inspection], str]]]
 """What `-` goes back to: the name of a screen, and the inspections that were open on it."""
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PLUGINS_S = 1.0
 """Seconds from the start until installed plugin packages are looked for; the first frame is out by then."""
 
@@ -142,7 +146,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
         settled = all(source.tried for source in self.cluster.sources.values())
         self.garbage.tend(time.monotonic(), self.idle_s, settled)
         for at in self.sessions.values():
-            self.verify(at, at.cluster)
+            self.outcomes.verify(at, at.cluster)
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         if screen is None or not screen.is_mounted:
             return  # a screen that is not mounted yet would miss the answers to its queries
@@ -162,7 +166,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
 
     def leave(self) -> None:
         """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
-        self.stop_sending()
+        self.acting.stop_sending()
         process.stop_all()
         self.exit()
 
@@ -213,10 +217,18 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
         """Open the inspection of a node or a job."""
         self.push_screen(screen_factory.inspection(kind, key))
 
+    def action_undo(self) -> None:
+        """Key `Z`: undo the last action of this person."""
+        self.undoing.undo()
+
+    def action_act(self, action_id: str) -> None:
+        """Start an action."""
+        self.acting.act(action_id)
+
     def action_help(self) -> None:
         """Show all keys, each with the reason if it is refused now."""
         if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
-            self.push_screen(screen_factory.help_screen({one.id: self.refusal(one.id) for one in ACTIONS}))
+            self.push_screen(screen_factory.help_screen({one.id: self.acting.refusal(one.id) for one in ACTIONS}))
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
@@ -273,6 +285,30 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
         except CommandError as error:
             self.show_message(str(error), "warning")
 
+    def ssh(self, name: str) -> None:
+        """Hand the terminal to ssh on a node, and take it back when ssh ends."""
+        node = self.cluster.nodes.get(name)
+        if node is None or not _NODE_NAME.fullmatch(name):
+            self.show_message(f"{name} is no node that ssh could go to", "warning")
+            return
+        if self.session.site.recorded:
+            self.show_message(self.session.gate.read_only_reason, "warning")
+            return
+        if self.cluster.demo:
+            self.show_message("the embedded machine has no nodes to ssh to")
+            return
+        try:
+            with self.suspend():
+                # Use Slurm's node name: the screen must not choose an address.
+                code = process.run_in_foreground(["ssh", "--", name])
+        except SuspendNotSupported:
+            self.show_message(f"ssh {name}: there is no terminal here that it could have", "warning")
+            return
+        except SourceFault as error:
+            self.show_message(f"ssh {name}: {error}", "error")
+            return
+        self.show_message(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
+
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
         if event.kind != ":" or not event.prompt.is_open:
@@ -294,7 +330,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
             case "refresh":
                 self.poller.refresh_now()
             case "undo":
-                self.action_undo()
+                self.undoing.undo()
             case "at" | "next" as verb:
                 self.seek(verb, command.rest)
             case "theme":
@@ -308,7 +344,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
 
                 carry_out(self, command)
             case "progress":
-                self.show_progress_again()
+                self.acting.rollout.open_again()
             case "common":
                 self.show_common(self._node_names(command.rest))
             case "vendor":
@@ -342,7 +378,7 @@ class WachtApp(InputQueueApp[None], InputHandling, PluginLoading, ErrorReporting
             case screen if screen in SCREENS:
                 self.action_go(screen, command.rest if command.rest else None)
             case _:
-                self.run_action_command(command.verb, command.words)
+                self.acting.run_command(command.verb, command.words)
 
     def set_theme(self, name: str) -> None:
         """Switch to another theme. Raises CommandError."""

@@ -31,7 +31,12 @@ from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import screen_factory
+from .acting import Acting
+from .action_outcomes import OutcomeReports
+from .journal_queries import JournalQueries
+from .notifications import Notifications
 from .replay_mode import ReplayMode
+from .undo_actions import UndoActions
 
 #: Seconds after the first frame until the other clusters are opened.
 OPEN_OTHERS_S = 2.0
@@ -70,6 +75,13 @@ class ClusterSwitching(ReplayMode):
         self._clock = clock
         self.fleet = Fleet(ClusterSession(site, self.config, clock), (site, *others))
         self.open_poller(self.session)
+        self.notifications = Notifications(self.fleet, self)
+        self.journal_queries = JournalQueries(self)
+        self.outcomes = OutcomeReports(self.notifications, self.journal_queries, self)
+        self.acting = Acting(
+            self.fleet, self.notifications, self.outcomes, self, lambda kind, words: self.filters.targets(kind, words)
+        )
+        self.undoing = UndoActions(self.fleet, self.notifications, self.acting, self)
         self.garbage = Garbage()
         self._modes_made = 0
 
@@ -96,21 +108,24 @@ class ClusterSwitching(ReplayMode):
 
     def show_message(self, text: str, severity: str = "information") -> None:
         """Show a message (toast) about the cluster on the screen."""
-        self.show_message_for(self.session, text, severity)
+        self.notifications.show(text, severity)
 
     def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """Show a message about one cluster, with its name where there are several. Not markup: the text may
         be foreign."""
-        named = f"{session.name}: {text}" if len(self.sites) > 1 else text
-        self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+        self.notifications.show_for(session, text, severity)
+
+    def run_in_thread(self, work: Callable[[], object], group: str, *, exclusive: bool = False) -> None:
+        """Run it off the event loop."""
+        self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
 
     # Reading.
 
     def read(self) -> None:
         """Start to read. The long lists are created now so that their rows are ready when they are opened."""
         self._start_cluster(self.session)
-        self.read_journal_facts()
-        self.report_orphans(self.session)
+        self.journal_queries.read_facts(self.session)
+        self.undoing.report_orphans(self.session)
         self.garbage.started()
         if len(self.sites) > 1:
             self.set_timer(OPEN_OTHERS_S, self._open_others)
@@ -168,9 +183,9 @@ class ClusterSwitching(ReplayMode):
             self._ring_bell(session, event.cluster)
         if self.in_replay_mode and session is self.fleet.live:
             return
-        self.verify(session, event.cluster)
+        self.outcomes.verify(session, event.cluster)
         if "partitions" in event.diff.kinds:
-            self._read_journal_facts(session)
+            self.journal_queries.read_facts(session)
         if session is self.session and isinstance(self.screen, WachtScreen):
             self.screen.update_cluster(event.cluster, event.diff)
         self._update_hidden_screens(session, event.cluster)
@@ -269,8 +284,8 @@ class ClusterSwitching(ReplayMode):
             if isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED)
             self._start_cluster(session)
-            self._read_journal_facts(session)
-            self.report_orphans(session)
+            self.journal_queries.read_facts(session)
+            self.undoing.report_orphans(session)
         if then is not None:
             then(self.sessions[session.name])
 
@@ -307,7 +322,7 @@ class ClusterSwitching(ReplayMode):
         screen = self.screen
 
         def then(session: ClusterSession) -> None:
-            if not self.user_moved_on(screen, f"cluster {name}"):
+            if not self.notifications.user_moved_on(screen, f"cluster {name}"):
                 self._show_opened(session)
 
         self._open(name, then)

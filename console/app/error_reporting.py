@@ -37,10 +37,6 @@ class ErrorReporting(_Base):
         """Show a message (toast)."""
         raise NotImplementedError
 
-    def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet."""
-        raise NotImplementedError
-
     def install_loop_handler(self) -> None:
         """Report exceptions of event loop callbacks. Called on the event loop."""
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
@@ -86,4 +82,4 @@ class ErrorReporting(_Base):
     def _fatal_error(self) -> None:
         """End the console without printing."""
         self._close_messages_no_wait()
-        self.stop_sending()
+        self.acting.stop_sending()

@@ -52,9 +52,9 @@ def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
     for screen in SCREENS:
         yield PaletteEntry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
     for action in ACTIONS:
-        why = app.refusal(action.id)
+        why = app.acting.refusal(action.id)
         description = action.help if why is None else f"not now: {why}"
-        run = partial(app.action_act, action.id)
+        run = partial(app.acting.act, action.id)
         name = f"{action.label.capitalize()} {action.kind}"
         yield PaletteEntry(name, description, run, keys.first(action.id), why is not None)
     for key in NAVIGATION:

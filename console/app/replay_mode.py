@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+from textual.app import App
 from textual.message import Message
 
 from collectors.model import Cluster, Diff
@@ -25,8 +26,6 @@ from console.runtime.errors import UserError
 from console.screens.layout.screen import Inspection, WachtScreen
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
-
-from .undo_actions import UndoActions
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
@@ -57,7 +56,18 @@ class MomentChanged(Message):
         return True
 
 
-class ReplayMode(UndoActions):
+class ReplayMode(App[None]):
+    clock = FromSession()
+    gate = FromSession()
+    transport = FromSession()
+    telemetry = FromSession()
+    poller = FromSession()
+    sending = FromSession()
+    sent_watch = FromSession()
+    resumed = FromSession()
+    leftovers = FromSession()
+    journal = FromSession()
+    journal_path = FromSession()
     """The part of the app that records, and that shows recordings."""
 
     recorder: FromSession[Recorder | None] = FromSession()
@@ -171,7 +181,7 @@ class ReplayMode(UndoActions):
             self.show_message("this is a recording: there is no present behind it; :quit leaves")
         elif self.recorder is None:
             self.show_message("nothing is recorded here", "warning")
-        elif self.sending or self.sent_watch.waiting or self._preflight_of:
+        elif self.sending or self.sent_watch.waiting or self.acting.preflight_of:
             self.show_message("wait until what you sent was seen: in the past it would go unwatched", "warning")
         else:
             self._enter_replay(self.recorder.path)
@@ -230,7 +240,7 @@ class ReplayMode(UndoActions):
         screen.update_cluster(self.cluster, diff)
         if diff is None:
             self._last_tick = -math.inf
-            self.read_journal_facts()
+            self.journal_queries.read_facts(self.session)
 
     def on_moment_changed(self, event: MomentChanged) -> None:
         """Show another moment of the recording."""
@@ -315,24 +325,3 @@ class ReplayMode(UndoActions):
             self._player.go(parse_moment(text))
         except ValueError as error:
             raise CommandError(str(error)) from None
-
-    # Refused in replay.
-
-    def ssh(self, name: str) -> None:
-        """Refused for a recorded node."""
-        if self.replaying:
-            self.show_message(self.gate.read_only_reason, "warning")
-        else:
-            super().ssh(name)
-
-    def read_back(self, key: str) -> None:
-        """Refused in replay: nothing is read back or written to the journal."""
-        if self.replaying:
-            self.show_message(self.gate.read_only_reason, "warning")
-        else:
-            super().read_back(key)
-
-    def report_orphans(self, session: ClusterSession) -> None:
-        """Reported for live clusters only."""
-        if not self.replaying:
-            super().report_orphans(session)

@@ -2,7 +2,8 @@
 
 Every session owns all of its parts, so nothing that belongs to one cluster can reach another. A recording of a cluster
 is a session too, with a player, a gate without a writer and the recorded journal. The app shows one session
-(`console.clusters.fleet`). Whatever arrives later (an answer, a reading, an outcome) carries the session that it is for.
+(`console.clusters.fleet`). Whatever arrives later (an answer, a reading, an outcome) carries the session that it is
+for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from collectors.clock import Clock
 from collectors.model import AccountingReader, Cluster, Diff, Telemetry, Transport
+from console.actions.action import Kind
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
 from console.alerts.bell import BellState
@@ -133,6 +135,10 @@ class ClusterSession:
     def wrote(self) -> bool:
         """Whether this session tried to write to the journal."""
         return "gate" in vars(self) and self.gate.wrote
+
+    def pending_words(self, kind: Kind) -> Mapping[str, str]:
+        """Target to the word that its row shows until a reading verifies the change."""
+        return self.sent_watch.row_texts(kind)
 
     def start_recorder(self) -> None:
         """Record it to `records`. Blocks; its imports are too slow for the event loop."""

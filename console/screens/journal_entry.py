@@ -76,13 +76,13 @@ class JournalActions(WachtScreen):
         if entry is None or why:
             self.app.show_message(f"nothing to read back: {why}", "warning")
         else:
-            self.app.read_back(entry.key)
+            self.app.undoing.read_back(entry.key)
 
     def action_undo(self) -> None:
         """Key `Z`: propose the action that undoes the entry."""
         entry = self.entry()
         if entry is not None:
-            self.app.undo(entry.key)
+            self.app.undoing.undo(entry.key)
 
     def copy_text(self) -> str | None:
         """The commands that were sent."""

@@ -89,7 +89,9 @@ class NodeScreen(Inspection):
     def on_mount(self) -> None:
         """Start on-demand reads. The journal is read off the event loop: its disk may hang."""
         super().on_mount()
-        self.fetch(lambda: self.app.action_history(self.at, "node", self.key), self._history_fetched, "past")
+        self.fetch(
+            lambda: self.app.journal_queries.action_history(self.at, "node", self.key), self._history_fetched, "past"
+        )
         ledger, since = self.at.ledger, int(self.app.clock.now()) - PAST_DAYS * 86_400
         self._opened_at = self.app.clock.mono()
         self.fetch(lambda: ledger.jobs_of_node(self.key, since, LAST_JOBS), self._jobs_fetched, "last jobs")
@@ -116,7 +118,7 @@ class NodeScreen(Inspection):
             self.facts.set_lines([pane_line((unknown, "text-dim") if unknown else (none, "bad"))])
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
-            word = self.app.pending_words("node").get(self.key)
+            word = self.app.session.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.stale_mark("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
             parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)

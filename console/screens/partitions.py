@@ -47,8 +47,8 @@ class PartitionsScreen(TwoTables):
             self.partitions.set_rows(partition_uses(cluster), ctx=ctx)
         if diff is None or "reservations" in diff.kinds:
             self.reservations.set_rows(cluster.reservations, ctx=ctx)
-        self.partitions.pending = self.app.pending_words("partition")
-        self.reservations.pending = self.app.pending_words("reservation")
+        self.partitions.pending = self.app.session.pending_words("partition")
+        self.reservations.pending = self.app.session.pending_words("reservation")
         self.partitions.dimmed = self.stale("slurm.partitions", "slurm.jobs", "slurm.nodes")
         self.reservations.dimmed = self.stale("slurm.reservations")
         for at, kind, source, rows, empty in (

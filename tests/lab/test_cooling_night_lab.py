@@ -172,7 +172,7 @@ async def op(night: Night) -> AsyncIterator[Operator]:
         try:
             yield operator
         finally:
-            operator.app.stop_sending()
+            operator.app.acting.stop_sending()
 
 
 async def asked(op: Operator) -> ConfirmDialog:

@@ -193,7 +193,7 @@ async def console(
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads", "diag"})
             yield operator
     finally:
-        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
+        app.acting.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
         app.session.poller.stop()
         forget(name)
 
@@ -208,5 +208,5 @@ async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **conf
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "diag"})
             yield operator
     finally:
-        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
+        app.acting.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
         app.session.poller.stop()

@@ -107,7 +107,7 @@ class ListScreen(FilteredScreen):
         of = self.joins | {self.cluster_field}
         if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
             self._show_rows()
-        self.table.pending = self.app.pending_words(self.kind)
+        self.table.pending = self.app.session.pending_words(self.kind)
         self._paint_crumbs()
         self.side_pane.paint()
 

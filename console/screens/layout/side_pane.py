@@ -260,7 +260,7 @@ class SidePane(Vertical):
         return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
     def _pending_spans(self, key: str) -> list[tuple[str, str]]:
-        word = self._screen.app.pending_words(self._kind).get(key)
+        word = self._screen.app.session.pending_words(self._kind).get(key)
         return [(word, "pending")] if word else []
 
 

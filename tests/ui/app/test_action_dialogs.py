@@ -278,7 +278,7 @@ async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
                 await op.press("colon")
             await op.type("fault")
             looked.set()
-            await op.until(lambda: not op.app._preflight_of, "it was looked")
+            await op.until(lambda: not op.app.acting.preflight_of, "it was looked")
             await settle(op)
             await op.type("y")
             await settle(op)
@@ -301,7 +301,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
         await op.press("r")
         await listens(op)
         op.sees("the look broke: KeyError")
-        assert op.app._preflight_of == ""
+        assert op.app.acting.preflight_of == ""
 
 
 @pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])
@@ -385,7 +385,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app._show_settled(op.app.session, op.cluster, ends)
+        op.app.outcomes.show_settled(op.app.session, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 
@@ -396,6 +396,6 @@ async def test_a_reading_that_comes_while_it_closes_breaks_nothing(monkeypatch):
         known = op.app.session.cluster
         op.app.on_cluster_changed(ClusterChanged(msgspec.structs.replace(known, at=1.0), Diff()))
         op.app._tick()
-        op.app._repaint()
+        op.app.outcomes.repaint()
         assert op.app.session.cluster is known
         monkeypatch.undo()

@@ -111,7 +111,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
         await op.press("2")
         await op.select(name)
         await op.press("r")
-        await op.until(lambda: op.app._preflight_of, "it looks first")
+        await op.until(lambda: op.app.acting.preflight_of, "it looks first")
         await op.go(B)
         may.set()
         await op.until(lambda: any("you went on meanwhile" in one for one in op.told), "it is said")

@@ -14,7 +14,10 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
         await op.arrive({"partitions", "reservations"})
         op.app.screen.partitions.select("long")
         assert op.app.screen.targets("partition") == ("long",) and op.app.screen.targets("reservation") == ()
-        assert op.app.refusal("partition-up") == "it is UP already" and op.app.refusal("partition-down") is None
+        assert (
+            op.app.acting.refusal("partition-up") == "it is UP already"
+            and op.app.acting.refusal("partition-down") is None
+        )
         op.sees("partition-down, -up")
         await op.command("partition-down")
         await op.confirm(reason="cooling", answer="y")
@@ -39,7 +42,7 @@ async def test_a_reservation_is_typed_and_proven_by_the_reservations():
         await op.arrive({"partitions", "reservations"})
         name = next(name for name, node in op.machine.nodes().items() if not node.reservation)
         words = f"{name} --name fw --start now --for 2h --flags MAINT,IGNORE_JOBS new firmware"
-        op.app.run_action_command("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
+        op.app.acting.run_command("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
         await op.comes("a maintenance: the nodes show it")
         await op.confirm(answer="y")
         await op.until(lambda: "fw" in op.machine.reservations(), "the reservation")
@@ -60,8 +63,8 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         await op.press("3")
         await op.arrive({"jobs"})
         user = op.cluster.jobs[op.list.table.cursor_key].user
-        assert op.app.refusal("block") is None
-        op.app.action_act("block")
+        assert op.app.acting.refusal("block") is None
+        op.app.acting.act("block")
         await op.comes(f"block {user}")
         assert op.machine.queue.blocked_users == set()
         await op.type("mining")

@@ -125,10 +125,10 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
     told: list[str] = []
     async with replay(night[0], begin=lambda recording: recording.last().at) as op:
         app = op.app
-        monkeypatch.setattr(app, "show_message", lambda text, *_: told.append(text))
+        monkeypatch.setattr(app.notifications, "show", lambda text, *_: told.append(text))
         for screen, kind in (("2", "node"), ("3", "job"), ("6", "alert")):
             await op.press(screen)
-            assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
+            assert all(app.acting.refusal(action.id) == LOCKED for action in ACTIONS)
             for action in keys_for(kind):
                 told.clear()
                 await op.press(action.binding)
@@ -314,7 +314,7 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         await op.comes("drain refused: REPLAY")
         shown, recorded_before = app.cluster, RecordingReader(app.fleet.live.recorder.path).last().id
         rung: list[str] = []
-        monkeypatch.setattr(app, "show_message", lambda text, *_: rung.append(text))
+        monkeypatch.setattr(app.notifications, "show", lambda text, *_: rung.append(text))
         live.advance(60)
         live_poller.refresh_now()
         await op.until(

@@ -53,7 +53,7 @@ async def at_work(clock: ManualClock, size: tuple[int, int] = (120, 40)) -> Asyn
         try:
             yield op
         finally:
-            op.app.stop_sending()
+            op.app.acting.stop_sending()
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         await op.press("escape")
         (progress,) = op.app.session.sending
         first = next(name for name in names if "DRAIN" not in op.truth(name).flags)
-        waves = op.app._on_its_way[0].waves
+        waves = op.app.acting.rollout.newest[0].waves
         canary = waves.waves[0].nodes
         assert first in canary
         for name in canary:
@@ -155,7 +155,7 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
         await op.confirm(answer="12")
         await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
         (progress,) = op.app.session.sending
-        canary = op.app._on_its_way[0].waves.waves[0].nodes
+        canary = op.app.acting.rollout.newest[0].waves.waves[0].nodes
         await op.until(lambda: all("DRAIN" not in op.truth(name).flags for name in canary), "the canary is out")
         ill = canary[0]
         op.machine.faults.report_xid(op.machine.host(ill), 79, 3)

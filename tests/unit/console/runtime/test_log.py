@@ -226,7 +226,7 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
     slow = [False]
     monkeypatch.setattr(WachtApp, "slow_line", property(lambda _: slow[0]))
     told: list[str] = []
-    monkeypatch.setattr(app, "show_message", lambda text, severity="": told.append(text))
+    monkeypatch.setattr(app.notifications, "show", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)):
         for slow[0] in (False, True, True, False):
             app.check_log()

@@ -204,7 +204,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
 
     app = apps.WachtApp(demo(SimSettings(nodes=4)), Config())
     told: list[str] = []
-    monkeypatch.setattr(app, "show_message", lambda text, severity="": told.append(text))
+    monkeypatch.setattr(app.notifications, "show", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)) as pilot:
         for number in range(4):
             of = app.screen if number % 2 else app
