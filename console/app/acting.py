@@ -37,7 +37,7 @@ class Acting:
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, outcomes: OutcomeReports, port: ScreenPort,
-        expand: Callable[[Kind, Sequence[str]], Sequence[str]],
+        expand: Callable[[Kind, Sequence[str]], list[str]],
     ) -> None:  # fmt: skip
         """`expand` replaces the saved filters in typed targets."""
         self._fleet, self._notifications, self._outcomes, self._port = fleet, notifications, outcomes, port

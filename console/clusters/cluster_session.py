@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from collectors.clock import Clock
 from collectors.model import AccountingReader, Cluster, Diff, Telemetry, Transport
 from console.actions.action import Kind
+from console.actions.incident import active_incidents
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
 from console.alerts.bell import BellState
@@ -27,6 +28,7 @@ from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
 from console.triage.judgement import AttentionInputs
+from widgets.units import duration, stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from console.recording.player import Player
     from console.recording.recorder import Recorder
     from console.recording.replay_site import ReplaySite
-
-T = TypeVar("T")
 
 
 class ClusterSession:
@@ -140,6 +140,22 @@ class ClusterSession:
         """Target to the word that its row shows until a reading verifies the change."""
         return self.sent_watch.row_texts(kind)
 
+    @property
+    def modes(self) -> Sequence[str]:
+        """The modes that the top line highlights; for a recording its time and speed."""
+        found, now = ["DEMO"] if self.cluster.demo else [], self.clock.now()
+        if self.site.recorded:
+            player = cast("Player", self.poller)
+            pace = f"▶ ×{player.speed}" if player.playing else "paused"
+            return [*found, f"REPLAY {stamp(now)[5:19]} {pace}"]
+        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in active_incidents(self.cluster, now)[:2]]
+        found += [one.chip for one in tuple(self.sending) if one.chip]
+        if self.locked:
+            found.append("READ-ONLY")
+        if self.recorder is not None and self.recorder.trouble:
+            found.append("NOT RECORDED")
+        return found
+
     def start_recorder(self) -> None:
         """Record it to `records`. Blocks; its imports are too slow for the event loop."""
         from console.recording.recorder import Recorder
@@ -177,17 +193,3 @@ class ClusterSession:
             memo.forget(self.name)
             self.poller = Poller(self.name, (), self.clock, lambda *_: None)
             self.looked_at, self.ahead, self.recorder = None, (), None
-
-
-class FromSession(Generic[T]):
-    """A property of the app that reads and writes the attribute of the same name of the shown session."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, app: Any, owner: type | None = None) -> T:
-        found: T = getattr(app.session, self._name)
-        return found
-
-    def __set__(self, app: Any, value: T) -> None:
-        setattr(app.session, self._name, value)

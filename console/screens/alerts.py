@@ -286,11 +286,11 @@ class AlertsScreen(WachtScreen):
         if not group.nodes:
             self.app.show_message(f"{group.title} is about no node that Slurm knows")
         elif len(group.nodes) == 1:
-            self.app.open_row("node", group.nodes[0])
+            self.app.navigation.open_row("node", group.nodes[0])
         elif wanted and len(wanted) <= LENGTH_CAP:
-            self.app.open_list("nodes", wanted)
+            self.app.navigation.go("nodes", wanted)
         elif racks and len(racks) <= LENGTH_CAP:
-            self.app.open_list("nodes", racks)
+            self.app.navigation.go("nodes", racks)
             self.app.show_message(
                 f"{plural(len(group.nodes), 'node')} are too many for a filter: these are all of their racks"
             )

@@ -120,18 +120,18 @@ class ClustersScreen(WachtScreen):
     def on_screen_resume(self) -> None:
         """Poll power of the other clusters too while this screen is shown, and drop outdated lists."""
         super().on_screen_resume()
-        self.app.set_background_polling(_BACKGROUND_KINDS)
+        self.app.clusters.poll_others(_BACKGROUND_KINDS)
         self._judged = {name: made for name, made in self._judged.items() if isinstance(made, AttentionResult)}
         if self.is_mounted:
             self.tick(self.ctx())
 
     def on_screen_suspend(self) -> None:
         """Stop polling these kinds of the other clusters."""
-        self.app.set_background_polling()
+        self.app.clusters.poll_others()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
         if event.key == self.app.session.name:
-            self.app.action_go("overview")
+            self.app.navigation.go("overview")
         else:
-            self.app.go_to_cluster(event.key)
+            self.app.clusters.go_to(event.key)

@@ -122,6 +122,6 @@ class InboxScreen(TwoTables):
         if row is None:
             return
         if len(row.nodes) > 1:
-            self.app.open_list("nodes", fold(row.nodes))
+            self.app.navigation.go("nodes", fold(row.nodes))
         else:
-            self.app.open_row("node", row.nodes[0] if row.nodes else row.node)
+            self.app.navigation.open_row("node", row.nodes[0] if row.nodes else row.node)

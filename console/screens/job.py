@@ -173,7 +173,7 @@ class JobScreen(Inspection):
 
     @on(Pane.Opened, "#nodes")
     def _node_opened(self, event: Pane.Opened) -> None:
-        self.app.open_row("node", event.key)
+        self.app.navigation.open_row("node", event.key)
 
 
 class EndedJobView:

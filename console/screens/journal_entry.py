@@ -65,7 +65,7 @@ class JournalActions(WachtScreen):
         entry = self.entry()
         if entry is None:
             return "the cursor is on no action"
-        if self.app.read_only:
+        if self.app.session.locked:
             return self.app.session.gate.read_only_reason
         found = undo_of(entry, self.journal.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""

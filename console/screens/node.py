@@ -291,4 +291,4 @@ class NodeScreen(Inspection):
 
     @on(Pane.Opened, "#jobs")
     def _job_opened(self, event: Pane.Opened) -> None:
-        self.app.open_row("job", ended_job(event.key) or event.key)
+        self.app.navigation.open_row("job", ended_job(event.key) or event.key)

@@ -96,10 +96,10 @@ class PartitionsScreen(TwoTables):
 
     @on(TableKeys.Opened, "#main")
     def _partition_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_list("jobs", f"partition={event.key}")
+        self.app.navigation.go("jobs", f"partition={event.key}")
 
     @on(TableKeys.Opened, "#reservations")
     def _reservation_opened(self, event: TableKeys.Opened) -> None:
         one = self.cluster.reservations.get(event.key)
         if one is not None and one.nodes:
-            self.app.open_list("nodes", one.nodes)
+            self.app.navigation.go("nodes", one.nodes)

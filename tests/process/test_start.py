@@ -74,8 +74,8 @@ from collectors.sim import SimSettings
 imported = set(sys.modules)
 
 class First(console.app.app.WachtApp):
-    def read(self):  # what comes after the first frame begins here
-        self.exit(set(sys.modules))
+    def on_mount(self):  # what comes after the first frame begins with `start`
+        self.clusters.start = lambda: self.exit(set(sys.modules))
 
 shown = First(site.demo(SimSettings(nodes=8)), Config()).run(headless=True)
 print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))

@@ -208,19 +208,19 @@ def _breaks(*_: object, **__: object) -> None:
 def _handler() -> None:
     from console.app.app import WachtApp
 
-    WachtApp.action_help = _breaks
+    WachtApp.show_help = _breaks
 
 
 def _thread() -> None:
     from console.app.app import WachtApp
 
-    WachtApp.action_help = lambda _: threading.Thread(target=_breaks).start()
+    WachtApp.show_help = lambda _: threading.Thread(target=_breaks).start()
 
 
 def _publish() -> None:
-    from console.app.app import WachtApp
+    from console.app.cluster_updates import ClusterUpdates
 
-    WachtApp._publish = lambda app, *_: (_written(app._driver), _breaks())
+    ClusterUpdates.publish = lambda updates, *_: (_written(updates._port._driver), _breaks())
 
 
 def _goes_on() -> None:
@@ -301,7 +301,7 @@ def _hang() -> None:
         while True:
             pass
 
-    WachtApp.action_help = spin
+    WachtApp.show_help = spin
 
 
 def _ssh() -> None:

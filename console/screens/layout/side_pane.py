@@ -228,7 +228,7 @@ class SidePane(Vertical):
         from console.screens.pending_pane import reason_lines
 
         screen = self._screen
-        mono, opens = screen.app.clock.mono(), screen.app.keymap.first("open")
+        mono, opens = screen.app.clock.mono(), screen.app.input.keymap.first("open")
         if self._reason_job is not job or self._fetched_mono is None or not 0 <= mono - self._fetched_mono < REASON_S:
             self._reason_job, self._fetched_mono = job, mono
             cluster, now, queueing = screen.cluster, screen.ctx().now, screen.at.queueing

@@ -12,7 +12,7 @@ from collectors.model import Diff
 from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
 from console.actions.verification import Settled, is_done
-from console.app.cluster_switching import ClusterChanged
+from console.app.cluster_updates import ClusterChanged
 from console.app.confirm_dialog import ConfirmDialog
 from console.app.progress_dialog import ProgressDialog
 from console.cli.act import resolved_targets

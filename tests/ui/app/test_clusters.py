@@ -61,7 +61,7 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "a dialog")
         op.sees(f"{there} on {B}")
         with pytest.raises(CommandError, match="answer what is open first"):
-            op.app.show_cluster(A)
+            op.app.clusters.show(A)
         await op.confirm(reason="bad DIMM", answer="y")
         await op.until(lambda: "DRAIN" in op.machines[B].nodes()[there].flags, "it is drained there")
         assert "DRAIN" not in op.machines[A].nodes()[there].flags
@@ -89,10 +89,10 @@ async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatc
         await op.press("d")
         await op.confirm(reason="bad DIMM", answer="y")
         with pytest.raises(CommandError, match="is on the screen"):
-            op.app.close_cluster(A)
+            op.app.clusters.close(A)
         await op.go(B)
         with pytest.raises(CommandError, match="wait until what you sent was seen"):
-            op.app.close_cluster(A)
+            op.app.clusters.close(A)
         may.set()
         await op.until(lambda: any(one.startswith(f"{A}: draining: {name}") for one in op.told), "it is seen")
         assert not op.app.session.sent_watch.waiting and op.app.session.name == B
@@ -252,7 +252,7 @@ async def test_one_that_would_ask_the_same_slurm_is_not_opened(monkeypatch):
     assert own[0].reach == own[1].reach != other.reach
     app = WachtApp(own[0], Config(), ManualClock(), others=[own[1], other])
     async with app.run_test() as pilot:
-        app._open_others()
+        app.clusters.open_others()
         await pilot.pause()
         assert (
             list(app.fleet.unopened) == ["b"]

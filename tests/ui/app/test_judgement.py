@@ -258,7 +258,7 @@ async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(ever
     await op.press("T")
     await op.until(lambda: app.fleet.in_replay_mode and "paused" in op.screen(), "the past")
     assert app.session.leftovers is not left and app.clock is not clock
-    await op.until(lambda: app._last_tick > 0, "the tick of its own that the past begins with")
+    await op.until(lambda: app.updates._last_tick > 0, "the tick of its own that the past begins with")
     for _ in range(2):
         clock.advance(60.0)
         # By the console's own tick: the clock of the recording stands, and the others go on.

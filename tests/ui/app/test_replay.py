@@ -9,9 +9,10 @@ import pytest
 
 from collectors.model import Cluster, SourceFault
 from console.actions.registry import ACTIONS, NAVIGATION, keys_for
-from console.app.app import WachtApp
+from console.app.app import KEYS
 from console.app.confirm_dialog import ConfirmDialog
-from console.app.replay_mode import KEYS
+from console.app.notifications import Notifications
+from console.app.replay_mode import CONTROLS
 from console.gate import gate as gates
 from console.journal.chain import append
 from console.recording.location import Bounds
@@ -75,7 +76,7 @@ async def there(op: Operator, at: float) -> None:
 @pytest.mark.parametrize(("size", "keys"), [((80, 24), SEEN), ((200, 50), ("1", "2", "6"))])
 async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size, keys, monkeypatch, no_writer):
     path, live = tmp_path / "a.wacht", []
-    monkeypatch.setattr(WachtApp, "show_message_for", lambda *_: None)  # a word in the corner is no fact
+    monkeypatch.setattr(Notifications, "show_for", lambda *_: None)  # a word in the corner is no fact
     monkeypatch.setattr(PowerScreen, "_fetch_chart", lambda self: None)
     monkeypatch.setattr("console.screens.trends.MIN_LINES", 1000)
     monkeypatch.setattr("console.screens.layout.list_screen.WIDE", 1000)
@@ -362,7 +363,7 @@ async def test_a_console_records_by_itself_into_its_own_file(tmp_path):
     clocked = console(nodes=16)
     async with clocked as op:
         op.app.session.records = (path, Bounds(keep_s=3600, size=64 << 20))
-        op.app.record(op.app.session)
+        op.app.session.start_recorder()
         await op.until(lambda: op.app.session.recorder is not None and op.app.session.recorder.writing, "it records")
         op.app.session.recorder.stop()
     assert "nodes" in replayed(path).known and not op.app.session.recorder.trouble
@@ -375,4 +376,4 @@ def replayed(path: Path) -> Cluster:
 
 def test_every_key_of_the_player_is_in_the_table():
     keys = {key.id for key in NAVIGATION}
-    assert set(KEYS) <= keys and all(hasattr(WachtApp, f"action_{key}") for key in KEYS)
+    assert {*CONTROLS, "look_back", "go_to"} <= keys & set(KEYS)

@@ -227,12 +227,12 @@ async def test_without_accounts_jobs_alone_and_why():
 async def test_a_pending_job_tells_why_it_waits():
     async with console((80, 24)) as op:
         waiting = next(one for one in op.cluster.jobs.values() if one.state == "PENDING" and one.reason == "Priority")
-        op.app.open_row("job", waiting.id)
+        op.app.navigation.open_row("job", waiting.id)
         await op.comes("Why it waits")
         await op.comes("with a higher priority")
         await op.until(lambda: "priority" in op.screen() and "= partition" in op.screen(), "its factors")
         running = next(one for one in op.cluster.jobs.values() if one.state == "RUNNING")
         op.app.pop_screen()
-        op.app.open_row("job", running.id)
+        op.app.navigation.open_row("job", running.id)
         await op.comes("time left")
         op.sees_not("Why it waits")
