@@ -162,6 +162,7 @@ class WachtApp(InputQueueApp[None], ConsoleApp):
     @cached_property
     def exports(self) -> ExportCommands:
         """Imported when the first export is asked for: it knows every screen."""
+        from .export_commands import ExportCommands
 
         return ExportCommands(self.fleet, self.notifications, self)
 

@@ -114,7 +114,7 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
     async with console(clock=clock) as op:
         over = await _being_judged(op, judge, clock)
         other = ManualClock(clock.now() - 3600)
-        op.app.clock = other
+        op.app.session.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
         assert over._judgements[0].by.clock is other
