@@ -19,8 +19,9 @@ from console.config.commands import CommandError
 from console.screens.layout.screen import WachtScreen, stepped
 
 from .action_outcomes import OutcomeReports
+from .journal_queries import JournalQueries
 from .notifications import Notifications
-from .ports import ScreenPort
+from .ports import Screens
 from .rollout_dialogs import RolloutDialogs, return_preflight_reader
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ class Acting:
     """Calls the gate of the cluster on the screen. It has no access to a writer."""
 
     def __init__(
-        self, fleet: Fleet, notifications: Notifications, outcomes: OutcomeReports, port: ScreenPort,
+        self, fleet: Fleet, notifications: Notifications, journal: JournalQueries, port: Screens,
         expand: Callable[[Kind, Sequence[str]], list[str]],
     ) -> None:  # fmt: skip
         """`expand` replaces the saved filters in typed targets."""
-        self._fleet, self._notifications, self._outcomes, self._port = fleet, notifications, outcomes, port
-        self._expand = expand
+        self._fleet, self._notifications, self._port, self._expand = fleet, notifications, port, expand
+        self.outcomes = OutcomeReports(notifications, journal, port)
         self.rollout = RolloutDialogs(fleet, notifications, port, self.ask)
         self.preflight_of = ""
         """Targets whose pre-flight reads are in progress, as text; "" when none are."""
@@ -260,7 +261,7 @@ class Acting:
         there."""
         if outcome.reconfirm:
             self._confirm_changed(session, outcome, screen)
-        self._outcomes.show(session, outcome)
+        self.outcomes.show(session, outcome)
 
     def _confirm_changed(self, session: ClusterSession, outcome: Outcome, screen: object) -> None:
         """Ask again for the targets that were left out because they changed; report them if the user has moved on."""

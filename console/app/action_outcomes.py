@@ -15,7 +15,7 @@ from console.screens.layout.screen import WachtScreen
 
 from .journal_queries import JournalQueries
 from .notifications import Notifications
-from .ports import ScreenPort
+from .ports import Screens
 
 if TYPE_CHECKING:
     from console.gate.outcome import Outcome
@@ -33,7 +33,7 @@ _SOURCES = {
 class OutcomeReports:
     """Reports the outcome of each send, and reads until its targets are verified."""
 
-    def __init__(self, notifications: Notifications, journal: JournalQueries, port: ScreenPort) -> None:
+    def __init__(self, notifications: Notifications, journal: JournalQueries, port: Screens) -> None:
         self._notifications, self._journal, self._port = notifications, journal, port
 
     def show(self, session: ClusterSession, outcome: Outcome) -> None:

@@ -8,10 +8,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
 from textual.worker import Worker
 
-from collectors import process
 from collectors.clock import Clock
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.clusters.cluster_session import ClusterSession
@@ -22,20 +20,16 @@ from console.config.settings import Config
 from console.config.theme_files import read_themes
 from console.health import automation
 from console.health.xid_policy import Policy, load_policy
-from console.runtime.browser_mode import in_browser
 from console.runtime.state_files import BackgroundWriter
-from console.screens.layout.app_port import ConsoleApp
 from console.session.site import Site
 from themes import register
 from widgets.key_bar import KeyBar
 from widgets.prompt import Prompt
 from widgets.terminal.colour_filter import filter_colours
-from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import screen_factory
 from .acting import Acting
-from .action_outcomes import OutcomeReports
 from .cluster_screens import ClusterScreens
 from .cluster_switching import ClusterSwitching
 from .cluster_updates import ClusterChanged, ClusterUpdates, MomentChanged
@@ -45,9 +39,9 @@ from .input_handling import InputHandling
 from .journal_queries import JournalQueries, ShiftNotes
 from .navigation import Navigation
 from .notifications import Notifications
-from .palette_screen import Palette
 from .plugin_loading import PluginLoading
 from .replay_mode import CONTROLS, ReplayMode
+from .terminal_app import TerminalApp
 from .undo_actions import UndoActions
 
 if TYPE_CHECKING:
@@ -58,9 +52,9 @@ PLUGINS_S = 1.0
 #: What each navigation key of the app does; the others belong to a screen or a list.
 KEYS: Mapping[str, Callable[[WachtApp], object]] = {
     "quit": lambda app: app.leave(),
-    "help": lambda app: app.show_help(),
+    "help": lambda app: app.navigation.open_help(),
     "command": lambda app: app.input.open_command_line(),
-    "palette": lambda app: app.palette.open(),
+    "palette": lambda app: app.command_line.open_palette(),
     "refresh": lambda app: app.session.poller.refresh_now(),
     "redraw": lambda app: app.action_redraw(),
     "copy": lambda app: app.navigation.copy(),
@@ -77,16 +71,9 @@ KEYS: Mapping[str, Callable[[WachtApp], object]] = {
 }
 
 
-class WachtApp(InputQueueApp[None], ConsoleApp):
+class WachtApp(TerminalApp):
     """The console."""
 
-    TITLE = "wacht"
-    CSS = """
-    Toast { max-width: 90%; padding: 0 1; margin: 0; }
-    ToastRack { margin-bottom: 1; }
-    Input:ansi > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse not dim; }
-    """
-    ENABLE_COMMAND_PALETTE = False
     MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
     """The screen stack of the first cluster. Each further cluster adds a mode of its own."""
     SCREENS: ClassVar[Any] = {name: partial(screen_factory.make, name) for name in SCREENS}
@@ -114,19 +101,18 @@ class WachtApp(InputQueueApp[None], ConsoleApp):
         self.looks = looks = read_themes(config.theme, os.environ, self.console.color_system)
         register(self, looks.first, looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
-        self._writer = writer = BackgroundWriter()
+        writer = BackgroundWriter()
         self.fleet = fleet = Fleet(ClusterSession(site, config, clock), (site, *others))
         self.notifications = notify = Notifications(fleet, self)
         self.errors: ErrorReporting = ErrorReporting(fleet, notify, self)
         self.input: InputHandling = InputHandling(fleet, notify, config, looks, writer, self)
         self.journal_queries: JournalQueries = JournalQueries(self)
         self.shifts = ShiftNotes(fleet, writer)
-        self.outcomes = OutcomeReports(notify, self.journal_queries, self)
-        self.acting = acting = Acting(fleet, notify, self.outcomes, self, self.input.expand_targets)
+        self.acting = acting = Acting(fleet, notify, self.journal_queries, self, self.input.expand_targets)
         self.undoing: UndoActions = UndoActions(fleet, notify, acting, self)
         self.stacks = stacks = ClusterScreens(fleet, self)
         self.updates = updates = ClusterUpdates(
-            fleet, notify, self.outcomes, self.journal_queries, self.input, stacks, config, self
+            fleet, notify, acting.outcomes, self.journal_queries, self.input, stacks, config, self
         )
         updates.attach(fleet.session)
         self.replay: ReplayMode = ReplayMode(
@@ -134,24 +120,12 @@ class WachtApp(InputQueueApp[None], ConsoleApp):
         )
         self.plugins = PluginLoading(fleet, notify, self.input, self)
         self.clusters: ClusterSwitching = ClusterSwitching(
-            fleet,
-            notify,
-            self.input,
-            self.journal_queries,
-            self.undoing,
-            updates,
-            self.plugins,
-            stacks,
-            config,
-            clock,
-            self,
-        )
-        self.navigation: Navigation = Navigation(fleet, notify, self.input, self)
+            fleet, notify, self.input, self.journal_queries, self.undoing, updates, self.plugins, stacks, config,
+            clock, self,
+        )  # fmt: skip
+        self.navigation: Navigation = Navigation(fleet, notify, self.input, acting.refusal, self)
         self.command_line: CommandLine = CommandLine(
             fleet, notify, self.input, self.navigation, acting, self.undoing, self.replay, self.clusters, looks, self
-        )
-        self.palette: Palette = Palette(
-            fleet, notify, self.input, self.navigation, acting, self.clusters, self.command_line, looks, self
         )
 
     @cached_property
@@ -228,14 +202,6 @@ class WachtApp(InputQueueApp[None], ConsoleApp):
         """Filter out colours that the theme does not allow."""
         filter_colours(self, self.looks.known[name].colours)
 
-    def get_driver_class(self) -> type[Driver]:
-        """The driver for a terminal, or for a browser."""
-        if in_browser():
-            from widgets.terminal.browser_driver import BrowserDriver
-
-            return BrowserDriver
-        return super().get_driver_class()
-
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
         """Look up a screen name among the screens of the cluster that is shown."""
         return super().get_screen(self.stacks.installed(screen) if isinstance(screen, str) else screen, screen_class)
@@ -246,46 +212,11 @@ class WachtApp(InputQueueApp[None], ConsoleApp):
         """Show a message (toast) about the cluster on the screen."""
         self.notifications.show(text, severity)
 
-    def show_help(self) -> None:
-        """Show all keys, each with the reason if it is refused now."""
-        self.navigation.open_help({one.id: self.acting.refusal(one.id) for one in ACTIONS})
-
-    def run_in_thread(self, work: Callable[[], object], group: str, *, exclusive: bool = False) -> None:
-        """Run `work` off the event loop; `exclusive` replaces what is under way in its group."""
-        self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
-
-    def write_to_terminal(self, text: str) -> None:
-        """Write control sequences, where there is a terminal."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(text)
-
-    # The end.
-
-    def leave(self) -> None:
-        """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
-        self.acting.stop_sending()
-        process.stop_all()
-        self.exit()
-
     def stop_reading(self) -> None:
         """Stop every thread that polls, plays, records or writes, and give pending writes a moment to finish."""
         self.clusters.stop()
         self.shifts.end()
-        self._writer.leave()
 
-    def end_with(self, error: Exception) -> None:
-        """End because of this error."""
-        self._handle_exception(error)
-
-    def _handle_exception(self, error: Exception) -> None:
-        self.errors.fatal.append(error)
-        super()._handle_exception(error)
-
-    def panic(self, *renderables: Any) -> None:
-        """Textual reports an exception here; do not render it."""
-        self._fatal_error()
-
-    def _fatal_error(self) -> None:
-        """End the console without printing."""
-        self._close_messages_no_wait()
+    def stop_sending(self) -> None:
+        """Drop the batches that are not sent yet."""
         self.acting.stop_sending()

@@ -7,7 +7,6 @@ stay where they are. The first is opened before the first frame, the others afte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from collectors.clean import clean
 from collectors.clock import Clock
@@ -28,7 +27,7 @@ from .input_handling import InputHandling
 from .journal_queries import JournalQueries
 from .notifications import Notifications
 from .plugin_loading import PluginLoading
-from .ports import Screens, Threads
+from .ports import Terminal
 from .undo_actions import UndoActions
 
 #: Seconds after the first frame until the other clusters are opened.
@@ -37,23 +36,13 @@ OPEN_OTHERS_S = 2.0
 _MAX_CHIPS = 2
 
 
-class ClusterPort(Threads, Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    def set_timer(self, delay: float, callback: Callable[[], Any]) -> Any:
-        """Call once, after `delay` seconds."""
-
-    def get_screen(self, screen: str) -> Any:
-        """The screen of that name of the cluster that is shown."""
-
-
 class ClusterSwitching:
     """Opens and closes clusters, and decides which one is shown."""
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, input: InputHandling, journal: JournalQueries,
         undoing: UndoActions, updates: ClusterUpdates, plugins: PluginLoading, stacks: ClusterScreens, config: Config,
-        clock: Clock | None, port: ClusterPort,
+        clock: Clock | None, port: Terminal,
     ) -> None:  # fmt: skip
         """`clock` is that of every cluster, where not its own."""
         self._fleet, self._notifications, self._input, self._journal = fleet, notifications, input, journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.message import Message
 
@@ -13,7 +13,6 @@ from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
 from console.config.commands import SCREENS
 from console.config.settings import Config
-from console.health.xid_policy import Policy
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
 from console.runtime import memo
@@ -26,7 +25,7 @@ from .cluster_screens import ClusterScreens
 from .input_handling import InputHandling
 from .journal_queries import JournalQueries
 from .notifications import Notifications
-from .ports import Screens, Threads
+from .ports import Terminal
 
 if TYPE_CHECKING:
     from console.recording.player import Player
@@ -69,30 +68,12 @@ class MomentChanged(Message):
         return True
 
 
-class UpdatesPort(Threads, Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    def post_message(self, message: Message) -> bool:
-        """Put a message into the queue of the event loop."""
-
-    def write_to_terminal(self, text: str) -> None:
-        """Write control sequences, where there is a terminal."""
-
-    @property
-    def policy(self) -> Policy:
-        """The XID policy."""
-
-    @property
-    def idle_s(self) -> float:
-        """Seconds since the last key or click."""
-
-
 class ClusterUpdates:
     """Hands what pollers and players publish to the screens."""
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, outcomes: OutcomeReports, journal: JournalQueries,
-        input: InputHandling, stacks: ClusterScreens, config: Config, port: UpdatesPort,
+        input: InputHandling, stacks: ClusterScreens, config: Config, port: Terminal,
     ) -> None:  # fmt: skip
         self._fleet, self._notifications, self._outcomes, self._journal = fleet, notifications, outcomes, journal
         self._input, self._stacks, self._config, self._port = input, stacks, config, port

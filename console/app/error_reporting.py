@@ -6,7 +6,7 @@ every local variable, and those may hold facts of users or a token. `console.ses
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 
 from textual.worker import Worker, WorkerState
 
@@ -14,31 +14,16 @@ from console.clusters.fleet import Fleet
 from console.runtime import log
 
 from .notifications import Notifications
-from .ports import Threads
+from .ports import Terminal
 
 #: Failed workers of one console that are reported; the first ones matter.
 _REPORTS = 3
 
 
-class ErrorPort(Threads, Protocol):
-    """What it uses of the Textual app."""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the app has started and not ended."""
-
-    @property
-    def slow_line(self) -> bool:
-        """Whether the line to the terminal counts as slow."""
-
-    def end_with(self, error: Exception) -> None:
-        """End the app because of this error."""
-
-
 class ErrorReporting:
     """Reports what fails while the console runs. For threads see `QuietApp.thread_died`."""
 
-    def __init__(self, fleet: Fleet, notifications: Notifications, port: ErrorPort) -> None:
+    def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
         self._fleet, self._notifications, self._port = fleet, notifications, port
         self.fatal: list[Exception] = []
         """The errors that ended the console, for its caller."""

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from textual.css.query import QueryError
-from textual.geometry import Size
 
 from collectors.clean import clean
 from collectors.model import Gpu, SourceFault
@@ -21,7 +20,6 @@ from console.export import table_export
 from console.export.export_fields import GPU, MAP, fields_of
 from console.export.output_file import save
 from console.export.table_export import TableExport
-from console.health.xid_policy import Policy
 from console.journal.chain import JournalFault
 from console.reports.period import Span, span_of
 from console.runtime.errors import UserError
@@ -38,7 +36,7 @@ from widgets.table_column import Column, ExportField
 from widgets.units import stamp
 
 from .notifications import Notifications
-from .ports import Screens, Threads
+from .ports import Terminal
 
 #: The FILE that means the terminal's clipboard, through OSC 52.
 CLIPBOARD = "clipboard"
@@ -60,28 +58,10 @@ class ExportJob(NamedTuple):
     make: Callable[[], tuple[Chunks, str]]
 
 
-class ExportPort(Threads, Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    @property
-    def size(self) -> Size:
-        """Size of the terminal."""
-
-    @property
-    def policy(self) -> Policy:
-        """The XID policy."""
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Copy through the terminal (OSC 52)."""
-
-    def set_timer(self, delay: float, callback: Callable[[], Any]) -> Any:
-        """Call once, after `delay` seconds."""
-
-
 class ExportCommands:
     """Writes what is on the screen, or a report, to a file or the clipboard."""
 
-    def __init__(self, fleet: Fleet, notifications: Notifications, port: ExportPort) -> None:
+    def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
         self._fleet, self._notifications, self._port = fleet, notifications, port
 
     def carry_out(self, command: Command) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from textual import events
-from textual.screen import Screen
 from textual.widgets import Input
 
 from collectors.clean import clean
@@ -37,6 +36,7 @@ from console.screens.layout.screen import WachtScreen
 from widgets.prompt import History
 
 from .notifications import Notifications
+from .ports import Screens
 
 T = TypeVar("T", bound=events.Event)
 
@@ -54,27 +54,12 @@ def _same_moment(event: events.Event, instead: T) -> T:
     return instead
 
 
-class InputPort(Protocol):
-    """What it uses of the Textual app."""
-
-    @property
-    def screen(self) -> Screen[Any]:
-        """The screen on top."""
-
-    @property
-    def screen_stack(self) -> list[Screen[Any]]:
-        """All of them; empty while the app closes."""
-
-    def call_later(self, callback: Callable[..., Any], *args: Any) -> bool:
-        """Call on the event loop, from any thread, without waiting. Raises RuntimeError when the loop has ended."""
-
-
 class InputHandling:
     """What keys and prompts need: the keymap, histories, completions, saved filters and views."""
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, config: Config, looks: ThemeChoice,
-        writer: BackgroundWriter, port: InputPort,
+        writer: BackgroundWriter, port: Screens,
     ) -> None:  # fmt: skip
         """Reads no file."""
         self._fleet, self._notifications, self._config, self._looks = fleet, notifications, config, looks

@@ -80,9 +80,10 @@ class ShiftNotes:
             self._write()
 
     def end(self) -> None:
-        """Write the last note of this shift."""
+        """Write the last note of this shift, and give pending writes a moment to finish."""
         if self._noted_mono is not None:
             self._write()
+        self._writer.leave()
 
     def _write(self) -> None:
         live = [one for one in self._fleet.sessions.values() if not one.site.recorded]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 from textual.app import SuspendNotSupported
 
 from collectors import process
 from collectors.model import SourceFault
 from console.actions.action import Kind
+from console.actions.registry import ACTIONS
 from console.clusters.fleet import Fleet
 from console.config.commands import SCREENS
 from console.runtime.errors import FilterError
@@ -20,37 +19,23 @@ from console.screens.layout.screen import Inspection, WachtScreen
 from . import screen_factory
 from .input_handling import InputHandling
 from .notifications import Notifications
-from .ports import Screens
+from .ports import Terminal
 
 View = tuple[str, list[tuple[type[Inspection], str]]]
 """What `-` goes back to: the name of a screen, and the inspections that were open on it."""
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class NavigationPort(Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    def pop_screen(self) -> object:
-        """Close the screen on top."""
-
-    def switch_screen(self, screen: str) -> object:
-        """Replace the screen on top."""
-
-    def get_screen(self, screen: str) -> Any:
-        """The screen of that name of the cluster that is shown."""
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Copy through the terminal (OSC 52)."""
-
-    def suspend(self) -> AbstractContextManager[None]:
-        """Release the terminal for another program."""
-
-
 class Navigation:
     """Opens screens."""
 
-    def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: NavigationPort) -> None:
+    def __init__(
+        self, fleet: Fleet, notifications: Notifications, input: InputHandling,
+        refusal: Callable[[str], str | None], port: Terminal,
+    ) -> None:  # fmt: skip
+        """`refusal` tells why an action is refused now."""
         self._fleet, self._notifications, self._input, self._port = fleet, notifications, input, port
+        self._refusal = refusal
         self._previous: dict[str, View] = {}
         """Cluster name to the view that was left last."""
 
@@ -95,11 +80,11 @@ class Navigation:
         """Open the inspection of a node or a job."""
         self._port.push_screen(screen_factory.inspection(kind, key))
 
-    def open_help(self, refusals: Mapping[str, str | None]) -> None:
-        """Show all keys, each with the reason if it is refused now; `refusals` maps an action to that reason."""
+    def open_help(self) -> None:
+        """Show all keys, each with the reason if it is refused now."""
         screen = self._port.screen
         if isinstance(screen, WachtScreen) and screen.crumb != "help":
-            self._port.push_screen(screen_factory.help_screen(dict(refusals)))
+            self._port.push_screen(screen_factory.help_screen({one.id: self._refusal(one.id) for one in ACTIONS}))
 
     def open_log(self, job: str = "") -> None:
         """Show the output of a job; by default of that under the cursor. Raises CommandError."""

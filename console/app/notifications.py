@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
-from textual.screen import Screen
-
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
 from console.screens.layout.screen import WachtScreen
 
-
-class NotificationPort(Protocol):
-    """What it uses of the Textual app."""
-
-    @property
-    def screen(self) -> Screen[Any]:
-        """The screen on top."""
-
-    @property
-    def notify(self) -> Callable[..., None]:
-        """Shows a toast."""
+from .ports import Terminal
 
 
 class Notifications:
     """Shows messages, each with the name of its cluster where there are several."""
 
-    def __init__(self, fleet: Fleet, port: NotificationPort) -> None:
+    def __init__(self, fleet: Fleet, port: Terminal) -> None:
         self._fleet, self._port = fleet, port
 
     def show(self, text: str, severity: str = "information") -> None:

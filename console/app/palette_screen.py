@@ -1,14 +1,9 @@
-"""The command palette: a query, and below it the matches. Enter runs one.
-
-It offers screens, actions, keys, `:` commands, themes, saved filters; nodes, racks and jobs by name. An action that is
-refused now says why."""
+"""The command palette: a query, and below it the matches. Enter runs one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from inspect import isawaitable
-from typing import Any, Protocol
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,103 +11,15 @@ from textual.containers import Vertical
 from textual.worker import get_current_worker
 
 from collectors.clean import clean
-from console.actions.registry import ACTIONS, NAVIGATION
 from console.clusters.fleet import Fleet
-from console.config.commands import OTHERS, SCREENS, CommandError
-from console.config.theme_files import ThemeChoice
-from console.runtime.errors import FilterError
-from console.screens.layout.screen import WachtScreen
 from widgets.cells import Span, cut, width
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .acting import Acting
-from .cluster_switching import ClusterSwitching
-from .command_line import CommandLine
-from .input_handling import PALETTE_HISTORY, InputHandling
 from .navigation import Navigation
-from .notifications import Notifications
 from .palette import NamedRow, PaletteEntry, found, named
-from .ports import Screens
 
 _MAX_QUERY = 200
-#: Navigation keys that make sense as palette entries, and those of them that the screen handles, not the app.
-_APP_KEYS = frozenset({"help", "quit", "command", "copy", "copy_rows", "refresh", "redraw", "undo", "previous", "log",
-         "look_back"})  # fmt: skip
-_SCREEN_KEYS = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
-
-
-class PalettePort(Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    async def run_action(self, action: str) -> Any:
-        """Run an action of Textual by its name."""
-
-
-class Palette:
-    """Opens the palette, and runs what was chosen."""
-
-    def __init__(
-        self, fleet: Fleet, notifications: Notifications, input: InputHandling, navigation: Navigation, acting: Acting,
-        clusters: ClusterSwitching, command_line: CommandLine, looks: ThemeChoice, port: PalettePort,
-    ) -> None:  # fmt: skip
-        self._fleet, self._notifications, self._input, self._navigation = fleet, notifications, input, navigation
-        self._acting, self._clusters, self._command_line = acting, clusters, command_line
-        self._looks, self._port = looks, port
-
-    def open(self) -> None:
-        """Open the command palette."""
-
-        def chosen(entry: PaletteEntry | None) -> None:
-            if entry is not None:
-                self._input.save_choice(entry.name)
-                self._port.call_next(self._run, entry)
-
-        if isinstance(self._port.screen, WachtScreen):
-            recent = tuple(self._input.histories[PALETTE_HISTORY].entries)
-            self._port.push_screen(PaletteScreen(self._fleet, self._navigation, tuple(self.entries()), recent), chosen)
-
-    async def _run(self, entry: PaletteEntry) -> None:
-        try:
-            done = entry.run()
-            if isawaitable(done):
-                await done
-        except (CommandError, FilterError) as error:
-            self._notifications.show(str(error), "warning")
-
-    def entries(self) -> Iterator[PaletteEntry]:
-        """Every entry that does not depend on what is typed. `run` is called after the palette has closed."""
-        keys, go, run_action = self._input.keymap, self._navigation.go, self._port.run_action
-        for screen in SCREENS:
-            yield PaletteEntry(f"Show {screen}", "screen", partial(go, screen), keys.first(screen))
-        for action in ACTIONS:
-            why = self._acting.refusal(action.id)
-            description = action.help if why is None else f"not now: {why}"
-            run = partial(self._acting.act, action.id)
-            name = f"{action.label.capitalize()} {action.kind}"
-            yield PaletteEntry(name, description, run, keys.first(action.id), why is not None)
-        for key in NAVIGATION:
-            if (run_key := _key_action(key.id)) is not None:
-                name = key.help[0].upper() + key.help[1:]
-                yield PaletteEntry(name, "key", partial(run_action, run_key), keys.first(key.id))
-        for verb, help in OTHERS.items():
-            yield PaletteEntry(f":{verb}", help, partial(self._input.open_command_line, f"{verb} "))
-        for one in self._input.filters.known.values():
-            for screen in one.on:
-                yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(go, screen, f"@{one.name}"))
-        for name in self._fleet.sites if len(self._fleet.sites) > 1 else ():
-            yield PaletteEntry(f"Cluster {name}", "show it", partial(self._clusters.go_to, name))
-        for name, look in self._looks.known.items():
-            yield PaletteEntry(f"Theme {name}", look.says, partial(self._command_line.set_theme, name))
-
-
-def _key_action(key: str) -> str | None:
-    """The action of Textual behind a navigation key; None for keys that make no sense as palette entries."""
-    if key in _SCREEN_KEYS:
-        return f"screen.{key}"
-    if key in _APP_KEYS:
-        return f"app.key('{key}')"
-    return "app.suspend_process" if key == "suspend_process" else None
 
 
 class PaletteScreen(QuietModal[PaletteEntry | None]):

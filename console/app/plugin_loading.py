@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from collectors.clean import clean
 from console.actions.action import Action
@@ -18,7 +18,7 @@ from widgets.units import UNKNOWN
 from . import screen_factory
 from .input_handling import InputHandling
 from .notifications import Notifications
-from .ports import Screens, Threads
+from .ports import Terminal
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnColumn
@@ -29,17 +29,10 @@ _MAX_CHARS = 200
 _MAX_MESSAGES = 3
 
 
-class PluginPort(Threads, Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    def bind(self, keys: str, action: str, *, description: str = "", show: bool = True) -> None:
-        """Bind a key of the app to an action."""
-
-
 class PluginLoading:
     """Loads plugins, and gives their actions a key and their columns a list."""
 
-    def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: PluginPort) -> None:
+    def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: Terminal) -> None:
         self._fleet, self._notifications, self._input, self._port = fleet, notifications, input, port
         self._own_columns: Sequence[OwnColumn] = ()
 

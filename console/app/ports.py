@@ -1,11 +1,16 @@
-"""What controllers use of the Textual app. Tests without a terminal have fakes of these."""
+"""What controllers use of the Textual app, in three sizes. `tests/support/fake_app.py` is one without a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from textual.geometry import Size
+from textual.message import Message
 from textual.screen import Screen
+
+from console.health.xid_policy import Policy
 
 
 class Threads(Protocol):
@@ -17,27 +22,48 @@ class Threads(Protocol):
     def call_from_thread(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call on the event loop, from a thread; returns the result."""
 
+    def call_later(self, callback: Callable[..., Any], *args: Any) -> bool:
+        """Call on the event loop, from anywhere, without waiting. Raises RuntimeError when the loop has ended."""
 
-class Screens(Protocol):
-    """The stack of screens of the cluster that is shown."""
+
+class Screens(Threads, Protocol):
+    """Threads, and the stack of screens of the cluster that is shown, the top one last; empty while the app closes."""
 
     @property
-    def screen(self) -> Screen[Any]:
-        """The screen on top."""
+    def screen(self) -> Screen[Any]: ...
+    @property
+    def screen_stack(self) -> list[Screen[Any]]: ...
+    def get_screen(self, screen: str) -> Any: ...
+    def push_screen(self, screen: Any, callback: Any = None) -> Any: ...
+    def pop_screen(self) -> object: ...
+    def switch_screen(self, screen: str) -> object: ...
+    def call_next(self, callback: Callable[..., Any], *args: Any) -> Any: ...
+    def call_after_refresh(self, callback: Callable[..., Any], *args: Any) -> Any: ...
+
+
+class Terminal(Screens, Protocol):
+    """Screens, the terminal, and the state of the app."""
+
+    theme: Any
+    """The name of the theme in use."""
 
     @property
-    def screen_stack(self) -> list[Screen[Any]]:
-        """All of them, the top one last; empty while the app closes."""
-
-    def push_screen(self, screen: Any, callback: Any = None) -> Any:
-        """Show a screen on top; `callback` gets its result."""
-
-    def call_next(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Call on the event loop after the current message."""
-
-    def call_after_refresh(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Call once the screen has been painted."""
-
-
-class ScreenPort(Threads, Screens, Protocol):
-    """Threads and screens, for the controllers that need no more."""
+    def policy(self) -> Policy: ...
+    @property
+    def size(self) -> Size: ...
+    @property
+    def idle_s(self) -> float: ...
+    @property
+    def slow_line(self) -> bool: ...
+    @property
+    def is_running(self) -> bool: ...
+    @property
+    def notify(self) -> Callable[..., None]: ...
+    def set_timer(self, delay: float, callback: Callable[[], Any]) -> Any: ...
+    def post_message(self, message: Message) -> bool: ...
+    def bind(self, keys: str, action: str, *, description: str = "", show: bool = True) -> None: ...
+    async def run_action(self, action: str) -> Any: ...
+    def copy_to_clipboard(self, text: str) -> None: ...
+    def suspend(self) -> AbstractContextManager[None]: ...
+    def write_to_terminal(self, text: str) -> None: ...
+    def end_with(self, error: Exception) -> None: ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -26,7 +26,7 @@ from .cluster_updates import ClusterUpdates, MomentChanged
 from .input_handling import InputHandling
 from .journal_queries import JournalQueries
 from .notifications import Notifications
-from .ports import Screens, Threads
+from .ports import Screens
 
 if TYPE_CHECKING:
     from console.recording.player import Player
@@ -47,19 +47,12 @@ CONTROLS: Mapping[str, Callable[[Player], None]] = {
 }
 
 
-class ReplayPort(Threads, Screens, Protocol):
-    """What it uses of the Textual app."""
-
-    def pop_screen(self) -> object:
-        """Close the screen on top."""
-
-
 class ReplayMode:
     """Shows what this console recorded, and controls the player of a recording."""
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, input: InputHandling, acting: Acting,
-        journal: JournalQueries, updates: ClusterUpdates, stacks: ClusterScreens, config: Config, port: ReplayPort,
+        journal: JournalQueries, updates: ClusterUpdates, stacks: ClusterScreens, config: Config, port: Screens,
     ) -> None:  # fmt: skip
         self._fleet, self._notifications, self._input, self._acting = fleet, notifications, input, acting
         self._journal, self._updates, self._stacks = journal, updates, stacks

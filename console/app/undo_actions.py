@@ -12,7 +12,7 @@ from console.runtime.operator_identity import login_name
 
 from .acting import Acting
 from .notifications import Notifications
-from .ports import ScreenPort
+from .ports import Screens
 
 if TYPE_CHECKING:
     from console.journal.entries import JournalEntry
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class UndoActions:
     """Reads the journal to undo an action. It sends nothing: it asks for an action like a key does."""
 
-    def __init__(self, fleet: Fleet, notifications: Notifications, acting: Acting, port: ScreenPort) -> None:
+    def __init__(self, fleet: Fleet, notifications: Notifications, acting: Acting, port: Screens) -> None:
         self._fleet, self._notifications, self._acting, self._port = fleet, notifications, acting, port
 
     def undo(self, key: str | None = None, only: Sequence[str] | None = None) -> None:

@@ -73,6 +73,8 @@ class JournalCalls(Protocol):
 class ErrorCalls(Protocol):
     """`console.app.error_reporting`."""
 
+    fatal: list[Exception]
+
     def worker_changed(self, event: Worker.StateChanged) -> None: ...
 
 

@@ -385,7 +385,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app.outcomes.show_settled(op.app.session, op.cluster, ends)
+        op.app.acting.outcomes.show_settled(op.app.session, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 
@@ -396,6 +396,6 @@ async def test_a_reading_that_comes_while_it_closes_breaks_nothing(monkeypatch):
         known = op.app.session.cluster
         op.app.on_cluster_changed(ClusterChanged(msgspec.structs.replace(known, at=1.0), Diff()))
         op.app._tick()
-        op.app.outcomes.repaint()
+        op.app.acting.outcomes.repaint()
         assert op.app.session.cluster is known
         monkeypatch.undo()

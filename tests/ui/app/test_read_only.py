@@ -100,7 +100,7 @@ async def test_no_command_of_the_palette_changes_anything(opened):
         for screen in SCREENS:
             operator.app.navigation.go(screen)
             await operator.pilot.pause()
-            found = list(operator.app.palette.entries())
+            found = list(operator.app.command_line.palette_entries())
             named = {f"{action.label.capitalize()} {action.kind}" for action in ACTIONS}
             assert named <= {one.name for one in found if one.refused}
             for one in found:
