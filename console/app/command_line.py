@@ -25,7 +25,7 @@ from .cluster_switching import ClusterSwitching
 from .input_handling import PALETTE_HISTORY, InputHandling
 from .navigation import Navigation
 from .notifications import Notifications
-from .palette import PaletteEntry
+from .palette import NamedRow, PaletteEntry
 from .ports import Terminal
 from .replay_mode import ReplayMode
 from .undo_actions import UndoActions
@@ -157,9 +157,8 @@ class CommandLine:
 
         if isinstance(self._port.screen, WachtScreen):
             recent = tuple(self._input.histories[PALETTE_HISTORY].entries)
-            self._port.push_screen(
-                PaletteScreen(self._fleet, self._navigation, tuple(self.palette_entries()), recent), chosen
-            )
+            entries = tuple(self.palette_entries())
+            self._port.push_screen(PaletteScreen(self._fleet, entries, recent, self._name_entry), chosen)
 
     async def _run_entry(self, entry: PaletteEntry) -> None:
         try:
@@ -193,6 +192,14 @@ class CommandLine:
             yield PaletteEntry(f"Cluster {name}", "show it", partial(self._clusters.go_to, name))
         for name, look in self._looks.known.items():
             yield PaletteEntry(f"Theme {name}", look.says, partial(self.set_theme, name))
+
+    def _name_entry(self, one: NamedRow) -> PaletteEntry:
+        kind, name, description = one
+        if kind == "rack":
+            return PaletteEntry(f"rack {name}", description, partial(self._navigation.go, "nodes", f"rack={name}"))
+        return PaletteEntry(
+            f"{kind} {name}", description, partial(self._navigation.open_row, "node" if kind == "node" else "job", name)
+        )
 
 
 def _key_action(key: str) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,7 +15,6 @@ from widgets.cells import Span, cut, width
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .navigation import Navigation
 from .palette import NamedRow, PaletteEntry, found, named
 
 _MAX_QUERY = 200
@@ -32,10 +30,15 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
     AUTO_FOCUS = "#found"
 
     def __init__(
-        self, fleet: Fleet, navigation: Navigation, entries: Sequence[PaletteEntry], recent: Sequence[str]
+        self,
+        fleet: Fleet,
+        entries: Sequence[PaletteEntry],
+        recent: Sequence[str],
+        name_entry: Callable[[NamedRow], PaletteEntry],
     ) -> None:
+        """`name_entry` makes the entry of a node, rack or job."""
         super().__init__()
-        self._fleet, self._navigation = fleet, navigation
+        self._fleet, self._name_entry = fleet, name_entry
         self._entries = entries
         self._recent = recent
         self._query = ""
@@ -86,14 +89,6 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
             ((name, role), (pad, ""), (description, "warn" if one.refused else "text-dim")),
             ((one.key, "key"),),
             str(at),
-        )
-
-    def _name_entry(self, one: NamedRow) -> PaletteEntry:
-        kind, name, description = one
-        if kind == "rack":
-            return PaletteEntry(f"rack {name}", description, partial(self._navigation.go, "nodes", f"rack={name}"))
-        return PaletteEntry(
-            f"{kind} {name}", description, partial(self._navigation.open_row, "node" if kind == "node" else "job", name)
         )
 
     # Input.
