@@ -41,7 +41,7 @@ class Acting:
         expand: Callable[[Kind, Sequence[str]], list[str]],
     ) -> None:  # fmt: skip
         """`expand` replaces the saved filters in typed targets."""
-        self._fleet, self._notifications, self._port, self._expand = fleet, notifications, port, expand
+        self._fleet, self._notify, self._port, self._expand = fleet, notifications, port, expand
         self.outcomes = OutcomeReports(notifications, journal, port)
         self.rollout = RolloutDialogs(fleet, notifications, port, self.ask)
         self.preflight_of = ""
@@ -66,9 +66,7 @@ class Acting:
             return
         names = screen.targets(action.kind)
         if not names and not self._fleet.session.gate.read_only:
-            self._notifications.show(
-                f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning"
-            )
+            self._notify.show(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
         if (action.value is not None or action.prefill) and not self._fleet.session.gate.read_only:
             self._prompt_for_value(action, names)
@@ -138,7 +136,7 @@ class Acting:
         text = f"{action.id} {which} ".replace("  ", " ") + action.prefill
         text += user_messages.draft(self._fleet.cluster, names) if action.id == "notify" else ""
         if len(text) > _MAX_PROMPT_CHARS:
-            self._notifications.show(
+            self._notify.show(
                 f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"
             )
         elif isinstance(self._port.screen, WachtScreen):
@@ -166,10 +164,10 @@ class Acting:
             self._open_confirmation(action_id, targets, reason, options or Options(), extra, hint, notes)
             return
         if self.preflight_of:
-            self._notifications.show(f"still looking at {self.preflight_of}", "warning")
+            self._notify.show(f"still looking at {self.preflight_of}", "warning")
             return
         self.preflight_of = target_list(tuple(targets), action.kind)
-        self._notifications.show(f"looking at {self.preflight_of} first")
+        self._notify.show(f"looking at {self.preflight_of} first")
         screen, at = self._port.screen, self._fleet.session
 
         def work() -> None:
@@ -181,7 +179,7 @@ class Acting:
 
         def looked(extra: PreflightReads) -> None:
             about, self.preflight_of = self.preflight_of, ""
-            if not self._notifications.user_moved_on(screen, f"{action.label} of {about}"):
+            if not self._notify.user_moved_on(screen, f"{action.label} of {about}"):
                 self._open_confirmation(action_id, targets, reason, options or Options(), extra, hint, notes)
 
         self._port.run_in_thread(work, "look")
@@ -202,7 +200,7 @@ class Acting:
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self._fleet.session.gate.plan(action_id, targets, reason, self._fleet.cluster, glass, extra)
         if isinstance(plan, Refusal):
-            self._notifications.show(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
+            self._notify.show(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
             return
         from .confirm_dialog import ConfirmDialog
 
@@ -210,7 +208,7 @@ class Acting:
 
     def _confirmed(self, answer: Answer | None) -> None:
         if answer is None:
-            self._notifications.show("cancelled: nothing was sent")
+            self._notify.show("cancelled: nothing was sent")
             return
         from console.gate.outcome import Progress
 
@@ -231,7 +229,7 @@ class Acting:
                 # An exception in a worker would go unnoticed, and the action would look sent.
                 what = "what was sent is unknown" if progress.intent else "nothing was sent"
                 why = f"{what}: {type(error).__name__}: {error}"[:300]
-                self._port.call_from_thread(self._notifications.show_for, at, f"{plan.action.label}: {why}", "error")
+                self._port.call_from_thread(self._notify.show_for, at, f"{plan.action.label}: {why}", "error")
                 return
             finally:
                 at.sending.discard(progress)
@@ -247,7 +245,7 @@ class Acting:
             self.rollout.open(plan, progress)
         screen = self._port.screen
         self._port.run_in_thread(work, "gate")
-        self._notifications.show(
+        self._notify.show(
             f"{plan.action.doing} {display_names(self._fleet.cluster, plan.change.targets, plan.action.kind)}"
         )
 
@@ -266,16 +264,16 @@ class Acting:
     def _confirm_changed(self, session: ClusterSession, outcome: Outcome, screen: object) -> None:
         """Ask again for the targets that were left out because they changed; report them if the user has moved on."""
         plan = outcome.plan
-        if session is not self._fleet.session or not self._notifications.still_on(screen):
+        if session is not self._fleet.session or not self._notify.still_on(screen):
             which = display_names(session.newest, tuple(outcome.reconfirm), plan.action.kind)
             why = next(iter(outcome.reconfirm.values())).why
-            self._notifications.show_for(
+            self._notify.show_for(
                 session, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error"
             )
             return
         fresh = self._fleet.session.gate.replan(outcome, session.newest)
         if isinstance(fresh, Refusal):
-            self._notifications.show_for(session, f"{plan.action.label} refused: {fresh.why}", "warning")
+            self._notify.show_for(session, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
         from .confirm_dialog import ConfirmDialog
 

@@ -34,14 +34,14 @@ class OutcomeReports:
     """Reports the outcome of each send, and reads until its targets are verified."""
 
     def __init__(self, notifications: Notifications, journal: JournalQueries, port: Screens) -> None:
-        self._notifications, self._journal, self._port = notifications, journal, port
+        self._notify, self._journal, self._port = notifications, journal, port
 
     def show(self, session: ClusterSession, outcome: Outcome) -> None:
         """Show the outcome of a send, and have its targets verified."""
         plan = outcome.plan
         again = outcome.reconfirm
         if outcome.refused and not again:
-            self._notifications.show_for(session, f"{plan.action.label}: {outcome.refused}", "error")
+            self._notify.show_for(session, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
             of_it = {target: result.why for target, result in outcome.results.items()
                      if result.state == state and target not in again}  # fmt: skip
@@ -50,10 +50,10 @@ class OutcomeReports:
                 # A dropped target is unchanged: a warning, not a failure.
                 severity = "warning" if state == "dropped" else "error"
                 which = display_names(session.newest, tuple(of_it), plan.action.kind)
-                self._notifications.show_for(session, f"{plan.action.label} {state}: {which}: {why}", severity)
+                self._notify.show_for(session, f"{plan.action.label} {state}: {which}: {why}", severity)
         if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
             which = display_names(session.newest, blind, plan.action.kind)
-            self._notifications.show_for(
+            self._notify.show_for(
                 session, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did"
             )
         if done := tuple(target for target, result in outcome.results.items() if result.state == "done"):
@@ -64,11 +64,11 @@ class OutcomeReports:
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
             which = display_names(session.newest, tuple(outcome.aside), plan.action.kind)
-            self._notifications.show_for(
+            self._notify.show_for(
                 session, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning"
             )
         if outcome.warning:
-            self._notifications.show_for(session, outcome.warning, "error")
+            self._notify.show_for(session, outcome.warning, "error")
         session.sent_watch, over = session.sent_watch.add(outcome.waiting)
         if over:
             self.show_settled(session, session.newest, over)
@@ -100,11 +100,9 @@ class OutcomeReports:
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_MAX_MESSAGES]:
                 what = f"{action.label} {display_names(cluster, those, action.kind)}"
-                self._notifications.show_for(
-                    session, f"{what}: {reason}; look at it in {_system_of(action.kind)}", "error"
-                )
+                self._notify.show_for(session, f"{what}: {reason}; look at it in {_system_of(action.kind)}", "error")
             if len(unknown) > _MAX_MESSAGES:
-                self._notifications.show_for(
+                self._notify.show_for(
                     session, f"{action.label}: {len(unknown) - _MAX_MESSAGES} more reasons, in :journal", "error"
                 )
         gate = session.gate
@@ -113,7 +111,7 @@ class OutcomeReports:
             warning = gate.note(settled)
             self._port.call_from_thread(self._journal.read_facts, session)
             if warning:
-                self._port.call_from_thread(self._notifications.show_for, session, warning, "error")
+                self._port.call_from_thread(self._notify.show_for, session, warning, "error")
 
         self._port.run_in_thread(work, "journal")
         self.repaint()
@@ -132,7 +130,7 @@ class OutcomeReports:
             where = f"{'no longer listed' if gone else 'seen'} in {_system_of(action.kind)}"
             now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _MAX_MESSAGES else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self._notifications.show_for(session, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
+            self._notify.show_for(session, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
 
     def _refresh_now(self, session: ClusterSession, kinds: Iterable[Kind]) -> None:
         """Read the kinds that were just changed again now."""

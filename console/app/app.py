@@ -154,10 +154,6 @@ class WachtApp(TerminalApp):
         """Keys of `KEYS`."""
         KEYS[key](self)
 
-    async def action_quit(self) -> None:
-        """Ctrl+Q."""
-        self.leave()
-
     def on_mount(self) -> None:
         """Show the first screen, then start to read."""
         self.push_screen(self.config.screen or "overview")

@@ -45,7 +45,7 @@ class ClusterSwitching:
         clock: Clock | None, port: Terminal,
     ) -> None:  # fmt: skip
         """`clock` is that of every cluster, where not its own."""
-        self._fleet, self._notifications, self._input, self._journal = fleet, notifications, input, journal
+        self._fleet, self._notify, self._input, self._journal = fleet, notifications, input, journal
         self._undoing, self._updates, self._plugins, self._stacks = undoing, updates, plugins, stacks
         self._config, self._clock, self._port = config, clock, port
         self._modes_made = 0
@@ -104,7 +104,7 @@ class ClusterSwitching:
 
     def _open_failed(self, name: str, why: str) -> None:
         self._fleet.unopened[name] = why
-        self._notifications.show(f"{name} cannot be opened: {why}", "warning")
+        self._notify.show(f"{name} cannot be opened: {why}", "warning")
 
     def _opened(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
         sessions = self._fleet.sessions
@@ -145,7 +145,7 @@ class ClusterSwitching:
         """Key `C`: show the next cluster."""
         names = list(self._fleet.sites)
         if len(names) == 1:
-            self._notifications.show("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            self._notify.show("one cluster is known; each [cluster.NAME] of the configuration is one more")
             return
         self.go_to(names[(names.index(self._fleet.session.name) + 1) % len(names)])
 
@@ -154,7 +154,7 @@ class ClusterSwitching:
         try:
             self.show(name)
         except CommandError as error:
-            self._notifications.show(str(error), "warning")
+            self._notify.show(str(error), "warning")
 
     def show(self, name: str) -> None:
         """`:cluster NAME`. Raises CommandError."""
@@ -173,7 +173,7 @@ class ClusterSwitching:
             return
 
         def then(session: ClusterSession) -> None:
-            if not self._notifications.user_moved_on(screen, f"cluster {name}"):
+            if not self._notify.user_moved_on(screen, f"cluster {name}"):
                 self._show_opened(session)
 
         self._open(name, then)
@@ -186,7 +186,7 @@ class ClusterSwitching:
         """Show an open cluster, unless a recording came on the screen while it was opened."""
         fleet = self._fleet
         if fleet.in_replay_mode:
-            self._notifications.show(f"{session.name} is open; {self._leave_replay_first()}")
+            self._notify.show(f"{session.name} is open; {self._leave_replay_first()}")
             return
         fleet.session.poller.show(frozenset())
         fleet.session = session
@@ -212,9 +212,7 @@ class ClusterSwitching:
         self._stacks.close(session)
         self._port.run_in_thread(lambda: session.stop(alone=True), "cluster")
         memo.forget(name)
-        self._notifications.show(
-            f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again"
-        )
+        self._notify.show(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
 
     def stop(self) -> None:
         """Stop every thread that polls, plays or records."""

@@ -75,7 +75,7 @@ class ClusterUpdates:
         self, fleet: Fleet, notifications: Notifications, outcomes: OutcomeReports, journal: JournalQueries,
         input: InputHandling, stacks: ClusterScreens, config: Config, port: Terminal,
     ) -> None:  # fmt: skip
-        self._fleet, self._notifications, self._outcomes, self._journal = fleet, notifications, outcomes, journal
+        self._fleet, self._notify, self._outcomes, self._journal = fleet, notifications, outcomes, journal
         self._input, self._stacks, self._config, self._port = input, stacks, config, port
         self.garbage = Garbage()
         self._last_tick = 0.0
@@ -101,7 +101,7 @@ class ClusterUpdates:
             self._port.post_message(MomentChanged(made, cluster, diff))
 
         def show_message(text: str) -> None:
-            self._port.call_from_thread(self._notifications.show, text)
+            self._port.call_from_thread(self._notify.show, text)
 
         made = Player(site.recording, site.clock, publish, show_message, site.begin)
         return made
@@ -184,7 +184,7 @@ class ClusterUpdates:
             hint = f"  (:cluster {session.name})"
         elif self._fleet.in_replay_mode:
             hint = f"  (in the present: {self._input.keymap.press('look_back')})"
-        self._notifications.show_for(session, f"critical: {bell_text(new)}{hint}", "error")
+        self._notify.show_for(session, f"critical: {bell_text(new)}{hint}", "error")
         self._port.write_to_terminal(bell_sequences(cluster.name, new, self._config.bell, self._config.notify))
 
     def tick(self) -> None:

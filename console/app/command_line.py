@@ -55,7 +55,7 @@ class CommandLine:
         self, fleet: Fleet, notifications: Notifications, input: InputHandling, navigation: Navigation, acting: Acting,
         undoing: UndoActions, replay: ReplayMode, clusters: ClusterSwitching, looks: ThemeChoice, port: CommandPort,
     ) -> None:  # fmt: skip
-        self._fleet, self._notifications, self._looks, self._port = fleet, notifications, looks, port
+        self._fleet, self._notify, self._looks, self._port = fleet, notifications, looks, port
         self._input, self._navigation, self._acting, self._clusters = input, navigation, acting, clusters
         #: The commands that a word or line is enough for, each with what carries it out.
         self._simple: dict[str, Callable[[str], object]] = {
@@ -107,7 +107,7 @@ class CommandLine:
         try:
             command()
         except CommandError as error:
-            self._notifications.show(str(error), "warning")
+            self._notify.show(str(error), "warning")
 
     def set_theme(self, name: str) -> None:
         """Switch to another theme. Raises CommandError."""
@@ -166,7 +166,7 @@ class CommandLine:
             if isawaitable(done):
                 await done
         except (CommandError, FilterError) as error:
-            self._notifications.show(str(error), "warning")
+            self._notify.show(str(error), "warning")
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Every entry that does not depend on what is typed. `run` is called after the palette has closed."""

@@ -24,7 +24,7 @@ class ErrorReporting:
     """Reports what fails while the console runs. For threads see `QuietApp.thread_died`."""
 
     def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
-        self._fleet, self._notifications, self._port = fleet, notifications, port
+        self._fleet, self._notify, self._port = fleet, notifications, port
         self.fatal: list[Exception] = []
         """The errors that ended the console, for its caller."""
         self._was_slow = False
@@ -43,11 +43,11 @@ class ErrorReporting:
             self._was_slow = slow
             log.info("terminal", f"slow mode is {'on' if slow else 'off'}")
         if why := log.unreported_fault():
-            self._notifications.show(why, "warning")
+            self._notify.show(why, "warning")
         recorder = self._fleet.live.recorder
         fault = recorder.trouble if recorder is not None else ""
         if fault and not self._recorder_fault:
-            self._notifications.show(f"not recorded: {fault}", "warning")
+            self._notify.show(f"not recorded: {fault}", "warning")
         self._recorder_fault = fault
 
     def worker_changed(self, event: Worker.StateChanged) -> None:
@@ -64,7 +64,7 @@ class ErrorReporting:
 
         def work() -> None:
             kept = crash.save_report(text, brief)
-            self._port.call_from_thread(self._notifications.show, f"{brief}; wacht goes on. Report: {kept}", "error")
+            self._port.call_from_thread(self._notify.show, f"{brief}; wacht goes on. Report: {kept}", "error")
 
         self._port.run_in_thread(work, "crash")
 

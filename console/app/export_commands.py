@@ -62,7 +62,7 @@ class ExportCommands:
     """Writes what is on the screen, or a report, to a file or the clipboard."""
 
     def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
-        self._fleet, self._notifications, self._port = fleet, notifications, port
+        self._fleet, self._notify, self._port = fleet, notifications, port
 
     def carry_out(self, command: Command) -> None:
         """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for invalid words."""
@@ -83,7 +83,7 @@ class ExportCommands:
             try:
                 self.begin(self._export_job(form), file.strip(), command.over)
             except CommandError as error:
-                self._notifications.show(str(error), "warning")
+                self._notify.show(str(error), "warning")
 
         self._port.call_after_refresh(shown)
 
@@ -101,12 +101,12 @@ class ExportCommands:
             keys = [key for key in table.keys if key in table.marked] or [key for key in (table.cursor_key,) if key]
             text, count = ",".join(keys), len(keys)
         if not text:
-            self._notifications.show("there is no row under the cursor to copy the name of")
+            self._notify.show("there is no row under the cursor to copy the name of")
         elif len(text.encode()) > CLIPBOARD_MOST:
-            self._notifications.show(_too_large(len(text.encode())), "warning")
+            self._notify.show(_too_large(len(text.encode())), "warning")
         else:
             self._port.copy_to_clipboard(text)
-            self._notifications.show(
+            self._notify.show(
                 f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else "")
             )
 
@@ -270,14 +270,12 @@ class ExportCommands:
         name, at = self._file_name(made), self._fleet.session
         if over and file in {"", CLIPBOARD}:
             raise CommandError("! writes over a file: name it")
-        slow = self._port.set_timer(
-            SLOW_S, lambda: self._notifications.show_for(at, f"{made.name}: it is being written …")
-        )
+        slow = self._port.set_timer(SLOW_S, lambda: self._notify.show_for(at, f"{made.name}: it is being written …"))
 
         def ended(told: str, severity: str) -> None:
             slow.stop()
             # The text may hold foreign names.
-            self._notifications.show_for(at, clean(told), severity)
+            self._notify.show_for(at, clean(told), severity)
 
         def work() -> None:
             told, severity = "not written", "error"

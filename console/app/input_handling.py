@@ -62,7 +62,7 @@ class InputHandling:
         writer: BackgroundWriter, port: Screens,
     ) -> None:  # fmt: skip
         """Reads no file."""
-        self._fleet, self._notifications, self._config, self._looks = fleet, notifications, config, looks
+        self._fleet, self._notify, self._config, self._looks = fleet, notifications, config, looks
         self._writer, self._port = writer, port
         self.keymap: Keymap = read_keys(config.keys)
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", PALETTE_HISTORY)}
@@ -85,7 +85,7 @@ class InputHandling:
             if messages:
                 more = len(messages) - _MAX_MESSAGES
                 and_more = f"  (and {more} more: wacht keys)" if more > 0 else ""
-                self._notifications.show("\n".join(messages[:_MAX_MESSAGES]) + and_more, "warning")
+                self._notify.show("\n".join(messages[:_MAX_MESSAGES]) + and_more, "warning")
 
     def _read_state_files(self) -> None:
         try:
@@ -107,12 +107,12 @@ class InputHandling:
         if isinstance(self._port.screen, WachtScreen):
             self._port.screen.views_changed()
         if own := self.filters.messages[len(read_filters(self._config.filters, ()).messages) :]:
-            self._notifications.show("\n".join(own[:_MAX_MESSAGES]), "warning")
+            self._notify.show("\n".join(own[:_MAX_MESSAGES]), "warning")
 
     def _warn_not_saved(self, error: StateFileFault) -> None:
         if self._save_warning_due:
             self._save_warning_due = False
-            self._notifications.show(f"what is typed is not kept: {error}", "warning")
+            self._notify.show(f"what is typed is not kept: {error}", "warning")
 
     def _call_on_loop(self, call: Callable[..., None], *given: Any) -> None:
         """Call it on the event loop without waiting; do nothing when the loop has ended."""
@@ -216,7 +216,7 @@ class InputHandling:
     def _add_filter_line(self, line: str, message: str) -> None:
         self._saved_lines = [*self._saved_lines, line]
         self._rebuild_filters()
-        self._append_line(self._saved, line, lambda: self._notifications.show(message))
+        self._append_line(self._saved, line, lambda: self._notify.show(message))
 
     def _rebuild_filters(self) -> None:
         self.filters = read_filters(self._config.filters, self._saved_lines, self._saved.path)

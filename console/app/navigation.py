@@ -34,7 +34,7 @@ class Navigation:
         refusal: Callable[[str], str | None], port: Terminal,
     ) -> None:  # fmt: skip
         """`refusal` tells why an action is refused now."""
-        self._fleet, self._notifications, self._input, self._port = fleet, notifications, input, port
+        self._fleet, self._notify, self._input, self._port = fleet, notifications, input, port
         self._refusal = refusal
         self._previous: dict[str, View] = {}
         """Cluster name to the view that was left last."""
@@ -55,7 +55,7 @@ class Navigation:
                 try:
                     screen.set_filter(self._input.filters.expand(filter_text, name))
                 except FilterError as error:
-                    self._notifications.show(str(error), "warning")
+                    self._notify.show(str(error), "warning")
 
     def _view(self) -> View | None:
         """The screen that is shown and the inspections on top of it; None while neither has a name."""
@@ -68,7 +68,7 @@ class Navigation:
         """Key `-`: go back to the previous view."""
         view, before = self._view(), self._previous.get(self._fleet.session.name)
         if before is None:
-            self._notifications.show("there is no view before this one")
+            self._notify.show("there is no view before this one")
             return
         self.go(before[0])
         for inspect, key in before[1]:
@@ -105,7 +105,7 @@ class Navigation:
         chosen = tuple(names) or (screen.targets("node") if isinstance(screen, WachtScreen) else ())
         known = [name for name in chosen if name in self._fleet.cluster.nodes]
         if len(known) < 2:
-            self._notifications.show("this compares nodes: mark two or more (Space)", "warning")
+            self._notify.show("this compares nodes: mark two or more (Space)", "warning")
             return
         self._port.push_screen(CommonScreen(known))
 
@@ -115,11 +115,11 @@ class Navigation:
         text = screen.copy_text() if isinstance(screen, WachtScreen) else None
         if text:
             self._port.copy_to_clipboard(text)
-            self._notifications.show(f"copied: {text}")
+            self._notify.show(f"copied: {text}")
 
     def ssh(self, name: str) -> None:
         """Hand the terminal to ssh on a node, and take it back when ssh ends."""
-        show, session = self._notifications.show, self._fleet.session
+        show, session = self._notify.show, self._fleet.session
         node = session.cluster.nodes.get(name)
         if session.site.recorded:
             show(session.gate.read_only_reason, "warning")

@@ -33,7 +33,7 @@ class PluginLoading:
     """Loads plugins, and gives their actions a key and their columns a list."""
 
     def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: Terminal) -> None:
-        self._fleet, self._notifications, self._input, self._port = fleet, notifications, input, port
+        self._fleet, self._notify, self._input, self._port = fleet, notifications, input, port
         self._own_columns: Sequence[OwnColumn] = ()
 
     def read(self) -> None:
@@ -63,7 +63,7 @@ class PluginLoading:
             self._port.screen.refresh_keys()
         if messages:
             more = len(messages) - _MAX_MESSAGES
-            self._notifications.show(
+            self._notify.show(
                 "\n".join(messages[:_MAX_MESSAGES]) + (f"\nand {more} more: wacht doctor" if more > 0 else ""),
                 "warning",
             )

@@ -54,7 +54,7 @@ class ReplayMode:
         self, fleet: Fleet, notifications: Notifications, input: InputHandling, acting: Acting,
         journal: JournalQueries, updates: ClusterUpdates, stacks: ClusterScreens, config: Config, port: Screens,
     ) -> None:  # fmt: skip
-        self._fleet, self._notifications, self._input, self._acting = fleet, notifications, input, acting
+        self._fleet, self._notify, self._input, self._acting = fleet, notifications, input, acting
         self._journal, self._updates, self._stacks = journal, updates, stacks
         self._config, self._port = config, port
 
@@ -78,11 +78,11 @@ class ReplayMode:
         if self._fleet.in_replay_mode:
             self._leave()
         elif self._fleet.replaying:
-            self._notifications.show("this is a recording: there is no present behind it; :quit leaves")
+            self._notify.show("this is a recording: there is no present behind it; :quit leaves")
         elif session.recorder is None:
-            self._notifications.show("nothing is recorded here", "warning")
+            self._notify.show("nothing is recorded here", "warning")
         elif session.busy or self._acting.preflight_of:
-            self._notifications.show("wait until what you sent was seen: in the past it would go unwatched", "warning")
+            self._notify.show("wait until what you sent was seen: in the past it would go unwatched", "warning")
         else:
             self._enter(session, session.recorder.path)
 
@@ -91,9 +91,7 @@ class ReplayMode:
 
         def opened(site: ReplaySite) -> None:
             if session is not self._fleet.live or session.busy:
-                self._notifications.show(
-                    f"the past of {session.name}: you went on meanwhile; ask for it again", "warning"
-                )
+                self._notify.show(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
                 return
             if self._fleet.in_replay_mode:
                 return
@@ -109,7 +107,7 @@ class ReplayMode:
             except UserError as error:
                 why = session.recorder.trouble if session.recorder is not None else ""
                 self._port.call_from_thread(
-                    self._notifications.show, f"there is nothing to look back at: {why or error}", "warning"
+                    self._notify.show, f"there is nothing to look back at: {why or error}", "warning"
                 )
                 return
             self._port.call_from_thread(opened, site)
@@ -119,7 +117,7 @@ class ReplayMode:
     def _leave(self) -> None:
         self._player.stop()
         self._show(self._fleet.live)
-        self._notifications.show("back in the present")
+        self._notify.show("back in the present")
 
     def _show(self, session: ClusterSession) -> None:
         """Show the live session of this cluster, or a recording, on every screen."""
@@ -167,7 +165,7 @@ class ReplayMode:
         """Whether a recording is on the screen; shows a message if not."""
         if not self._fleet.replaying:
             back = self._input.keymap.press("look_back")
-            self._notifications.show(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
+            self._notify.show(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
         return self._fleet.replaying
 
     def seek(self, verb: str, text: str) -> None:

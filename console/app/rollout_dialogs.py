@@ -25,7 +25,7 @@ class RolloutDialogs:
 
     def __init__(self, fleet: Fleet, notifications: Notifications, screens: Screens, ask: Callable[..., Any]) -> None:
         """`ask` plans an action and shows its preview (`Acting.ask`)."""
-        self._fleet, self._notifications, self._screens, self._ask = fleet, notifications, screens, ask
+        self._fleet, self._notify, self._screens, self._ask = fleet, notifications, screens, ask
         self.newest: tuple[Plan, Progress] | None = None
         """The newest action that opened a progress dialog."""
 
@@ -46,21 +46,19 @@ class RolloutDialogs:
     def report_paused(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """Report a send that paused by itself. As a message: a dialog would take keys meant for the screen."""
         why = progress.hold_reason
-        self._notifications.show_for(
-            session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error"
-        )
+        self._notify.show_for(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
 
     def report_unfit(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """Report nodes that came back unfit, where the plan asks before draining them again."""
         which = fold(progress.unfit)
-        self._notifications.show_for(
+        self._notify.show_for(
             session, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
         )
 
     def _drain_again(self, plan: Plan, progress: Progress) -> None:
         """Ask, as for any drain, whether nodes that came back unfit are drained again."""
         if plan.cluster.name != self._fleet.session.name:
-            self._notifications.show(f"they are nodes of {plan.cluster.name}: go there first", "warning")
+            self._notify.show(f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
         self._ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))

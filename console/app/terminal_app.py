@@ -43,6 +43,10 @@ class TerminalApp(InputQueueApp[None], ConsoleApp):
         if self._driver is not None and not self.is_headless:
             self._driver.write(text)
 
+    async def action_quit(self) -> None:
+        """Ctrl+Q."""
+        self.leave()
+
     def leave(self) -> None:
         """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
         self.stop_sending()

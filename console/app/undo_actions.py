@@ -22,13 +22,13 @@ class UndoActions:
     """Reads the journal to undo an action. It sends nothing: it asks for an action like a key does."""
 
     def __init__(self, fleet: Fleet, notifications: Notifications, acting: Acting, port: Screens) -> None:
-        self._fleet, self._notifications, self._acting, self._port = fleet, notifications, acting, port
+        self._fleet, self._notify, self._acting, self._port = fleet, notifications, acting, port
 
     def undo(self, key: str | None = None, only: Sequence[str] | None = None) -> None:
         """Propose the inverse of a journal entry, or of this person's last action; `only` limits the targets."""
         session = self._fleet.session
         if session.locked:
-            self._notifications.show(f"undo refused: {session.locked}", "warning")
+            self._notify.show(f"undo refused: {session.locked}", "warning")
             return
 
         from console.journal.entries import targets_text
@@ -37,11 +37,11 @@ class UndoActions:
         screen = self._port.screen
 
         def found(entries: Mapping[str, JournalEntry]) -> None:
-            if self._notifications.user_moved_on(screen, "undo"):
+            if self._notify.user_moved_on(screen, "undo"):
                 return
             entry = last_undoable(entries, login_name()) if key is None else entries.get(key)
             if entry is None:
-                self._notifications.show(
+                self._notify.show(
                     "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
                 )
                 return
@@ -51,7 +51,7 @@ class UndoActions:
                     proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes
                 )
             else:
-                self._notifications.show(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
+                self._notify.show(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
 
         self._read_entries(session, found)
 
@@ -63,7 +63,7 @@ class UndoActions:
         at = self._fleet.session
         gate = at.gate
         if at.site.recorded:
-            self._notifications.show(gate.read_only_reason, "warning")
+            self._notify.show(gate.read_only_reason, "warning")
             return
 
         def work() -> None:
@@ -86,7 +86,7 @@ class UndoActions:
                 told, severity = f"it cannot be read back: {error}", "error"
             except Exception as error:
                 told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
-            self._port.call_from_thread(self._notifications.show_for, at, told, severity)
+            self._port.call_from_thread(self._notify.show_for, at, told, severity)
 
         self._port.run_in_thread(work, "journal")
 
@@ -106,7 +106,7 @@ class UndoActions:
             except (OSError, writer.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self._port.call_from_thread(self._notifications.show_for, session, told, "warning")
+                self._port.call_from_thread(self._notify.show_for, session, told, "warning")
 
         self._port.run_in_thread(work, "orphans")
 
@@ -118,7 +118,7 @@ class UndoActions:
                 entries: Any = writer.entries_of(session.journal_path)
             except (OSError, writer.JournalFault) as error:
                 self._port.call_from_thread(
-                    self._notifications.show_for, session, f"the journal cannot be read: {error}", "error"
+                    self._notify.show_for, session, f"the journal cannot be read: {error}", "error"
                 )
                 return
             self._port.call_from_thread(then, entries)
