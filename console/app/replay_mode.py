@@ -97,7 +97,7 @@ class ReplayMode:
                 return
             past = ClusterSession(msgspec.structs.replace(site, name=session.name), self._config, mode=session.mode)
             self._updates.attach(past)
-            past.cluster = session.cluster
+            past.cluster, past.looked_at = session.cluster, session.looked_at
             past.poller.start()
             self._show(past)
 
