@@ -12,12 +12,15 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo check test quick lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
+TEXTUAL ?=
+
+.PHONY: help demo check test quick contracts lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
 
 help:
 	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
 	@echo 'make test       every test'
-	@echo 'make quick      the tests of tests/unit and tests/ui that are not slow: two minutes, between two edits'
+	@echo 'make quick      the tests of tests/unit, tests/ui and tests/contracts that are not slow: two minutes, between two edits'
+	@echo 'make contracts  does Textual still do what wacht leans on; TEXTUAL=8.2.7: does that version'
 	@echo 'make check      lint, format, types, import rules, tests'
 	@echo 'make lab        a real Slurm on this machine (make lab-down ends it)'
 	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
@@ -49,7 +52,15 @@ else
 endif
 
 quick: venv
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not slow and not lab and not alone and not pty' tests/unit tests/ui $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not slow and not lab and not alone and not pty' tests/unit tests/ui tests/contracts $(ARGS)
+
+# With TEXTUAL, in an environment that is removed afterwards. docs/textual.md says how Textual is upgraded.
+contracts: venv
+ifeq ($(strip $(TEXTUAL)),)
+	$(BIN)/python -m pytest tests/contracts tests/unit/test_private_names.py $(ARGS)
+else
+	@sh tests/tools/contracts.sh '$(PYTHON)' '$(TEXTUAL)' $(ARGS)
+endif
 
 lint: venv
 	$(BIN)/ruff check .

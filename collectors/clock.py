@@ -1,8 +1,11 @@
-"""The clock, injected so that tests and replay can control it; and how far another computer's clock is from it."""
+"""The clock, injected so that tests and replay can control it; how far another computer's clock is from it; times as
+RFC 3339.
+"""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -70,3 +73,13 @@ def skew_of(said: float, step_s: float, sent: float, received: float) -> ClockSk
     return ClockSkew(
         ahead_s=said + step_s / 2 - (sent + received) / 2, within_s=max(0.0, received - sent) / 2 + step_s / 2
     )
+
+
+def stamp(epoch: float | None) -> str | None:
+    """RFC 3339 in UTC; None for times out of a calendar's range."""
+    if epoch is None:
+        return None
+    try:
+        return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from themes.look import ThemeSpec
+from themes.theme_spec import ThemeSpec
 
 if TYPE_CHECKING:
     from textual.app import App

@@ -1,14 +1,14 @@
 """Colour-blind: states that can be distinguished without red and green: working nodes are blue, nodes leaving service
 are yellow and orange.
 
-Every pair of states is at least 10 apart (CIEDE2000, themes/eyes.py) for normal eyes, protanopia and deuteranopia, and
-at least 7 for tritanopia. Heat runs from blue to yellow and only ever becomes lighter.
+Every pair of states is at least 10 apart (CIEDE2000, themes/colour_difference.py) for normal eyes, protanopia and
+deuteranopia, and at least 7 for tritanopia. Heat runs from blue to yellow and only ever becomes lighter.
 """
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 _GROUND = "#0e1116"
 _RAISED = "#1a2029"

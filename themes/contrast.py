@@ -4,8 +4,8 @@ the cursor: its line is reversed, black on white, and states there are shown by 
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 _GROUND = "#000000"
 _RAISED = "#1c1c1c"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 _GROUND = "#f7f8fa"
 _RAISED = "#e6eaef"

@@ -6,8 +6,8 @@ service run from yellow over orange to a pinkish red that is also lighter or dar
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 _GROUND = "#10151b"
 _RAISED = "#18202a"

@@ -6,8 +6,8 @@ is dim. A terminal that cannot show one of them loses emphasis, never a fact: fa
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 # The height of a block shows the figure; the weight only repeats which end of the scale it is at.
 _HEAT = ("dim", "dim", *["default"] * 6, "bold", "bold")

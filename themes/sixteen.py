@@ -7,8 +7,8 @@ colour.
 
 from __future__ import annotations
 
-from themes.look import ThemeSpec
 from themes.roles import HEAT
+from themes.theme_spec import ThemeSpec
 
 _HEAT = ("dim", "dim", "cyan", "cyan", "green", "green", "yellow", "yellow", "bright_red", "bold bright_red")
 

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from .cells import Span
-from .ink import ink
+from .role_styles import role_styles
 from .units import duration
 
 Point = tuple[int, float | None]
@@ -120,7 +120,7 @@ class Chart(Widget):
         return [strip.crop(crop.x, crop.right) for strip in lines[crop.y : crop.bottom]]
 
     def _lines(self, cells: int, height: int) -> list[Strip]:
-        paint = ink(self)
+        paint = role_styles(self)
         if not self._title:
             return [paint.line((), cells)] * height  # nothing was shown yet
         known = [value for _, value in self._points if value is not None]

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from .cells import Span, cut, width
-from .ink import ink
+from .role_styles import role_styles
 
 _GAP = 2
 
@@ -83,7 +83,7 @@ class KeyBar(Widget):
             spans += [(" " * _GAP, "")] if at else []
             spans.append((key.key, "key" if key.enabled else "key-off"))
             spans.append((" " + cut(key.label, cells), "bar" if key.enabled else "key-off"))
-        return ink(self).line(spans, cells, on="bar")
+        return role_styles(self).line(spans, cells, on="bar")
 
     def on_click(self, event: Click) -> None:
         """Send the message of the clicked key, as if it had been pressed."""

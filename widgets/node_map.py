@@ -231,10 +231,10 @@ class NodeMap(Scrolled):
         here, end = cursor[1], cursor[1] + max(1, self._layout.scale - 1)
         text = head.crop(here, end).text
         found = self._cluster.nodes.get(self.cursor_key or "")
-        if self.ink("map-cursor").reverse and found is not None:
+        if self.role_styles("map-cursor").reverse and found is not None:
             # Reversed, a block would be a hole: the glyph of its state is shown instead.
             text = state_look(found.display)[0].center(end - here)
-        mark = self.ink.strip(((text, "map-cursor"),))
+        mark = self.role_styles.strip(((text, "map-cursor"),))
         return Strip([*head.crop(0, here), *mark, *head.crop(end, cells)], cells)
 
     def _line_of(self, at: int, now: Sequence[Span], cells: int) -> Strip:
@@ -252,8 +252,8 @@ class NodeMap(Scrolled):
         if self.dimmed:
             spans = [(text, "text-dim") for text, _ in spans]
         if plain and x <= cells:  # the exact width does not matter
-            return self.ink.strip([*spans, (" " * (cells - x), "")], cells)
-        return self.ink.line(spans, cells)
+            return self.role_styles.strip([*spans, (" " * (cells - x), "")], cells)
+        return self.role_styles.line(spans, cells)
 
     def watch_measure(self) -> None:
         """Another measure: the same places, other cells."""
@@ -266,7 +266,7 @@ class NodeMap(Scrolled):
         self._painted.clear()
         self.refresh()
 
-    def ink_changed(self) -> None:
+    def role_styles_changed(self) -> None:
         """Repaint for another theme."""
         self._painted.clear()
 

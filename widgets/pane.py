@@ -213,7 +213,7 @@ class Pane(Scrolled):
         """The upper border with the title."""
         role = "border-focus" if self.has_focus else "border"
         if cells < 2:
-            return self.ink.line((("╭", role),), cells)
+            return self.role_styles.line((("╭", role),), cells)
         room = cells - 4
         right = cut_spans(self._title_right, max(0, room // 2)) if room > 8 else []
         left = cut_spans(self._title, room - (spans_width(right) + 3 if right else 0)) if room > 0 else []
@@ -225,11 +225,11 @@ class Pane(Scrolled):
         spans.append(("─" * rule, role))
         spans += [(text, own or "text-dim") for text, own in right]
         spans.append(("─╮" if right else "╮", role))
-        return self.ink.line(spans, cells)
+        return self.role_styles.line(spans, cells)
 
     def paint_foot(self, cells: int) -> Strip:
         """The lower border."""
-        return self.ink.line((("╰" + "─" * (cells - 2) + "╯", "border"),), cells)
+        return self.role_styles.line((("╰" + "─" * (cells - 2) + "╯", "border"),), cells)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One line within the side borders."""
@@ -243,21 +243,23 @@ class Pane(Scrolled):
     def _bordered(self, line: PaneLine, cells: int, cursor: bool = False) -> Strip:
         on = "cursor" if cursor else ""
         if not self.border:
-            return self.ink.split_line(line.spans, line.right, cells, on=on)
+            return self.role_styles.split_line(line.spans, line.right, cells, on=on)
         if cells < 3:
-            return self.ink.line((("│", "border"),), cells)
-        inner = self.ink.split_line([("▌" if cursor else " ", "accent"), *line.spans], line.right, cells - 2, on=on)
+            return self.role_styles.line((("│", "border"),), cells)
+        inner = self.role_styles.split_line(
+            [("▌" if cursor else " ", "accent"), *line.spans], line.right, cells - 2, on=on
+        )
         if line.link is not None and line.spans:
             inner = _linked(inner, line)
-        edge = self.ink.strip((("│", "border"),))
-        return Strip([*edge, *inner, *self.ink.strip(((" ", ""),))], cells)
+        edge = self.role_styles.strip((("│", "border"),))
+        return Strip([*edge, *inner, *self.role_styles.strip(((" ", ""),))], cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:
         """The area below the last line; the text of an empty pane is on its first line."""
         empty = not self.lines and y == 0 and self._empty_text
         return self._bordered(PaneLine(((self._empty_text, "text-dim"),) if empty else ()), cells)
 
-    def ink_changed(self) -> None:
+    def role_styles_changed(self) -> None:
         """Discard the strips of the old theme."""
         self._strips.clear()
 

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from .cells import Span
-from .ink import ink
+from .role_styles import role_styles
 
 MAX_ENTRIES = 500
 """Entries of a history."""
@@ -86,7 +86,7 @@ class _SpanLine(Widget):
 
     def render_line(self, y: int) -> Strip:
         """The line."""
-        return ink(self).line(self._spans, self.size.width, on="bar")
+        return role_styles(self).line(self._spans, self.size.width, on="bar")
 
 
 class Prompt(Vertical):

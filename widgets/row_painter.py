@@ -9,8 +9,8 @@ from msgspec import Struct
 from textual.strip import Strip
 
 from .cells import Span, cut, pad, pad_spans, spans_of
-from .ink import Ink
-from .table_column import GAP, PlacedColumn
+from .column_layout import GAP, PlacedColumn
+from .role_styles import RoleStyles
 
 GUTTER = 2
 """Cells left of the first column: the cursor's bar and the mark, so that neither depends on colour alone."""
@@ -61,7 +61,9 @@ def paint_cells(row: Any, placed: Sequence[PlacedColumn], ctx: Any, word: str | 
     return tuple(cells)
 
 
-def paint_row(cells: Cells, end: int, ink: Ink, total: int, *, cursor: bool, marked: bool, dim: bool) -> Strip:
+def paint_row(
+    cells: Cells, end: int, styles: RoleStyles, total: int, *, cursor: bool, marked: bool, dim: bool
+) -> Strip:
     """The line of a row in exactly `total` cells; its last column ends at cell `end`."""
     gutter = [
         (CURSOR_GLYPH if cursor else " ", "accent"),
@@ -77,10 +79,12 @@ def paint_row(cells: Cells, end: int, ink: Ink, total: int, *, cursor: bool, mar
             spans.extend(cell)
     if end < total:
         spans.append((" " * (total - end), ""))
-    return ink.strip(spans, total, on="cursor" if cursor else "", dim=dim)
+    return styles.strip(spans, total, on="cursor" if cursor else "", dim=dim)
 
 
-def header_strip(placed: Sequence[PlacedColumn], ink: Ink, total: int, sort: str | None, reverse: bool) -> Strip:
+def header_strip(
+    placed: Sequence[PlacedColumn], styles: RoleStyles, total: int, sort: str | None, reverse: bool
+) -> Strip:
     """The line of titles; the sort column has an arrow: ▲ ascending, ▼ descending."""
     spans: list[Span] = [(" " * min(GUTTER, total), "")]
     used = GUTTER
@@ -96,4 +100,4 @@ def header_strip(placed: Sequence[PlacedColumn], ink: Ink, total: int, sort: str
         used += place.width
     if used < total:
         spans.append((" " * (total - used), ""))
-    return ink.strip(spans, total, on="header")
+    return styles.strip(spans, total, on="header")

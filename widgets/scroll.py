@@ -17,7 +17,7 @@ from textual.widget import Widget
 from collectors.model import Cluster
 
 from .cells import Span
-from .ink import Ink, ink
+from .role_styles import RoleStyles, role_styles
 
 WHEEL_LINES = 3
 """Lines that one notch of the wheel scrolls."""
@@ -36,7 +36,7 @@ class Scrolled(Widget, can_focus=True):
         """The first visible line of the body."""
         self.extent = Size(0, 0)
         """The size that is painted for. Textual's own `size` is looked up in the layout every time, which is slow."""
-        self._theme_ink: Ink | None = None
+        self._theme_styles: RoleStyles | None = None
         self._bar_painted: tuple[int, int] | None = None
         self._bar_dragged = False
 
@@ -52,19 +52,19 @@ class Scrolled(Widget, can_focus=True):
 
     def paint_head(self, y: int, cells: int) -> Strip:
         """One of the fixed lines above."""
-        return self.ink.line((), cells)
+        return self.role_styles.line((), cells)
 
     def paint_foot(self, cells: int) -> Strip:
         """The fixed line below."""
-        return self.ink.line((), cells)
+        return self.role_styles.line((), cells)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """Line `at` of the body in exactly `cells` cells."""
-        return self.ink.line((), cells)
+        return self.role_styles.line((), cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:
         """Line `y` of the page, below the end of the body."""
-        return self.ink.line((), cells)
+        return self.role_styles.line((), cells)
 
     def bar_cell(self, thumb: bool | None) -> Span | None:
         """One cell of the scrollbar, under its thumb or not; `thumb` None where no bar is needed."""
@@ -76,18 +76,18 @@ class Scrolled(Widget, can_focus=True):
     def focus_changed(self) -> None:
         """The focus changed: repaint what shows it."""
 
-    def ink_changed(self) -> None:
+    def role_styles_changed(self) -> None:
         """The theme changed: discard what was painted."""
 
     # Provided to subclasses.
 
     @property
-    def ink(self) -> Ink:
-        """The ink of the active theme."""
-        found = ink(self)
-        if found is not self._theme_ink:
-            self._theme_ink = found
-            self.ink_changed()
+    def role_styles(self) -> RoleStyles:
+        """The styles of the active theme."""
+        found = role_styles(self)
+        if found is not self._theme_styles:
+            self._theme_styles = found
+            self.role_styles_changed()
         return found
 
     @property
@@ -177,7 +177,7 @@ class Scrolled(Widget, can_focus=True):
         return True
 
     def _line(self, y: int) -> Strip:
-        size, paint = self.extent, self.ink
+        size, paint = self.extent, self.role_styles
         if not size.width:
             return Strip([])
         if y < self.head:

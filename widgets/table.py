@@ -18,8 +18,9 @@ from textual.strip import Strip
 from collectors.model import Cluster
 
 from .cells import cut, width
+from .column_layout import PlacedColumn, needed_widths, place_columns
 from .row_painter import GUTTER, LineState, PaintedRow, header_strip, paint_cells, paint_row
-from .table_column import Column, PlacedColumn, needed_widths, place_columns
+from .table_column import Column
 from .table_keys import TableKeys
 from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
 
@@ -369,7 +370,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def paint_head(self, y: int, cells: int) -> Strip:
         """The line of titles."""
-        return header_strip(self._placed, self.ink, cells, self.sort_column, self.sort_key.reverse)
+        return header_strip(self._placed, self.role_styles, cells, self.sort_column, self.sort_key.reverse)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """The line of one row."""
@@ -379,7 +380,9 @@ class VirtualTable(TableKeys, Generic[R]):
         strip = painted.strips.get((seen.cursor, seen.marked))
         if strip is None or strip.cell_length != cells:
             end = self._placed[-1].x + self._placed[-1].width if self._placed else GUTTER
-            strip = paint_row(seen.cells, end, self.ink, cells, cursor=seen.cursor, marked=seen.marked, dim=self.dimmed)
+            strip = paint_row(
+                seen.cells, end, self.role_styles, cells, cursor=seen.cursor, marked=seen.marked, dim=self.dimmed
+            )
             painted.strips[seen.cursor, seen.marked] = strip
         return strip
 
@@ -389,10 +392,10 @@ class VirtualTable(TableKeys, Generic[R]):
         self._empty_shown = not self.body_lines
         first, end = self._empty_lines()
         if self.body_lines or not first <= y < end:
-            return self.ink.line((), cells)
+            return self.role_styles.line((), cells)
         text = cut(self._empty_words()[y - first], max(0, cells - 2))
         left = (cells - width(text)) // 2
-        return self.ink.line(((" " * max(0, left), ""), (text, "text-dim")), cells)
+        return self.role_styles.line(((" " * max(0, left), ""), (text, "text-dim")), cells)
 
     def _empty_words(self) -> list[str]:
         """The text of an empty table, wrapped: it also says what to configure."""
@@ -404,7 +407,7 @@ class VirtualTable(TableKeys, Generic[R]):
         first = max(0, min(self.page // 2 - (count - 1) // 2, self.page - count))
         return first, min(first + count, self.page)
 
-    def ink_changed(self) -> None:
+    def role_styles_changed(self) -> None:
         """Discard the strips: they hold the colours of the old theme."""
         self._painted.clear()
 

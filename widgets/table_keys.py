@@ -12,7 +12,8 @@ from textual.message import Message
 from .scroll import Scrolled
 
 if TYPE_CHECKING:
-    from .table_column import Column, PlacedColumn
+    from .column_layout import PlacedColumn
+    from .table_column import Column
 
 
 class _TableMessage(Message):

@@ -12,7 +12,7 @@ from collectors.model import Cluster
 
 from .cells import Span
 from .chips import top_spans
-from .ink import ink
+from .role_styles import role_styles
 from .terminal.quiet_app import QuietApp
 
 _EMPTY = Cluster(name="")
@@ -67,7 +67,7 @@ class TopLine(Widget):
     def render_line(self, y: int) -> Strip:
         """The line."""
         self._spans = self._compose_spans()
-        paint = ink(self)
+        paint = role_styles(self)
         return Strip(
             [segment for text, role in self._spans for segment in paint.strip(((text, role),), on=_ground(role))],
             self.size.width,

@@ -14,6 +14,9 @@ from .queue_limits import User
 from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
 
+#: A row that an action can target.
+Row = Node | Job | Alert | Silence | Partition | Reservation | User
+
 
 class ReadOrigin(Struct, frozen=True, kw_only=True):
     """When facts were read and at what cost, if that differs from the call that returned them."""

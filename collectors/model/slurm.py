@@ -47,6 +47,8 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     """When Slurm resumes it (ResumeAfter)."""
     hostname: str | None = None
     """NodeHostname: its host name, equal to its Slurm name unless configured otherwise."""
+    weight: int | None = None
+    """Slurm gives jobs the nodes of the lowest weight first. Not read through pyslurm."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):

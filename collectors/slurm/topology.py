@@ -11,8 +11,8 @@ from collectors.nodeset import natural_key
 from collectors.racks import RackRule, leaf_switches, rack_lookup, rack_of
 from collectors.shared_readings import CommandRunner
 
-from .commands.fenced_reads import ask, names_in
 from .commands.nodes import inventory
+from .commands.read_command import ask, names_in
 
 #: One block, as 24.11 and 26.05 print it, whichever file it was written in. Without a topology they print none.
 _BLOCK = re.compile(r"^BlockName=(\S+) .*?Nodes=(\S+)", re.M)

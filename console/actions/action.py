@@ -3,21 +3,22 @@ verified. The rows are in `console.actions.registry`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.jobstate import ENDED
-from collectors.model import Alert, Change, Cluster, Job, Node, Operation, Partition, Reservation, Silence, User
+from collectors.model import Change, Cluster, Job, Node, Operation, Row
 from collectors.slurm.operations import REASON_CAP
+from console.preflight.checks import Check, PreflightContext, RowCheck
 
 from .drift_rules import RULES, Drift, DriftRule
+from .options import Guard, Options
 
 Kind = Literal["node", "job", "alert", "silence", "partition", "reservation", "user"]
 Danger = Literal["reversible", "kills"]
-Row = Node | Job | Alert | Silence | Partition | Reservation | User
 #: Kind of target to the field of a Cluster that holds its rows.
 ROWS: Mapping[Kind, str] = {
     "node": "nodes", "job": "jobs", "alert": "alerts", "silence": "silences", "partition": "partitions",
@@ -51,6 +52,12 @@ class Value(Struct, frozen=True, kw_only=True):
     """What a person must know before an old value is put back."""
     on_demand: bool = False
     """Whether no poll reads the current value: it is read before the action is planned."""
+    not_restorable: Callable[[str, float], str | None] | None = None
+    """From an old value and the time (epoch): why an undo cannot put it back; None where it can."""
+    draft: Callable[[Cluster, Sequence[str]], str] | None = None
+    """From cluster and targets: the text to start from where none was typed."""
+    addressed: bool = False
+    """Whether it goes to the user of the job, so that the preview names the user."""
 
 
 class Creation(Struct, frozen=True, kw_only=True):
@@ -59,14 +66,53 @@ class Creation(Struct, frozen=True, kw_only=True):
 
     kind: Kind
     """The kind of object that is created."""
-    invalid: Callable[[Cluster, Sequence[str], Any, float], str | None]
-    """From cluster, targets, `console.actions.plan.Options` and time (epoch): why it is refused, else None."""
-    break_glass: Callable[[Cluster, Sequence[str], Any], tuple[str, str] | None]
-    """From cluster, targets and Options: the word to type and why, where the glass must be broken; else None."""
-    complete_change: Callable[[Change, Any, str | None], Change]
-    """The complete Change, from the Change, the Options and the reason."""
+    invalid: Callable[[Cluster, Sequence[str], Options, float], str | None]
+    """From cluster, targets, options and time (epoch): why it is refused, else None."""
+    break_glass: Callable[[Cluster, Sequence[str], Options], tuple[str, str] | None]
+    """From cluster, targets and options: the word to type and why, where the glass must be broken; else None."""
     exists: Callable[[Cluster, str, str], bool]
     """Whether the created object exists and contains this target; by its name in `Change.values`."""
+
+
+class ChangeInputs(Struct, frozen=True, kw_only=True):
+    """What completes a Change beside its targets and values."""
+
+    rows: Mapping[str, Row]
+    """Target to its row."""
+    cluster: Cluster
+    options: Options
+    guard: Guard
+    reason: str | None
+    """The reason as it is sent; `…` in a preview without one, None where the action has none."""
+    typed_reason: str | None
+    """The reason as the person typed it."""
+    person: str
+
+
+class Expected(Struct, frozen=True, kw_only=True):
+    """What was sent for one target, as a reading must show it."""
+
+    reason: str | None = None
+    resume_after_s: int | None = None
+    value: str | None = None
+
+
+def expected(change: Change, target: str) -> Expected:
+    """What a reading must show of this target."""
+    return Expected(
+        reason=change.reasons.get(target, change.reason),
+        resume_after_s=change.resume_after_s,
+        value=change.values.get(target),
+    )
+
+
+#: From the rows before and after (None: no longer listed) and what was sent: whether the change was done; None if that
+#: can no longer be known.
+Proof = Callable[[Any, Any, Expected], bool | None]
+#: The same in stages, from the last stage too: whether it was done, the next stage, and a note once it is done.
+StagedProof = Callable[[Any, Any, Expected, str], tuple[bool | None, str, str]]
+#: What is read on demand before planning: the GPUs of nodes, the details of jobs, the jobs that ask for a reservation.
+PreflightRead = Literal["", "gpus", "job details", "jobs of a reservation"]
 
 
 class Action(Struct, frozen=True, kw_only=True):
@@ -96,25 +142,79 @@ class Action(Struct, frozen=True, kw_only=True):
     plain_confirmed: bool = False
     """A plain y confirms any number of targets: it affects no work."""
     option_fields: tuple[str, ...] = ()
-    """Fields of `console.actions.plan.Options` that it accepts: priority, resume_after_s, seconds, next_state."""
+    """Fields of `Options` that it accepts: resume_after_s, seconds, next_state, waves, canary, redrain."""
     inverse: str | None = None
     """Id of the action that undoes it, None where none does."""
     refuse: Callable[[Cluster, Any], str | None]
     """Why this target is skipped (no effect, or Slurm would refuse); None where the action applies."""
     drift: Mapping[Drift, DriftRule] = field(default_factory=dict)
     """Exceptions to `drift_rules.RULES`: the rule for a target that changed between preview and confirmation."""
+    left_alone: str = ""
+    """The targets that `refuse` and the pre-flight skip, for docs/actions.md."""
+
+    # What it sends
     value: Value | None = None
     """The value that it sets on each target: `--value`, or the word after the targets."""
-    proof: Callable[[Any, Any], bool | None] | None = None
-    """From the rows before and after: whether the change was done; None if that can no longer be known. Without it and
-    without a value, `console.actions.verification.is_done` decides."""
     creates: Creation | None = None
-    prefill: str = ""
-    """Text that its key or the palette puts behind the targets in the command line, where more must be typed."""
+    complete: Callable[[Change, ChangeInputs], Change] | None = None
+    """Completes the Change; None where targets, values and reason say all. Raises ValueError."""
+    adjust: Callable[[dict[str, Row], Options, Cluster], tuple[dict[str, Row], Options, dict[str, str]]] | None = None
+    """From the rows acted on, options and cluster: the rows and options to go on with, and why others are skipped."""
+    marks_taken: bool = False
+    """Its silence says that a person takes the alert ("I'm on it")."""
+    sets: str = ""
+    """The state, or Slurm's reason for a held job, that it sets: `DOWN`, `JobHeldAdmin`."""
     argv: tuple[str, ...] = ()
     """The command of a site's own action (console/config/plugins.py), run once for each target."""
     deadline_s: float = 30.0
     """Longest run time (seconds) of that command."""
+
+    # Pre-flight, preview and confirmation
+    check: RowCheck | None = None
+    """The pre-flight check of one target."""
+    joint_check: Callable[[Mapping[str, Row], PreflightContext], Iterable[Check]] | None = None
+    """The pre-flight check of all targets together."""
+    preflight_read: PreflightRead = ""
+    sources: tuple[str, ...] = ()
+    """Sources that judge it beside nodes, jobs and rights, where only what is needed is read (`wacht act`)."""
+    count_when: Callable[[Any, str], bool] | None = None
+    """From a row and its new value: whether the count must be typed."""
+    by_name: bool = False
+    """The name of a partition that holds much of the machine must be typed."""
+    eased: bool = False
+    """One key confirms it on the nodes of a declared incident."""
+    admin_only: Callable[[Any], bool] | None = None
+    """Whether the owner of a job may not do it, only an administrator."""
+    withholds: Callable[[Mapping[str, Row], Mapping[str, str], Cluster], tuple[str, ...]] | None = None
+    """From rows and new values: the nodes that it withholds from other users."""
+    impact: Callable[[Any, bool], Iterable[tuple[str, str, str]]] | None = None
+    """From a Plan, and whether all is shown: label, text and role of what changes for users (`impact`)."""
+    jobs_note: str = ""
+    """Said in the preview of the jobs on its nodes."""
+
+    # Verification and undo
+    proof: Proof | None = None
+    """Proves that it was done; None where the value of the row does, or nothing can."""
+    staged_proof: StagedProof | None = None
+    """The same where it goes through stages; `proof` says then what a reading shows at once."""
+    verify_s: float = 60.0
+    """Seconds after which a change that no reading shows is unknown."""
+    registers: bool = False
+    """A node must register before it is done."""
+    done_is_state: bool = False
+    """`done` is the name of a state; otherwise it names the event."""
+    irreversible: str = ""
+    """Why it cannot be undone, with the closest alternative; "" where it can."""
+    toggles: bool = False
+    """Its inverse undoes it, whatever the state before."""
+    prefill: str = ""
+    """Text that its key or the palette puts behind the targets in the command line, where more must be typed."""
+    sample: str = ""
+    """An example of its value, for docs/actions.md."""
+    sample_settings: Mapping[str, str] = field(default_factory=dict)
+    """Example settings, for docs/actions.md."""
+    samples: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Further examples for docs/actions.md: a title, and fields of `Change`."""
 
     def rule(self, drift: Drift) -> DriftRule:
         """The rule for a target that changed in this way between preview and confirmation."""
@@ -134,6 +234,11 @@ class Action(Struct, frozen=True, kw_only=True):
     def read_by_name(self) -> bool:
         """True where no poll reads what verifies it: targets must be read by name."""
         return self.kind == "user" or (self.value is not None and self.value.on_demand)
+
+    @property
+    def returns(self) -> bool:
+        """Whether it returns nodes to service, and can do so in waves."""
+        return "waves" in self.option_fields
 
     @property
     def unverifiable(self) -> bool:

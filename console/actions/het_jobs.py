@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from collectors.jobstate import ENDED, WAITING
-from collectors.model import Cluster, Job
+from collectors.model import Cluster, Job, Row
+
+from .options import Options
 
 
 def base_of(job: str) -> str:
@@ -42,6 +44,14 @@ def partial_cancels(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, st
         if missing := [one.id for one in components(cluster, base) if one.id not in acting]:
             found[target] = f"{', '.join(missing)} would end with it: name the whole heterogeneous job, {base}"
     return found
+
+
+def drop_partial_cancels(
+    rows: dict[str, Row], options: Options, cluster: Cluster
+) -> tuple[dict[str, Row], Options, dict[str, str]]:
+    """The rows without those components, the options, and why each of them is skipped."""
+    partial = partial_cancels(rows, cluster)
+    return {target: row for target, row in rows.items() if target not in partial}, options, partial
 
 
 def with_components(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:

@@ -15,14 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from collectors.alertmanager.requests import COMMENT_CAP, DECLARE_INCIDENT, INCIDENT, MAX_INCIDENT_S
-from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
+from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Row, Silence
 from collectors.nodeset import expand, fold, names_in
 from console.health import failure_domains
 from console.health.cooling_loops import racks_by_loop
 from console.runtime.operator_identity import login_name
 from widgets.units import plural
 
-from .action import Action, Creation, Row
+from .action import Action, ChangeInputs, Creation
 
 #: Duration (seconds) of a declaration.
 DURATION_S = 1800
@@ -30,8 +30,6 @@ PREFIX = "incident "
 #: Seconds by which the end of its silence may differ from the computed one: later for the time of sending, sooner for
 #: rounding to whole seconds.
 _SENDING_S, _SECOND = 60, 1
-#: Actions that need only one key inside it. None of them kills jobs.
-EASED_ACTIONS = frozenset({"drain", "partition-down", "silence", "take"})
 _TELLS = re.compile(r"incident (?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63}): (?P<title>.*?)(?: nodes (?P<nodes>\S+))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE = re.compile(r"([A-Za-z]+)(\d+)-\1?(\d+)")
@@ -70,7 +68,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
     def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
         """Whether the action is eased and all its targets are inside."""
-        if action.id not in EASED_ACTIONS or not acting:
+        if not action.eased or not acting:
             return False
         return all(self._holds(row, cluster) for row in acting.values())
 
@@ -189,9 +187,10 @@ def _glass(cluster: Cluster, targets: Sequence[str], options: Any) -> tuple[str,
     return options.settings.get("name", ""), "it is shown to everybody, and eases what is asked on its nodes"
 
 
-def _spell(change: Change, options: Any, why: str | None) -> Change:
+def _spell(change: Change, given: ChangeInputs) -> Change:
+    options = given.options
     name = options.settings["name"]
-    title = (why or "…")[:200]
+    title = (given.typed_reason or "…")[:200]
     nodes = f" nodes {fold(change.targets)}"
     head = f"{PREFIX}{name}: {title}"
     # Too many nodes for the comment: only the name is written.
@@ -213,7 +212,7 @@ def declared(change: Change, now: float) -> tuple[Change, tuple[Scope, ...]]:
     unchanged.
 
     The end time identifies the created silence: an older one of the same name verifies nothing."""
-    if change.action != "incident":
+    if change.operation != DECLARE_INCIDENT:
         return change, ()
     name, (made,) = change.settings["name"], change.silences
     ends = now + made.seconds
@@ -234,7 +233,7 @@ def _shows(cluster: Cluster, target: str, value: str) -> bool:
     return any(scope.made(one) for one in cluster.silences.values())
 
 
-CREATION = Creation(kind="silence", invalid=_lacks, break_glass=_glass, complete_change=_spell, exists=_shows)
+CREATION = Creation(kind="silence", invalid=_lacks, break_glass=_glass, exists=_shows)
 
 
 def _never(_: Cluster, __: Node) -> str | None:
@@ -248,5 +247,7 @@ ROWS: tuple[Action, ...] = (
         refuse=_never, needs_reason=True, option_fields=("seconds",), creates=CREATION, inverse="lift",
         prefill="--name ",
         help="shown to everybody for 30 minutes; on its nodes drain, partition-down and silence take one key",
+        complete=_spell, sources=("alerts.alerts",),
+        left_alone="nothing; with bad or missing silences all of it, since nobody would see it",
     ),
 )  # fmt: skip

@@ -1,26 +1,59 @@
-"""Actions that set values on jobs, and that stop, suspend, signal and message them: rows of the table in
-`console.actions.registry`."""
+"""Actions on jobs: rows of the table in `console.actions.registry`."""
 
 from __future__ import annotations
 
 import re
 
-from collectors.jobstate import WAITING
+from collectors.jobstate import WAITING, held
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm import operations
 from collectors.slurm.operations import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT_FORM, UNLIMITED
+from console.preflight import job_checks
 from console.runtime.durations import seconds_in
 
+from . import het_jobs, proofs, user_messages
 from .action import Action, Value, clean_reason, ended_reason
-from .drift_rules import LIMITS, WAITS
+from .drift_rules import EASES_HOLD, ENDS_JOB, LIMITS, WAITS
 from .het_jobs import component_refusal
 
-#: Placeholder in a message: replaced by the jobs of the user who gets it.
-JOBS_FIELD = "{jobs}"
 _CLOCK = re.compile(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2})(?::00)?")
 _MOST_S = 365 * 86_400
 EMPTY_WORDS = frozenset({"", "none", "-"})
+
+
+def _requeue(_: Cluster, job: Job) -> str | None:
+    return component_refusal(job) or ("already pending" if job.state in WAITING else ended_reason(job))
+
+
+def _hold(_: Cluster, job: Job) -> str | None:
+    # A hold by the owner is replaced: the owner could release it.
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldUser" else None)
+
+
+def _uhold(_: Cluster, job: Job) -> str | None:
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldAdmin" else None)
+
+
+def _unheld(job: Job) -> str | None:
+    if job.state in WAITING:
+        return None
+    # Slurm accepts it for a running job, but it takes effect only if the job is requeued later.
+    return ended_reason(job) or f"only a waiting job can be held: {job.state}"
+
+
+def _release(_: Cluster, job: Job) -> str | None:
+    return ended_reason(job) or (None if held(job) else f"not held: {job.state}")
+
+
+def _priority(_: Cluster, job: Job) -> str | None:
+    if job.state in WAITING:
+        return "it is held: Slurm changes its priority only once it is released" if held(job) else None
+    return ended_reason(job) or f"only a waiting job has a priority to change: {job.state}"
+
+
+def _cancel(_: Cluster, job: Job) -> str | None:
+    return ended_reason(job)
 
 
 def _waits(_: Cluster, job: Job) -> str | None:
@@ -67,6 +100,17 @@ def parse_limit(text: str) -> int:
     if not 60 <= seconds <= _MOST_S:
         raise ValueError(f"{text!r}: a time limit is from a minute to a year")
     return seconds
+
+
+def _priority_text(text: str) -> str:
+    low, high = operations.PRIORITIES
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
+    return str(int(text))
+
+
+def _priority_of(job: Job) -> str | None:
+    return None if job.priority is None else str(job.priority)
 
 
 def _limit(text: str) -> str:
@@ -139,7 +183,68 @@ def _message(text: str) -> str:
     return said
 
 
+#: Sources that judge a limit on where or how long a job runs.
+_LIMITING = ("slurm.partitions", "slurm.reservations")
+
 ROWS: tuple[Action, ...] = (
+    Action(
+        id="requeue", operation=operations.REQUEUE,
+        key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
+        danger="kills", drift=ENDS_JOB, help="kill the running work and put the job back in the queue",
+        check=job_checks.requeue, preflight_read="job details", proof=proofs.requeued,
+        left_alone="a job that waits, that is ending or has ended; one without a batch script, or with `Requeue=0`",
+        irreversible="requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel "
+        "cancels it",
+    ),
+    Action(
+        id="requeuehold", operation=operations.REQUEUE_HOLD,
+        key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
+        refuse=_requeue, danger="kills", drift=ENDS_JOB, help="requeue, and wait for a release before it runs again",
+        check=job_checks.requeue, preflight_read="job details", proof=proofs.requeued_and_held,
+        left_alone="as requeue",
+        irreversible="requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel "
+        "ends it",
+    ),
+    Action(
+        id="hold", operation=operations.HOLD,
+        key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
+        inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
+        check=job_checks.hold, proof=proofs.holds, done_is_state=True, sets="JobHeldAdmin",
+        left_alone="a job that runs (legal, but it would change nothing before a requeue), one that an "
+        "administrator holds",
+    ),
+    Action(
+        id="uhold", operation=operations.USER_HOLD,
+        key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
+        inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
+        proof=proofs.holds, sets="JobHeldUser",
+        left_alone="a job that runs, one that its owner holds",
+    ),
+    Action(
+        id="release", operation=operations.RELEASE,
+        key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
+        inverse="hold", drift=EASES_HOLD, help="let a held job start",
+        check=job_checks.release, proof=proofs.released, admin_only=lambda job: job.reason == "JobHeldAdmin",
+        left_alone="a job that is not held",
+    ),
+    Action(
+        id="priority", operation=operations.PRIORITY,
+        key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
+        inverse="priority", drift={**WAITS, "value": "goes"},  # Slurm raises it with age
+        help="give a waiting job another priority; from then on it is fixed",
+        value=Value(noun="priority", example="a whole number", parse=_priority_text, current=_priority_of,
+                    undo_note="it had a priority that Slurm computed; the one put back is fixed"),
+        left_alone="a job that runs, and one that is held: Slurm changes its priority only once it is released",
+        sample="50000",
+    ),
+    Action(
+        id="cancel", operation=operations.CANCEL,
+        key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
+        danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
+        proof=proofs.cancelled, done_is_state=True, adjust=het_jobs.drop_partial_cancels,
+        left_alone="a job that is ending or has ended",
+        irreversible="cancel cannot be undone: the work is gone; only its owner can submit it again",
+    ),
     Action(
         id="timelimit", operation=operations.TIME_LIMIT,
         key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
@@ -147,18 +252,27 @@ ROWS: tuple[Action, ...] = (
         value=Value(
             noun="time limit", example="4h, 90m, 2-12:00:00 or unlimited", parse=_limit, current=_limit_of,
         ),
+        check=job_checks.time_limit, sources=_LIMITING,
+        left_alone="a job that is ending or has ended; a limit below what a job that runs has run, or within ten "
+        "minutes of it: that would kill it, and cancel asks for a count",
+        sample="4:00:00",
     ),
     Action(
         id="jobpartition", operation=operations.JOB_PARTITION,
         key="", kind="job", label="partition of a job", doing="moving…", done="moved",
         refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
         value=Value(noun="partition", example="the name of one", parse=_partition, current=lambda job: job.partition),
+        check=job_checks.job_partition, sources=_LIMITING,
+        left_alone="a job that does not wait; a partition that there is not",
+        sample="long",
     ),
     Action(
         id="qos", operation=operations.JOB_QOS,
         key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
         value=Value(noun="QOS", example="the name of one", parse=_qos, current=lambda job: job.qos),
+        left_alone="a job that does not wait",
+        sample="high",
     ),
     Action(
         id="nice", operation=operations.NICE,
@@ -168,6 +282,8 @@ ROWS: tuple[Action, ...] = (
             noun="nice value", example="a whole number: 100 is later, -100 is sooner", parse=_nice, on_demand=True,
             current=lambda job: None if job.nice is None else str(job.nice),
         ),
+        left_alone="a job that does not wait",
+        sample="100",
     ),
     Action(
         id="exclude", operation=operations.EXCLUDE_NODES,
@@ -176,17 +292,25 @@ ROWS: tuple[Action, ...] = (
         value=Value(
             noun="list of nodes", example="gpu[001-004], or none", parse=_nodes, current=_excluded, on_demand=True,
         ),
+        check=job_checks.exclude, sources=_LIMITING,
+        samples=(("with `none`", {"values": {"4711": "", "4712": ""}}),),
+        left_alone="a job that does not wait; nodes that there are not",
+        sample="gpu[0001-0004]",
     ),
     Action(
         id="suspend", operation=operations.SUSPEND,
         key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
         count_confirmed=True, inverse="unsuspend",
         help="stop a job's processes and free its CPUs; what it holds in GPU memory stays there",
+        check=job_checks.suspend, proof=proofs.suspended, done_is_state=True, toggles=True,
+        left_alone="a job that does not run",
     ),
     Action(
         id="unsuspend", operation=operations.UNSUSPEND,
         key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
         count_confirmed=True, inverse="suspend", help="let a suspended job go on",
+        check=job_checks.unsuspend, proof=proofs.unsuspended, done_is_state=True, toggles=True,
+        left_alone="a job that is not suspended",
     ),
     Action(
         id="signal", operation=operations.SIGNAL,
@@ -194,6 +318,11 @@ ROWS: tuple[Action, ...] = (
         danger="kills", unobservable=True,
         help="send a signal to a job's steps, with B: to its script; one that does not handle it dies of it",
         value=Value(noun="signal", example="USR1, TERM, B:USR1", parse=_signal, current=lambda _: None),
+        check=job_checks.signal,
+        samples=(("to the batch script", {"values": {"4711": "B:USR1", "4712": "B:USR1"}}),),
+        left_alone="a job that does not run",
+        irreversible="signal cannot be undone: whoever got it has it",
+        sample="USR1",
     ),
     Action(
         id="notify", operation=operations.NOTIFY,
@@ -201,8 +330,12 @@ ROWS: tuple[Action, ...] = (
         unobservable=True,
         help="a message to the users of these jobs: one a user, into the output of one of their jobs",
         value=Value(
-            noun="message", example=f"a line; {JOBS_FIELD} stands for the jobs of the user", parse=_message,
-            current=lambda _: None,
+            noun="message", example=f"a line; {user_messages.JOBS_FIELD} stands for the jobs of the user",
+            parse=_message, current=lambda _: None, draft=user_messages.draft, addressed=True,
         ),
+        adjust=user_messages.one_per_user,
+        left_alone="a job that does not run; all but one of the jobs of each user, who is told through that one",
+        irreversible="notify cannot be undone: it was read, or will be",
+        sample="gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
     ),
 )  # fmt: skip

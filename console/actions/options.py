@@ -1,119 +1,77 @@
-"""Parses options beside targets and reason: `--resume-after 2h`, `--for 30m`. Pure."""
+"""The figures of the guard, and the options of an action."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-import msgspec
-
-from collectors.slurm.operations import RESUME_AFTER_S
-from console.runtime.durations import seconds_in
-
-from .action import Action
-from .plan import Options
-from .reservations import SETTINGS, parse_setting
-
-#: Option as typed, and the field of Options that it sets.
-OPTIONS: Mapping[str, str] = {
-    "resume-after": "resume_after_s",
-    "for": "seconds",
-    "priority": "value",
-    "next": "next_state",
-    "value": "value",
-    "waves": "waves",
-    "canary": "canary",
-    "failed": "redrain",
-    **dict.fromkeys(SETTINGS, "settings"),
-}
-
-OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() if field != "settings"}
-"""The inverse of `OPTIONS`: field of Options to the option as typed."""
+from msgspec import Meta, Struct, field
 
 
-def parse_seconds(text: str) -> int:
-    """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
-    seconds = seconds_in(text)
-    if seconds is None:
-        raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
-    if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:
-        raise ValueError(f"{text!r}: from a minute to a year")
-    return seconds
+class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
+
+    plain_most: Annotated[int, Meta(ge=0)] = 1
+    """Most targets of a reversible action that a plain yes confirms."""
+    share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
+    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
+    share_nodes: Annotated[int, Meta(ge=0)] = 2
+    """… unless it is no more than so many nodes."""
+    break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
+    part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
+    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
+    facts_s: Annotated[float, Meta(gt=0)] = 30.0
+    """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
+    preview_s: Annotated[float, Meta(ge=30)] = 300.0
+    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
+    batch: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
+    take_s: Annotated[int, Meta(ge=60)] = 3600
+    """How long "I'm on it" lasts."""
+    silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
+    """How long a silence lasts when nothing else is said."""
+    wave_from: Annotated[int, Meta(ge=2)] = 100
+    """Nodes from which a resume or undrain goes in waves, asked or not."""
+    wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
+    wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
+    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
+    wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
+    """Least time (seconds) between two waves where no ramp can be kept."""
+    ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
+    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
+    node_kw: Annotated[float, Meta(ge=0)] = 0.0
+    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
 
 
-def parse_next_state(text: str) -> str:
-    """State of a node after its reboot. Raises ValueError."""
-    if text.upper() not in {"RESUME", "DOWN"}:
-        raise ValueError(f"{text!r}: a node comes back as resume or down")
-    return text.upper()
+class Options(Struct, frozen=True, kw_only=True):
+    """Options beside targets and reason; `Action.option_fields` lists those of an action."""
 
-
-def parse_failed(text: str) -> bool:
-    """Whether nodes that return unfit are drained again. Raises ValueError."""
-    if text not in {"drain", "stay"}:
-        raise ValueError(f"{text!r}: what comes back unfit can drain or stay")
-    return text == "drain"
-
-
-def parse_waves(text: str) -> bool:
-    """`--waves` takes no value of its own. Raises ValueError."""
-    if text:
-        raise ValueError(f"--waves takes nothing behind it: {text!r}")
-    return True
-
-
-#: Options without a value.
-_ALONE = frozenset({"waves"})
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "resume_after_s": parse_seconds,
-    "seconds": parse_seconds,
-    "next_state": parse_next_state,
-    "value": str,
-    "waves": parse_waves,
-    "canary": str,
-    "redrain": parse_failed,
-}
-
-
-def parse_option(name: str, text: str) -> dict[str, Any]:
-    """The fields of Options that one option sets. Raises ValueError."""
-    if name not in OPTIONS:
-        raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
-    field = OPTIONS[name]
-    return {field: {name: parse_setting(name, text)} if field == "settings" else _READERS[field](text)}
-
-
-def merged(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of Options with more of them added; `settings` are merged."""
-    both = {"settings": {**given["settings"], **more["settings"]}} if "settings" in given and "settings" in more else {}
-    return {**given, **more, **both}
-
-
-def with_value(action: Action, options: Options, text: str | None = None) -> Options:
-    """The options with the value to set, parsed by the action: `text`, else the value of `--value`.
-
-    Raises ValueError.
-    """
-    given = options.value if text is None else text
-    if action.value is None or given is None:
-        return options
-    return msgspec.structs.replace(options, value=action.value.parse(given))
-
-
-def split_options(words: Sequence[str]) -> tuple[Options, list[str]]:
-    """Split typed words into options, wherever they are, and the other words. Raises ValueError."""
-    given: dict[str, Any] = {}
-    rest: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        if not word.startswith("--"):
-            rest.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        if not equals and name not in _ALONE:
-            if not left:
-                raise ValueError(f"--{name} needs a value")
-            value = left.pop(0)
-        given = merged(given, parse_option(name, value))
-    return Options(**given), rest
+    resume_after_s: int | None = None
+    seconds: int | None = None
+    """How long a silence lasts."""
+    next_state: Literal["RESUME", "DOWN"] | None = None
+    """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
+    value: str | None = None
+    """The value of every target, as `Action.value.parse` returns it."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to its own value: for an undo the old one, in a plan the complete one."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the object that is created: a reservation's name, its end, its users."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """undo: node to the reason that it had."""
+    undoes: str | None = None
+    """undo: id of the plan that is undone."""
+    break_glass: bool = False
+    """Set by the command line: bad findings may be overridden with a break-glass confirmation. The screen asks
+    itself."""
+    waves: bool = False
+    """resume, undrain: in waves, however few they are."""
+    canary: str | None = None
+    """The rack that comes back first."""
+    redrain: bool = False
+    """Returned nodes that are not fit are to be drained again, each time after a confirmation."""
+    prefilled_reason: str = ""
+    """The reason that the console itself prefilled. It is not checked for a filter: an alert's text may look like
+    one."""

@@ -1,14 +1,13 @@
-"""Actions on partitions: rows of the table in `console.actions.registry`. `console.gate.impact` shows their impact."""
+"""Actions on partitions: rows of the table in `console.actions.registry`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from collectors.model import Cluster, Partition
 from collectors.slurm import operations
 
+from . import impact
 from .action import Action
+from .proofs import has_state
 
 
 def _down(_: Cluster, partition: Partition) -> str | None:
@@ -19,21 +18,20 @@ def _up(_: Cluster, partition: Partition) -> str | None:
     return "it is UP already" if partition.state == "UP" else None
 
 
-def _stands(state: str) -> Callable[[Any, Any], bool | None]:
-    """A proof that the partition shows this state. One that no longer exists proves nothing (None)."""
-    return lambda _, after: None if after is None else after.state == state
-
-
 ROWS: tuple[Action, ...] = (
     Action(
         id="partition-down", operation=operations.PARTITION_DOWN,
         key="", kind="partition", label="partition-down", doing="closing…", done="down",
-        refuse=_down, needs_reason=True, inverse="partition-up", proof=_stands("DOWN"),
+        refuse=_down, needs_reason=True, inverse="partition-up", proof=has_state("DOWN"),
         help="no new job starts in the partition; what runs goes on, what is sent waits",
+        impact=impact.closed, sets="DOWN", toggles=True, by_name=True, eased=True,
+        left_alone="a partition that is DOWN",
     ),
     Action(
         id="partition-up", operation=operations.PARTITION_UP,
         key="", kind="partition", label="partition-up", doing="opening…", done="up",
-        refuse=_up, inverse="partition-down", proof=_stands("UP"), help="let jobs start in the partition again",
+        refuse=_up, inverse="partition-down", proof=has_state("UP"), help="let jobs start in the partition again",
+        impact=impact.opened, sets="UP", toggles=True,
+        left_alone="a partition that is UP",
     ),
 )  # fmt: skip

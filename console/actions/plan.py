@@ -6,37 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
-from collectors.model import Change, Cluster, Gpu, Job, JobDetail, Node
+from collectors.model import Change, Cluster, Node, Row
 from collectors.nodeset import fold
 from collectors.nodestate import UNAVAILABLE
+from console.preflight.checks import Check
 
-from .action import Action, Kind, Row
+from .action import Action, Kind
+from .options import Guard, Options
 
 #: How serious a finding of the pre-flight is. See `Check`.
-Level = Literal["ok", "note", "warn", "bad", "refused", "unknown"]
-#: What the pre-flight can find, as stable codes: a roll-out compares these, never the texts that people read.
-Code = Literal[
-    "admin-hold", "bound", "bound-not-read", "checkup-old", "clique", "completing", "cooling", "cooling-ok",
-    "cooling-old", "cooling-silent", "cpus-busy", "deaths", "deaths-unknown", "diag", "diag-before-boot",
-    "drain-goes", "drain-kills", "drain-lost", "ecc-uncorrected", "fabric", "fabric-gpus", "fabric-ok",
-    "fabric-old", "fabric-unknown", "features-until-restart", "gpu-busy", "gpu-lost", "gpu-memory", "gpu-process",
-    "gpu-recovery", "gpus-busy", "gpus-extra", "gpus-fit", "gpus-missing", "gpus-partly-unknown", "gpus-unknown",
-    "health", "held-by-admin", "held-by-exit-code", "held-by-owner", "held-by-slurm", "imex", "limit-kills",
-    "limit-over-partition", "limit-over-reservation", "limit-shortened", "limit-unbounded", "memory-stays", "nhc",
-    "nhc-ok", "nhc-old", "no-batch-script", "no-job", "no-partition", "nodes-old", "nodes-unknown", "not-bound",
-    "not-read", "not-requeueable", "not-responding", "out-for-days", "partition-not-up", "partition-small",
-    "partitions-not-read", "port", "ports-old", "power-after-jobs", "powered-off", "powering-up", "reason",
-    "reason-kept", "reboot-cancelled", "rebooting", "registers-first", "remap-failed", "remap-pending",
-    "requeue-not-read", "requeue-unknown", "requeueable", "requeued-held", "reservations-not-read", "reserved",
-    "restarts", "restarts-unknown", "signal-kills", "signal-may-kill", "signal-sent", "signal-stops",
-    "slurmd-silent", "start-unknown", "stays-down", "steps-time-out", "store-hung", "store-missing", "stores-old",
-    "too-few-nodes", "version", "xid",
-]  # fmt: skip
-
 #: The refusal of every action in a console started as read-only.
 READ_ONLY = "read-only"
 
@@ -110,111 +92,6 @@ class Waves(Struct, frozen=True, kw_only=True):
         )
         told.append(f"each step is looked at again before it goes out; those that are not fit are set aside{after}")
         return told
-
-
-class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
-
-    plain_most: Annotated[int, Meta(ge=0)] = 1
-    """Most targets of a reversible action that a plain yes confirms."""
-    share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
-    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
-    share_nodes: Annotated[int, Meta(ge=0)] = 2
-    """… unless it is no more than so many nodes."""
-    break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
-    part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
-    facts_s: Annotated[float, Meta(gt=0)] = 30.0
-    """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
-    preview_s: Annotated[float, Meta(ge=30)] = 300.0
-    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
-    batch: Annotated[int, Meta(ge=1, le=500)] = 50
-    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
-    take_s: Annotated[int, Meta(ge=60)] = 3600
-    """How long "I'm on it" lasts."""
-    silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
-    """How long a silence lasts when nothing else is said."""
-    wave_from: Annotated[int, Meta(ge=2)] = 100
-    """Nodes from which a resume or undrain goes in waves, asked or not."""
-    wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
-    wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
-    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
-    wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
-    """Least time (seconds) between two waves where no ramp can be kept."""
-    ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
-    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
-    node_kw: Annotated[float, Meta(ge=0)] = 0.0
-    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """Options beside targets and reason; `Action.option_fields` lists those of an action."""
-
-    resume_after_s: int | None = None
-    seconds: int | None = None
-    """How long a silence lasts."""
-    next_state: Literal["RESUME", "DOWN"] | None = None
-    """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
-    value: str | None = None
-    """The value of every target, as `Action.value.parse` returns it."""
-    values: Mapping[str, str] = field(default_factory=dict)
-    """Target to its own value: for an undo the old one, in a plan the complete one."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Settings of the object that is created: a reservation's name, its end, its users."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """undo: node to the reason that it had."""
-    undoes: str | None = None
-    """undo: id of the plan that is undone."""
-    break_glass: bool = False
-    """Set by the command line: bad findings may be overridden with a break-glass confirmation. The screen asks
-    itself."""
-    waves: bool = False
-    """resume, undrain: in waves, however few they are."""
-    canary: str | None = None
-    """The rack that comes back first."""
-    redrain: bool = False
-    """Returned nodes that are not fit are to be drained again, each time after a confirmation."""
-    prefilled_reason: str = ""
-    """The reason that the console itself prefilled. It is not checked for a filter: an alert's text may look like
-    one."""
-
-
-class Check(Struct, frozen=True):
-    """One finding of the pre-flight. `bad` keeps the target out unless the glass is broken; `refused` always does,
-    since Slurm would refuse."""
-
-    target: str
-    """"" where it concerns all of them."""
-    level: Level
-    text: str
-    """For people; no decision reads it."""
-    code: Code
-    details: tuple[object, ...] = ()
-    """What it is about, as values: the GPU, the XID, the loop. No values that change by themselves, such as ages."""
-
-    @property
-    def identity(self) -> tuple[str, Code, tuple[object, ...]]:
-        """Equal for the same finding at a later time."""
-        return self.target, self.code, self.details
-
-
-class PreflightReads(Struct, frozen=True, kw_only=True):
-    """What was read on demand for the pre-flight, where the Cluster does not hold it."""
-
-    gpus: Mapping[str, tuple[Gpu, ...]] | None = None
-    """Node to its GPUs; None was not read, a node that is missing did not answer."""
-    details: Mapping[str, JobDetail] = field(default_factory=dict)
-    """Job to its detail; a job that is missing was not read."""
-    rows: Mapping[str, Row] = field(default_factory=dict)
-    """Target to its row as it was read just now, with what no poll holds (`Value.on_demand`)."""
-    reservation_jobs: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
-    """Reservation to the jobs that asked for it; one that is missing was not read."""
-    faults: tuple[str, ...] = ()
-    """Why something could not be read."""
-    resumed: Mapping[str, float] = field(default_factory=dict)
-    """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
 
 
 class Confirmation(Struct, frozen=True):

@@ -12,207 +12,26 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from collectors.alertmanager.requests import CREATE_SILENCES, EXPIRE_SILENCES
-from collectors.jobstate import WAITING, held
-from collectors.model import Alert, Cluster, Job, Node, Silence
-from collectors.slurm import operations
-
 from . import (
+    alert_actions,
     incident,
     job_actions,
     node_actions,
     partition_actions,
-    reservations,
+    reservation_actions,
     user_actions,
 )
-from .action import Action, Kind, Value, ended_reason, signed_reason
-from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
-from .het_jobs import component_refusal
-from .node_actions import reboot_refusal
-
-
-def _drain(_: Cluster, node: Node) -> str | None:
-    # A second drain would overwrite the first reason, which may be the only record of the fault.
-    return f"already {node.display}{signed_reason(node)}" if "DRAIN" in node.flags else None
-
-
-def _undrain(_: Cluster, node: Node) -> str | None:
-    if "INVALID_REG" in node.flags:
-        return "registered wrongly (INVALID_REG): only slurmd on the node can mend that"
-    return None if "DRAIN" in node.flags else f"nothing to undrain: {node.display}"
-
-
-def _resume(_: Cluster, node: Node) -> str | None:
-    if "INVALID_REG" in node.flags:
-        return "registered wrongly (INVALID_REG): only slurmd on the node can mend that"
-    if node.state in {"DOWN", "FUTURE"} or not {"DRAIN", "FAIL", "REBOOT_REQUESTED"}.isdisjoint(node.flags):
-        return None
-    return f"nothing to resume: {node.display}"
-
-
-def _down(_: Cluster, node: Node) -> str | None:
-    return f"already down{signed_reason(node)}" if node.state == "DOWN" else None
-
-
-def _priority(_: Cluster, job: Job) -> str | None:
-    if job.state in WAITING:
-        return "it is held: Slurm changes its priority only once it is released" if held(job) else None
-    return ended_reason(job) or f"only a waiting job has a priority to change: {job.state}"
-
-
-def _priority_text(text: str) -> str:
-    low, high = operations.PRIORITIES
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
-    return str(int(text))
-
-
-def _priority_of(job: Job) -> str | None:
-    return None if job.priority is None else str(job.priority)
-
-
-def _quiet(cluster: Cluster, alert: Alert) -> str | None:
-    """Why a silence of this alert would have no effect; None where it has one."""
-    standing = [silence for one in alert.silenced_by if (silence := cluster.silences.get(one)) is not None]
-    if not standing:
-        return None
-    one = max(standing, key=lambda silence: silence.ends or 0)
-    return f"silenced already by {one.by}: {one.comment}"
-
-
-def _take(cluster: Cluster, alert: Alert) -> str | None:
-    return _quiet(cluster, alert)
-
-
-def _silence(cluster: Cluster, alert: Alert) -> str | None:
-    # A longer silence may follow an "I'm on it" of any user.
-    taken = [one for one in alert.silenced_by if one in cluster.silences and cluster.silences[one].taken]
-    return None if len(taken) == len(alert.silenced_by) else _quiet(cluster, alert)
-
-
-def _lift(_: Cluster, silence: Silence) -> str | None:
-    return None if silence.state in {"active", "pending"} else f"it is over: {silence.state}"
-
-
-def _requeue(_: Cluster, job: Job) -> str | None:
-    return component_refusal(job) or ("already pending" if job.state in WAITING else ended_reason(job))
-
-
-def _hold(_: Cluster, job: Job) -> str | None:
-    # A hold by the owner is replaced: the owner could release it.
-    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldUser" else None)
-
-
-def _uhold(_: Cluster, job: Job) -> str | None:
-    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldAdmin" else None)
-
-
-def _unheld(job: Job) -> str | None:
-    if job.state in WAITING:
-        return None
-    # Slurm accepts it for a running job, but it takes effect only if the job is requeued later.
-    return ended_reason(job) or f"only a waiting job can be held: {job.state}"
-
-
-def _release(_: Cluster, job: Job) -> str | None:
-    return ended_reason(job) or (None if held(job) else f"not held: {job.state}")
-
-
-def _cancel(_: Cluster, job: Job) -> str | None:
-    return ended_reason(job)
-
+from .action import Action, Kind
 
 ACTIONS: list[Action] = [
-    Action(
-        id="drain", operation=operations.DRAIN,
-        key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
-        needs_reason=True, takes_out=True, option_fields=("resume_after_s",), inverse="undrain",
-        drift=DRAINS, help="no new work on the node; running jobs go on until they end",
-    ),
-    Action(
-        id="undrain", operation=operations.UNDRAIN,
-        key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        option_fields=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
-        help="take the drain off; a node that is down stays down",
-    ),
-    Action(
-        id="resume", operation=operations.RESUME,
-        key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        option_fields=("waves", "canary", "redrain"), inverse="drain",
-        drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
-    ),
-    Action(
-        id="down", operation=operations.DOWN,
-        key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
-        needs_reason=True, takes_out=True, danger="kills",
-        drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
-    ),
-    Action(
-        id="reboot", operation=operations.REBOOT,
-        key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboot_refusal,
-        needs_reason=True, takes_out=True, count_confirmed=True, option_fields=("next_state",),
-        drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
-    ),
-    Action(
-        id="requeue", operation=operations.REQUEUE,
-        key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
-        danger="kills", drift=ENDS_JOB, help="kill the running work and put the job back in the queue",
-    ),
-    Action(
-        id="requeuehold", operation=operations.REQUEUE_HOLD,
-        key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
-        refuse=_requeue, danger="kills", drift=ENDS_JOB, help="requeue, and wait for a release before it runs again",
-    ),
-    Action(
-        id="hold", operation=operations.HOLD,
-        key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
-        inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
-    ),
-    Action(
-        id="uhold", operation=operations.USER_HOLD,
-        key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
-        inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
-    ),
-    Action(
-        id="release", operation=operations.RELEASE,
-        key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
-        inverse="hold", drift=EASES_HOLD, help="let a held job start",
-    ),
-    Action(
-        id="priority", operation=operations.PRIORITY,
-        key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
-        inverse="priority", drift={**WAITS, "value": "goes"},  # Slurm raises it with age
-        help="give a waiting job another priority; from then on it is fixed",
-        value=Value(noun="priority", example="a whole number", parse=_priority_text, current=_priority_of,
-                    undo_note="it had a priority that Slurm computed; the one put back is fixed"),
-    ),
-    Action(
-        id="cancel", operation=operations.CANCEL,
-        key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
-        danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
-    ),
-    Action(
-        id="take", operation=CREATE_SILENCES,
-        key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
-        option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
-    ),
-    Action(
-        id="silence", operation=CREATE_SILENCES,
-        key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
-        needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
-    ),
-    Action(
-        id="lift", operation=EXPIRE_SILENCES,
-        key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
-        inverse="silence", help="end a silence: its alerts ring again",
-    ),
-    *job_actions.ROWS,
     *node_actions.ROWS,
+    *job_actions.ROWS,
+    *alert_actions.ROWS,
     *partition_actions.ROWS,
-    *reservations.ROWS,
+    *reservation_actions.ROWS,
     *user_actions.ROWS,
     *incident.ROWS,
-]  # fmt: skip
+]
 BY_ID = {action.id: action for action in ACTIONS}
 
 

@@ -10,14 +10,22 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import Change, Cluster, Job, Node, Reservation
+from collectors.model import Change, Cluster, Job, Reservation, Row
 from collectors.nodeset import fold, names_in
 from collectors.nodestate import UNAVAILABLE
-from collectors.slurm import operations
-from collectors.slurm.operations import EPOCH, NAME, RESERVATION_FLAGS, RESERVATION_OWNERS, RESERVATION_S, moment_of
+from collectors.slurm.operations import (
+    EPOCH,
+    MOMENT,
+    NAME,
+    RESERVATION_FLAGS,
+    RESERVATION_OWNERS,
+    RESERVATION_S,
+    epoch_of,
+    moment_of,
+)
 from console.runtime.durations import FORM, seconds_in
 
-from .action import Action, Creation, Row, Value
+from .action import ChangeInputs, Creation
 from .plan import partition_shares
 
 #: Each flag to its effect, as shown before it is confirmed.
@@ -172,17 +180,26 @@ def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: 
     return [job for job in jobs if (left := job.left_s(now)) is None or now + left > begins]
 
 
-def withheld_nodes(
-    action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster
-) -> tuple[str, ...]:
-    """The nodes withheld from other users: those of a new reservation, or of one whose end is moved later."""
-    if action.creates is CREATION:
-        return tuple(rows)
-    later = (
-        row for target, row in rows.items()
-        if action.id == "extend" and isinstance(row, Reservation) and given[target] > (end_of(row) or "")
-    )  # fmt: skip
+def all_withheld(rows: Mapping[str, Row], _: Mapping[str, str], __: Cluster) -> tuple[str, ...]:
+    """The nodes that a new reservation withholds from other users: all of it."""
+    return tuple(rows)
+
+
+def later_withheld(rows: Mapping[str, Row], ends: Mapping[str, str], cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that reservations withhold longer, of those whose end is moved later."""
+    later = (row for target, row in rows.items() if isinstance(row, Reservation) and ends[target] > (end_of(row) or ""))
     return tuple(dict.fromkeys(name for row in later for name in names_in(row.nodes) if name in cluster.nodes))
+
+
+def ends_sooner(row: Reservation, end: str) -> bool:
+    """Whether it would end earlier: Slurm kills the jobs that run in it then (ResvOverRun)."""
+    return end < (end_of(row) or "")
+
+
+def not_restorable(end: str, now: float) -> str | None:
+    """Why an old end cannot be put back; None where it can. Slurm would end it at once, with the jobs in it."""
+    soon = not MOMENT.fullmatch(end) or epoch_of(end) - now < RESERVATION_S[0]
+    return f"the end that it had is over: {end}" if soon else None
 
 
 def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
@@ -199,14 +216,15 @@ def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, 
     return largest.partition, f"it sets every node in service of {', '.join(one.partition for one in whole)} aside"
 
 
-def complete_change(change: Change, options: Any, why: str | None) -> Change:
+def complete_change(change: Change, given: ChangeInputs) -> Change:
     """The complete Change: the settings of the reservation, its name at every node, and the reason as its comment."""
+    options = given.options
     said = {key: options.settings[key] for key in (*SETTINGS,) if key in options.settings}
     said = {"start": "now", **said, "for": str(options.seconds)}
     if "users" not in said and "accounts" not in said:
         said["users"] = _NOBODY
     values = dict.fromkeys(change.targets, said["name"])
-    return msgspec.structs.replace(change, settings=said, values=values, reason=why)
+    return msgspec.structs.replace(change, settings=said, values=values, reason=given.typed_reason)
 
 
 def exists(cluster: Cluster, target: str, name: str) -> bool:
@@ -215,9 +233,7 @@ def exists(cluster: Cluster, target: str, name: str) -> bool:
     return one is not None and target in names_in(one.nodes)
 
 
-CREATION = Creation(
-    kind="reservation", invalid=invalid, break_glass=break_glass, complete_change=complete_change, exists=exists
-)
+CREATION = Creation(kind="reservation", invalid=invalid, break_glass=break_glass, exists=exists)
 
 
 def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
@@ -248,49 +264,3 @@ def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, s
     notes += [f"it comes back without its {other}" for other in others]
     notes.append(f"its nodes are {fold(nodes)}")
     return nodes, said, int(row.ends - begins), notes
-
-
-# -- the actions ------------------------------------------------------------------------------------------------------
-
-
-def _reserve(_: Cluster, node: Node) -> str | None:
-    return "Slurm knows it as FUTURE: there is nothing to set aside" if node.state == "FUTURE" else None
-
-
-def _never_refused(_: Cluster, __: Reservation) -> str | None:
-    return None
-
-
-def _extend(_: Cluster, row: Reservation) -> str | None:
-    return "when it ends is not known" if row.ends is None else None
-
-
-def _gone(_: Any, after: Reservation | None) -> bool | None:
-    return after is None
-
-
-ROWS: tuple[Action, ...] = (
-    Action(
-        id="reserve", operation=operations.RESERVE,
-        key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
-        option_fields=("seconds",), creates=CREATION, inverse="unreserve",
-        prefill="--name  --start now --for 4h --users ",
-        help="set nodes aside: --name, --start, --for, --users or --accounts, --flags; all of them or none",
-    ),
-    Action(
-        id="extend", operation=operations.EXTEND,
-        key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
-        inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
-        value=Value(
-            noun="closing time",
-            example="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
-            parse=parse_end, current=end_of, complete=new_end,
-        ),
-    ),
-    Action(
-        id="unreserve", operation=operations.UNRESERVE,
-        key="", kind="reservation", label="unreserve", doing="deleting…", done="deleted",
-        refuse=_never_refused, inverse="reserve", proof=_gone,
-        help="delete a reservation: its nodes are everybody's again; Slurm refuses while a job asks for it",
-    ),
-)  # fmt: skip

@@ -14,7 +14,9 @@ from typing import Any, Literal
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import DISPLAYS
-from console.filters.filter_fields import FIELDS, JOB_STATES, KNOWN_VALUES, NODE_STATES
+from console.fields.job_fields import JOB_STATE_WORDS, JOB_STATES
+from console.fields.kinds import FIELDS
+from console.fields.node_fields import NODE_BASES, NODE_STATES
 from console.filters.language import (
     PLACES,
     Filter,
@@ -260,8 +262,8 @@ def _names_something(word: str, cluster: Cluster) -> bool:
 
 
 _STATES = {
-    "node": frozenset(DISPLAYS) | KNOWN_VALUES["node", "base"] | NODE_STATES.keys(),
-    "job": KNOWN_VALUES["job", "state"] | JOB_STATES.keys(),
+    "node": frozenset(DISPLAYS) | NODE_BASES | NODE_STATES.keys(),
+    "job": JOB_STATE_WORDS | JOB_STATES.keys(),
 }
 
 

@@ -3,7 +3,6 @@ since no poll reads them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +10,8 @@ import msgspec
 from collectors.model import Change, Cluster, User
 from collectors.slurm import operations
 
-from .action import Action
+from . import impact
+from .action import Action, ChangeInputs, Expected
 
 #: Users that cannot be blocked, since they are needed to undo a block.
 _NEVER = frozenset({"root", "slurm"})
@@ -54,17 +54,23 @@ def limits_text(user: User) -> str:
     )
 
 
-def complete_change(change: Change, rows: Mapping[str, Any], given: Mapping[str, str]) -> Change:
-    """The Change with its Slurm cluster and, for an unblock, the limits that each account gets: those restored by the
-    undo, else none. Raises ValueError where the users belong to several clusters."""
-    users = [rows[name] for name in change.targets]
-    clusters = {user.cluster for user in users}
+def _with_cluster(change: Change, given: ChangeInputs) -> Change:
+    """With the users' Slurm cluster. Raises ValueError where they belong to several."""
+    clusters = {user.cluster for name in change.targets if isinstance(user := given.rows[name], User)}
     if len(clusters) != 1:
         raise ValueError("the users are of several clusters")
-    change = msgspec.structs.replace(change, settings={"cluster": clusters.pop()})
-    if change.action == "block":
-        return change
-    values = {user.name: _back(user, given[user.name]) if given.get(user.name) else _free(user) for user in users}
+    return msgspec.structs.replace(change, settings={"cluster": clusters.pop()})
+
+
+def _with_limits(change: Change, given: ChangeInputs) -> Change:
+    """With the limits that each account gets too: those restored by the undo, else none. Raises ValueError."""
+    change = _with_cluster(change, given)
+    old = given.options.settings
+    values = {
+        name: _back(user, old[name]) if old.get(name) else _free(user)
+        for name in change.targets
+        if isinstance(user := given.rows[name], User)
+    }
     return msgspec.structs.replace(change, values=values)
 
 
@@ -83,11 +89,11 @@ def _free(user: User) -> str:
     return ",".join(f"{account}={_NONE}" for account in accounts)
 
 
-def _shut(_: Any, after: User | None) -> bool | None:
+def _shut(_: Any, after: User | None, __: Expected) -> bool | None:
     return None if after is None else after.blocked
 
 
-def _open(_: Any, after: User | None) -> bool | None:
+def _open(_: Any, after: User | None, __: Expected) -> bool | None:
     return None if after is None else all(one.max_submit != 0 for one in after.associations)
 
 
@@ -97,10 +103,18 @@ ROWS: tuple[Action, ...] = (
         key="", kind="user", label="block", doing="blocking…", done="blocked", refuse=_block,
         needs_reason=True, inverse="unblock", proof=_shut,
         help="the user may submit no job (MaxSubmitJobs=0); what runs and waits is not touched",
+        impact=impact.blocked, complete=_with_cluster,
+        left_alone="a user who is blocked, who has no account here, who has other limits in other partitions of "
+        "an account; everybody, where Slurm does not enforce limits",
+        sample_settings={"cluster": "groningen"},
     ),
     Action(
         id="unblock", operation=operations.UNBLOCK_USER,
         key="", kind="user", label="unblock", doing="letting in…", done="may submit", refuse=_unblock,
         inverse="block", proof=_open, help="let a blocked user submit again; the undo of a block gives old limits back",
+        impact=impact.unblocked, complete=_with_limits,
+        left_alone="a user who is not blocked",
+        sample="ml=20",
+        sample_settings={"cluster": "groningen"},
     ),
 )  # fmt: skip

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from collectors.model import Cluster, Job
+from collectors.model import Cluster, Job, Row
 from collectors.nodeset import expand, fold
 from collectors.nodestate import UNAVAILABLE
+from console.actions.options import Options
 
-from .action import Row
-from .job_actions import JOBS_FIELD
-from .plan import Options
-
+#: Placeholder in a message: replaced by the jobs of the user who gets it.
+JOBS_FIELD = "{jobs}"
 #: Most jobs that a message names; the rest are counted.
 _NAMED = 8
 #: Most nodes that a draft names with their reasons.
 _NODES = 3
 
 
-def one_per_user(rows: Mapping[str, Row], options: Options) -> tuple[dict[str, Row], Options, dict[str, str]]:
+def one_per_user(
+    rows: Mapping[str, Row], options: Options, _: Cluster
+) -> tuple[dict[str, Row], Options, dict[str, str]]:
     """The first job of each user, the messages, and each other job with the job whose message covers it."""
     by_user: dict[str, list[str]] = {}
     for target, row in rows.items():

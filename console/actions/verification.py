@@ -11,27 +11,18 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.jobstate import ENDED, WAITING, held, job_word
-from collectors.model import Alert, Cluster, Job, Node, Partition, Reservation, Silence, User, may_hide
+from collectors.jobstate import WAITING, held, job_word
+from collectors.model import Alert, Cluster, Job, Node, Partition, Reservation, Row, Silence, User, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import UNAVAILABLE
 
-from .action import ROWS, Action, Kind, Row, signed_reason
+from .action import ROWS, Action, Expected, Kind, signed_reason
 from .drift_rules import Drift
+from .proofs import ASKED
 from .registry import BY_ID
 
-#: Seconds after which a change that no reading shows is unknown.
-TIMEOUT_S = 60.0
-#: Longer timeouts (seconds): a resumed node must register, a rebooting node must boot.
-TIMEOUT_BY_ACTION_S = {"resume": 300.0, "reboot": 900.0, "reboot-now": 900.0}
-_REBOOTS = frozenset({"reboot", "reboot-now"})
-#: Boot times are computed from the uptime: between two readings they differ by some seconds.
-BOOT_TOLERANCE_S = 30
-
-_FOR_A_STATE = frozenset({"drain", "down", "cancel", "hold", "suspend", "unsuspend"})
-"""Actions whose `done` is the name of a state; for the others it names the event."""
-_OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
-_ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
+#: Seconds after which a reboot counts as accepted on a busy node.
+_ASKED_S = 60.0
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
 _BUSY = frozenset({"ALLOCATED", "MIXED"})
 _UNLISTED = "Slurm no longer lists it"
@@ -48,17 +39,13 @@ class PendingTarget(Struct, frozen=True, kw_only=True):
     action: str
     kind: Kind
     target: str
-    reason: str | None
-    """The reason of this target, as Slurm should show it."""
     before: Row
     since: float
     """Monotonic time at which it was sent."""
     err: str = ""
     """An error of Slurm that named no target."""
-    asked: int | None = None
-    """Seconds after which Slurm ends the drain."""
-    value: str | None = None
-    """The new value, where the action sets one."""
+    sent: Expected = Expected()
+    """What a reading must show."""
     stage: str = ""
     """The stage in the last reading, such as `rebooting`."""
 
@@ -106,7 +93,7 @@ class Verification(Struct, frozen=True):
     ) -> tuple[Verification, tuple[Settled, ...]]:
         """Compare every pending change with this reading.
 
-        The timeout is a minute, five for a resume, fifteen for a reboot; `timeout_s` replaces it.
+        The timeout is that of the action (`Action.verify_s`); `timeout_s` replaces it.
         """
         found = [_check_target(one, cluster, mono, timeout_s) for one in self.waiting]
         still = tuple(one for one in found if isinstance(one, PendingTarget))
@@ -147,7 +134,7 @@ def _check_target(
     row = rows.get(one.target)
     now = ""
     if (together := BY_ID[one.action].creates) is not None:
-        if ROWS[together.kind] in cluster.known and together.exists(cluster, one.target, one.value or ""):
+        if ROWS[together.kind] in cluster.known and together.exists(cluster, one.target, one.sent.value or ""):
             return over("done")
     elif f"{one.kind}s" in cluster.known:
         hides = row is None and one.kind == "job" and _may_hide(cluster, one.target)
@@ -159,15 +146,15 @@ def _check_target(
             return over("unknown", why or now)
         one = one if stage == one.stage else msgspec.structs.replace(one, stage=stage)
     waited = mono - one.since
-    if one.stage == _ASKED and waited >= TIMEOUT_S and isinstance(row, Node) and row.state in _BUSY:
+    if one.stage == ASKED and waited >= _ASKED_S and isinstance(row, Node) and row.state in _BUSY:
         # The end of its jobs may be days away; the state of the node shows the request.
         return over("done", _WAITS)
-    if waited < (TIMEOUT_BY_ACTION_S.get(one.action, TIMEOUT_S) if timeout_s is None else timeout_s):
+    if waited < (BY_ID[one.action].verify_s if timeout_s is None else timeout_s):
         return one
-    if one.stage == _ASKED:
+    if one.stage == ASKED:
         return over("done", _WAITS)
     said_so = f"; Slurm said: {one.err}" if one.err else ""
-    if one.action == "resume" and isinstance(row, Node) and now:
+    if BY_ID[one.action].registers and isinstance(row, Node) and now:
         because = f": {row.reason}" if row.reason else ""
         return over("unknown", f"{row.display}: not registered after {waited:.0f} s{because}{said_so}")
     return over("unknown", f"not seen after {waited:.0f} s{f', {now}' if now else ''}{said_so}")
@@ -195,123 +182,31 @@ def state_word(row: Row | None) -> str:
 def done_word(action: Action, seen: str) -> str:
     """The word for a verified change: the state in the reading where `done` names a state, else `done`. A node that
     still runs a job is draining, not drained; a job that ended by itself was not cancelled."""
-    return seen if seen and action.id in _FOR_A_STATE else action.done
+    return seen if seen and action.done_is_state else action.done
 
 
 def _done_or_stage(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
     """As `is_done`, with the stage while it is not done, and a note once it is."""
-    if isinstance(after, Node) and isinstance(one.before, Node):
-        if one.action in _REBOOTS:
-            return _rebooted(one.before, after, one.stage)
-        if one.action == "resume":
-            return _resumed(one.before, after, one.stage)
-    shown = is_done(one.action, one.before, after, one.reason, one.asked, one.value)
-    if shown and one.action == "drain" and one.asked is None and isinstance(after, Node) and after.resume_at:
-        return True, "", "an earlier ResumeAfter still stands: Slurm will resume it by itself"
-    return shown, "", ""
+    staged = BY_ID[one.action].staged_proof
+    if staged is not None and after is not None:
+        return staged(one.before, after, one.sent, one.stage)
+    return is_done(one.action, one.before, after, one.sent), "", ""
 
 
-def _rebooted(before: Node, after: Node, stage: str) -> tuple[bool | None, str, str]:
-    asked = "REBOOT_REQUESTED" in after.flags
-    if asked or "REBOOT_ISSUED" in after.flags:
-        return False, _ASKED if asked else _REBOOTING, ""
-    because = f": {after.reason}" if after.reason and after.state == "DOWN" else ""
-    if _booted(before, after, stage):
-        return True, "", f"rebooted, {after.display}{because}"
-    # Slurm also clears the flag when it gave up (ResumeTimeout), and when a person cancelled the reboot.
-    return (None, "", f"not rebooted, {after.display}{because}") if stage else (False, "", "")
-
-
-def _booted(before: Node, after: Node, stage: str = "") -> bool:
-    """True when it has booted since. Where the old boot time is unknown, an earlier reading must show the reboot."""
-    if after.boot_at is None:
-        return False
-    if before.boot_at is None:
-        return stage == _REBOOTING
-    return after.boot_at > before.boot_at + BOOT_TOLERANCE_S
-
-
-def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, str]:
-    if _node_seen("resume", before, after, None, None):
-        never = after.state == "UNKNOWN"
-        return True, "", "as before: Slurm never heard of it" if never else f"registered, {after.display}"
-    out = after.state == "DOWN" or not _OUT_OF_SERVICE.isdisjoint(after.flags)
-    if not out and "NOT_RESPONDING" in after.flags:
-        return False, _REGISTERING, ""
-    # Ignore the state before the resume was seen; only a new state after it counts.
-    because = f": {after.reason}" if after.reason else ""
-    return (None, "", f"{after.display} again{because}") if out and stage else (False, stage, "")
-
-
-def is_done(
-    action: str,
-    before: Row,
-    after: Row | None,
-    reason: str | None = None,
-    asked: int | None = None,
-    value: str | None = None,
-) -> bool | None:
+def is_done(action: str, before: Row, after: Row | None, sent: Expected) -> bool | None:
     """True when `after` shows that the action was done, False while it does not, None when it can no longer be known.
-
-    `reason` is the target's own, `asked` the seconds after which a drain ends, `value` the new value. A reboot counts
-    as soon as Slurm has accepted it.
+    A reboot counts as soon as Slurm has accepted it.
     """
     row = BY_ID.get(action)
-    if row is not None and row.creates is not None:
+    if row is None or row.creates is not None:
         return None  # its own rows do not show the created object
-    if row is not None and row.proof is not None:
-        return row.proof(before, after)
-    if row is not None and row.value is not None:
-        now = None if after is None else row.value.current(after)
-        # A value that a transport does not report will not be reported later either.
-        return None if after is None or (now is None and row.value.on_demand) else now == value
-    if after is None:
-        return True if action in {"cancel", "lift"} else None
-    if isinstance(after, Node) and isinstance(before, Node):
-        return _node_seen(action, before, after, reason, asked)
-    if isinstance(after, Job) and isinstance(before, Job):
-        return _job_seen(action, before, after)
-    if isinstance(after, Alert) and isinstance(before, Alert):
-        return after.state == "suppressed" and not set(after.silenced_by) <= set(before.silenced_by)
-    return after.state == "expired"
-
-
-def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked: int | None) -> bool:
-    drained = "DRAIN" in after.flags
-    # scontrol strips a quote at either end of a reason.
-    told = not reason or reason.strip('"') in (after.reason or "")
-    match action:
-        case "drain":
-            return drained and told and (asked is None or after.resume_at is not None)
-        case "undrain":
-            return not drained
-        case "down":
-            return after.state == "DOWN" and told
-        case "reboot" | "reboot-now":
-            return not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(after.flags) or _booted(before, after)
-    if not _OUT_OF_SERVICE.isdisjoint(after.flags):
-        return False
-    if "REBOOT_REQUESTED" in before.flags and "REBOOT_REQUESTED" in after.flags:
-        return False  # the resume was meant to cancel it
-    # A node that the controller has never seen is UNKNOWN before and after; any other must have registered again.
-    heard = after.state not in {"DOWN", "UNKNOWN", "FUTURE"} and "NOT_RESPONDING" not in after.flags
-    return heard or after.state == before.state == "UNKNOWN"
-
-
-def _job_seen(action: str, before: Job, after: Job) -> bool | None:
-    if action == "cancel":
-        return after.state in ENDED
-    if after.state in ENDED:
+    if row.proof is not None:
+        return row.proof(before, after, sent)
+    if row.value is None:
         return None
-    if action == "release":
-        return not held(after)
-    if action in {"suspend", "unsuspend"}:
-        return (after.state == "SUSPENDED") == (action == "suspend")
-    if action in {"hold", "uhold"}:
-        return held(after) and (not held(before) or after.reason != before.reason)
-    # Until its old processes are gone it is COMPLETING, with the new restart count; it may stay in that state.
-    again = after.state in WAITING or (after.state != "COMPLETING" and (after.restarts or 0) > (before.restarts or 0))
-    return again and (action == "requeue" or held(after))
+    now = None if after is None else row.value.current(after)
+    # A value that a transport does not report will not be reported later either.
+    return None if after is None or (now is None and row.value.on_demand) else now == sent.value
 
 
 def jobs_by_node(jobs: Iterable[Job]) -> dict[str, frozenset[str]]:
@@ -436,10 +331,8 @@ def reason_replaced(action: Action, before: Node, now: Node) -> bool:
         return False
     from console.health import drain_reasons
 
-    from .waves import RETURN_ACTIONS
-
     told = drain_reasons.classify(now.reason, now.reason_by)
-    return told.author != "robot" or (action.id in RETURN_ACTIONS and told.kind != "slurmd")
+    return told.author != "robot" or (action.returns and told.kind != "slurmd")
 
 
 def _new_jobs(

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from collectors.model import Cluster, Node
+from console.actions.options import Guard, Options
 from console.health.inconsistencies import SAMPLE_S, fresh_facts
 
-from .plan import Guard, Options, Wave, Waves
+from .action import Action
+from .plan import Wave, Waves
 
-#: Actions that return nodes to service and can go in waves.
-RETURN_ACTIONS = frozenset({"resume", "undrain"})
 #: Percent of all nodes in the wave after the canary, and in each later wave.
 SECOND_PCT, REST_PCT = 10, 25
 #: Quantile of the power of busy nodes of a kind that stands for one node.
@@ -26,11 +26,17 @@ Kind = tuple[str | None, int | None, int | None]
 
 
 def plan_waves(
-    action: str, acting: Mapping[str, Node], cluster: Cluster, options: Options, guard: Guard, now: float, mono: float
+    action: Action,
+    acting: Mapping[str, Node],
+    cluster: Cluster,
+    options: Options,
+    guard: Guard,
+    now: float,
+    mono: float,
 ) -> Waves | None:
     """The waves of this action on these nodes, None where it goes in one. Raises ValueError for a canary of none."""
     asked = options.waves or options.canary is not None or options.redrain
-    if action not in RETURN_ACTIONS or not (asked or len(acting) >= guard.wave_from):
+    if not action.returns or not (asked or len(acting) >= guard.wave_from):
         return None
     canary, first = _canary(acting, options.canary)
     node_kw, source = node_power(acting, cluster, guard.node_kw, now, mono)

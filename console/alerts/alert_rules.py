@@ -100,9 +100,9 @@ def _nodes(settings: PrometheusSettings, limits: RuleLimits) -> Iterator[Rule]:
 
 
 def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> Iterator[Rule]:
-    classes: dict[str, list[int]] = {"drain": [], "act": [], "job": [], "ignore": []}
+    classes: dict[str, list[int]] = {"out": [], "act": [], "job": [], "ignore": []}
     for code, advice in sorted(policy.advice.items()):
-        word = "drain" if advice.drains else "act" if advice.acts else advice.action
+        word = "out" if advice.drains else "act" if advice.acts else advice.action
         if word in classes:
             classes[word].append(code)
     labels = (("xid", "{{ $value }}"),)
@@ -112,7 +112,7 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> I
     # know it.
     watched = f"({_RECORDED} unless ({_any(known)})) and on (node, gpu) ({_changed(settings, '1h')})"
     yours = f"({_any(classes['job'])}) and on (node, gpu) ({_changed(settings, '10m')})"
-    drains = _any(classes["drain"])
+    drains = _any(classes["out"])
     # A follow-up XID replaces its cause in the gauge: the earlier one still counts.
     behind = f"max_over_time(({drains})[6h:30s]) and on (node, gpu) ({_any(FOLLOWERS)})"
     kinds = (
@@ -124,9 +124,9 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> I
         yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
     # The same alert from the exporter's counters, where it has them: of two XIDs between two scrapes the gauge keeps
     # one.
-    if classes["drain"]:
+    if classes["out"]:
         told = "XID {{ $labels.xid }} on GPU {{ $labels.gpu }} of {{ $labels.node }}: the policy drains the node"
-        counted = _counted(settings, classes["drain"])
+        counted = _counted(settings, classes["out"])
         yield Rule(alert="GpuXid", severity="critical", expr=counted, summary=told, keep="15m")
     yield Rule(
         alert="GpuRowRemapFailed", severity="critical",

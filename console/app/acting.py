@@ -11,11 +11,13 @@ from collectors.clean import clean
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
-from console.actions.plan import Options, PreflightReads, Refusal, display_names, target_list
+from console.actions.options import Options
+from console.actions.plan import Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
 from console.config.commands import CommandError
+from console.preflight.checks import PreflightReads
 from console.screens.layout.screen import WachtScreen, stepped
 
 from .action_outcomes import OutcomeReports
@@ -76,7 +78,7 @@ class Acting:
     def run_command(self, action_id: str, words: Sequence[str]) -> None:
         """Run a `:` command such as `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
-        from console.actions.options import split_options, with_value
+        from console.actions.option_parsing import split_options, with_value
 
         action = BY_ID[action_id]
         try:
@@ -91,7 +93,7 @@ class Acting:
                 raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
             self.ask(action_id, names, " ".join(rest) or None, options)
             return
-        if action_id == "incident":
+        if action.creates is incident.CREATION:
             try:
                 asked = incident.parse_request(rest, self._fleet.cluster, self._fleet.session.clock.now())
             except ValueError as error:
@@ -117,7 +119,8 @@ class Acting:
         unknown = [name for name in names if name not in rows and action.kind != "user"]
         if unknown:
             raise CommandError(f"unknown {action.kind} {unknown[0]}")
-        if action.id == "notify" and options.value is None and not self._fleet.session.gate.read_only:
+        drafted = action.value is not None and action.value.draft is not None
+        if drafted and options.value is None and not self._fleet.session.gate.read_only:
             self._port.call_next(self._prompt_for_value, action, names)
             return
         reason = None if action.value else said or None
@@ -130,11 +133,10 @@ class Acting:
 
     def _prompt_for_value(self, action: Action, names: Sequence[str]) -> None:
         """Open the prompt with the action and its targets; the user types the new value behind them."""
-        from console.actions import user_messages
-
         which = fold(names) if action.kind == "node" else ",".join(names)
         text = f"{action.id} {which} ".replace("  ", " ") + action.prefill
-        text += user_messages.draft(self._fleet.cluster, names) if action.id == "notify" else ""
+        if action.value is not None and action.value.draft is not None:
+            text += action.value.draft(self._fleet.cluster, names)
         if len(text) > _MAX_PROMPT_CHARS:
             self._notify.show(
                 f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"

@@ -25,7 +25,6 @@ from console.session.site import Site
 from themes import register
 from widgets.key_bar import KeyBar
 from widgets.prompt import Prompt
-from widgets.terminal.colour_filter import filter_colours
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import screen_factory
@@ -104,7 +103,7 @@ class WachtApp(TerminalApp):
         writer = BackgroundWriter()
         self.fleet = fleet = Fleet(ClusterSession(site, config, clock), (site, *others))
         self.notifications = notify = Notifications(fleet, self)
-        self.errors: ErrorReporting = ErrorReporting(fleet, notify, self)
+        self.error_reporting: ErrorReporting = ErrorReporting(fleet, notify, self)
         self.input: InputHandling = InputHandling(fleet, notify, config, looks, writer, self)
         self.journal_queries: JournalQueries = JournalQueries(self)
         self.shifts = ShiftNotes(fleet, writer)
@@ -159,7 +158,7 @@ class WachtApp(TerminalApp):
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
             self.navigation.open_row("node", self._first_node)
-        self.errors.install_loop_handler()
+        self.error_reporting.install_loop_handler()
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.clusters.start)
         self.set_timer(PLUGINS_S, self.plugins.read)
@@ -169,7 +168,7 @@ class WachtApp(TerminalApp):
 
     def _tick(self) -> None:
         if self.screen_stack:  # else the app is closing
-            self.errors.check()
+            self.error_reporting.check()
             self.shifts.note()
             self.updates.tick()
 
@@ -192,11 +191,11 @@ class WachtApp(TerminalApp):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A thread has ended."""
-        self.errors.worker_changed(event)
+        self.error_reporting.worker_changed(event)
 
     def watch_theme(self, name: str) -> None:
         """Filter out colours that the theme does not allow."""
-        filter_colours(self, self.looks.known[name].colours)
+        self.colours = self.looks.known[name].colours
 
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
         """Look up a screen name among the screens of the cluster that is shown."""

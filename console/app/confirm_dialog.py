@@ -17,13 +17,14 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from collectors.clean import clean
-from console.actions.options import OPTIONS, parse_option
+from console.actions.option_parsing import OPTIONS, parse_option
 from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.preview import Fact
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
+from widgets.textual_ext.toasts import remove_information
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
@@ -62,7 +63,8 @@ def _shorten(asked: Sequence[Fact], most: int) -> list[Fact]:
 class _AnswerInput(Input):
     """An input that takes keys but no paste."""
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
+        """Ignore pastes."""
         event.stop()
         event.prevent_default()
 
@@ -134,8 +136,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     def on_mount(self) -> None:
         """Draw first, then accept keys. Remove information toasts, which would cover the inputs; errors stay."""
-        for told in [one for one in self.app._notifications if one.severity == "information"]:
-            self.app._unnotify(told)
+        remove_information(self.app)
         self._show()
         self.call_when_shown(self._arm)
 

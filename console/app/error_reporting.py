@@ -25,8 +25,6 @@ class ErrorReporting:
 
     def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
         self._fleet, self._notify, self._port = fleet, notifications, port
-        self.fatal: list[Exception] = []
-        """The errors that ended the console, for its caller."""
         self._was_slow = False
         self._recorder_fault = ""
         self._reports = 0
@@ -72,4 +70,4 @@ class ErrorReporting:
         """End the console when a callback of the event loop failed: nothing else would notice."""
         error = context.get("exception")
         if isinstance(error, Exception) and self._port.is_running:
-            self._port.end_with(error)
+            self._port.fail(error)

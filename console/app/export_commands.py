@@ -33,6 +33,7 @@ from console.tables.gpu_table import columns as gpu_columns
 from widgets.cells import Cell
 from widgets.table import VirtualTable
 from widgets.table_column import Column, ExportField
+from widgets.textual_ext.screen_contents import screen_strips
 from widgets.units import stamp
 
 from .notifications import Notifications
@@ -129,8 +130,7 @@ class ExportCommands:
     def _export_job(self, form: str) -> ExportJob:
         screen = self._port.screen
         if form == "text":
-            strips = screen._compositor.render_strips(self._port.size)
-            lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+            lines = [strip.text.rstrip() for strip in screen_strips(screen.app)]
             return ExportJob(
                 _crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen")
             )
@@ -138,7 +138,7 @@ class ExportCommands:
             from console.export.svg import picture
 
             draw = picture(
-                self._port,
+                screen.app,
                 f"wacht  {self._fleet.cluster.name}  {_crumb(screen)}  {stamp(self._fleet.session.clock.now())}",
             )
             return ExportJob(_crumb(screen), "svg", lambda: ([draw()], "the screen"))

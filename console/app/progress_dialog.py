@@ -35,7 +35,7 @@ class ProgressDialog(QuietModal[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", show=False),
         Binding("s", "stop", "Stop", show=False),
-        Binding("d", "drain", "Drain again", show=False),
+        Binding("d", "drain_again", "Drain again", show=False),
         Binding("escape", "hide", "Hide", show=False),
     ]
 
@@ -121,7 +121,7 @@ class ProgressDialog(QuietModal[None]):
         self.progress.stop()
         self._paint()
 
-    def action_drain(self) -> None:
+    def action_drain_again(self) -> None:
         """Key `d`: ask whether nodes that came back unfit are drained again."""
         if self.progress.unfit and self.is_active:
             self._drain_again(self.plan, self.progress)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.actions.plan import Options, Plan, PreflightReads
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
 from console.config.commands import CommandError
+from console.preflight.checks import PreflightReads
 
 from .notifications import Notifications
 from .ports import Screens
@@ -61,7 +63,7 @@ class RolloutDialogs:
             self._notify.show(f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
-        self._ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
+        self._ask(plan.action.inverse or "", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
 def return_preflight_reader(session: ClusterSession) -> Reread:

@@ -99,7 +99,7 @@ def inspection(kind: Kind, key: str) -> Inspection:
 
 def rest() -> None:
     """Import in a thread, after the start, what keys need later, so that no key waits for an import."""
-    from console.actions import options, targets, user_messages  # noqa: F401
+    from console.actions import option_parsing, targets  # noqa: F401
     from console.journal import undo  # noqa: F401
     from console.screens import help, job, node  # noqa: F401
     from console.session import site_gate  # noqa: F401

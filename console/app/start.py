@@ -20,7 +20,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
     app = WachtApp(site, config, node=node, others=others)
     app.session.records = recording_target(site, config.recording)
     threading.excepthook = app.thread_died
-    fatal = app.errors.fatal
+    fatal = app.errors
     try:
         app.run()
     except Exception as error:

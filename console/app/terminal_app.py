@@ -1,11 +1,8 @@
-"""The Textual app under the console: the ports that controllers use of it, and an end that prints nothing.
-
-Textual would print every local variable of an error; those may hold facts of users or a token."""
+"""The Textual app under the console: how it is drawn, how it ends, and the ports that controllers use of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from textual.driver import Driver
 
@@ -13,6 +10,7 @@ from collectors import process
 from console.runtime.browser_mode import in_browser
 from console.screens.layout.app_port import ConsoleApp
 from widgets.terminal.input_queue import InputQueueApp
+from widgets.textual_ext.app_output import write_sequence
 
 
 class TerminalApp(InputQueueApp[None], ConsoleApp):
@@ -29,7 +27,7 @@ class TerminalApp(InputQueueApp[None], ConsoleApp):
     def get_driver_class(self) -> type[Driver]:
         """The driver for a terminal, or for a browser."""
         if in_browser():
-            from widgets.terminal.browser_driver import BrowserDriver
+            from widgets.textual_ext.browser_driver import BrowserDriver
 
             return BrowserDriver
         return super().get_driver_class()
@@ -40,8 +38,7 @@ class TerminalApp(InputQueueApp[None], ConsoleApp):
 
     def write_to_terminal(self, text: str) -> None:
         """Write control sequences, where there is a terminal."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(text)
+        write_sequence(self, text)
 
     async def action_quit(self) -> None:
         """Ctrl+Q."""
@@ -57,19 +54,6 @@ class TerminalApp(InputQueueApp[None], ConsoleApp):
         """Drop the batches that are not sent yet."""
         raise NotImplementedError
 
-    def end_with(self, error: Exception) -> None:
-        """End because of this error."""
-        self._handle_exception(error)
-
-    def _handle_exception(self, error: Exception) -> None:
-        self.errors.fatal.append(error)
-        super()._handle_exception(error)
-
-    def panic(self, *renderables: Any) -> None:
-        """Textual reports an exception here; do not render it."""
-        self._fatal_error()
-
-    def _fatal_error(self) -> None:
-        """End the console without printing."""
-        self._close_messages_no_wait()
+    def failing(self) -> None:
+        """Drop the batches that are not sent yet when the console ends on an error."""
         self.stop_sending()

@@ -17,16 +17,18 @@ from collectors.model import Cluster
 from collectors.nodeset import expand
 from console.actions import plan as plans
 from console.actions import targets
-from console.actions.options import with_value
-from console.actions.plan import Options, Plan, PreflightReads, Refusal, Skip
+from console.actions.option_parsing import with_value
+from console.actions.options import Options
+from console.actions.plan import Plan, Refusal, Skip
 from console.actions.registry import BY_ID
 from console.actions.verification import done_word
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
-from console.gate.preflight_reads import RETURN_ACTIONS, RETURN_SOURCES
+from console.gate.preflight_reads import RETURN_SOURCES
 from console.journal.undo import Undo, last_undoable, undo_of
 from console.journal.writer import entries_of
+from console.preflight.checks import PreflightReads
 from console.runtime.errors import FilterError
 from console.runtime.operator_identity import login_name
 
@@ -169,18 +171,17 @@ def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> t
 
 def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
     """The sources needed by the gate to judge an action, and those that hold its targets; no others are read."""
-    kind = BY_ID[action].kind if action in BY_ID else "node"
+    row = BY_ID.get(action)
+    kind = row.kind if row is not None else "node"
     if kind in {"alert", "silence"}:
         return frozenset({"alerts.alerts"})
     found = {"slurm.nodes", "slurm.jobs", "slurm.rights"}
-    if kind in {"partition", "reservation"} or action in {"timelimit", "jobpartition", "exclude", "reserve"}:
-        found |= {"slurm.partitions", "slurm.reservations"}
-    if action == "incident":
-        found |= {"alerts.alerts"}
-    if action == "undo":
-        found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
-    if action in RETURN_ACTIONS | {"undo"}:
-        found |= RETURN_SOURCES
+    if row is None:  # an undo: any action may follow
+        found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations", *RETURN_SOURCES}
+    else:
+        if kind in {"partition", "reservation"}:
+            found |= {"slurm.partitions", "slurm.reservations"}
+        found |= {*row.sources, *(RETURN_SOURCES if row.preflight_read == "gpus" else ())}
     return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.needed_facts(kind, words)))
 
 

@@ -115,8 +115,8 @@ def act(
     of silences. Or undo [ID [TARGETS]]: an action of
     the journal, else your last one. Exit 0 done and seen, 1 not all, 2 refused.
     """
-    from console.actions.options import merged, parse_option
-    from console.actions.plan import Options
+    from console.actions.option_parsing import merged, parse_option
+    from console.actions.options import Options
     from console.actions.registry import BY_ID
     from console.config.paths import journal_path
     from console.filters.language import filter_in_reason

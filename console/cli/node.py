@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import Clock, SystemClock
+from collectors.clock import Clock, SystemClock, stamp
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
 from collectors.nvml import NvmlSettings, verdicts
 from collectors.nvml.client import Sample
@@ -29,7 +29,6 @@ from console.health.drain_reasons import is_automation
 from console.health.xid_policy import Policy, default_policy, preceding_xid
 from console.ingest.node_naming import WAIT_S, share_names
 from console.runtime.errors import UserError
-from console.session.snapshot import stamp
 from widgets.units import plural
 
 from .node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from collectors.model import Job, PastJob
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import SlurmAccounting
-from collectors.slurm.commands.fenced_reads import ask, fence, fenced
 from collectors.slurm.commands.jobs import COLUMNS, command, row
+from collectors.slurm.commands.read_command import ask, fence, fenced
 from widgets.units import plural
 
 #: Longest time in seconds for a Slurm command, which runs beside the driver.

@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from collectors.clock import Clock
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.actions.plan import Plan, PreflightReads
+from console.actions.plan import Plan
 from console.gate import preflight_reads, preview
 from console.gate.outcome import Progress, nodes_by_reason
 from console.gate.rollout import Reread
 from console.ingest import node_naming
+from console.preflight.checks import PreflightReads
 from console.session import snapshot as shot
 from console.session.site import Site
 

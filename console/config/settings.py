@@ -20,7 +20,7 @@ from collectors.prometheus import PowerSettings
 from collectors.prometheus.plant.cooling_queries import CoolingSettings
 from collectors.racks import RackRule, rack_of
 from collectors.source_registry import Descriptor, descriptors
-from console.actions.plan import Guard
+from console.actions.options import Guard
 from console.health.automation import Automation
 from console.runtime.toml_file import ConfigError, TomlFile
 

@@ -17,9 +17,9 @@ from msgspec import Struct, structs
 from collectors.clean import clean
 from console.runtime.toml_file import ConfigError, TomlFile
 from themes import DEFAULT, default_theme, themes
-from themes.eyes import contrast
-from themes.look import ThemeSpec, paint
+from themes.colour_difference import contrast
 from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
+from themes.theme_spec import ThemeSpec, paint
 
 SITE_FOLDER = Path("/etc/wacht/themes")
 LEAST_CONTRAST = 3.0

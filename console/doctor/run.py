@@ -17,12 +17,11 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import SystemClock
+from collectors.clock import SystemClock, stamp
 from collectors.slurm import SlurmSettings
 from collectors.slurm.probe import TransportProbe
 from console.config.settings import Config
 from console.session.site import Site
-from console.session.snapshot import stamp
 
 from . import certificates, clock_check, file_checks, rights_check, source_checks, terminal_check, transport_checks
 from .finding import GROUPS, Finding, count

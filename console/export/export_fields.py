@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from console.fields.exports import attribute, moment
+from console.fields.job_fields import JOBS
+from console.fields.node_fields import NODES, load_export
+from console.fields.partition_fields import PARTITIONS
+from console.fields.reservation_fields import RESERVATIONS
 from console.tables.account_columns import ACCOUNTS, MEMBERS
 from console.tables.alert_columns import GROUPS, SILENCES
 from console.tables.cluster_columns import CLUSTERS
 from console.tables.control_columns import HUNG, RPC_USERS
 from console.tables.cooling_columns import LOOPS
 from console.tables.domain_columns import DOMAINS
-from console.tables.exports import attribute, moment
 from console.tables.fabric_columns import PORTS, SWITCHES
 from console.tables.inbox_columns import CONTRADICTIONS, INBOX
 from console.tables.journal_columns import JOURNAL
-from console.tables.partition_columns import PARTITIONS, RESERVATIONS
 from console.tables.power_columns import JOBS as POWER_JOBS
 from console.tables.power_columns import RACKS
 from console.tables.storage_columns import STORE_NODES, STORES
-from console.tables.table_columns import JOBS, NODES, load_export
 from widgets.table_column import Column, ExportField
 
 from .table_export import shown

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from widgets.textual_ext.screen_contents import full_update
+
 #: Rich's SVG loads its font from a server, which would reveal who opens a picture of an incident.
 _FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
@@ -21,7 +23,7 @@ def blanks_kept(svg: str) -> str:
 def picture(app: Any, title: str) -> Callable[[], bytes]:
     """Capture the screen now. The returned function draws it, in any thread (0.1 s for a large screen)."""
     width, height = app.size
-    seen = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    seen = full_update(app)
     # Textual's export_screenshot, split into two steps.
     console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor",
                       record=True, legacy_windows=False, safe_box=False)  # fmt: skip

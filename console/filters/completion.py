@@ -13,16 +13,11 @@ from collectors.model import Cluster
 from collectors.nodeset import natural_key
 
 if TYPE_CHECKING:
-    from .filter_fields import Kind
+    from console.fields.field import Kind
 
 MAX_CANDIDATES = 50
 #: The lists whose filters have fields, and the kind of their rows.
 KINDS: Mapping[str, str] = {"nodes": "node", "jobs": "job"}
-#: Fields of each kind whose values are completed; others have too many values.
-_COMPLETED_FIELDS = {
-    "node": ("state", "by", "rack", "partition", "type", "feature", "res", "version", "reason"),
-    "job": ("user", "account", "partition", "qos", "state", "reason"),
-}
 _MAX_VALUES = 2000
 _LAST_WORD = re.compile(r"(?:[^\s()|&!,]|!(?=[=~]))*$")
 _CONDITION = re.compile(r"([A-Za-z]+)(!=|!~|<=|>=|==|=|~)(.*)", re.S)
@@ -33,12 +28,12 @@ FieldValues = Mapping[str, Sequence[str]]
 
 def field_values(cluster: Cluster, kind: str) -> FieldValues:
     """The values of the fields of all rows. Walks over every row: a tenth of a second at 100,000."""
-    from .filter_fields import FIELDS
+    from console.fields.kinds import FIELDS
 
     rows = cluster.nodes if kind == "node" else cluster.jobs
     found: dict[str, Sequence[str]] = {}
     for field in FIELDS[kind]:
-        if field.name in _COMPLETED_FIELDS[kind]:
+        if field.completed:
             seen: set[str] = set()
             for row in rows.values():
                 value = field.read(row, cluster, 0)
@@ -60,14 +55,16 @@ def filter_candidates(
     text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
 ) -> list[str]:
     """Completions of a filter: fields, values, names, saved filters."""
-    from .filter_fields import FIELDS, NUMERIC_SHAPES
+    from console.fields.kinds import FIELDS
+    from console.fields.shapes import NUMERIC_SHAPES
+
     from .language import LENGTH_CAP
 
     if len(text) > LENGTH_CAP:
         return []
     if text.startswith("@"):
         return [f"@{name}" for name in saved if name.startswith(text[1:])]
-    if kind not in _COMPLETED_FIELDS:
+    if kind not in KINDS.values():
         return []
     last = _LAST_WORD.search(text)
     word = last[0] if last is not None else ""

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from collectors.model import Cluster
-
-from .filter_fields import Read, expand_or_none
+from console.fields.field import Field, Get, Read
+from console.fields.shapes import expand_or_none
 
 Test = Callable[[Any, Cluster, float], bool]
 Match = Callable[[str], bool]
@@ -43,9 +43,10 @@ def _glob(low: str, contains: bool) -> re.Pattern[str]:
     return re.compile(rf"\A{first}" + "".join(f"(?>.*?{part})" for part in rest[:-1]) + rf".*{rest[-1]}\Z")
 
 
-def text_test(read: Read, matches: list[Match], several: bool) -> Test:
+def text_test(field: Field, matches: list[Match]) -> Test:
     """Whether a text, or any of several, passes one of `matches`; a missing text is ""."""
-    if several:
+    read, get = field.read, field.get
+    if field.shape == "words":
 
         def words(row: Any, cluster: Cluster, now: float) -> bool:
             values: Iterable[str] = read(row, cluster, now) or ("",)
@@ -54,6 +55,8 @@ def text_test(read: Read, matches: list[Match], several: bool) -> Test:
         return words
     if len(matches) == 1:
         only = matches[0]
+        if get is not None:  # saves a call for each row
+            return lambda row, _cluster, _now: only((get(row) or "").lower())
         return lambda row, cluster, now: only((read(row, cluster, now) or "").lower())
 
     def text(row: Any, cluster: Cluster, now: float) -> bool:
@@ -91,10 +94,12 @@ def _cached_names(folded: str) -> frozenset[str]:
     return frozenset(expand_or_none(folded))
 
 
-def number_test(read: Read, sign: str, wanted: list[tuple[float, int | None]]) -> Test:
+def number_test(read: Read, get: Get | None, sign: str, wanted: list[tuple[float, int | None]]) -> Test:
     """Comparison of a number with one, or for `=` and `!=` with any of several; unknown fails it."""
     if sign in COMPARE:
         compare, limit = COMPARE[sign], wanted[0][0]
+        if get is not None:  # saves a call for each row
+            return lambda row, _cluster, _now: (value := get(row)) is not None and compare(value, limit)
 
         def order(row: Any, cluster: Cluster, now: float) -> bool:
             value = read(row, cluster, now)

@@ -28,19 +28,11 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset, natural_key
+from console.fields.field import Field, Kind
+from console.fields.kinds import FIELDS, SEARCH_TEXT
+from console.fields.shapes import DISPLAY_UNITS, NUMERIC_SHAPES, parse_number
 from console.runtime.errors import FilterError
 
-from .filter_fields import (
-    DISPLAY_UNITS,
-    FIELDS,
-    KNOWN_VALUES,
-    LISTABLE_FIELDS,
-    NUMERIC_SHAPES,
-    SEARCH_TEXT,
-    FilterField,
-    Kind,
-    parse_number,
-)
 from .filter_match import (
     COMPARE,
     Match,
@@ -82,7 +74,7 @@ PLACES = {"@rack:": "rack", "@loop:": "loop"}
 class FilterValue(Struct, frozen=True, eq=False):
     """A value that a filter compares a field with."""
 
-    field: FilterField
+    field: Field
     text: str
     match: Match
 
@@ -365,14 +357,14 @@ class _Parser:
 
     # Meaning.
 
-    def _find_field(self, word: _Token) -> FilterField:
+    def _find_field(self, word: _Token) -> Field:
         name = word.text.lower()
         self.plain_words = False
         field = self.fields.get(name)
         if field is not None:
             self.used_fields.add(field.name)
         else:
-            titled = next((one for one in FIELDS[self.kind] if _is_column_title(name, one)), None)
+            titled = next((one for one in FIELDS[self.kind] if name in one.titles), None)
             if titled is not None:
                 raise FilterError(
                     f"{clean(word.text)} is the title of a column, in a filter its name is {titled.name}: "
@@ -386,7 +378,7 @@ class _Parser:
             )  # fmt: skip
         return field
 
-    def _comparison(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
+    def _comparison(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
         if field.shape in NUMERIC_SHAPES or sign in COMPARE:
             return self._number_test(field, sign, values, at)
         negate = sign.startswith("!")
@@ -400,18 +392,18 @@ class _Parser:
             contains = sign.endswith("~")
             matches = [_match(field, value, contains) for value in values]
             self.values += [FilterValue(field, value.text, match) for value, match in zip(values, matches, strict=True)]
-            test = text_test(field.read, matches, field.shape == "words")
+            test = text_test(field, matches)
         return negation(test) if negate else test
 
     @staticmethod
-    def _place_test(field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
+    def _place_test(field: Field, sign: str, values: list[_Token], at: int) -> Test:
         """A test of the nodes that a filter for jobs names; all nodes where the condition is negative."""
         if sign != "=":
             return lambda _row, _cluster, _now: True
         of_nodes = _Parser("", "node")
         return of_nodes._comparison(of_nodes.fields[field.name], "=", values, at)
 
-    def _with_unit(self, field: FilterField, value: _Token) -> _Token:
+    def _with_unit(self, field: Field, value: _Token) -> _Token:
         """A number with the unit after it, as the column shows it: `6.2 kW`, `1h 52m`."""
         units = DISPLAY_UNITS.get(field.shape, frozenset())
         text = value.text
@@ -437,8 +429,9 @@ class _Parser:
             self.stray_comma = value.text
         return [_Token(part, value.at) for part in parts] or [value]
 
-    def _number_test(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
-        shape, read = (field.shape, field.read) if field.shape in NUMERIC_SHAPES else ("number", field.count)
+    def _number_test(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
+        numeric = field.shape in NUMERIC_SHAPES
+        shape, read = (field.shape, field.read) if numeric else ("number", field.count)
         if read is None:
             raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
         if sign.endswith("~"):
@@ -451,9 +444,9 @@ class _Parser:
                 wanted.append(parse_number(shape, value.text))
             except ValueError as error:
                 raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
-        return number_test(read, sign, wanted)
+        return number_test(read, field.get if numeric else None, sign, wanted)
 
-    def _node_test(self, field: FilterField, values: list[_Token]) -> Test:
+    def _node_test(self, field: Field, values: list[_Token]) -> Test:
         names: set[str] = set()
         matches: list[Match] = []
         places: list[Test] = []
@@ -475,7 +468,7 @@ class _Parser:
         if field.shape == "holds":
             return any_of([holds_test(frozenset(names), matches), *places])
         named = name_test(frozenset(names))
-        return any_of([named, *([text_test(field.read, matches, several=False)] if matches else []), *places])
+        return any_of([named, *([text_test(field, matches)] if matches else []), *places])
 
     def _word_test(self, word: _Token) -> Test:
         short = next((one for one in PLACES if word.text.lower().startswith(one)), "")
@@ -497,7 +490,7 @@ class _Parser:
         return any_of([found, name_test(names) if self.kind == "node" else holds_test(names, [])])
 
 
-def _match(field: FilterField, value: _Token, contains: bool) -> Match:
+def _match(field: Field, value: _Token, contains: bool) -> Match:
     text = value.text if contains else field.spellings.get(value.text.lower(), value.text)
     return matcher(text, contains, value.quoted)
 
@@ -514,11 +507,6 @@ def _expand_places(value: _Token) -> list[_Token]:
     if value.quoted or not is_nodeset(value.text):
         return [value]
     return [_Token(name, value.at) for name in sorted(_expand_token(value))]
-
-
-def _is_column_title(name: str, field: FilterField) -> bool:
-    """Whether a word is the title of a column of this field, or the last word of a title of several words."""
-    return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
 
 def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
@@ -546,9 +534,8 @@ def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
             return ""
         values = {name.lower(): name for name in cluster.nodes}
         what = "node"
-    elif field.name in LISTABLE_FIELDS[kind]:
-        possible = KNOWN_VALUES.get((kind, field.name), frozenset())
-        if any(asked.match(one) for one in possible):
+    elif field.listed:
+        if any(asked.match(one) for one in field.known):
             return ""
         values, what = {}, field.name
         rows: Iterable[Any] = (cluster.nodes if kind == "node" else cluster.jobs).values()
@@ -563,7 +550,7 @@ def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     if any(asked.match(one) for one in values):
         return ""
     low = asked.text.lower()
-    likely = [*KNOWN_VALUES.get((kind, field.name), ()), *(values if len(values) <= _MAX_COMPARED else ())]
+    likely = [*field.known, *(values if len(values) <= _MAX_COMPARED else ())]
     near = difflib.get_close_matches(low, likely, 1, 0.6)
     guess = f": did you mean {values.get(near[0], near[0])}?" if near else ";"
     # With many values the first ones suffice, and are quick.
@@ -572,6 +559,6 @@ def _unknown_value(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_MAX_LISTED]) or 'none'}{more}"
 
 
-def _row_values(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
+def _row_values(field: Field, row: Any, cluster: Cluster) -> Iterable[str]:
     value = field.read(row, cluster, cluster.at)
     return [value] if isinstance(value, str) and value else [one for one in value or () if one]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from collectors.jobstate import ENDED, WAITING
-from collectors.model import Cluster
+from collectors.model import Cluster, Row
 from console.actions import incident
-from console.actions.action import Action, Row, rows_of
+from console.actions.action import Action, rows_of
 from console.actions.incident import Scope
-from console.actions.plan import Check, Confirmation, Guard, PartitionShare, Plan, is_out, partition_shares
+from console.actions.options import Guard
+from console.actions.plan import Confirmation, PartitionShare, Plan, is_out, partition_shares
+from console.preflight.checks import Check
 
 _STRENGTH = ("plain", "count", "break")
 
@@ -28,7 +30,7 @@ def required(
     """
     shares = partition_shares(acting if action.takes_out else aside, cluster)
     confirm = _confirm(action, acting, shares, checks, guard)
-    if action.id == "partition-down" and (most := _shuts(acting, cluster, guard)) is not None:
+    if action.by_name and (most := _shuts(acting, cluster, guard)) is not None:
         confirm = Confirmation("break", len(acting), *most)
     speaks = any(check.level == "bad" for check in checks)
     kills = any(action.danger_of(row) == "kills" for row in acting.values())

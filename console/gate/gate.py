@@ -17,15 +17,17 @@ import msgspec
 
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import AlertReader, Change, Cluster, Sent, SourceFault, Transport, Writer
-from console.actions.action import ROWS, Action, Row, clean_reason
+from collectors.model import AlertReader, Change, Cluster, Row, Sent, SourceFault, Transport, Writer
+from console.actions.action import ROWS, Action, clean_reason
 from console.actions.incident import Scope, declared
-from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, by_reason
+from console.actions.options import Guard, Options
+from console.actions.plan import READ_ONLY, Plan, Refusal, Skip, by_reason
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
 from console.journal.entries import JournalEntry, outcome_of, valid_targets
 from console.journal.writer import Journal, JournalFault
+from console.preflight.checks import PreflightReads
 from console.runtime.operator_identity import login_name
 
 from .confirmation import exceeds_confirmation

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.model import Alert, Change, Job, Node, Partition, Reservation, Sent, User
-from console.actions.action import Action, Row
+from collectors.model import Alert, Change, Job, Node, Partition, Reservation, Row, Sent, User
+from console.actions.action import Action, expected
 from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled
@@ -207,9 +207,7 @@ def pending_targets(
     said = {target: one.err for one in sent if one.rc != 0 for target in one.targets}
     return tuple(
         PendingTarget(plan=plan.id, action=batch.action, kind=plan.action.kind, target=target,
-                reason=batch.reasons.get(target, batch.reason), before=rows[target], since=since,
-                err=said.get(target, failure), value=batch.values.get(target),
-                asked=batch.resume_after_s)
+                      sent=expected(batch, target), before=rows[target], since=since, err=said.get(target, failure))
         for target, result in found.items() if result.state in {"pending", "unknown"} and not plan.action.unverifiable
     )  # fmt: skip
 

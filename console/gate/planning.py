@@ -11,34 +11,21 @@ import msgspec
 
 from collectors.clean import clean
 from collectors.jobstate import ENDED, WAITING
-from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
-from collectors.nodestate import UNAVAILABLE
-from collectors.slurm.operations import REASON_CAP
-from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
-from console.actions.action import Action, Row, Value, clean_reason, rows_of
+from collectors.model import Change, Cluster, Job, Node, Row
+from console.actions import het_jobs, waves
+from console.actions.action import Action, ChangeInputs, Value, clean_reason, rows_of
 from console.actions.incident import Scope
-from console.actions.options import OPTION_OF
-from console.actions.plan import (
-    Check,
-    Confirmation,
-    Guard,
-    JobHit,
-    Options,
-    Plan,
-    PreflightReads,
-    Refusal,
-    Skip,
-    by_reason,
-    target_list,
-)
+from console.actions.node_actions import state_after_reboot
+from console.actions.option_parsing import OPTION_OF
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, JobHit, Plan, Refusal, Skip, by_reason, target_list
 from console.actions.verification import Drifted, apply_rules
 from console.filters.language import filter_in_reason
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
+from console.preflight.checks import Check, PreflightReads
 
 from . import confirmation, preflight, rights
-
-_ON_IT = "I'm on it"
 
 
 def make_plan(
@@ -78,13 +65,9 @@ def make_plan(
             skipped.append(Skip(target, why))
         else:
             acting[target] = row
-    if action.id == "notify":
-        acting, options, told = user_messages.one_per_user(acting, options)
-        skipped += [Skip(target, why) for target, why in told.items()]
-    if action.id == "cancel":
-        left = het_jobs.partial_cancels(acting, cluster)
-        skipped += [Skip(target, why) for target, why in left.items()]
-        acting = {target: row for target, row in acting.items() if target not in left}
+    if action.adjust is not None:
+        acting, options, dropped = action.adjust(acting, options, cluster)
+        skipped += [Skip(target, why) for target, why in dropped.items()]
     try:
         given = _values_of(action, options, acting, now)
     except ValueError as error:
@@ -108,25 +91,19 @@ def make_plan(
     jobs = _jobs_hit(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
     hidden = hidden_jobs.nodes_with_hidden_jobs(cluster, acting) if action.kind == "node" else ()
-    shares, confirm, inside = confirmation.required(action, acting, cluster, checks, guard, scopes, now,
-                                            reservations.withheld_nodes(action, acting, given, cluster))  # fmt: skip
+    withheld = () if action.withholds is None else action.withholds(acting, given, cluster)
+    shares, confirm, inside = confirmation.required(action, acting, cluster, checks, guard, scopes, now, withheld)
     try:
         nodes = {target: row for target, row in acting.items() if isinstance(row, Node)}
-        returns = waves.plan_waves(action.id, nodes, cluster, options, guard, now, mono)
+        returns = waves.plan_waves(action, nodes, cluster, options, guard, now, mono)
     except ValueError as error:
         return Refusal(str(error))
     if returns is not None and confirm.kind == "plain":
         confirm = Confirmation("count", len(acting))
-    if (
-        action.id == "extend"
-        and confirm.kind == "plain"
-        and any(
-            given[target] < (reservations.end_of(row) or "")
-            for target, row in acting.items()
-            if isinstance(row, Reservation)
-        )
-    ):
-        # An earlier end: Slurm kills the jobs that run in it then (ResvOverRun).
+    must_count = action.count_when is not None and any(
+        action.count_when(row, given[target]) for target, row in acting.items()
+    )
+    if must_count and confirm.kind == "plain":
         confirm = Confirmation("count", len(acting))
     if (
         action.creates is not None
@@ -156,10 +133,11 @@ def make_plan(
 
 def next_state_drift(plan: Plan, target: str, now: Row | None) -> Drifted | None:
     """The drift of a target that would come back from a reboot in another state than shown; None for no drift."""
-    if plan.action.id not in {"reboot", "reboot-now"} or now is None:
+    shown = plan.change.next_state.get(target)
+    if shown is None or now is None:
         return None
     assert isinstance(now, Node)
-    shown, to = plan.change.next_state[target], _state_after_reboot(now, plan.options)
+    to = state_after_reboot(now, plan.options)
     if to == shown:
         return None
     why = f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
@@ -226,63 +204,15 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
     change = Change(
         action=action.id, operation=action.operation, kind=action.kind, targets=tuple(targets), reason=reason
     )
-    replace = msgspec.structs.replace
     if action.value is not None:
-        change = replace(change, values={target: options.values[target] for target in targets})
-    if action.creates is not None:
-        return action.creates.complete_change(change, options, why)
-    if action.kind == "user":
-        return user_actions.complete_change(change, rows, options.settings)
-    match action.id:
-        case "drain" | "down" | "reboot" | "reboot-now":
-            kept = {
-                target: text for target in targets if (text := _keep_old_reason(rows[target], reason or "", options))
-            }
-            change = replace(change, reasons=kept)
-            if action.id == "drain":
-                return replace(change, resume_after_s=options.resume_after_s)
-            if action.id in {"reboot", "reboot-now"}:
-                return replace(
-                    change, next_state={target: _state_after_reboot(rows[target], options) for target in targets}
-                )
-            return change
-        case "take" | "silence":
-            comment = f"{TAKEN}{why or _ON_IT}" if action.id == "take" else reason or ""
-            made = silences.build(
-                [row for target in targets if isinstance(row := rows[target], Alert)], plan.cluster.alerts,
-                seconds=silence_duration_s(plan), by=person, comment=comment,
-            )  # fmt: skip
-            return replace(change, reason=comment, silences=made)
-    return change
-
-
-def silence_duration_s(plan: Plan) -> int:
-    """Duration (seconds) of a silence of this plan."""
-    usual = plan.guard.take_s if plan.action.id == "take" else plan.guard.silence_s
-    return plan.options.seconds or usual
-
-
-def _keep_old_reason(row: Row, reason: str, options: Options) -> str | None:
-    """The reason for a node where it differs from the common one: it keeps the old reason of a node that is out."""
-    assert isinstance(row, Node)
-    own, old = options.reasons.get(row.name), row.reason
-    reason = own or reason
-    if not old or row.display not in UNAVAILABLE or reason in old:
-        # A node in service may still carry the reason of its last drain (24.11 never clears it): ignore it.
-        return old if old and row.display in UNAVAILABLE and reason and reason in old else own
-    by = f" by {row.reason_by}" if row.reason_by else ""
-    was = f" [was{by}: {old}]"
-    # Half of the length is reserved for the old reason, however long the new one is.
-    was = was if len(was) <= REASON_CAP // 2 else f"{was[: REASON_CAP // 2 - 2]}…]"
-    return f"{reason[: REASON_CAP - len(was)]}{was}"
-
-
-def _state_after_reboot(row: Row, options: Options) -> str:
-    """The state of a node after its reboot. DOWN keeps an existing drain and its reason; RESUME would clear them."""
-    assert isinstance(row, Node)
-    if options.next_state is not None:
-        return options.next_state
-    return "DOWN" if row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags) else "RESUME"
+        change = msgspec.structs.replace(change, values={target: options.values[target] for target in targets})
+    if action.complete is None:
+        return change
+    given = ChangeInputs(
+        rows=rows, cluster=plan.cluster, options=options, guard=plan.guard, reason=reason, typed_reason=why,
+        person=person,
+    )  # fmt: skip
+    return action.complete(change, given)
 
 
 def _invalid_options(action: Action, options: Options) -> str | None:

@@ -8,14 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from msgspec import Struct, field
-
 from collectors.clean import clean
-from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport, Xid
+from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
 from console.actions.action import Action
-from console.actions.plan import PreflightReads
-from console.health.inconsistencies import FreshFacts
-from console.health.xid_policy import Policy
+from console.preflight.checks import PreflightReads
 from console.runtime.null_sources import NoTelemetry
 
 #: Most nodes whose GPUs, and jobs whose details, are read one by one. The rest is reported as not checked.
@@ -27,34 +23,13 @@ DEADLINE_S = 4.0
 #: Faults after which the next query would fail too.
 _HOPELESS = frozenset({"timeout", "refused", "auth", "backoff"})
 _FAULTS_SHOWN = 3
-#: Actions after which a node takes work again; all need the same facts.
-RETURN_ACTIONS = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
-
-
-class PreflightContext(Struct, frozen=True):
-    """What the checks need besides the target."""
-
-    cluster: Cluster
-    reads: PreflightReads
-    now: float
-    policy: Policy
-    fresh: FreshFacts
-    xids: Mapping[str, list[Xid]]
-    """Target node to its XIDs; empty where XIDs are not known."""
-    values: Mapping[str, str] = field(default_factory=dict)
-    """Target to its new value."""
-
-    @property
-    def user(self) -> str | None:
-        """The user that the commands run as, None where that is not known."""
-        return None if self.cluster.rights is None else self.cluster.rights.user
 
 
 def needs_reads(action: Action) -> bool:
     """True where something is read before this action is planned."""
     again = action.value is not None and action.value.on_demand
-    return again or action.kind == "user" or action.id in RETURN_ACTIONS | {"unreserve", "requeue", "requeuehold"}
+    return again or action.kind == "user" or bool(action.preflight_read)
 
 
 def read_for(
@@ -76,13 +51,13 @@ def read_for(
     faults: list[str] = []
     if action.kind == "user":
         return _users(targets, transport)
-    if action.id == "unreserve":
+    if action.preflight_read == "jobs of a reservation":
         return _bound(targets, transport, ends, mono)
-    if action.id in RETURN_ACTIONS:
+    if action.preflight_read == "gpus":
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
         return PreflightReads(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)
-    if action.id in {"requeue", "requeuehold"}:
+    if action.preflight_read == "job details":
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         return PreflightReads(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
     if action.value is not None and action.value.on_demand:

@@ -14,14 +14,13 @@ from msgspec import Struct
 
 from collectors.model import Alert, Job, Node, Silence
 from collectors.nodeset import fold
+from console.actions import incident
 from console.actions.action import Kind, signed_reason
 from console.actions.plan import JobHit, PartitionShare, Plan, Skip, target_list
 from console.actions.verification import state_text
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
 from widgets.units import UNKNOWN, duration, plural
-
-from . import impact
 
 #: Most facts of one kind on a screen.
 GROUPS_SHOWN = 6
@@ -78,7 +77,7 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
     With `whole` nothing is left out; without it each kind is limited to what fits a screen.
     """
     made = [Fact("BREAK GLASS", f"✖ {plan.confirmation.why}", "bad")] if plan.confirmation.kind == "break" else []
-    if plan.action.id == "incident":
+    if plan.action.creates is incident.CREATION:
         made = [Fact("INCIDENT", plan.confirmation.why, "warn")]
     elif plan.incident:
         made = [Fact("inside", f"the incident {plan.incident}: one key does", "accent")]
@@ -92,7 +91,8 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
         lost = [Fact("NVLink", text, "warn") for text in texts]
         made += capped(lost, whole)
     made += _jobs(plan, whole)
-    made += [Fact(*line) for line in impact.impact_lines(plan, whole)]
+    if plan.action.impact is not None:
+        made += [Fact(*line) for line in plan.action.impact(plan, whole)]
     made += _comes(plan, whole)
     made += _left_alone(plan, whole)
     made += _reasons(plan, whole)
@@ -274,7 +274,7 @@ def _fate(plan: Plan) -> str:
         return f"{sum(known) / 3600:,.1f} GPU-hours of work at risk{more}"
     if not plan.action.takes_out:
         return "they are not touched"
-    then = "each node reboots after its last job; " if plan.action.id == "reboot" else ""
+    then = plan.action.jobs_note
     if plan.empty_in_s is None:
         return f"they go on until they end; {then}when the last will end is unknown"
     return f"they go on until they end; {then}the last frees its nodes within {duration(plan.empty_in_s)}"
@@ -310,7 +310,7 @@ def _comes(plan: Plan, whole: bool) -> list[Fact]:
 def _values(plan: Plan, whole: bool) -> list[Fact]:
     """What each target has and gets: `time limit  88121: 1:00:00 → 4:00:00`."""
     value = plan.action.value
-    if value is None or impact.covers(plan.action.id):
+    if value is None or plan.action.impact is not None:
         return []
     moves: dict[str, list[str]] = {}
     for target, to in plan.change.values.items():
@@ -318,7 +318,7 @@ def _values(plan: Plan, whole: bool) -> list[Fact]:
             plan.rows[target],
             "" if plan.action.unverifiable else f"{_told(value.current(plan.rows[target]))} → ",
         )
-        whom = f"to {row.user}: " if plan.action.id == "notify" and isinstance(row, Job) else ""
+        whom = f"to {row.user}: " if value.addressed and isinstance(row, Job) else ""
         moves.setdefault(f"{whom}{was}{_told(to)}", []).append(target)
     label = value.noun if len(value.noun) < LABEL else "becomes"
     return [Fact(label, f"{target_names(plan, those, whole)}: {move}", "text-strong") for move, those in moves.items()]

@@ -5,8 +5,8 @@ The prediction comes from a reading that may be minutes old; Slurm decides.
 
 from __future__ import annotations
 
-from collectors.model import Job, Rights
-from console.actions.action import Action, Row
+from collectors.model import Job, Rights, Row
+from console.actions.action import Action
 
 #: Level of rights to the kinds of targets that it may change.
 _SUFFICE = {
@@ -36,6 +36,6 @@ def refused(action: Action, rights: Rights | None, row: Row | None = None) -> st
         return None
     if row.user != rights.user:
         return f"{action.label} of {row.user}'s job needs {action.admin_level}; you are {you}"
-    if action.id == "release" and row.reason == "JobHeldAdmin":
+    if action.admin_only is not None and action.admin_only(row):
         return f"{action.label} of an admin's hold needs {action.admin_level}; you are {you}"
     return None

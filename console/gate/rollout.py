@@ -14,10 +14,9 @@ import msgspec
 from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
-from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal, Waves
+from console.actions.options import Options
+from console.actions.plan import Plan, Refusal, Waves
 from console.actions.verification import (
-    TIMEOUT_BY_ACTION_S,
-    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
@@ -28,6 +27,7 @@ from console.actions.waves import earliest_start
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
+from console.preflight.checks import Check, PreflightReads
 
 from . import preflight
 from .outcome import Outcome, Progress, SendResult
@@ -204,7 +204,7 @@ class Rollout:
         self.close(results)
         if not self._behind or self._stopped():
             return
-        patience = TIMEOUT_BY_ACTION_S.get(self._plan.action.id, TIMEOUT_S)
+        patience = self._plan.action.verify_s
         late, behind = self._watched(self._behind, patience, "left behind")
         unfit, _ = self._unfit(late)
         if self._stopped():
@@ -346,7 +346,9 @@ class Rollout:
     def _drain_again(self, nodes: Mapping[str, str], cluster: Cluster) -> str:
         """Ask whether unfit nodes are drained again, and drain them if confirmed. Returns the outcome as text."""
         reasons_of = {name: f"came back unfit: {why}" for name, why in nodes.items()}
-        plan = self._gate.plan("drain", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of))
+        plan = self._gate.plan(
+            self._plan.action.inverse or "", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of)
+        )
         bad = ""
         while not isinstance(plan, Refusal):
             if not (answer := self._progress.answer(plan)):
@@ -378,7 +380,7 @@ class Rollout:
         """Why a returned node is out again (drained by a person or NHC, or down); "" if it is not."""
         if row is None:
             return ""
-        fell = row.state == "DOWN" and self._plan.action.id == "resume"
+        fell = row.state == "DOWN" and self._plan.action.registers
         because = f": {row.reason}" if row.reason else ""
         return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 

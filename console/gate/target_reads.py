@@ -10,9 +10,9 @@ import msgspec
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.clock import Clock
-from collectors.model import AlertReader, Cluster, SourceFault, Transport
+from collectors.model import AlertReader, Cluster, Row, SourceFault, Transport
 from console.actions import incident
-from console.actions.action import ROWS, Action, Row
+from console.actions.action import ROWS, Action
 from console.actions.plan import Plan
 from console.actions.verification import PendingTarget, find_drift, jobs_by_node
 
@@ -114,10 +114,10 @@ class TargetReaders:
     def poll(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
         """A Cluster with only the rows that verify these targets; empty where they cannot be read."""
         kind: Any = action.result_kind
-        made = {one.value or "": None for one in waiting}
+        made = {one.sent.value or "": None for one in waiting}
         targets = [one.target for one in waiting] if action.creates is None else list(made)
         try:
-            if action.id == "incident":
+            if action.creates is incident.CREATION:
                 # Alertmanager chose the id of its silence: it is found by name.
                 names = [incident.name_of(one) for one in targets]
                 rows: Any = None if self._desk is None else self._desk.read_silences_of(INCIDENT, names)

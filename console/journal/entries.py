@@ -17,11 +17,11 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.decoding import convert
-from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Silence, User
+from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Row, Silence, User
 from collectors.nodeset import fold
 from collectors.nodestate import display_word, parse_state
 from console.actions import verification
-from console.actions.action import Row
+from console.actions.action import Expected
 from console.actions.registry import BY_ID
 
 Record = Mapping[str, Any]
@@ -204,16 +204,16 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
     outcomes = {}
     for target in orphan.targets:
         before, row = row_before(orphan, target), rows.get(target)
-        reason, asked = orphan.reasons.get(target, orphan.reason), orphan.resume_after_s
+        sent = Expected(
+            reason=orphan.reasons.get(target, orphan.reason),
+            resume_after_s=orphan.resume_after_s,
+            value=orphan.values.get(target),
+        )
         known = BY_ID.get(orphan.action)
         if known is None or known.unverifiable:
             outcomes[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
-        shown = (
-            verification.is_done(orphan.action, before, row, reason, asked, orphan.values.get(target))
-            if before
-            else False
-        )
+        shown = verification.is_done(orphan.action, before, row, sent) if before else False
         if shown:
             outcomes[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue

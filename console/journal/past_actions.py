@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from collectors.slurm.operations import DRAIN
+from console.actions.registry import BY_ID
 from console.health import drain_reasons, tickets
 from widgets.units import times
 
 from .entries import TOOK_PLACE, JournalEntry, Record, join, text
 from .undo import undone_by, undos_by_plan
-
-#: Actions that return a node to service.
-_BACK = frozenset({"resume", "undrain"})
 
 
 class PastAction(Struct, frozen=True, kw_only=True):
@@ -89,7 +88,7 @@ def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -
     kinds = Counter(
         drain_reasons.classify(act.reason, act.who).kind
         for act in past_actions(records, "node", node)
-        if act.action == "drain" and act.took_place and act.at is not None and since <= act.at <= now
+        if _is_drain(act.action) and act.took_place and act.at is not None and since <= act.at <= now
     )
     return dict(kinds.most_common())
 
@@ -104,11 +103,19 @@ def drains_text(counts: Mapping[str, int], days: int = 90) -> str:
     return f"{often} with wacht in {days} days (journal{': ' if kinds else ''}{kinds})"
 
 
+def _is_drain(action: str) -> bool:
+    return action in BY_ID and BY_ID[action].operation == DRAIN
+
+
+def _returns(action: str) -> bool:
+    return action in BY_ID and BY_ID[action].returns
+
+
 def resumed(records: Iterable[Record]) -> dict[str, float]:
     """When each node was last returned to service, as far as the journal knows."""
     found: dict[str, float] = {}
     for act in past_actions(records, "node"):
-        if act.action in _BACK and act.took_place and act.at is not None:
+        if _returns(act.action) and act.took_place and act.at is not None:
             found.setdefault(act.target, act.at)
     return found
 

@@ -6,13 +6,15 @@ Who made the change and when comes from the journal if it was made with this con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from collectors.jobstate import held
-from collectors.model import Cluster
+from collectors.model import Cluster, Operation
 from collectors.nodeset import fold, names_in
+from collectors.slurm import operations
+from console.actions.registry import BY_ID
 from console.health import drain_reasons
 from widgets.units import UNKNOWN, duration, when
 
@@ -69,9 +71,13 @@ def _last(entries: Mapping[str, JournalEntry]) -> dict[tuple[str, str], JournalE
     return found
 
 
-def _by(entry: JournalEntry | None, actions: Iterable[str], now: float) -> str:
-    """Who did it and when, if the last action on the target was one of `actions`; otherwise ""."""
-    if entry is None or entry.action not in actions:
+def _operation(entry: JournalEntry) -> Operation | None:
+    return BY_ID[entry.action].operation if entry.action in BY_ID else None
+
+
+def _by(entry: JournalEntry | None, last: Collection[Operation], now: float) -> str:
+    """Who did it and when, if the last action on the target did one of these; otherwise ""."""
+    if entry is None or _operation(entry) not in last:
         return ""
     at = "" if entry.at is None else f" {when(entry.at, now=now)}"
     return f", by {entry.person}{at}" + (f': "{entry.reason}"' if entry.reason else "")
@@ -81,7 +87,7 @@ def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], 
     for part in cluster.partitions.values():
         if part.state != "UP":
             entry = last.get(("partition", part.name))
-            by = _by(entry, {"partition-down"}, now)
+            by = _by(entry, {operations.PARTITION_DOWN}, now)
             since = entry.at if by and entry is not None else None
             opens = f"partition={part.name}"
             yield Reminder(kind="partition", text=f"{part.name} is {part.state}{by}", since=since, opens=opens)
@@ -97,15 +103,17 @@ def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry]
         if not names or any(cluster.jobs_on.get(name) for name in names):
             continue
         ends = UNKNOWN if one.ends is None else f"ends in {duration(one.ends - now)}"
-        by = _by(last.get(("reservation", one.name)), {"reserve", "extend"}, now)
+        by = _by(last.get(("reservation", one.name)), {operations.RESERVE, operations.EXTEND}, now)
         text = f"{one.name}: no job runs in it, active for {duration(now - one.starts)}, {ends}{by}"
         yield Reminder(kind="reservation", text=text, since=one.starts, opens=fold(names))
 
 
 def _users(last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
     for (kind, name), entry in last.items():
-        if kind == "user" and entry.action == "block":
-            yield Reminder(kind="user", text=f"{name} was blocked{_by(entry, {'block'}, now)}", since=entry.at)
+        if kind == "user" and _operation(entry) == operations.BLOCK_USER:
+            yield Reminder(
+                kind="user", text=f"{name} was blocked{_by(entry, {operations.BLOCK_USER}, now)}", since=entry.at
+            )
 
 
 def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
@@ -114,7 +122,7 @@ def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: f
         if not held(job) or job.reason == "JobHeldUser":
             continue
         entry = last.get(("job", job.id))
-        by = _by(entry, {"hold", "uhold", "requeuehold"}, now)
+        by = _by(entry, {operations.HOLD, operations.USER_HOLD, operations.REQUEUE_HOLD}, now)
         since = entry.at if by and entry is not None else job.submitted
         if since is not None and now - since >= IDLE_S:
             waits = "" if by else f", submitted {duration(now - since)} ago"

@@ -11,35 +11,19 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from collectors.jobstate import held
-from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
+from collectors.model import TAKEN, Cluster, Job, Node, Partition, Row, Silence
 from collectors.nodestate import UNAVAILABLE
-from collectors.slurm.operations import MOMENT, epoch_of
-from console.actions.action import Kind, Row, rows_of, signed_reason
-from console.actions.plan import Options, Skip, by_reason, target_list
-from console.actions.registry import BY_ID
+from console.actions.action import Kind, rows_of, signed_reason
+from console.actions.options import Options
+from console.actions.plan import Skip, by_reason, target_list
+from console.actions.registry import ACTIONS, BY_ID
 from console.actions.silences import match
 
 from . import undo_reservations
 from .entries import JournalEntry, local_time, matchers, row_before, value_before
 
-#: Actions that cannot be undone, each with the closest alternative.
-IRREVERSIBLE = {
-    "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
-    "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
-    "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
-    "down": "down cannot be undone: its jobs were killed; :resume puts the node back into service",
-    "reboot": "reboot cannot be undone once it has begun; before that :resume takes the request back",
-    "reboot-now": "reboot now cannot be undone: its jobs were killed; :resume puts the node back once it is up",
-    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with :reboot",
-    "signal": "signal cannot be undone: whoever got it has it",
-    "notify": "notify cannot be undone: it was read, or will be",
-}
-#: Actions undone by their inverse, whatever the state before.
-_TOGGLED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
 #: Shortest remaining time in seconds of a silence or reservation that is created again.
 _LEAST_S = 60
-#: The reason that Slurm gives a job held by each action.
-_HOLDS = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser"}
 #: Seconds of clock difference between hosts that are allowed when comparing a drain's reason with its journal entry.
 _SKEW_S = 300
 
@@ -88,8 +72,10 @@ def undo_of(
     """
     if entry.gap:
         return "nothing was done here: it tells of lines that were written late"
-    if entry.action in IRREVERSIBLE or entry.action not in BY_ID:
-        return IRREVERSIBLE.get(entry.action, f"{entry.action or 'this'} cannot be undone")
+    action = BY_ID.get(entry.action)
+    if action is None or action.irreversible:
+        return action.irreversible if action is not None else f"{entry.action or 'this'} cannot be undone"
+    related = undo_reservations.PROPOSALS.get(action.operation)
     if entry.orphan:
         return "nobody wrote down what came of it: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
@@ -105,18 +91,20 @@ def undo_of(
         elif target in back:
             one = back[target]
             found.left[target] = f"undone already by {one.person}{_at(one)}"
-        elif entry.action in undo_reservations.HANDLED:
+        elif related is not None:
             continue
-        elif BY_ID[entry.action].value is not None:
+        elif action.value is not None:
             _value(entry, target, cluster, found, now)
-        elif entry.action in _TOGGLED:
+        elif action.toggles:
             _toggle(entry, target, cluster, found)
         elif entry.kind == "node":
             _node(entry, target, cluster, found)
         elif entry.kind == "job":
             _job(entry, target, cluster, found)
-    if entry.action in undo_reservations.HANDLED:
-        return _reservation_undo(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    if related is not None:
+        return _reservation_undo(
+            related, entry, [target for target in wanted if target not in found.left], found, cluster, now
+        )
     if entry.kind == "alert":
         return _expire(entry, [target for target in wanted if target not in found.left], found, cluster)
     if entry.kind == "silence":
@@ -170,15 +158,17 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> 
     if not isinstance(before, Node):
         found.left[target] = "the journal does not say how it was"
         return
-    if entry.action == "drain":
+    action = BY_ID[entry.action]
+    inverse = action.inverse or ""
+    if action.takes_out:
         own = entry.reasons.get(target, entry.reason)
         if "DRAIN" in before.flags:
             found.left[target] = f"it was {before.display} before{signed_reason(before)}, and stays so"
         elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
             # An extended reason counts as changed: the editor has a further reason for the drain.
             found.left[target] = f"it has another reason now{signed_reason(row)}"
-        elif _applies("undrain", row, cluster, target, found):
-            found.take("undrain", target)
+        elif _applies(inverse, row, cluster, target, found):
+            found.take(inverse, target)
             if row is not None and _drained_again(entry, row):
                 found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
             if before.reason and before.display in UNAVAILABLE:
@@ -186,8 +176,8 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> 
                     f"it was {before.display} before{signed_reason(before)}; that reason does not come back", target
                 )
         return
-    if _applies("drain", row, cluster, target, found):
-        found.take("drain", target)
+    if _applies(inverse, row, cluster, target, found):
+        found.take(inverse, target)
         if before.reason:
             found.reasons[target] = before.reason
         if "DRAIN" not in before.flags:
@@ -207,7 +197,8 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> N
         found.left[target] = "the journal does not say how it was"
         return
     # Restore the same kind of hold: an owner's hold and an administrator's are two actions.
-    action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
+    own = BY_ID[entry.action]
+    action = (_hold_of(before) if held(before) else own.inverse if own.sets else own.id) or ""
     if _applies(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):
             found.left[target] = why
@@ -215,15 +206,22 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> N
             found.take(action, target)
 
 
+def _hold_of(job: Job) -> str | None:
+    """The action that holds a job as this one is held: by its owner, else by an administrator."""
+    by_reason = {one.sets: one.id for one in ACTIONS if one.kind == "job" and one.sets}
+    return by_reason.get(job.reason or "") or by_reason.get("JobHeldAdmin")
+
+
 def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
     """How a job's hold was changed since by others; None when it is as this action left it."""
-    if entry.action not in _HOLDS:
+    given = BY_ID[entry.action].sets
+    if not given:
         return f"it is held again: {job.reason}" if held(job) else None
     if not held(job):
         return f"it is not held any more: {job.state}"
     # A hold by a user who is no Operator is the owner's own hold.
     own = job.reason == "JobHeldUser" and job.user == entry.who
-    return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
+    return None if own or job.reason == given else f"it is held otherwise now: {job.reason}"
 
 
 def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft, at: float) -> None:
@@ -242,9 +240,8 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft, at
         found.left[target] = f"its {action.value.noun} is as before"
     elif now is not None and now != entry.values.get(target):
         found.left[target] = f"it has another {action.value.noun} now: {now}"
-    elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
-        # Slurm would end it at once, with the jobs in it.
-        found.left[target] = f"the end that it had is over: {before}"
+    elif back.value is not None and back.value.not_restorable and (why := back.value.not_restorable(before, at)):
+        found.left[target] = why
     elif _applies(back.id, row, cluster, target, found):
         found.take(back.id, target)
         found.values[target] = before
@@ -254,16 +251,17 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft, at
 
 def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
     """Actions that are each other's inverse need no state from before."""
-    inverse = BY_ID[entry.action].inverse or ""
+    action = BY_ID[entry.action]
+    inverse = action.inverse or ""
     before = row_before(entry, target)
-    if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
-        found.left[target] = f"it was {before.state} before, and partition-up would open it"
+    if isinstance(before, Partition) and before.state != "UP" and BY_ID[inverse].sets == "UP":
+        found.left[target] = f"it was {before.state} before, and {inverse} would open it"
         return
-    row = rows_of(BY_ID[entry.action], cluster).get(target)
+    row = rows_of(action, cluster).get(target)
     if not _applies(inverse, row, cluster, target, found):
         return
-    if isinstance(row, Partition) and row.state != (given := "DOWN" if inverse == "partition-up" else "UP"):
-        found.left[target] = f"it is {row.state} now, and this made it {given}"
+    if isinstance(row, Partition) and row.state != action.sets:
+        found.left[target] = f"it is {row.state} now, and this made it {action.sets}"
     else:
         found.take(inverse, target)
 
@@ -300,18 +298,24 @@ def _proposal(entry: JournalEntry, found: _Draft, cluster: Cluster) -> Undo | st
 
 
 def _reservation_undo(
-    entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster, now: float
+    proposal: undo_reservations.Proposal,
+    entry: JournalEntry,
+    wanted: Sequence[str],
+    found: _Draft,
+    cluster: Cluster,
+    now: float,
 ) -> Undo | str:
     """Undo of reservations and blocked users, which may have other targets."""
     if not wanted:
         return _nothing(found, entry)
-    back = undo_reservations.proposal(entry, wanted, cluster, now)
+    back = proposal(entry, wanted, cluster, now)
     if isinstance(back, str):
         return back
-    reason = back.reason or (_reason(entry) if BY_ID[back.action].needs_reason else None)
+    inverse = BY_ID[entry.action].inverse or ""
+    reason = back.reason or (_reason(entry) if BY_ID[inverse].needs_reason else None)
     options = Options(undoes=entry.plan, settings=back.settings, seconds=back.seconds)
     notes = (*_notes(found, entry, wanted), *back.notes)
-    return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
+    return Undo(action=inverse, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
 def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster) -> Undo | str:
@@ -339,7 +343,8 @@ def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: 
     notes = _notes(found, entry, wanted)
     if more:
         notes.append(f"the same silences keep {len(more):,} more of its alerts quiet: these ring again too")
-    return Undo(action="lift", targets=tuple(standing), reason=None, options=Options(undoes=entry.plan),
+    inverse = BY_ID[entry.action].inverse or ""
+    return Undo(action=inverse, targets=tuple(standing), reason=None, options=Options(undoes=entry.plan),
                 notes=tuple(notes))  # fmt: skip
 
 
@@ -364,7 +369,8 @@ def _silence_again(
     if len({one.ends for one in before}) > 1:
         notes.append("they would have ended at different times: all will end with the first of them")
     comment = before[0].comment
-    action = "take" if before[0].taken else "silence"
+    made = BY_ID[BY_ID[entry.action].inverse or ""]
+    action = next(one.id for one in ACTIONS if one.operation == made.operation and one.marks_taken == before[0].taken)
     return Undo(action=action, targets=tuple(alerts), reason=comment.removeprefix(TAKEN) or _reason(entry),
                 options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
 

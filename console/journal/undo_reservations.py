@@ -4,12 +4,14 @@ that restores what the journal kept. Pure; `console.journal.undo` turns it into 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from collectors.model import Cluster, Reservation, User
+from collectors.alertmanager.requests import DECLARE_INCIDENT
+from collectors.model import Cluster, Operation, Reservation, User
 from collectors.nodeset import names_in
+from collectors.slurm import operations
 from collectors.slurm.operations import EPOCH
 from console.actions import reservations, user_actions
 from console.actions.incident import active_incidents
@@ -18,14 +20,11 @@ from .entries import JournalEntry, row_before
 
 #: Seconds allowed between the journal's time and the start that Slurm shows for "now".
 _SENDING_S = 300
-#: The actions handled here.
-HANDLED = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
 
 
 class ReservationUndo(Struct, frozen=True, kw_only=True):
-    """The action to ask the gate for."""
+    """What to ask the gate for with the inverse of the action."""
 
-    action: str
     targets: tuple[str, ...]
     reason: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -35,35 +34,32 @@ class ReservationUndo(Struct, frozen=True, kw_only=True):
     """Targets that need a second undo."""
 
 
-def proposal(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
-    """The action that undoes these targets of an entry, or why there is none."""
-    if entry.action == "reserve":
-        return _delete_made(entry, cluster)
-    if entry.action == "incident":
-        return _ended(entry, cluster, now)
-    if entry.action == "unreserve":
-        return _create_again(entry, wanted, cluster, now)
-    if entry.action == "unblock":
-        return ReservationUndo(action="block", targets=tuple(wanted))
+#: From the entry, the targets to undo, the cluster and the time (epoch): what undoes them, or why nothing does.
+Proposal = Callable[[JournalEntry, Sequence[str], Cluster, float], "ReservationUndo | str"]
+
+
+def _block_again(_: JournalEntry, wanted: Sequence[str], __: Cluster, ___: float) -> ReservationUndo | str:
+    return ReservationUndo(targets=tuple(wanted))
+
+
+def _limits_back(entry: JournalEntry, wanted: Sequence[str], _: Cluster, __: float) -> ReservationUndo | str:
     users = {name: row for name in wanted if isinstance(row := row_before(entry, name), User)}
     if not users:
         return "the journal does not say which limits they had"
-    return ReservationUndo(
-        action="unblock", targets=tuple(users),
-        settings={name: user_actions.limits_text(row) for name, row in users.items()},
-    )  # fmt: skip
+    settings = {name: user_actions.limits_text(row) for name, row in users.items()}
+    return ReservationUndo(targets=tuple(users), settings=settings)
 
 
-def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> ReservationUndo | str:
+def _ended(entry: JournalEntry, _: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
     stands = [key for one in active_incidents(cluster, now) if one.name == name for key in one.silences]
     # Other people may have declared the same incident: keep their silences.
     own = tuple(key for key in stands if (cluster.silences[key].by, cluster.silences[key].comment) in made)
-    return ReservationUndo(action="lift", targets=own) if own else "the incident is over"
+    return ReservationUndo(targets=own) if own else "the incident is over"
 
 
-def _delete_made(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str:
+def _delete_made(entry: JournalEntry, _: Sequence[str], cluster: Cluster, __: float) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
@@ -72,7 +68,7 @@ def _delete_made(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str
         return f"{name} has other nodes now, or another is called so: look at it before you delete it (unreserve)"
     if not _matches(entry, row):
         return f"{name} is for others now, or another is called so: look at it before you delete it (unreserve)"
-    return ReservationUndo(action="unreserve", targets=(name,))
+    return ReservationUndo(targets=(name,))
 
 
 def _matches(entry: JournalEntry, row: Reservation) -> bool:
@@ -103,6 +99,16 @@ def _create_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, 
         else:
             nodes, said, seconds, notes = found
             rest = tuple(wanted[at + 1 :])
-            return ReservationUndo(action="reserve", targets=nodes, reason=row.comment, settings=said, seconds=seconds,
+            return ReservationUndo(targets=nodes, reason=row.comment, settings=said, seconds=seconds,
                         notes=tuple(notes), rest=rest)  # fmt: skip
     return "; ".join(whys) or "there is nothing to make again"
+
+
+#: Operation to what undoes it, where that has other targets or needs what the journal kept.
+PROPOSALS: Mapping[Operation | None, Proposal] = {
+    operations.RESERVE: _delete_made,
+    operations.UNRESERVE: _create_again,
+    operations.BLOCK_USER: _limits_back,
+    operations.UNBLOCK_USER: _block_again,
+    DECLARE_INCIDENT: _ended,
+}

@@ -13,12 +13,12 @@ from collectors.model import TAKEN, Change, Matcher, NewSilence
 from collectors.slurm import operations, transport
 from collectors.slurm.native.requests import calls as native_calls
 from collectors.slurm.rest import requests as rest
+from console.actions import incident
 from console.actions.action import Action
 from console.actions.drift_rules import Drift, DriftRule
 from console.actions.incident import DURATION_S
 from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
-from console.journal.undo import IRREVERSIBLE
 
 #: Targets of the examples.
 REASON = "bad DIMM"
@@ -26,19 +26,6 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
     "node": ("gpu0001", "gpu0002"), "job": ("4711", "4712"), "alert": ("6e2d4a5b8c1f0937",),
     "silence": ("3f1c09aa-7c31-4a52-9d7e-5b8e0c4f6a21",), "partition": ("gpu",), "reservation": ("maint",),
     "user": ("alice",),
-}  # fmt: skip
-#: Example values of actions that set something.
-_VALUES: Mapping[str, str] = {
-    "priority": "50000",
-    "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
-    "signal": "USR1", "notify": "gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
-    "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
-    "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",
-}  # fmt: skip
-#: Example settings of actions that have some.
-_SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "reserve": {"name": "maint", "start": "now", "for": "14400", "users": "root", "flags": "MAINT,IGNORE_JOBS"},
-    "block": {"cluster": "groningen"}, "unblock": {"cluster": "groningen"},
 }  # fmt: skip
 #: Changes of a target between preview and send: the kinds of targets, and the text.
 _DRIFTS: Mapping[Drift, tuple[str, str]] = {
@@ -60,11 +47,6 @@ _DRIFTS: Mapping[Drift, tuple[str, str]] = {
     "silenced": ("alert", "another silence of the alert began"),
     "edited": ("silence partition reservation user", "another person changed it"),
     "value": ("", "another person changed the value that the action sets"),
-}
-_MORE: Mapping[str, Sequence[tuple[str, Mapping[str, object]]]] = {
-    "signal": [("to the batch script", {"values": dict.fromkeys(_TARGETS["job"], "B:USR1")})],
-    "exclude": [("with `none`", {"values": dict.fromkeys(_TARGETS["job"], "")})],
-    "drain": [("with “back by itself after” 2 h", {"resume_after_s": 7200})],
 }
 _HEAD = """\
 # Actions
@@ -98,58 +80,13 @@ def page() -> str:
         lines += [f"## {action.id}\n", f"{_key(action)}, `:{action.id} TARGETS{_typed(action)}`, "
                   f"`wacht act {action.id}`: {action.help}.\n"]  # fmt: skip
         lines += [*_sent(action)]
-        if refused := _REFUSED.get(action.id):
-            lines.append(f"Left alone: {refused}.\n")
-        if action.id in IRREVERSIBLE:
-            lines.append(IRREVERSIBLE[action.id][0].upper() + IRREVERSIBLE[action.id][1:] + ".\n")
+        if action.left_alone:
+            lines.append(f"Left alone: {action.left_alone}.\n")
+        if action.irreversible:
+            lines.append(action.irreversible[0].upper() + action.irreversible[1:] + ".\n")
     lines += ["## Rights\n", "| way | to | least |", "|---|---|---|"]
     lines += [f"| {one.way} | {one.to} | {one.least} |" for one in NEEDS if "read" not in one.to.split()[0]]
     return "\n".join(lines).rstrip() + "\n"
-
-
-#: The refusals of `Action.refuse` as text; `tests/unit/console/pages/test_generated.py` checks them.
-_REFUSED: Mapping[str, str] = {
-    "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
-    "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",
-    "resume": "a node that is in service; one that registered wrongly (INVALID_REG); one that the pre-flight calls bad",
-    "down": "a node that is down already",
-    "reboot": "a node whose reboot is under way, one that is powered off, one that is FUTURE",
-    "requeue": "a job that waits, that is ending or has ended; one without a batch script, or with `Requeue=0`",
-    "requeuehold": "as requeue",
-    "hold": "a job that runs (legal, but it would change nothing before a requeue), one that an administrator holds",
-    "uhold": "a job that runs, one that its owner holds",
-    "release": "a job that is not held",
-    "priority": "a job that runs, and one that is held: Slurm changes its priority only once it is released",
-    "cancel": "a job that is ending or has ended",
-    "timelimit": "a job that is ending or has ended; a limit below what a job that runs has run, or within ten minutes"
-    " of it: that would kill it, and cancel asks for a count",
-    "jobpartition": "a job that does not wait; a partition that there is not",
-    "qos": "a job that does not wait",
-    "nice": "a job that does not wait",
-    "exclude": "a job that does not wait; nodes that there are not",
-    "suspend": "a job that does not run",
-    "unsuspend": "a job that is not suspended",
-    "signal": "a job that does not run",
-    "notify": "a job that does not run; all but one of the jobs of each user, who is told through that one",
-    "reboot-now": "as reboot",
-    "cancel_reboot": "a node of which no reboot is asked for, or that is rebooting; a drained one that the pre-flight"
-    " calls bad",
-    "powerdown": "a node that is powered off, or on its way",
-    "powerup": "a node that has power",
-    "partition-down": "a partition that is DOWN",
-    "partition-up": "a partition that is UP",
-    "reserve": "all of it, where a node is FUTURE, where the name is taken, where a job runs past its start without"
-    " `IGNORE_JOBS`, or where another reservation has a node then without `MAINT` or `OVERLAP`",
-    "extend": "an end that is over, or that it has already",
-    "unreserve": "a reservation that a job asks for, whether it runs or waits: Slurm would refuse",
-    "block": "a user who is blocked, who has no account here, who has other limits in other partitions of an account;"
-    " everybody, where Slurm does not enforce limits",
-    "unblock": "a user who is not blocked",
-    "take": "an alert that somebody has taken or silenced already",
-    "silence": "an alert that is silenced already; over an “I'm on it” it acts",
-    "lift": "a silence that is over",
-    "incident": "nothing; with bad or missing silences all of it, since nobody would see it",
-}
 
 
 def _changed() -> Iterator[str]:
@@ -210,20 +147,20 @@ def change(action: Action, **more: object) -> Change:
     }
     if action.needs_reason and action.kind == "node":
         given["reason"] = REASON
-    if action.id in _VALUES:
-        given["values"] = dict.fromkeys(targets, _VALUES[action.id])
-    given["settings"] = _SETTINGS.get(action.id, {})
-    if action.id in {"reboot", "reboot-now"}:
+    if action.sample:
+        given["values"] = dict.fromkeys(targets, action.sample)
+    given["settings"] = action.sample_settings
+    if "next_state" in action.option_fields:
         given["next_state"] = dict.fromkeys(targets, "RESUME")
     if action.kind == "alert":
         matchers = tuple(Matcher(name=name, value=value, regex=False, equal=True)
                          for name, value in (("alertname", "NodeDown"), ("node", "gpu0001")))  # fmt: skip
-        settings = TAKEN.strip(": ") if action.id == "take" else REASON
-        seconds = 3600 if action.id == "take" else 14_400
+        settings = TAKEN.strip(": ") if action.marks_taken else REASON
+        seconds = 3600 if action.marks_taken else 14_400
         given["silences"] = (
             NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=settings),
         )
-    if action.id == "incident":
+    if action.creates is incident.CREATION:
         mark = (Matcher(name=INCIDENT, value="R07-R10"),)
         settings = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
         given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=DURATION_S, by="alice", comment=settings),)
@@ -238,7 +175,7 @@ def native(one: Change) -> str:
 
 
 def _sent(action: Action) -> Iterator[str]:
-    for said, more in [("", {}), *_MORE.get(action.id, ())]:
+    for said, more in [("", {}), *action.samples]:
         one = change(action, **more)
         yield f"{said[:1].upper()}{said[1:]}:\n" if said else f"For {_for(action)}:\n"
         yield "```"
@@ -274,7 +211,7 @@ def _for(action: Action) -> str:
 def _asks(action: Action) -> str:
     count = action.danger == "kills" or action.count_confirmed
     words = ["a reason"] * action.needs_reason + ["the count"] * count
-    words += ["its name where it holds most of the machine"] * (action.id == "partition-down")
+    words += ["its name where it holds most of the machine"] * action.by_name
     words += [f"a {action.value.noun}"] if action.value is not None else []
     return ", ".join(words) or "y"
 

@@ -11,12 +11,13 @@ from collectors.prometheus import query_docs as queries
 from console.cli import shell_files
 from console.config import privileges
 
-from . import action_pages, oncall, settings_page, states_page, xid_pages
+from . import action_pages, fields_page, oncall, settings_page, states_page, xid_pages
 
 #: Pages that are generated as a whole.
 WHOLE: Mapping[str, Callable[[], str]] = {
     "actions.md": action_pages.page,
     "configuration.md": settings_page.page,
+    "fields.md": fields_page.page,
     "queries.md": queries.text,
     "states.md": states_page.page,
     "xids.md": xid_pages.page,

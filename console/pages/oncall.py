@@ -15,13 +15,13 @@ from itertools import combinations
 import msgspec
 from msgspec import Struct
 
-from console.actions.plan import Guard
+from console.actions.options import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.keymap import SETS, KeyLine, read_keys
-from themes.eyes import VISIONS, contrast, difference
-from themes.look import ThemeSpec
+from themes.colour_difference import VISIONS, contrast, difference
 from themes.roles import HEAT, QUIET_ROLES, STATE_ROLES, TEXT_ROLES
-from widgets.ink import Ink
+from themes.theme_spec import ThemeSpec
+from widgets.role_styles import RoleStyles
 
 #: docs/on-call.md lists actions with a key; the others are in docs/week.md and docs/actions.md.
 _KEYED = tuple(one for one in ACTIONS if one.key)
@@ -95,13 +95,13 @@ _SIDE_BY_SIDE = [
 
 def measured(look: ThemeSpec) -> Measured:
     """The figures of a theme, from its colours as painted."""
-    ink = Ink(dict(look.roles), look.ink("text"), look.ground("text"))
+    styles = RoleStyles(dict(look.roles), look.ink("text"), look.ground("text"))
 
     def least(roles: Iterable[str], on: str = "") -> float:
         found = []
         for role in roles:
-            style = ink(role, on=on)
-            assert style.color is not None and style.bgcolor is not None  # ink always gives both
+            style = styles(role, on=on)
+            assert style.color is not None and style.bgcolor is not None  # RoleStyles always gives both
             found.append(contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex))
         return min(found)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from collectors.clock import stamp
 from console.export.markdown import WIDTH, escaped, item, table
 from console.journal.reminders import empty_text
-from console.session.snapshot import stamp
 from widgets.units import count, duration, percent, power, when
 from widgets.units import stamp as full
 

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault, Limits, Share
 from console.actions.registry import NAVIGATION
+from console.fields.common_cells import Ctx
 from console.filters.language import LENGTH_CAP
 from console.queue.accounts import (
     NO_ACCOUNT,
@@ -27,7 +28,6 @@ from console.queue.accounts import (
 from console.queue.limit_hits import limit_text
 from console.queue.queue_reads import CACHE_S, QueueAnswer
 from console.tables.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine

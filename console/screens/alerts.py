@@ -14,9 +14,9 @@ from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
 from console.actions.action import Kind
 from console.alerts.groups import AlertGroup, alert_groups, drain_reason_text, suppressed_counts
+from console.fields.common_cells import Ctx
 from console.filters.language import LENGTH_CAP
 from console.tables.alert_columns import GROUPS, SILENCES, SilenceRow, detail
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine

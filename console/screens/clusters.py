@@ -10,9 +10,9 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
 from console.clusters.cluster_summary import ClusterSummary, active_of, totals_only
+from console.fields.common_cells import Ctx
 from console.runtime import memo
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
-from console.tables.table_columns import Ctx
 from console.triage.attention import SUMS
 from console.triage.attention_list import AttentionLine
 from console.triage.judgement import AttentionResult, attention_task

@@ -10,9 +10,9 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.tables import control_lines
 from console.tables.control_columns import HUNG, RPC_USERS, hung, rpc_users
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane
 from widgets.table import VirtualTable

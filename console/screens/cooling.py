@@ -10,10 +10,10 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold_for_slurm
+from console.fields.common_cells import Ctx
 from console.plant import cooling
 from console.plant.cooling import FAULTY_STATES, LoopStatus
 from console.tables.cooling_columns import LOOPS, look
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable

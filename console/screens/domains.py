@@ -10,10 +10,10 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold, fold_for_slurm
+from console.fields.common_cells import Ctx
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from console.tables.domain_columns import DOMAINS
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable

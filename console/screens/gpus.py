@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault, Gpu
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.health.unknown_reasons import SOURCES
 from console.plant import gpus
 from console.tables.gpu_lines import (
@@ -22,7 +23,6 @@ from console.tables.gpu_lines import (
     top_power_lines,
     xid_lines,
 )
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.clusters.cluster_session import ClusterSession
 from console.export.markdown import WIDEST
+from console.fields.common_cells import Ctx
 from console.health.xid_policy import Policy
 from console.journal.chain import JournalFault
 from console.journal.entries import join
@@ -25,7 +26,6 @@ from console.reports.reads import ReportSources, book_of, gather
 from console.reports.rendering import as_markdown
 from console.reports.report import ShiftReport
 from console.runtime.state_files import StateFileFault
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, when

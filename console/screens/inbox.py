@@ -12,11 +12,11 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold, fold_for_slurm
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.health import drain_reasons
 from console.health.inconsistencies import inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
 from console.tables.inbox_columns import CONTRADICTIONS, INBOX, full_spans
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable

@@ -12,11 +12,11 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault, JobAccount, JobDetail
 from collectors.nodeset import names_in
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx, state_cell
 from console.health.unknown_reasons import why_unknown
 from console.queue.job_accounting import UNFINISHED_STATES, gpu_mean
 from console.tables import inspection_lines
 from console.tables.accounting_lines import account_lines, context_lines, earlier_run_lines, fault_lines
-from console.tables.table_columns import Ctx, state_cell
 from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, energy, percent

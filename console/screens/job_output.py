@@ -15,7 +15,7 @@ from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
 from collectors.nodeset import names_in
 from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError, is_job
-from console.tables.table_columns import Ctx
+from console.fields.common_cells import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, pane_line
 from widgets.units import age, memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.tables.table_columns import JOBS
+from console.fields.job_fields import JOBS
 
 from .layout.list_screen import ListScreen
 

@@ -9,11 +9,11 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
+from console.fields.common_cells import Ctx
 from console.journal.chain import JournalFault, Verdict, verify
 from console.journal.entries import JournalEntry
 from console.journal.reader import JournalSnapshot
 from console.tables.journal_columns import JOURNAL, result
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine

@@ -10,11 +10,11 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.actions.registry import NAVIGATION
+from console.fields.common_cells import Ctx
 from console.journal.entries import JournalEntry
 from console.journal.reader import JournalSnapshot
 from console.journal.undo import undo_of, undone_by
 from console.tables.journal_columns import JournalCtx, commands, detail, result
-from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 

@@ -11,11 +11,11 @@ from textual.widget import Widget
 
 from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
 from console.actions.action import Kind
-from console.tables import attached_lines, inspection_lines
+from console.fields.common_cells import Ctx
+from console.tables import inspection_lines, port_and_mount_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.node_health_lines import health_lines
-from console.tables.table_columns import Ctx
 from widgets.chart import Chart
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line
@@ -120,7 +120,7 @@ class NodeScreen(Inspection):
         else:
             word = self.app.session.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.stale_mark("slurm.nodes"))
-            attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
+            attached = [] if self.has_class("-wide") else self._port_and_mount_lines(ctx.now)
             parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspection_lines.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
@@ -153,9 +153,9 @@ class NodeScreen(Inspection):
         if self._range is not None and self._due("charts", CHARTS_EVERY_S):
             self._read_charts()
 
-    def _attached_lines(self, now: float) -> list[PaneLine]:
+    def _port_and_mount_lines(self, now: float) -> list[PaneLine]:
         """Its ports and mounts."""
-        return attached_lines.lines(self._attached, self.cluster, self.key, now)
+        return port_and_mount_lines.lines(self._attached, self.cluster, self.key, now)
 
     def _attached_fetched(self, answer: Any) -> None:
         # Without a source for the node itself, show what the sums of the machine have.
@@ -188,7 +188,7 @@ class NodeScreen(Inspection):
             lines.append(pane_line((self._gpus_message, "text-dim" if self._gpus_missing else "warn")))
         if self.has_class("-wide") and lines:
             # There is room below the GPUs for ports and mounts.
-            lines += self._attached_lines(now)
+            lines += self._port_and_mount_lines(now)
         self.gpus.styles.height = None if self.has_class("-wide") else max(3, len(lines) + 2)
         self.gpus.set_lines(lines)
 

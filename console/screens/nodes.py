@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from console.fields.node_fields import NODES
 from console.tables.inspection_lines import NODE_SUMS
-from console.tables.table_columns import NODES
 
 from .layout.list_screen import ListScreen
 

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault
 from collectors.nodeset import expand
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.health.inconsistencies import fresh_facts, suspect_nodes
 from console.health.version_drift import drifts
 from console.plant import cooling, nvlink_domains
@@ -20,7 +21,6 @@ from console.plant.power import source as power_source
 from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
 from console.tables.gpu_lines import map_cursor_line
-from console.tables.table_columns import Ctx
 from console.triage.judgement import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES

@@ -9,10 +9,11 @@ from textual import on
 
 from collectors.model import Cluster, Diff
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
+from console.fields.partition_fields import PARTITIONS
+from console.fields.reservation_fields import RESERVATIONS
 from console.journal.leftovers import closed_text
 from console.plant.totals import partition_uses
-from console.tables.partition_columns import PARTITIONS, RESERVATIONS
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
 from widgets.table import VirtualTable

@@ -13,11 +13,12 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Series
 from collectors.nodeset import fold_for_slurm
+from console.fields.common_cells import Ctx
 from console.plant import cooling, power
 from console.tables.cooling_columns import figure, look
 from console.tables.power_columns import JOBS, RACKS
-from console.tables.table_columns import Ctx
-from widgets.cells import Span, bar, pad
+from widgets.bars import bar
+from widgets.cells import Span, pad
 from widgets.chart import Chart
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable

@@ -7,10 +7,12 @@ from typing import Any
 from textual import on
 
 from collectors.model import Cluster, Diff
+from collectors.slurm.operations import DRAIN
 from console.actions.action import Kind
+from console.actions.registry import BY_ID
+from console.fields.common_cells import Ctx
 from console.plant import storage
 from console.tables.storage_columns import STORE_NODES, STORES
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
@@ -105,7 +107,7 @@ class StorageScreen(TwoTables):
     def suggested_reason(self, action_id: str) -> str | None:
         """The file system that hangs, as the reason of a drain."""
         row = self.active.row_of(self.active.cursor_key or "")
-        if action_id != "drain" or row is None:
+        if row is None or BY_ID[action_id].operation != DRAIN:
             return None
         if self.active is self.nodes_hit:
             return f"{row.mount} {row.how}" if row.how == "hangs" else f"{row.mount} is missing"

@@ -10,7 +10,6 @@ from typing import Any
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
 from collectors.template import Template
-from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.config.paths import journal_path
 from console.config.settings import Config
@@ -20,6 +19,7 @@ from console.health.xid_policy import load_policy
 from console.ingest import node_naming
 from console.journal import past_actions
 from console.journal.writer import Journal, JournalFault, read
+from console.preflight.checks import PreflightReads
 
 from .site import Site
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from collectors import process
-from collectors.clock import Clock
-from collectors.model import Cluster, Collector, Job, Load, Node, Reading
+from collectors.clock import Clock, stamp
+from collectors.model import Cluster, Collector, Reading
+from console.fields.common_cells import Ctx
+from console.fields.job_fields import JOB_SNAPSHOT
+from console.fields.node_fields import NODE_SNAPSHOT
 from console.health.unknown_reasons import why_unknown
 from console.ingest.node_naming import Naming
 from console.ingest.poller import read
@@ -55,20 +57,10 @@ def exit_code(cluster: Cluster) -> int:
     return 0 if good == len(cluster.sources) and good else 1 if good else 2
 
 
-def stamp(epoch: float | None) -> str | None:
-    """RFC 3339 in UTC; None for times out of a calendar's range."""
-    if epoch is None:
-        return None
-    try:
-        return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
 def as_json(cluster: Cluster, clock: Clock) -> bytes:
     """The snapshot as one JSON object with a newline at the end."""
     now, mono = clock.now(), clock.mono()
-    known = cluster.known
+    known, ctx = cluster.known, Ctx(cluster, now)
     document: dict[str, Any] = {
         "version": VERSION,
         "cluster": cluster.name,
@@ -85,9 +77,10 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
             for source in cluster.sources.values()
         ],
         # A kind that could not be read is null: an empty list would mean that there are none.
-        "nodes": [_node(node, cluster.loads.get(node.name)) for node in cluster.nodes.values()]
+        "nodes": [{key: value(node, ctx) for key, value in NODE_SNAPSHOT} for node in cluster.nodes.values()]
         if "nodes" in known else None,
-        "jobs": [_job(job, now) for job in cluster.jobs.values()] if "jobs" in known else None,
+        "jobs": [{key: value(job, ctx) for key, value in JOB_SNAPSHOT} for job in cluster.jobs.values()]
+        if "jobs" in known else None,
         "partitions": list(cluster.partitions.values()) if "partitions" in known else None,
         "reservations": [
             {**msgspec.structs.asdict(one), "starts": stamp(one.starts), "ends": stamp(one.ends)}
@@ -124,65 +117,6 @@ def _stamped(row: msgspec.Struct) -> dict[str, Any]:
     """A row with its times as RFC 3339."""
     return {
         name: stamp(value) if name.endswith("_at") else value for name, value in msgspec.structs.asdict(row).items()
-    }
-
-
-def _power(load: Load | None) -> tuple[float | None, str | None]:
-    """A node's power in watts and its basis: the node if measured, else the sum of its GPUs."""
-    if load is not None and load.power_w is not None:
-        return load.power_w, "node"
-    if load is not None and load.gpu_power_w is not None:
-        return load.gpu_power_w, "gpus"
-    return None, None
-
-
-def _node(node: Node, load: Load | None) -> dict[str, Any]:
-    watts, basis = _power(load)
-    return {
-        "name": node.name,
-        "state": node.state,
-        "flags": node.flags,
-        "display": node.display,
-        "reason": node.reason,
-        "reason_by": node.reason_by,
-        "reason_at": stamp(node.reason_at),
-        "partitions": node.partitions,
-        "cpus": node.cpus,
-        "cpus_alloc": node.cpus_alloc,
-        "cpu_load": node.cpu_load,
-        "memory_mb": node.memory_mb,
-        "free_memory_mb": node.free_memory_mb,
-        "gpus": node.gpus,
-        "gpus_alloc": node.gpus_alloc,
-        "rack": node.rack,
-        "gpu_slices": node.gpu_slices,
-        "gpu_util_pct": load.gpu_util_pct if load else None,
-        "util_gpus": load.util_gpus if load else None,
-        "power_w": watts,
-        "power_basis": basis,
-    }
-
-
-def _job(job: Job, now: float) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "name": job.name,
-        "user": job.user,
-        "account": job.account,
-        "partition": job.partition,
-        "state": job.state,
-        "reason": job.reason,
-        "nodes": job.nodes,
-        "node_count": job.node_count,
-        "cpus": job.cpus,
-        "gpus": job.gpus,
-        "submitted": stamp(job.submitted),
-        "started": stamp(job.started),
-        "expected": stamp(job.expected),
-        "time_limit_s": job.time_limit_s,
-        "elapsed_s": job.elapsed_s(now),
-        "priority": job.priority,
-        "restarts": job.restarts,
     }
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from collectors.model import Share
+from console.fields.common_cells import dim
+from console.fields.exports import attribute
 from console.queue.accounts import HeldResources, Holder
 from console.queue.limit_hits import figures_text
-from console.tables.exports import attribute
 from widgets.cells import Cell
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, percent
-
-from .table_columns import dim
 
 #: Shares of a limit from which it is shown as a warning and as reached.
 NEAR, FULL = 0.8, 1.0

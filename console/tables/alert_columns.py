@@ -12,15 +12,14 @@ from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import UNAVAILABLE
 from console.alerts.groups import AlertGroup, recommended_action, sort_key
+from console.fields.common_cells import Ctx
+from console.fields.exports import attribute, moment
 from console.health.unknown_reasons import why_unknown
-from console.tables.exports import attribute, moment
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN, count, duration, plural, when
-
-from .table_columns import Ctx
 
 SEVERITY_LOOK = {
     "critical": ("✖ critical", "bad"),

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from collectors.model import Fault
 from console.clusters.cluster_summary import ClusterSummary
+from console.fields.common_cells import Ctx
+from console.fields.exports import attribute
 from console.health.unknown_reasons import late_sources, unread_sources
 from console.plant.power import site_w
-from console.tables.exports import attribute
 from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span
@@ -18,7 +19,6 @@ from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, age, count, power
 
 from .overview_figures import RUNNING
-from .table_columns import Ctx
 
 _NOTHING = "nothing needs you"
 _NOTHING_READ = "nothing in what was read needs you"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collectors.model import Cluster, Coolant
 from collectors.nodeset import fold, natural_key
+from console.fields.common_cells import Ctx
+from console.fields.exports import attribute
 from console.health.cooling_loops import is_out_of_limits
 from console.plant import cooling
 from console.plant.cooling import STATES, LoopStatus, State
-from console.tables.exports import attribute
 from widgets.cells import Cell, Span
 from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, power
-
-from .table_columns import Ctx
 
 _LOOKS: dict[State, Span] = {
     "leak": ("✖", "bad"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collectors.model import Cluster, Tray
 from collectors.nodeset import fold, natural_key
+from console.fields.common_cells import Ctx
+from console.fields.exports import attribute
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState, cliques_text
-from console.tables.exports import attribute
-from widgets.cells import Cell, Span, gauge
+from widgets.bars import gauge
+from widgets.cells import Cell, Span
 from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, plural
-
-from .table_columns import Ctx
 
 _BAR = 6
 _ROLES = {"healthy": "good", "up": "good", "degraded": "warn", None: "text-dim"}

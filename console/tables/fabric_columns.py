@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collectors.model import Port
 from collectors.nodeset import fold, natural_key
+from console.fields.common_cells import Ctx, state_cell
+from console.fields.exports import attribute
 from console.plant.fabric import PORT_PROBLEMS, SwitchRow, device, place_of_port, speed
-from console.tables.exports import attribute
 from widgets.cells import Cell, Span
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count
-
-from .table_columns import Ctx, state_cell
 
 
 def _name(row: SwitchRow, _: Ctx) -> Cell:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from collectors.model import Gpu, Job, Node
-from widgets.cells import Span, gauge, pad, pad_spans
+from widgets.bars import gauge
+from widgets.cells import Span, pad, pad_spans
 from widgets.pane import PaneLine, pane_line
 from widgets.units import UNKNOWN, degrees, memory, percent
 

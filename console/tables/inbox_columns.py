@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
+from console.fields.common_cells import Ctx, dim
+from console.fields.exports import attribute, moment
 from console.health.drain_reasons import DrainGroup
 from console.health.inconsistencies import KINDS, Inconsistency
-from console.tables.exports import attribute, moment
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.table_column import Column
 from widgets.units import count, duration
-
-from .table_columns import Ctx, dim
 
 _SEVERITY = {"bad": ("✖", "bad"), "warn": ("▲", "warn"), "note": ("·", "text-dim")}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
+from console.fields.common_cells import job_state_cell, state_cell, used
 from console.health import version_drift
 from console.health.drain_reasons import is_automation
 from console.health.inconsistencies import inconsistencies, suspect_nodes, xids_by_node
@@ -20,7 +21,6 @@ from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory,
 
 from .cooling_columns import node_cooling_lines
 from .domain_columns import node_domain_lines
-from .table_columns import job_state_cell, state_cell, used
 
 _LABEL = 15
 NODE_SUMS: tuple[Sum, ...] = (suspect_nodes, version_drift.drift_by_node, nvlink_domains.domain_of_node, cooling.loops)

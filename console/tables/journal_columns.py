@@ -13,8 +13,8 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
+from console.fields.exports import attribute, moment
 from console.journal.entries import STATES, JournalEntry, number, outcome_text, targets_text, text, value_before, whole
-from console.tables.exports import attribute, moment
 from widgets.cells import Cell, Span, spans_width
 from widgets.pane import PaneLine, pane_line
 from widgets.table_column import Column, ExportField

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collectors.model import Checkup, Cluster, Node
-from console.gate.node_checks import NHC_OLD_S
 from console.health import tickets, version_drift
+from console.preflight.plant_checks import NHC_OLD_S
 from widgets.cells import Span
 from widgets.pane import PaneLine
 from widgets.units import duration, when

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from collectors.model import Cluster, SlurmCounts
 from collectors.nodestate import DISPLAYS
+from console.fields.partition_fields import why_text
 from console.health.unknown_reasons import late_sources, unknown_reason, unread_sources, why_unknown
 from console.ingest.controller_cost import strain
 from console.plant.power import by_rack, hours_to_ceiling, site_w
 from console.plant.totals import PartitionUse
 from themes.roles import job_look, state_look
-from widgets.cells import Span, bar, pad
+from widgets.bars import bar
+from widgets.cells import Span, pad
 from widgets.chips import is_stale
 from widgets.pane import PaneLine, pane_line
 from widgets.units import age, count, duration, percent, plural, power, share
-
-from .partition_columns import why_text
 
 if TYPE_CHECKING:
     from console.triage.attention import AttentionLine

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collectors.nodeset import natural_key
+from console.fields.common_cells import Ctx, dim
+from console.fields.exports import attribute
 from console.plant.power import JobPower, RackPower
-from console.tables.exports import attribute
-from widgets.cells import Cell, gauge
+from widgets.bars import gauge
+from widgets.cells import Cell
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, duration, power
-
-from .table_columns import Ctx, dim
 
 
 def _rack_bar(one: RackPower, ctx: Ctx) -> Cell:

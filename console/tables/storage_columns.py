@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
+from console.fields.common_cells import Ctx, state_cell
+from console.fields.exports import attribute
 from console.plant.storage import StoreNode, StoreRow, state_span
-from console.tables.exports import attribute
-from widgets.cells import Cell, gauge
+from widgets.bars import gauge
+from widgets.cells import Cell
 from widgets.table_column import Column, always_identity
 from widgets.units import UNKNOWN, count, percent
-
-from .table_columns import Ctx, state_cell
 
 _FULL, _NEARLY = 95.0, 85.0
 _STATES = ("hangs", "missing", "ill", "unknown", "well")

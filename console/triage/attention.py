@@ -27,7 +27,7 @@ from console.plant.storage import store_rows
 from console.runtime.memo import Sum, remembered
 from widgets.units import duration
 
-from . import attention_attached, attention_control, attention_cooling, attention_domains
+from . import attention_control, attention_cooling, attention_domains, attention_fabric_storage
 from .attention_list import DAY_S, UNAVAILABLE, AttentionLine, AttentionList, opens_of
 
 __all__ = ["FORGOTTEN_S", "AttentionLine", "attention_lines"]
@@ -67,9 +67,9 @@ def attention_lines(
         found.add(one.text, one.bad, one.nodes, one.since)
     for one in attention_domains.domain_items(cluster, fresh_facts(cluster, now, mono)):
         found.add(one.text, one.bad, one.nodes)
-    for one in attention_attached.storage_items(cluster, fresh_facts(cluster, now, mono)):
+    for one in attention_fabric_storage.storage_items(cluster, fresh_facts(cluster, now, mono)):
         found.add(one.text, one.bad, one.nodes, event=True)
-    for one in attention_attached.port_items(cluster, fresh_facts(cluster, now, mono)):
+    for one in attention_fabric_storage.port_items(cluster, fresh_facts(cluster, now, mono)):
         # Skip a switch when most of its nodes already have a line: they were drained because of it.
         if not found.covers(one.nodes):
             found.add(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)

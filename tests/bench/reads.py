@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from collectors import process
 from collectors.clock import SystemClock
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.fenced_reads import fence
 from collectors.slurm.commands.jobs import command
+from collectors.slurm.commands.read_command import fence
 from collectors.slurm.sources import open_sources
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce

@@ -11,7 +11,8 @@ from collectors.model import Budget, Totals
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources
-from console.actions.plan import Guard, Plan
+from console.actions.options import Guard
+from console.actions.plan import Plan
 from console.gate.gate import Gate
 from console.journal.writer import Journal, read
 from tests.faults import fault

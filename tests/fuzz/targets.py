@@ -33,10 +33,10 @@ from collectors.prometheus.site_queries import SiteQueries
 from collectors.slurm import SlurmSettings, operations
 from collectors.slurm.commands import controller, rights
 from collectors.slurm.commands import job_text as jobtext
-from collectors.slurm.commands.fenced_reads import FENCE
 from collectors.slurm.commands.jobs import COLUMNS, QueueReader
 from collectors.slurm.commands.nodes import NodeReader, reasons
 from collectors.slurm.commands.queue_factors import SlurmQueueing
+from collectors.slurm.commands.read_command import FENCE
 from collectors.slurm.rest import answers as rest
 from collectors.slurm.rest import jobs as rest_jobs
 from console.config import commands

@@ -12,8 +12,9 @@ from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources, open_transport
 from console.actions import targets
-from console.actions.options import with_value
-from console.actions.plan import Guard, Options, Plan, Refusal
+from console.actions.option_parsing import with_value
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan, Refusal
 from console.actions.registry import BY_ID
 from console.cli import act
 from console.gate import preflight_reads

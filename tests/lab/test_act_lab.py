@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from collectors.slurm.commands.write import CliWriter
-from console.actions.plan import Options, Plan
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.gate.gate import Gate
 from console.journal.writer import Journal, verify
 from tests.faults import fault

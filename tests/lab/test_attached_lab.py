@@ -20,8 +20,8 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console.health.inconsistencies import fresh_facts
 from console.ingest.reduce import begin, reduce
-from console.triage.attention_attached import port_items as ill_ports
-from console.triage.attention_attached import storage_items as ill_stores
+from console.triage.attention_fabric_storage import port_items as ill_ports
+from console.triage.attention_fabric_storage import storage_items as ill_stores
 from tests.support import make
 
 from .place import wait_for

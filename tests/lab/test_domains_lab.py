@@ -18,12 +18,14 @@ from collectors.sim.machine import Machine
 from collectors.sim.plant.nvlink import DEGRADED
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.actions.plan import Guard, Options, Plan, PreflightReads
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.gate.planning import make_plan
 from console.gate.preview import text
 from console.health.xid_policy import default_policy
 from console.plant import nvlink_domains
+from console.preflight.checks import PreflightReads
 from console.session.snapshot import take
 
 from .place import wait_for

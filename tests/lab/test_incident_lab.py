@@ -18,7 +18,8 @@ from collectors.alertmanager.write import open_writer
 from collectors.clock import SystemClock
 from collectors.model import Cluster
 from console.actions.incident import active_incidents, parse_request
-from console.actions.plan import Options, Plan
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.gate.gate import Gate
 from console.journal.entries import join
 from console.journal.writer import Journal, read

@@ -21,13 +21,15 @@ from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_by_name, open_sources
 from collectors.slurm.transport import SlurmTransport
-from console.actions.plan import Guard, Options, Plan, PreflightReads
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.gate.planning import make_plan
 from console.gate.preview import rows as lines_of
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
+from console.preflight.checks import PreflightReads
 from tests.faults import fault
 from tests.support.make import change_of
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from console.actions.plan import Guard, Plan, PreflightReads
+from console.actions.options import Guard
+from console.actions.plan import Plan
 from console.gate.outcome import Progress
 from console.journal.entries import join
 from console.journal.writer import read, verify
+from console.preflight.checks import PreflightReads
 
 from .shift import Shift
 from .slurm import Lab

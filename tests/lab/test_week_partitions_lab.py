@@ -17,7 +17,8 @@ from collectors.nodeset import names_in
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources, open_transport
-from console.actions.plan import Options, Plan
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.cli.act import run_act, sources_of, undoing
 from console.gate import preflight_reads

@@ -13,6 +13,7 @@ from collectors.model import Change, Cluster, Job, Node, Sent
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_transport
+from console.actions.action import expected
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
 from tests.support.make import change_of
@@ -79,8 +80,7 @@ class Act:
         self.refused = {target: why for one in sent for target, why in one.refused.items()}
         self.watch = Verification(tuple(
             PendingTarget(plan="p", action=change.action, kind=BY_ID[change.action].kind, target=target,
-                    reason=change.reasons.get(target, change.reason), before=before[target], since=time.monotonic(),
-                    asked=change.resume_after_s, value=change.values.get(target))
+                    sent=expected(change, target), before=before[target], since=time.monotonic())
             for target in change.targets if target in before and target not in self.refused
         ))  # fmt: skip
         self.settled: list[Settled] = []

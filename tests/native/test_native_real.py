@@ -93,7 +93,7 @@ def test_the_same_as_the_commands_tell(cli, native, kind, scene):
     found = differences(rows(cli, kind), rows(native, kind))
     # What text cannot tell, and what pyslurm cannot: it is unknown then, never 0.
     unsaid = {
-        "nodes": {"cpu_load", "comment", "extra", "resume_at", "free_memory_mb", "gpus", "gpu_type"},
+        "nodes": {"weight", "cpu_load", "comment", "extra", "resume_at", "free_memory_mb", "gpus", "gpu_type"},
         "jobs": {"gpus"},
     }
     wrong = {

@@ -167,7 +167,7 @@ class FakeApp:
     def write_to_terminal(self, text: str) -> None:
         self.written += text
 
-    def end_with(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         self.ended.append(error)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from collectors.model import Gpu, Load, Xid
-from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
+from console.preflight.checks import PreflightReads
 from tests.support import make
 
 NOW = 1_795_000_000.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from console.actions.plan import Guard, Options, Plan, PreflightReads
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.gate.planning import make_plan, with_reason
 from console.gate.preview import rows
 from console.health.xid_policy import default_policy
+from console.preflight.checks import PreflightReads
 
 NOW = 1_795_000_000.0
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import msgspec
 
 from collectors.model import Gpu, Load, Node, Source
-from console.actions.plan import Options, Plan, PreflightReads
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.gate.outcome import Progress
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import World, node
 
 NAMES = [f"gpu{number:04d}" for number in range(1, 161)]

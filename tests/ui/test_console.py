@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from console.actions.action import Expected
 from console.actions.verification import PendingTarget, Verification
 from console.app.confirm_dialog import ConfirmDialog
 from console.journal.writer import read
@@ -50,7 +51,9 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
     async with console() as op:
         (name,) = op.node("allocated")
         about = {"kind": "node", "target": name, "before": op.cluster.nodes[name], "since": op.app.clock.mono()}
-        op.app.session.sent_watch = Verification((PendingTarget(plan="earlier", action="down", reason="x", **about),))
+        op.app.session.sent_watch = Verification(
+            (PendingTarget(plan="earlier", action="down", sent=Expected(reason="x"), **about),)
+        )
         await op.press("2")
         await op.select(name)
         await op.press("d")

@@ -15,6 +15,8 @@ from widgets.cells import wrap_spans
 from widgets.chart import round_up
 from widgets.pane import PaneLine
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = (80, 24), (120, 40)
 
 

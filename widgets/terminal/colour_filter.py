@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import App
 from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 
@@ -29,11 +28,12 @@ def _nearest(style: Style) -> Style:
     )
 
 
-def filter_colours(app: App[Any], colours: str) -> None:
-    """Set the filters of an App for a theme of all colours ("all"), of the sixteen ("16") or of none ("none").
+def filter_colours(filters: Sequence[LineFilter], colours: str) -> list[LineFilter]:
+    """The filters of an App for a theme of all colours ("all"), of the sixteen ("16") or of none ("none").
 
     Textual sets its own once, from NO_COLOR; but a theme selected by name must get its colours.
     """
-    wanted: dict[str, list[LineFilter]] = {"16": [PaletteFilter()], "none": [NoColor()]}
-    others = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | PaletteFilter)]
-    app._filters[:] = [*others, *wanted.get(colours, ())]
+    return [*(one for one in filters if not isinstance(one, Monochrome | NoColor)), *_FILTERS.get(colours, ())]
+
+
+_FILTERS: dict[str, tuple[LineFilter, ...]] = {"16": (PaletteFilter(),), "none": (NoColor(),)}

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from rich.console import RenderableType
+from rich.color import ColorSystem
+from rich.console import COLOR_SYSTEMS
 from rich.control import Control
-from textual._ansi_sequences import SYNC_END, SYNC_START
-from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.app import App
+from textual import on
 from textual.driver import Driver
 from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
-from textual.geometry import Size
+from textual.filter import LineFilter
+from textual.geometry import Offset
+from textual.messages import TerminalSupportsSynchronizedOutput
 from textual.notifications import Notify, SeverityLevel
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
@@ -23,12 +24,16 @@ from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input
 
-from widgets.toast import Toast
+from widgets.textual_ext.app_output import OutputApp
+from widgets.textual_ext.screen_contents import ScreenUpdate, full_update, is_full, update_pieces
+from widgets.textual_ext.screen_layout import SettledScreen
+from widgets.textual_ext.strip_cache import patch_strips
+from widgets.textual_ext.stylesheet_cache import CachedStylesheet
+from widgets.textual_ext.toasts import Toast
 
+from .colour_filter import filter_colours
 from .flow_control import LinePace
-from .screen_diff import ScreenUpdate, TerminalScreen
-from .strip_cache import patch_strips
-from .stylesheet_cache import CachedStylesheet
+from .screen_diff import TerminalScreen
 from .terminal_driver import TerminalDriver
 from .tty_writer import TtyWriter
 
@@ -38,35 +43,25 @@ _LOOK_S = 1.0
 """Longest wait for the line to report progress."""
 _ASK_AGAIN_S = 2.0
 """An answer of the terminal may be lost, for example in a paste: ask again after this long."""
+_SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
+"""A terminal that knows synchronised output shows nothing of what is between them until the end."""
 
 
-class QuietScreen(Screen[Result]):
+class QuietScreen(SettledScreen[Result]):
     """A Screen that is not painted whole when the focus moves, and is laid out once when it is shown."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    def _on_descendant_focus(self, event: DescendantFocus) -> None:
+    @on(DescendantFocus)
+    def _stop_blinking(self, event: DescendantFocus) -> None:
         """Stop the blinking cursor of an input: nothing on the screen animates."""
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
-    def _screen_resized(self, size: Size) -> None:
-        """Textual 8.2.8 reports to a screen the size that it has just laid out, and lays it out again for that."""
-        if size != self._compositor.size or size != self._size:
-            super()._screen_resized(size)
-        elif isinstance(self.app, QuietApp) and self.app.terminal_screen.needs_full_paint:
-            self.refresh()  # the terminal was resized and back
-
-    async def _message_loop_exit(self) -> None:
-        """Textual 8.2.8 passes callbacks that wait for the next painting to the top screen, and then loses them: if the
-        terminal is resized while help closes, the screen below would keep its old layout.
-        """
-        left, self._callbacks = self._callbacks, []
-        await super()._message_loop_exit()
-        if self.app.is_running and self.app.screen_stack:
-            for call, sender in left:
-                if sender.is_running and sender is not self:
-                    self.app.screen._invoke_later(call, sender)
+    def size_confirmed(self) -> None:
+        """Repaint where the terminal was resized and back."""
+        if isinstance(self.app, QuietApp) and self.app.terminal_screen.needs_full_paint:
+            self.refresh()
 
     def is_too_early(self, event: Event) -> bool:
         """Whether input was typed before this could be read: it was meant for something else, and is dropped."""
@@ -88,7 +83,7 @@ class QuietModal(QuietScreen[Result], ModalScreen[Result]):
     """
 
 
-class QuietApp(App[Result]):
+class QuietApp(OutputApp[Result]):
     """An App that tracks what the terminal shows and how fast the line takes data.
 
     A frame that cannot be sent is not rendered; when the line is ready, one frame with the newest content is sent. Its
@@ -97,10 +92,16 @@ class QuietApp(App[Result]):
 
     def __init__(self, **options: Any) -> None:
         self.terminal_screen = TerminalScreen()
+        self.colours = "all"
+        """The colours that the theme allows, as in `themes.theme_spec.Colours`."""
         self._pace = LinePace()
         self._frame_owed = False
         self._last_frame = self._last_input = float("-inf")
         """When the last frame was sent, and when the last key or click arrived (monotonic)."""
+        self._has_sync = False
+        """Whether the terminal knows synchronised output."""
+        self._painted_cursor = Offset(0, 0)
+        """Where the last frame left the cursor."""
         self._frame_timer: asyncio.TimerHandle | None = None
         """Fires when a frame that was too early may be sent."""
         self._ask_timer: asyncio.TimerHandle | None = None
@@ -120,6 +121,10 @@ class QuietApp(App[Result]):
         if self._variables_of_theme is None or self._variables_of_theme[0] is not theme:
             self._variables_of_theme = theme, super().get_css_variables()
         return self._variables_of_theme[1]
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Filters of every painted line."""
+        return filter_colours(super().get_line_filters(), self.colours)
 
     def get_driver_class(self) -> type[Driver]:
         """The driver class for a terminal."""
@@ -194,43 +199,43 @@ class QuietApp(App[Result]):
         """The line has room again, the terminal has answered, or the time for a frame has come: send the
         pending frame.
         """
-        ready = self._frame_owed and not self._batch_count and self.screen_stack
-        if ready and (update := self._full_update()) is not None:
-            self._send(update)
+        ready = self._frame_owed and self.may_paint and self.screen_stack
+        if ready and (update := full_update(self)) is not None:
+            self.send_frame(update)
         self._check_shown()
 
     def line_ended(self, code: int) -> None:
         """The terminal is gone, or a signal ends the app; `code` is the exit status."""
         self.leave()
-        self._return_code = code
+        self.exit(return_code=code)
 
     def thread_failed(self, error: BaseException) -> None:
         """An essential thread raised this error: end as for an exception on the event loop."""
         try:
             raise error
         except Exception as raised:
-            self._handle_exception(raised)
+            self.fail(raised)
 
     def thread_died(self, thread: threading.ExceptHookArgs) -> None:
         """For threading.excepthook: an uncaught error of a thread must neither be lost nor painted on the screen."""
-        if isinstance(self._driver, TerminalDriver) and thread.exc_value is not None:
-            self._driver.report_failure(thread.exc_value)
+        if isinstance(self.driver, TerminalDriver) and thread.exc_value is not None:
+            self.driver.report_failure(thread.exc_value)
 
     def release_terminal(self) -> None:
         """Release the terminal if that was not done: the last thing the program does, however it ended."""
-        if isinstance(self._driver, TerminalDriver):
-            self._driver.release_now()
+        if isinstance(self.driver, TerminalDriver):
+            self.driver.release_now()
 
     def action_suspend_process(self) -> None:
         """Suspend on Ctrl+Z, where a shell can continue the program."""
-        if isinstance(self._driver, TerminalDriver) and not self._driver.has_shell:
+        if isinstance(self.driver, TerminalDriver) and not self.driver.has_shell:
             self.notify("no shell started this console: there is nothing to go back to", severity="warning")
         else:
             super().action_suspend_process()
 
     @property
     def _line(self) -> TtyWriter | None:
-        return self._driver.line if isinstance(self._driver, TerminalDriver) else None
+        return self.driver.line if isinstance(self.driver, TerminalDriver) else None
 
     def _check_shown(self) -> None:
         """Call the callbacks whose frame is shown."""
@@ -255,53 +260,45 @@ class QuietApp(App[Result]):
         self._ask_timer = None
         if self._awaiting and (line := self._line) is not None and not line.state().unsent_bytes:
             line.ask()
-        with self._context():
-            self._check_shown()
+        self.run_in_context(self._check_shown)
 
     # Painting.
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """The one place where Textual writes to the screen."""
-        if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
-            if not self._batch_count:
-                self._send(renderable)
-            self.post_display_hook()
-        else:
-            if renderable is not None:
-                self.terminal_screen.forget()
-            super()._display(screen, renderable)
+    @on(TerminalSupportsSynchronizedOutput)
+    def _sync_reported(self) -> None:
+        self._has_sync = True
 
-    def _send(self, update: ChopsUpdate | LayoutUpdate) -> None:
-        """Send an update, or keep it pending."""
-        driver = self._driver
-        if driver is None or driver.is_headless or self._closed or not self._running:
+    def terminal_overwritten(self) -> None:
+        """Repaint in full after anything that is no frame."""
+        self.terminal_screen.forget()
+
+    def send_frame(self, update: ScreenUpdate) -> None:
+        """Send a frame, or keep it pending."""
+        driver = self.driver
+        if driver is None or driver.is_headless or not self.may_paint:
             return
         if isinstance(driver, TerminalDriver):
             if self._must_wait(driver):
                 self._frame_owed = True
                 return
-            if self._frame_owed and isinstance(update, ChopsUpdate):
-                update = self._full_update() or update
+            if self._frame_owed and not is_full(update):
+                update = full_update(self) or update
             self._frame_owed = False
+        system = COLOR_SYSTEMS.get(self.console.color_system or "", ColorSystem.TRUECOLOR)
         try:
-            text = ScreenUpdate(update, self.terminal_screen, self.size.width).render_segments(self.console)
+            text = self.terminal_screen.send(update_pieces(update), self.size.width, system)
         except Exception as error:
-            self._handle_exception(error)
+            self.fail(error)
             return
-        if isinstance(update, LayoutUpdate):
+        if is_full(update):
             self.terminal_screen.needs_full_paint = False
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
-        if not text and place == self._previous_cursor_position:
+        if not text and place == self._painted_cursor:
             return
-        self._previous_cursor_position = place
-        begin, end = (SYNC_START, SYNC_END) if self._sync_available else ("", "")
+        self._painted_cursor = place
+        begin, end = (_SYNC_START, _SYNC_END) if self._has_sync else ("", "")
         write = driver.write_frame if isinstance(driver, TerminalDriver) else driver.write
         write(f"{begin}{text}{Control.move_to(*place)}{end}")
-
-    def _full_update(self) -> LayoutUpdate | None:
-        """An update of everything visible."""
-        update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
-        return update if isinstance(update, LayoutUpdate) else None
 
     def _must_wait(self, driver: TerminalDriver) -> bool:
         """Whether a frame must wait. Schedules its later request."""
@@ -324,5 +321,4 @@ class QuietApp(App[Result]):
 
     def _frame_timer_fired(self) -> None:
         self._frame_timer = None
-        with self._context():
-            self.line_moved()
+        self.run_in_context(self.line_moved)

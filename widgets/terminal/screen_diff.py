@@ -2,7 +2,7 @@
 
 Textual 8.2.8 does not compare: it sends a changed line from the left edge of its widget on ("TODO: crop to x extents"
 in _compositor.py), sends both colours and a reset for every run of text, and paints a screen two or three times while
-it opens. This depends on the internals of exactly that version, which is why pyproject.toml pins it.
+it opens. Its frames come from `widgets.textual_ext.app_output`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from functools import lru_cache
 
 from rich.cells import cell_len, split_graphemes
 from rich.color import Color, ColorSystem
-from rich.console import Console
 from rich.style import Style
-from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
+
+from widgets.textual_ext.screen_contents import Piece
 
 Cell = tuple[str, Style]
 """The content of a cell; the second half of a wide character is ""."""
-Piece = tuple[int, int, Strip]
-"""Line, first cell, and the new content from there on."""
 
 _MAX_GAP = 8
 """Up to this many equal cells between two that differ are sent again, which is cheaper than a jump."""
@@ -88,7 +86,7 @@ def _style_change(before: Style | None, after: Style, blank: bool, system: Color
 def _cells(strip: Strip) -> list[Cell]:
     """A strip cell by cell."""
     cells: list[Cell] = []
-    for text, given, _control in strip._segments:
+    for text, given, _control in strip:
         style = given or _PLAIN
         blank = _blank(style)
         if text.isascii() or cell_len(text) == len(text):
@@ -187,29 +185,3 @@ def _changed_runs(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple
 def _is_first_cell(cell: Cell | None) -> bool:
     """Whether a cell is the first of its character."""
     return cell is None or cell[0] != ""
-
-
-class ScreenUpdate(CompositorUpdate):
-    """An update of Textual's compositor, sent through a TerminalScreen."""
-
-    def __init__(self, update: ChopsUpdate | LayoutUpdate, glass: TerminalScreen, width: int) -> None:
-        self._update, self._glass, self._width = update, glass, width
-
-    def render_segments(self, console: Console) -> str:
-        """The bytes. Call it once, and only when they are written."""
-        update = self._update
-        pieces = _all_pieces(update) if isinstance(update, LayoutUpdate) else _changed_pieces(update)
-        return self._glass.send(pieces, self._width, console._color_system or ColorSystem.TRUECOLOR)
-
-
-def _all_pieces(update: LayoutUpdate) -> Iterable[Piece]:
-    for y, line in enumerate(update.strips, update.region.y):
-        yield y, update.region.x, Strip.join(line)
-
-
-def _changed_pieces(update: ChopsUpdate) -> Iterable[Piece]:
-    for y, first, last in update.spans:
-        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-            start, stop = max(x, first), min(end, last)
-            if strip is not None and start < stop:
-                yield y, start, strip.crop(start - x, stop - x) if start > x or stop < end else strip

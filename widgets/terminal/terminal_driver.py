@@ -2,11 +2,11 @@
 
 Textual 8.2.8 spins when the terminal is gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
 operator's own when it is continued after SIGSTOP or after a killed program, and stops where no shell can continue it.
-This depends on the internals of exactly that version.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -16,15 +16,15 @@ import sys
 import termios
 import time
 from codecs import getincrementaldecoder
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from textual import events
-from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from widgets.keys import KeyParser
+from widgets.textual_ext.key_parser import KeyParser
+from widgets.textual_ext.linux_driver import CellDriver
 
 from .tty_writer import TtyWriter, open_nonblocking
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
         terminal_screen: TerminalScreen
 
+        def run_in_context(self, call: Callable[..., None], *given: object) -> None: ...
         def line_moved(self) -> None: ...
         def line_ended(self, code: int) -> None: ...
         def thread_failed(self, error: BaseException) -> None: ...
@@ -63,15 +64,18 @@ second request.
 """
 
 
-class TerminalDriver(LinuxDriver):
+class TerminalDriver(CellDriver):
     """Ends the app when the terminal is gone, or at a signal."""
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = sys.__stdout__  # open_console has seen that it is a terminal; Textual's is stderr
+        self._output = sys.__stdout__  # open_console has seen that it is a terminal; Textual's is stderr
         self._driver_app: _DriverApp = app  # type: ignore[assignment]
+        self._event_loop = asyncio.get_running_loop()
+        self._keeps_terminal = True
+        """False while another program has the terminal, started by `App.suspend`."""
         self.line: TtyWriter | None = None
         self._taken = False
         self._stopping = False
@@ -79,6 +83,8 @@ class TerminalDriver(LinuxDriver):
         self._continued = False
         self._end_requested: float | None = None
         """When a signal requested the end (monotonic)."""
+        signal.signal(signal.SIGTSTP, self._stop_requested)
+        signal.signal(signal.SIGCONT, self._process_continued)
 
     # Writing.
 
@@ -99,15 +105,12 @@ class TerminalDriver(LinuxDriver):
         self._install_signal_handlers()
         if not self._wait_for_foreground():
             return
-        assert self._file is not None
-        self.line = TtyWriter(self._file.fileno(), self._line_moved, self._terminal_gone)
+        assert self._output is not None
+        self.line = TtyWriter(self._output.fileno(), self._line_moved, self._terminal_gone)
         self._taken = True
         self.exit_event.clear()
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        if self._writer_thread is not None:
-            # Textual's own thread has nothing to do.
-            self._writer_thread.stop()
-            self._writer_thread = None
+        super().close()  # Textual's own thread has nothing to write
 
     def stop_application_mode(self) -> None:
         """Restore the terminal. Pending frames are dropped."""
@@ -168,25 +171,15 @@ class TerminalDriver(LinuxDriver):
 
     def _write_directly(self, text: str) -> None:
         """Write without the TtyWriter, and without waiting for a terminal that does not read."""
-        assert self._file is not None
+        assert self._output is not None
         with contextlib.suppress(OSError, termios.error):
-            fd = open_nonblocking(self._file.fileno())
+            fd = open_nonblocking(self._output.fileno())
             try:
                 if not select.select([], [fd], [], 0)[1]:
                     termios.tcflush(fd, termios.TCOFLUSH)
                 os.write(fd, text.encode())
             finally:
                 os.close(fd)
-
-    def _get_terminal_size(self) -> tuple[int, int]:
-        """The size from the terminal. Textual's method trusts COLUMNS and LINES, which a shell may export
-        once and for all.
-        """
-        with contextlib.suppress(OSError):
-            columns, rows = os.get_terminal_size(self.fileno)
-            if columns and rows:
-                return columns, rows
-        return super()._get_terminal_size()
 
     # Stopping and continuing.
 
@@ -197,16 +190,25 @@ class TerminalDriver(LinuxDriver):
         """
         return os.getpgrp() != os.getsid(0)
 
-    def _sigtstp_application(self, *_: object) -> None:
-        if not self._auto_restart:
+    @contextlib.contextmanager
+    def no_automatic_restart(self) -> Iterator[None]:
+        """While another program has the terminal: signals to stop and continue are for that one."""
+        self._keeps_terminal = False
+        try:
+            yield
+        finally:
+            self._keeps_terminal = True
+
+    def _stop_requested(self, *_: object) -> None:
+        if not self._keeps_terminal:
             if self.has_shell:  # another program has the terminal, and was stopped too
                 os.kill(os.getpid(), signal.SIGSTOP)
         elif self._end_requested is None and not self._on_loop(self._suspend):
             self._stop(signal.SIGTSTP)
 
-    def _sigcont_application(self, *_: object) -> None:
+    def _process_continued(self, *_: object) -> None:
         self._continued = True
-        if self._auto_restart and not self._stopping:
+        if self._keeps_terminal and not self._stopping:
             self._on_loop(self._resume)
 
     def _suspend(self) -> None:
@@ -222,8 +224,8 @@ class TerminalDriver(LinuxDriver):
             return
         if self._taken:
             self.suspend_application_mode()
-        self._must_signal_resume = True
         self.start_application_mode()
+        self.send_message(self.SignalResume())
 
     def _wait_for_foreground(self) -> bool:
         """Wait, stopped, until the process is in the foreground of the terminal. False when it must end, or when no
@@ -256,14 +258,14 @@ class TerminalDriver(LinuxDriver):
 
     # Reading.
 
-    def _run_input_thread(self) -> None:
+    def run_input_thread(self) -> None:
+        """Read input until the end, or until the terminal is gone."""
         try:
-            self.run_input_thread()
+            self._read_input()
         except Exception as error:
             self.report_failure(error)
 
-    def run_input_thread(self) -> None:
-        """Read input until the end, or until the terminal is gone."""
+    def _read_input(self) -> None:
         # A process that is stopped between poll and read continues when the shell has read that input: with a blocking
         # descriptor the read would wait for the next key, and so would any thread that waits for this one.
         fd = open_nonblocking(self.fileno, os.O_RDONLY)
@@ -275,7 +277,7 @@ class TerminalDriver(LinuxDriver):
     def _read(self, fd: int) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        parser = KeyParser(self._debug)
+        parser = KeyParser()
         # A byte that is not UTF-8 must not crash the program.
         decode = getincrementaldecoder("utf-8")("replace").decode
         ending = False
@@ -319,12 +321,8 @@ class TerminalDriver(LinuxDriver):
         self._on_loop(self._driver_app.line_ended, 128 + signal.SIGHUP)
 
     def _on_loop(self, call: Callable[..., None], *given: object) -> bool:
-        def run() -> None:
-            with self._app._context():
-                call(*given)
-
         try:
-            self._loop.call_soon_threadsafe(run)
+            self._event_loop.call_soon_threadsafe(self._driver_app.run_in_context, call, *given)
         except RuntimeError:
             return False  # the loop is closed: the app has ended
         return True

@@ -74,6 +74,7 @@ class Host(Struct, gc=False):
     power: str = ""
     """Slurm's power state flag, "" if none: POWER_DOWN, POWERING_DOWN, POWERED_DOWN, POWERING_UP."""
     comment: str | None = None
+    weight: int = 1
     features: tuple[str, ...] | None = None
     """None: those of its hardware."""
     planned: bool = False
@@ -302,4 +303,5 @@ def node_row(host: Host, gpus: int) -> Node:
         comment=host.comment,
         extra=host.extra,
         resume_at=host.resume_at,
+        weight=host.weight,
     )

@@ -22,7 +22,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.fields import duration_s, epoch, integer, real, tres_gpus
 
 from .events import EVENT, event_rows, events_of
-from .fenced_reads import MAX_ARGUMENT, ask, fence, value_or_none
+from .read_command import MAX_ARGUMENT, ask, fence, value_or_none
 
 #: Longest time for one request, all its commands together: a person waits for it.
 DEADLINE_S = 20.0

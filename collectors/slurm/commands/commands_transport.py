@@ -14,9 +14,9 @@ from collectors.slurm import SlurmSettings, topology
 from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from . import controller, daemons, rights, users
-from .fenced_reads import ask, fence, fenced
 from .jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held_gpus
 from .nodes import NodeReader, read_named
+from .read_command import ask, fence, fenced
 
 #: Most ids in one argument, which may be 128 KB long (MAX_ARG_STRLEN of Linux).
 _IDS_A_CALL = 4000

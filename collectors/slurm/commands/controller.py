@@ -19,8 +19,8 @@ from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 from . import job_text
-from .fenced_reads import ask, lines, value_or_none
 from .nodes import split
+from .read_command import ask, lines, value_or_none
 
 #: The data parser that 24.11, 25.11 and 26.05 have in common.
 PARSER = "v0.0.42"

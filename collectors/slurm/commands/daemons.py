@@ -19,7 +19,7 @@ from collectors.model import Completing, Control, Controller, Runaway, SourceFau
 from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, whole
 
-from .fenced_reads import ask, ask_rows, fence, lines, value_or_none
+from .read_command import ask, ask_rows, fence, lines, value_or_none
 
 #: Seconds between two pings of a single controller: other reads already show whether it responds.
 ALONE_S = 900.0

@@ -19,7 +19,7 @@ from collectors.clock import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
-from .fenced_reads import ask, lines
+from .read_command import ask, lines
 from .rights import sudo_user
 
 _SDIAG_AT = re.compile(r"^sdiag output at\s.*\(([0-9]{1,18})\)\s*$", re.M)

@@ -10,7 +10,7 @@ from collectors.clean import clean
 from collectors.model import NodeEvent, SourceFault
 from collectors.slurm.fields import epoch
 
-from .fenced_reads import value_or_none
+from .read_command import value_or_none
 
 #: The fields of an event without its reason.
 EVENT = ("NodeName", "State", "Start", "End", "User")

@@ -13,7 +13,7 @@ from collectors.model import JobDetail, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm.fields import gres_gpus, integer
 
-from .fenced_reads import ask, fence, value_or_none
+from .read_command import ask, fence, value_or_none
 
 #: squeue's names (22.05 to 26.05) of the fields of a JobDetail; free text is fenced like the rest.
 FIELDS = (

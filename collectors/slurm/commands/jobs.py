@@ -17,7 +17,7 @@ from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import duration_s, epoch, integer, requested_gpus, signed, tres_gpus
 
 from . import controller
-from .fenced_reads import ask_blocks, fence, value_or_none
+from .read_command import ask_blocks, fence, value_or_none
 
 #: Free text comes last, so that a `|` in it can only affect free text: without slurmdbd any user may submit with
 #: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Fields that change constantly (elapsed

@@ -20,7 +20,7 @@ from collectors.racks import RackOf, RackRule, leaf_switches, no_rack, rack_look
 from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, gpu_types, gres_gpus, integer, real, text_or_none
 
-from .fenced_reads import MAX_ARGUMENT, ask, ask_rows, fence, lines, names_in, value_or_none
+from .read_command import MAX_ARGUMENT, ask, ask_rows, fence, lines, names_in, value_or_none
 
 NAME = re.compile(r"NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)")
 #: Fields that a person or a helper program may fill with any text. All fields used for decisions come before the first
@@ -139,6 +139,7 @@ def node(line: str, signed: Signed | None, rack: RackOf = no_rack) -> Node | Non
         comment=value_or_none(free.get("Comment", "")),
         extra=value_or_none(free.get("Extra", "")),
         resume_at=epoch(get("ResumeAfterTime", "")),
+        weight=integer(get("Weight", "")),
     )
 
 

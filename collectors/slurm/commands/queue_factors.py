@@ -17,7 +17,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.fields import integer, real
 
 from . import association_text
-from .fenced_reads import ask, lines
+from .read_command import ask, lines
 
 #: sprio's format of each figure, and its factor.
 _FACTORS = (("%A", "age"), ("%B", "association"), ("%F", "fair share"), ("%J", "size"), ("%P", "partition"),

@@ -18,7 +18,7 @@ from collectors import process
 from collectors.clean import clean
 from collectors.model import Rights, SourceFault
 
-from .fenced_reads import ask, lines
+from .read_command import ask, lines
 
 #: Commands to check with sudo, as wacht sends them: a rule may allow some of them.
 _NODE_COMMANDS = (("scontrol", "update", "NodeName=x", "State=DRAIN", "Reason=x"),)

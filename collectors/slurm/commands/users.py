@@ -14,7 +14,7 @@ from collectors.model import Association, SourceFault, User
 from collectors.slurm.fields import integer
 from collectors.slurm.operations import LOGIN
 
-from .fenced_reads import ask, lines
+from .read_command import ask, lines
 
 _FIELDS = ("Account", "User", "Partition", "MaxSubmitJobs")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

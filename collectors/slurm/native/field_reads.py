@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.clean import clean, decode
-from collectors.slurm.commands.fenced_reads import value_or_none
+from collectors.slurm.commands.read_command import value_or_none
 from collectors.slurm.fields import is_slice
 
 #: A larger number is not a count of Slurm's, and JSON could not carry it.

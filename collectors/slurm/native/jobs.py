@@ -88,7 +88,7 @@ def tasks(told: str) -> list[int]:
 
 
 def numbers_of(
-    records: Iterable[Any], action: str, targets: Iterable[str]
+    records: Iterable[Any], verb: str, targets: Iterable[str]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The numbers by which pyslurm changes these array tasks, each with its tasks; and the reason for each task that it
     cannot change.
@@ -110,7 +110,7 @@ def numbers_of(
     found: dict[str, tuple[str, ...]] = {}
     unable = dict.fromkeys(wanted, GONE)
     for own, array, ids in met:
-        others = (alive[array] if action == "scancel" and own == array else frozenset(ids)) - wanted
+        others = (alive[array] if verb == "scancel" and own == array else frozenset(ids)) - wanted
         for task in wanted.intersection(ids):
             del unable[task]
             if others:

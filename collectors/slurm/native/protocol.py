@@ -20,8 +20,8 @@ class Question(Struct, frozen=True):
     kind: str
     job: str = ""
     """detail: the job's id."""
-    action: str = ""
-    """tasks: the action."""
+    verb: str = ""
+    """tasks: the word of scontrol or scancel that the change would use (requests.verb)."""
     targets: tuple[str, ...] = ()
     """tasks: the ids of array tasks."""
 

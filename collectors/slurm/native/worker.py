@@ -97,7 +97,7 @@ class PyslurmReader:
 
     def _tasks(self, question: Question) -> NativeReading:
         """Ended tasks are not included: sending reports each of them."""
-        unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.action, question.targets)[1]
+        unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.verb, question.targets)[1]
         return NativeReading(unable={task: why for task, why in unable.items() if why != jobs.GONE})
 
     def _detail(self, question: Question) -> NativeReading:

@@ -40,12 +40,12 @@ class NativeWriter:
         """Target to the reason why pyslurm cannot change it; asks only about array tasks. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
-        return unable | dict(self._tasks(verb(change), tasks)) if tasks else unable
+        return unable | dict(self._tasks(change, tasks)) if tasks else unable
 
-    def _tasks(self, action: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
+    def _tasks(self, change: Change, tasks: tuple[str, ...]) -> Mapping[str, str]:
         client = NativeClient(self._deadline_s)
         try:
-            return client.ask(Question("tasks", action=action, targets=tasks)).unable or {}
+            return client.ask(Question("tasks", verb=verb(change), targets=tasks)).unable or {}
         finally:
             client.close()
 

@@ -1,4 +1,4 @@
-"""The child that makes one change through pyslurm: `python -m collectors.slurm.native.write_worker ACTION [--…]
+"""The child that makes one change through pyslurm: `python -m collectors.slurm.native.write_worker VERB [--…]
 TARGETS`.
 
 Only `write` starts it, as it would a command; nothing imports it. Its arguments are all that it does, so the preview
@@ -55,10 +55,10 @@ class PyslurmCalls:
         self._named: dict[str, tuple[str, ...]] = {}
         """Number of a job to the targets for which it stands."""
 
-    def nodes(self, action: str, targets: str, reason: str | None) -> None:
+    def nodes(self, state: str, targets: str, reason: str | None) -> None:
         """One update for the whole node set."""
         names = expand(targets)
-        changes = {"state": action} | ({"reason": reason} if reason else {})
+        changes = {"state": state} | ({"reason": reason} if reason else {})
         code, text = self._call(lambda: self.slurm.Node(targets).modify(self.slurm.Node(**changes)), "node update")
         if code is None or code in _DOUBTFUL:
             return
@@ -67,14 +67,14 @@ class PyslurmCalls:
         else:
             self.said.append(text)  # it names no node, and may have changed all others
 
-    def jobs(self, action: str, ids: Sequence[str], priority: int | None) -> None:
-        """Job by job, until the controller itself fails."""
-        self._named = {job: (job,) for job in ids if "_" not in job} | self._arrays(action, ids)
+    def jobs(self, verb: str, ids: Sequence[str], priority: int | None) -> None:
+        """Job by job, until the controller itself fails. `verb` as `requests.verb` makes it."""
+        self._named = {job: (job,) for job in ids if "_" not in job} | self._arrays(verb, ids)
         left = list(self._named)
-        if action in {"requeue", "requeuehold"}:
+        if verb in {"requeue", "requeuehold"}:
             left = self._requeueable(left)
         for at, job in enumerate(left):
-            code, text = self._call(self._doing(action, int(job), priority), f"{action} {job}")
+            code, text = self._call(self._doing(verb, int(job), priority), f"{verb} {job}")
             if code is None:
                 continue
             if code in _DOUBTFUL:
@@ -84,16 +84,16 @@ class PyslurmCalls:
             if code in _OF_ALL:
                 self._refuse(left[at + 1 :], f"not sent: {text}")
                 return
-        if action == "scancel":
+        if verb == "scancel":
             self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
 
-    def _arrays(self, action: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    def _arrays(self, verb: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Number to the requested array tasks that it stands for; others are refused."""
         tasks = [one for one in ids if "_" in one]
         if not tasks:
             return {}
         try:
-            found, unable = numbers_of(self.slurm.Jobs.load().values(), action, tasks)
+            found, unable = numbers_of(self.slurm.Jobs.load().values(), verb, tasks)
         except self.slurm.RPCError as error:
             found, unable = {}, dict.fromkeys(tasks, clean(f"not sent, since its array cannot be read: {error}"))
         self.refused |= unable
@@ -103,7 +103,7 @@ class PyslurmCalls:
         for one in numbers:
             self.refused |= dict.fromkeys(self._named[one], why)
 
-    def _doing(self, action: str, job: int, priority: int | None) -> Callable[[], object]:
+    def _doing(self, verb: str, job: int, priority: int | None) -> Callable[[], object]:
         one = self.slurm.Job(job)
         calls: dict[str, Callable[[], object]] = {
             "requeue": one.requeue,
@@ -113,7 +113,7 @@ class PyslurmCalls:
             "scancel": one.cancel,
             "Priority": lambda: one.modify(self.slurm.JobSubmitDescription(priority=priority)),
         }
-        return calls[action]
+        return calls[verb]
 
     def _call(self, do: Callable[[], object], what: str) -> tuple[int | None, str]:
         """Do it once: None if Slurm did not refuse, else the error's number and text."""
@@ -171,15 +171,15 @@ def main(words: Sequence[str]) -> int:
     calls: PyslurmCalls | None = None
     try:
         calls = PyslurmCalls(pyslurm_library.load(), out)
-        if asked.action in NODE_STATES:
-            calls.nodes(asked.action, asked.targets, asked.reason)
+        if asked.verb in NODE_STATES:
+            calls.nodes(asked.verb, asked.targets, asked.reason)
         else:
-            calls.jobs(asked.action, _ids(asked.targets), asked.priority)
+            calls.jobs(asked.verb, _ids(asked.targets), asked.priority)
         result = NativeResult(refused=calls.refused, said=tuple(calls.said), doubt=calls.doubt)
     except pyslurm_library.PyslurmFault as error:
         result = NativeResult(refused={"": "; ".join(part for part in error.told[1:] if part)})
     except Exception as error:
-        told = pyslurm_library.fault_of(calls.slurm, error, asked.action)[1] if calls else str(error)
+        told = pyslurm_library.fault_of(calls.slurm, error, asked.verb)[1] if calls else str(error)
         result = NativeResult(said=(clean(told),), doubt=True)
     os.write(out, msgspec.json.encode(result) + b"\n")
     return 0 if not (result.refused or result.said) else 1
@@ -195,8 +195,8 @@ def _ids(targets: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="write_worker")
-    actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "scancel", "Priority")
-    parser.add_argument("action", choices=actions)
+    verbs = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "scancel", "Priority")
+    parser.add_argument("verb", choices=verbs)
     parser.add_argument("--reason")
     parser.add_argument("--priority", type=int)
     parser.add_argument("targets")

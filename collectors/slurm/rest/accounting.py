@@ -22,7 +22,7 @@ from collectors.slurm.commands.accounting import (
     runs_of_job,
     sacct_time,
 )
-from collectors.slurm.commands.fenced_reads import value_or_none
+from collectors.slurm.commands.read_command import value_or_none
 
 from .answers import Number
 from .client import RestClient, RestEnvelope

@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, no_rack
-from collectors.slurm.commands.fenced_reads import value_or_none
+from collectors.slurm.commands.read_command import value_or_none
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 
 from .client import Pings, RestEnvelope
@@ -80,6 +80,7 @@ class NodeRecord(Struct, gc=False):
     comment: str | None = None
     extra: str | None = None
     resume_after: Number = _UNSET
+    weight: int | None = None
 
 
 class Nodes(RestEnvelope):
@@ -128,6 +129,7 @@ def node(record: NodeRecord, rack: RackOf = no_rack) -> Node:
         comment=value_or_none(record.comment or ""),
         extra=value_or_none(record.extra or ""),
         resume_at=record.resume_after.time,
+        weight=record.weight,
     )
 
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Job
-from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.commands.jobs import WAITING, gpus_of
+from collectors.slurm.commands.read_command import value_or_none
 from collectors.slurm.fields import gres_gpus
 
 from .answers import Number, minutes_s

@@ -73,8 +73,6 @@ class JournalCalls(Protocol):
 class ErrorCalls(Protocol):
     """`console.app.error_reporting`."""
 
-    fatal: list[Exception]
-
     def worker_changed(self, event: Worker.StateChanged) -> None: ...
 
 
@@ -107,7 +105,7 @@ class ConsoleApp(QuietApp[None]):
         clusters: ClusterCalls
         replay: ReplayCalls
         journal_queries: JournalCalls
-        errors: ErrorCalls
+        error_reporting: ErrorCalls
 
         def show_message(self, text: str, severity: str = "information") -> None: ...
 

@@ -12,8 +12,8 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
 from console.actions.action import Kind
+from console.fields.common_cells import Ctx
 from console.filters.language import Filter, compile_filter, unknown_values, unread_fields
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine

@@ -16,10 +16,10 @@ from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
 from console.actions.action import Kind, rows_of
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
+from console.fields.common_cells import Ctx
 from console.gate import rights
 from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
-from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.key_bar import KeyBar, KeyHint
@@ -230,7 +230,7 @@ class WachtScreen(QuietScreen[None]):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Report a failed worker of this screen in the same way as a worker of the app."""
-        self.app.errors.worker_changed(event)
+        self.app.error_reporting.worker_changed(event)
 
     def _hand_over(self, answer: Any, then: Callable[[Any], None]) -> None:
         if self.is_mounted:

@@ -17,10 +17,10 @@ from textual.widget import Widget
 from collectors.jobstate import WAITING
 from collectors.model import Cluster, Gpu, Job, Node
 from collectors.nodeset import names_in
+from console.fields.common_cells import state_cell
 from console.health.unknown_reasons import why_unknown
 from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
-from console.tables.table_columns import state_cell
 from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import clock_span

@@ -10,7 +10,9 @@ from textual import events
 
 from collectors.model import Diff
 from collectors.slurm.commands import write
-from console.actions.plan import Guard, Options, Plan
+from console.actions.action import Expected
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.verification import Settled, is_done
 from console.app.cluster_updates import ClusterChanged
 from console.app.confirm_dialog import ConfirmDialog
@@ -56,7 +58,7 @@ def test_a_reason_that_a_robot_gave_between_two_batches_is_kept(tmp_path):
     world.before_send = nhc_drains
     outcome = gate.send(planned(gate, "down", *world.nodes, cluster=world.cluster()), "4")
     assert world.nodes["gpu0004"].reason == "bad DIMM [was by nhc: NHC: check_gpu]"
-    assert [one.reason for one in outcome.waiting if one.target == "gpu0004"] == [world.nodes["gpu0004"].reason]
+    assert [one.sent.reason for one in outcome.waiting if one.target == "gpu0004"] == [world.nodes["gpu0004"].reason]
     assert {one.state for one in gate.follow(outcome, sleep=world.clock.advance).results.values()} == {"done"}
 
 
@@ -175,7 +177,8 @@ def test_a_rack_is_typed_and_explicit_names_are_what_it_means(tmp_path):
 
 def test_a_resume_that_calls_a_reboot_off_is_seen_only_once_it_is_off():
     before, after = node("gpu0001", "MIXED+REBOOT_REQUESTED"), node("gpu0001", "MIXED")
-    assert is_done("resume", before, before) is False and is_done("resume", before, after) is True
+    assert is_done("resume", before, before, Expected()) is False
+    assert is_done("resume", before, after, Expected()) is True
 
 
 def test_a_fault_of_the_last_moment_is_no_line_on_the_disk(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.nodeset import fold
-from console.actions.plan import Guard
+from console.actions.options import Guard
 from console.app.confirm_dialog import ConfirmDialog
 from console.app.progress_dialog import ProgressDialog
 from console.gate import rollout

@@ -15,6 +15,8 @@ from console.queue.job_accounting import end_reason
 from console.recording.replay_site import NotRecorded
 from tests.support.operator import console
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400
 
 

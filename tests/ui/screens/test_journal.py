@@ -16,6 +16,8 @@ from console.screens.journal import JournalScreen
 from console.screens.journal_entry import EntryScreen
 from tests.support.operator import Operator, console
 
+pytestmark = pytest.mark.slow
+
 NODES = ["gpu0017", "gpu0018", "gpu0019"]
 
 

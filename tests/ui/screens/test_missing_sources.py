@@ -19,6 +19,7 @@ from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.cli import node as one_node
 from console.clusters.cluster_summary import summarise
+from console.fields.common_cells import Ctx
 from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
@@ -30,7 +31,6 @@ from console.reports.rendering import as_json, as_markdown
 from console.session import snapshot
 from console.tables import inspection_lines, overview_figures
 from console.tables.cluster_columns import ClusterRow, worst_need
-from console.tables.table_columns import Ctx
 from tests.support.machine_room import alert, site, texts
 from tests.support.operator import console
 

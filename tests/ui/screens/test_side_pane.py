@@ -12,6 +12,8 @@ import pytest
 from console.screens.layout.side_pane import REST_S, WALK_REST_S, WALK_S, WIDE
 from tests.support.operator import Operator, console
 
+pytestmark = pytest.mark.slow
+
 SIZE = (200, 50)
 
 

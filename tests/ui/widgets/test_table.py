@@ -195,7 +195,7 @@ async def test_stale_facts_are_dim_but_the_cursor_is_seen() -> None:
         await pilot.pause()
         strip = app.table.render_line(3)
         assert {segment.style for segment in strip if segment.text.strip() not in {"▕", "▐", ""}} == {
-            app.table.ink("text-dim")
+            app.table.role_styles("text-dim")
         }
         assert app.table.render_line(1)._segments[0].style != strip._segments[0].style
 

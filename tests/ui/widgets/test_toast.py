@@ -7,7 +7,7 @@ from textual.widgets import _toast
 
 from tests.faults import fault
 from widgets.terminal.quiet_app import QuietApp
-from widgets.toast import MIN_TIMER_S, Toast
+from widgets.textual_ext.toasts import MIN_TIMER_S, Toast
 
 
 def test_what_has_ended_has_ended():

@@ -10,9 +10,9 @@ from rich.color import Color
 import themes
 from console.pages import oncall
 from tests.support.paths import DOCS
-from themes.eyes import VISIONS, ciede2000, contrast, difference
-from themes.look import ThemeSpec
+from themes.colour_difference import VISIONS, ciede2000, contrast, difference
 from themes.roles import HEAT, STATE_ROLES, TEXT_ROLES
+from themes.theme_spec import ThemeSpec
 
 #: Least contrast of words, of states and figures, and of both under the cursor; least difference of two states for
 #: normal eyes, protanopia and deuteranopia, and for tritanopia. 4.5:1 is WCAG AA for text, 7:1 AAA, 3:1 for any sign.

@@ -16,10 +16,10 @@ from textual.app import App
 import themes
 from collectors.nodestate import DISPLAYS
 from tests.support.paths import ROOT
-from themes.look import Colours, ThemeSpec, paint
 from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
-from widgets.ink import Ink, ink
+from themes.theme_spec import Colours, ThemeSpec, paint
 from widgets.map_measures import cell_of_state
+from widgets.role_styles import RoleStyles, role_styles
 
 LOOKS = list(themes.themes().values())
 
@@ -91,7 +91,7 @@ def test_a_ground_that_is_needed_is_asked_for() -> None:
 def test_a_broken_theme_warns_and_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.py").write_text("LOOK = 1 / 0\n")
     (tmp_path / "half.py").write_text(
-        "from themes.look import Look\nLOOK = Look(name='half', says='', roles={'text': '#000000'})\n"
+        "from themes.theme_spec import Look\nLOOK = Look(name='half', says='', roles={'text': '#000000'})\n"
     )
     monkeypatch.setattr(themes, "__path__", [*themes.__path__, str(tmp_path)])
     themes.themes.cache_clear()
@@ -131,18 +131,18 @@ async def test_the_app_gets_them_and_ink_follows_a_switch() -> None:
     app = Plain()
     async with app.run_test() as pilot:
         await pilot.pause()
-        first = ink(app.screen)
+        first = role_styles(app.screen)
         assert first("state-down") == first.text + Style.parse(themes.themes()["daylight"].roles["state-down"])
-        assert first("state-down") is first("state-down") and ink(app.screen) is first
+        assert first("state-down") is first("state-down") and role_styles(app.screen) is first
         cursor = Style.parse(themes.themes()["daylight"].roles["cursor"])
         assert first("state-down", on="cursor").bgcolor == cursor.bgcolor
         app.theme = "groningen"
         await pilot.pause()
-        assert ink(app.screen)("text") == Style.parse(themes.themes()["groningen"].roles["text"])
+        assert role_styles(app.screen)("text") == Style.parse(themes.themes()["groningen"].roles["text"])
         for name in ("nord", "ansi-dark"):  # not ours: plain, but it must not fail
             app.theme = name
             await pilot.pause()
-            assert ink(app.screen)("state-down") == ink(app.screen)("text")
+            assert role_styles(app.screen)("state-down") == role_styles(app.screen)("text")
 
 
 async def test_an_unknown_theme_gets_the_default() -> None:
@@ -159,7 +159,7 @@ async def test_an_unknown_theme_gets_the_default() -> None:
 @pytest.mark.parametrize("name", ["monochrome", "16-colour", "high-contrast"])
 def test_a_cursor_that_is_turned_round_takes_the_colours_off_its_words(name: str) -> None:
     look = themes.themes()[name]
-    found = Ink(dict(look.roles), "#ffffff", "#000000")
+    found = RoleStyles(dict(look.roles), "#ffffff", "#000000")
     plain = found("text", on="cursor")
     for role in ("state-down", "state-drained", "text-dim", "warn"):
         style = found(role, on="cursor")

@@ -6,19 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.cells import (
-    Span,
-    bar,
-    cut,
-    cut_spans,
-    gauge,
-    pad,
-    pad_spans,
-    spans_of,
-    spans_width,
-    sparkline,
-    width,
-)
+from widgets.bars import bar, gauge, sparkline
+from widgets.cells import Span, cut, cut_spans, pad, pad_spans, spans_of, spans_width, width
 
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cf")), max_size=30) | st.text(
     "abc[]/日本🔥é東\u0301\ufe0f1❤", max_size=30

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.table_column import GAP, Column, place_columns
+from widgets.column_layout import GAP, place_columns
+from widgets.table_column import Column
 
 
 def column(key: str, width: int, priority: int = 0, grow: int = 0, most: int | None = None) -> Column:

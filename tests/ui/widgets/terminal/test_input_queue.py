@@ -18,11 +18,11 @@ from textual.widgets import Input, Static
 from console.app.confirm_dialog import ConfirmDialog
 from console.config.keymap import KeyLine
 from tests.support.operator import console
-from widgets.keys import KeyParser
 from widgets.prompt import Prompt
 from widgets.terminal import input_queue
 from widgets.terminal.input_queue import InputQueueApp
 from widgets.terminal.quiet_app import QuietScreen
+from widgets.textual_ext.key_parser import KeyParser
 
 
 async def test_what_is_typed_behind_enter_is_no_part_of_the_line() -> None:

@@ -25,7 +25,7 @@ from textual.widgets import Input
 import themes
 from collectors.model import Cluster, Load, Node, Source
 from tests.support.rows import put
-from widgets.cells import gauge
+from widgets.bars import gauge
 from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, pane_line

@@ -20,6 +20,8 @@ from tests.faults import fault
 from tests.support.prometheus_server import StandIn, bomb, cut, drip, drip_headers, hang, huge, machine, raw, refusing
 from tests.support.tls import certificate, secured
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "eyJhbGciOi.secret"
 
 

@@ -12,10 +12,10 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from collectors.model import Association, Cluster, Partition, Reservation, Silence, User
-from console.actions.action import Row
+from collectors.model import Association, Cluster, Partition, Reservation, Row, Silence, User
 from console.actions.drift_rules import RULES, Drift
-from console.actions.plan import Confirmation, Guard, Plan
+from console.actions.options import Guard
+from console.actions.plan import Confirmation, Plan
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.verification import find_drift
 from console.app.confirm_dialog import ConfirmDialog

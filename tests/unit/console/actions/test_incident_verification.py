@@ -10,7 +10,7 @@ import pytest
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Matcher, Sent, Silence
 from console.actions.incident import parse_request
-from console.actions.plan import Options
+from console.actions.options import Options
 from console.actions.verification import Verification
 from console.journal.entries import join
 from tests.support.gate_world import World, node

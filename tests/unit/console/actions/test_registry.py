@@ -34,10 +34,10 @@ def test_no_letter_has_two_meanings():
 def test_ids_and_words_are_complete_and_unique():
     assert list(BY_ID) == [
         *("drain", "undrain", "resume", "down", "reboot"),
-        *("requeue", "requeuehold", "hold", "uhold", "release", "priority", "cancel"),
-        *("take", "silence", "lift"),
-        *("timelimit", "jobpartition", "qos", "nice", "exclude", "suspend", "unsuspend", "signal", "notify"),
         *("comment", "ticket", "features", "reboot-now", "cancel_reboot", "powerdown", "powerup"),
+        *("requeue", "requeuehold", "hold", "uhold", "release", "priority", "cancel"),
+        *("timelimit", "jobpartition", "qos", "nice", "exclude", "suspend", "unsuspend", "signal", "notify"),
+        *("take", "silence", "lift"),
         *("partition-down", "partition-up", "reserve", "extend", "unreserve", "block", "unblock", "incident"),
     ]
     assert len({action.label for action in ACTIONS}) == len(ACTIONS)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.actions.plan import Options, Plan, Refusal
+from console.actions.options import Options
+from console.actions.plan import Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.targets import check_no_targets_in, is_filter, resolve, split_line
 from console.filters.language import compile_filter, filter_in_reason

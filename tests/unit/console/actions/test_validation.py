@@ -9,12 +9,12 @@ from collectors.model import Load, Rights
 from collectors.slurm import operations
 from collectors.slurm.operations import calls
 from collectors.template import template_fault
-from console.actions.options import parse_option
-from console.actions.plan import PreflightReads
+from console.actions.option_parsing import parse_option
 from console.actions.registry import BY_ID
 from console.actions.targets import resolve, resolve_jobs, resolve_nodes
 from console.actions.waves import earliest_start, node_power
 from console.gate.rights import refused
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.act_terminal import Terminal
 from tests.support.gate_world import small

@@ -8,15 +8,18 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Partition, Reservation
+from console.actions.action import Expected
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
-from console.actions.options import split_options, with_value
-from console.actions.plan import Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.option_parsing import split_options, with_value
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
 from console.actions.verification import find_drift, is_done
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import NOW, World, job, node
 
 HOUR = 3600
@@ -189,7 +192,10 @@ def test_what_no_poll_holds_is_not_a_change():
     # The poll knows no nice value, what was read by name does.
     before, now = job("2", "PENDING", priority=1), job("2", "PENDING", priority=1, nice=5)
     assert find_drift(BY_ID["nice"], Cluster(name="x"), before, now) is None
-    assert is_done("nice", before, now, value="5") is True and is_done("nice", before, now, value="6") is False
+    assert (
+        is_done("nice", before, now, Expected(value="5")) is True
+        and is_done("nice", before, now, Expected(value="6")) is False
+    )
 
 
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
@@ -329,7 +335,9 @@ def test_suspend_says_what_stays(week):
     plan = week.plan("suspend", "1")
     assert plan.confirmation.kind == "count" and "of the GPUs too, stays there" in texts(plan)
     suspended = msgspec.structs.replace(week.jobs["1"], state="SUSPENDED")
-    assert is_done("suspend", week.jobs["1"], suspended) and not is_done("unsuspend", suspended, suspended)
+    assert is_done("suspend", week.jobs["1"], suspended, Expected()) and not is_done(
+        "unsuspend", suspended, suspended, Expected()
+    )
     assert BY_ID["unsuspend"].refuse(week.cluster(), week.jobs["1"]) == "not suspended: RUNNING"
     assert BY_ID["suspend"].refuse(week.cluster(), suspended) == "already suspended"
 
@@ -348,4 +356,7 @@ def test_every_value_tells_how_it_is_typed(action):
 
 def test_what_a_transport_does_not_tell_is_unknown_at_once():
     before = job("2", "PENDING", priority=1)
-    assert is_done("nice", before, before, value="5") is None and is_done("qos", before, before, value="high") is False
+    assert (
+        is_done("nice", before, before, Expected(value="5")) is None
+        and is_done("qos", before, before, Expected(value="high")) is False
+    )

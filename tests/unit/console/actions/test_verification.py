@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
+from console.actions.action import Expected
 from console.actions.registry import BY_ID
 from console.actions.verification import (
-    TIMEOUT_BY_ACTION_S,
-    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
@@ -48,7 +47,7 @@ from tests.support.make import job, node
     ],
 )
 def test_nodes(action, before, after, shown):
-    assert is_done(action, node("a", before), after, "bad DIMM") is shown
+    assert is_done(action, node("a", before), after, Expected(reason="bad DIMM")) is shown
 
 
 HELD = {"reason": "JobHeldAdmin", "priority": 0}
@@ -82,21 +81,24 @@ HELD = {"reason": "JobHeldAdmin", "priority": 0}
     ],
 )
 def test_jobs(action, before, after, shown):
-    assert is_done(action, before, after) is shown
+    assert is_done(action, before, after, Expected()) is shown
+
+
+ENDING = Expected(reason="x", resume_after_s=600)
 
 
 def test_a_drain_that_ends_by_itself_shows_when():
     after = node("a", "IDLE+DRAIN", reason="x")
-    assert is_done("drain", node("a"), after, "x", 600) is False
-    assert is_done("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), "x", 600) is True
+    assert is_done("drain", node("a"), after, ENDING) is False
+    assert is_done("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), ENDING) is True
 
 
 def test_a_priority_is_the_one_that_was_asked_for():
     before = job("1", "PENDING", priority=7)
     for priority, shown in ((9, True), (7, False), (8, False), (None, False)):
-        assert is_done("priority", before, job("1", "PENDING", priority=priority), value="9") is shown
-    assert is_done("priority", before, job("1", "RUNNING", priority=9), value="9") is True
-    assert is_done("priority", before, None, value="9") is None
+        assert is_done("priority", before, job("1", "PENDING", priority=priority), Expected(value="9")) is shown
+    assert is_done("priority", before, job("1", "RUNNING", priority=9), Expected(value="9")) is True
+    assert is_done("priority", before, None, Expected(value="9")) is None
 
 
 def alert(*silences: str, state: str | None = None) -> Alert:
@@ -122,15 +124,26 @@ def silence(state: str = "active", **more: object) -> Silence:
 )
 def test_a_silenced_alert_has_a_silence_that_it_had_not(before, after, shown):
     for action in ("take", "silence"):
-        assert is_done(action, before, after) is shown
+        assert is_done(action, before, after, Expected()) is shown
 
 
 def test_a_lifted_silence_is_gone_or_expired():
-    assert [is_done("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
+    assert [is_done("lift", silence(), after, Expected()) for after in (None, silence("expired"), silence())] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def waiting(target: str, **more: object) -> PendingTarget:
-    about = {"plan": "p", "action": "drain", "kind": "node", "reason": "x", "before": node(target), "since": 100.0}
+    about = {
+        "plan": "p",
+        "action": "drain",
+        "kind": "node",
+        "sent": Expected(reason="x"),
+        "before": node(target),
+        "since": 100.0,
+    }
     return PendingTarget(target=target, **{**about, **more})
 
 
@@ -147,7 +160,7 @@ def test_pending_until_a_reading_shows_it():
     watch, settled = watch.check(facts(drained, node("gpu0002")), 102.0)
     assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", shown_state="drained"),)
     assert list(watch.row_texts("node")) == ["gpu0002"]
-    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + TIMEOUT_S)
+    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + BY_ID["drain"].verify_s)
     assert watch.waiting == () and (settled[0].state, settled[0].why) == ("unknown", "not seen after 60 s, now mixed")
 
 
@@ -214,7 +227,7 @@ def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
 
 
 def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
-    booked = waiting("gpu0001", action="reserve", value="maint")
+    booked = waiting("gpu0001", action="reserve", sent=Expected(value="maint"))
     watch, over = Verification((booked,)).add([waiting("gpu0001", plan="q")])
     assert [one.plan for one in watch.waiting] == ["p", "q"] and over == ()
 
@@ -292,7 +305,7 @@ def test_a_reboot_is_followed_stage_by_stage():
         ([(2, ISSUED), (99, node("a", "DOWN+DRAIN", boot_at=1001, reason="fw : reboot timed out"))],
          "unknown: not rebooted, down: fw : reboot timed out"),
         ([(2, ASKED), (9, node("a", "MIXED", boot_at=1000, reason="fw"))], "unknown: not rebooted, mixed"),
-        ([(2, ASKED), (TIMEOUT_BY_ACTION_S["reboot"], ASKED)],
+        ([(2, ASKED), (BY_ID["reboot"].verify_s, ASKED)],
          "done: reboot asked for: Slurm waits until its jobs have ended"),
         ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now rebooting"),
         ([(899, node("a", "MIXED")), (900, node("a", "MIXED"))], "unknown: not seen after 900 s, now mixed"),
@@ -317,7 +330,12 @@ def test_who_waits_no_longer_hears_how_far_it_is():
 def test_an_older_order_to_resume_is_told():
     drained = node("a", "IDLE+DRAIN", reason="x", resume_at=9)
     assert "will resume it by itself" in Verification((waiting("a"),)).check(facts(drained), 101.0)[1][0].why
-    assert Verification((waiting("a", asked=60),)).check(facts(drained), 101.0)[1][0].why == ""
+    assert (
+        Verification((waiting("a", sent=Expected(reason="x", resume_after_s=60)),))
+        .check(facts(drained), 101.0)[1][0]
+        .why
+        == ""
+    )
 
 
 def test_alerts_and_silences_are_waited_for_too():

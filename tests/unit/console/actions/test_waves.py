@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Load, Power, Source
-from console.actions.plan import Guard, Options, Waves
+from console.actions.options import Guard, Options
+from console.actions.plan import Waves
+from console.actions.registry import BY_ID
 from console.actions.waves import MINUTE, earliest_start, plan_waves, steps
 from tests.support.gate_world import NOW, node
 from tests.support.rollout_world import NAMES, down
@@ -18,7 +20,7 @@ from tests.support.rollout_world import NAMES, down
 def waves_of(count: int, guard: Guard | None = None, **options: object) -> Waves:
     acting = {name: down(name) for name in NAMES[:count]}
     found = plan_waves(
-        "resume", acting, Cluster(name="lab"), Options(waves=True, **options), guard or Guard(), NOW, 0.0
+        BY_ID["resume"], acting, Cluster(name="lab"), Options(waves=True, **options), guard or Guard(), NOW, 0.0
     )
     assert found is not None
     return found
@@ -60,7 +62,7 @@ def test_the_canary_can_be_named() -> None:
 )  # fmt: skip
 def test_when_it_comes_in_waves(action: str, count: int, options: Options, comes: bool) -> None:
     acting = {name: down(name) for name in NAMES[:count]}
-    found = plan_waves(action, acting, Cluster(name="lab"), options, Guard(), NOW, 0.0)
+    found = plan_waves(BY_ID[action], acting, Cluster(name="lab"), options, Guard(), NOW, 0.0)
     assert (found is not None) is comes
 
 
@@ -106,13 +108,13 @@ def busy(*watts: float) -> Cluster:
 def test_what_a_node_draws_is_what_its_kind_draws_at_work() -> None:
     acting = {name: down(name) for name in NAMES[:3]} | {"cpu01": node("cpu01", "DOWN", gpus=0)}
     made = plan_waves(
-        "resume", acting, busy(9000, 10_000, 10_200), Options(waves=True), Guard(ramp_kw_min=25), NOW, 0.0
+        BY_ID["resume"], acting, busy(9000, 10_000, 10_200), Options(waves=True), Guard(ramp_kw_min=25), NOW, 0.0
     )
     assert made is not None and dict(made.node_kw) == dict.fromkeys(NAMES[:3], 10.0) and made.unknown_power == 1
     told = " ".join(made.describe())
     assert "25 kW a minute at 10.0 kW a node (BMC: what busy nodes of their kind draw)" in told
     assert "what 1 will draw is not known" in told
     # Old samples are no figure, and what nobody knows is said.
-    made = plan_waves("resume", acting, busy(9000), Options(waves=True), Guard(ramp_kw_min=25), NOW + 3600, 0.0)
+    made = plan_waves(BY_ID["resume"], acting, busy(9000), Options(waves=True), Guard(ramp_kw_min=25), NOW + 3600, 0.0)
     assert made is not None and not made.node_kw and "no ramp can be kept" in " ".join(made.describe())
     assert "no power ramp is configured" in " ".join(waves_of(20).describe())

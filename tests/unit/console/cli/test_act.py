@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from collectors import process
-from console.actions.plan import Guard, Plan
+from console.actions.options import Guard
+from console.actions.plan import Plan
 from console.cli.act import resolved_targets, run_act
 from console.cli.rollout_text import stoppable
 from console.gate.preview import text as preview

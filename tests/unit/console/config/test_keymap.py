@@ -21,6 +21,8 @@ from tests.support.make import key_lines
 from tests.support.operator import console
 from tests.support.paths import DOCS
 
+pytestmark = pytest.mark.slow
+
 PAGE = (DOCS / "keys.md").read_text()
 
 

@@ -12,7 +12,7 @@ from console.config.theme_files import LEAST_CONTRAST, ThemeChoice, folders, rea
 from tests.support.operator import console
 from tests.support.paths import DOCS
 from themes import themes
-from widgets.ink import ink
+from widgets.role_styles import role_styles
 
 PAGE = (DOCS / "themes.md").read_text()
 
@@ -166,7 +166,7 @@ async def test_the_console_wears_it(own):
     (own / "ours-worn.toml").write_text('base = "daylight"\n[roles]\nstate-down = "bold #123456"\n')
     async with console((80, 24), theme="ours-worn") as op:
         assert op.app.theme == "ours-worn"
-        assert ink(op.app.screen)("state-down").color == Style.parse("#123456").color
+        assert role_styles(op.app.screen)("state-down").color == Style.parse("#123456").color
         await op.command("theme daylight")
         assert op.app.theme == "daylight"
         await op.command("theme ours-worn")

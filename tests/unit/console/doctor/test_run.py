@@ -24,6 +24,8 @@ from tests.support import alertmanager_server, prometheus_server
 from tests.support.make import Commands, play
 from tests.support.slurmrestd_server import StandIn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def at_home(tmp_path, monkeypatch):

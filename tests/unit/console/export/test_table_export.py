@@ -21,11 +21,13 @@ from console.export.export_fields import TABLES, fields_of
 from console.export.markdown import escaped, item
 from console.export.output_file import CannotWrite, save
 from console.export.table_export import TableExport, guarded, plain, shown, written
+from console.fields.common_cells import Ctx
+from console.fields.job_fields import JOBS
+from console.fields.node_fields import NODES
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
-from console.tables.table_columns import JOBS, NODES, Ctx
 from tests.support.operator import console
 from tests.support.yardstick import cost
-from widgets.cells import gauge
+from widgets.bars import gauge
 from widgets.table_column import Column
 
 

@@ -11,7 +11,8 @@ import pytest
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Matcher, Silence, SourceFault
 from console.actions.incident import DURATION_S, Scope
-from console.actions.plan import Confirmation, Guard, Options, Plan
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Plan
 from console.cli.act import REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.journal.entries import join

@@ -10,12 +10,14 @@ import pytest
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
 from console.actions.incident import DURATION_S, Scope
-from console.actions.plan import Check, Confirmation, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Plan, Refusal
 from console.actions.registry import BY_ID
 from console.gate import preview
 from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
+from console.preflight.checks import Check, PreflightReads
 from tests.support.gate_world import NOW, World, job, node, planned
 from tests.support.journal_entries import Book
 

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from collectors.model import Rights, SourceFault, Xid
-from console.actions.plan import Confirmation, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Plan, Refusal
 from console.gate.outcome import Progress, SendResult
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import NOW, World, alert, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]

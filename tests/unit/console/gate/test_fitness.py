@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Fault, Process, Source
-from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy, load_policy
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.gpu_checks import FINE, NOW, eight, gpu, load, node, of, said, site, xid
 

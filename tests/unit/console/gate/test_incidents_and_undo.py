@@ -8,13 +8,14 @@ import pytest
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Association, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
 from collectors.slurm.operations import calls
-from console.actions import targets, user_actions
+from console.actions import targets
+from console.actions.action import ChangeInputs
 from console.actions.incident import DURATION_S, Scope, parse_request
-from console.actions.plan import Options, PreflightReads
+from console.actions.options import Guard, Options
 from console.actions.registry import BY_ID
-from console.gate.impact import impact_lines
 from console.gate.outcome import results_of
 from console.journal.undo import Undo
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.gate_world import NOW as THEN
 from tests.support.gate_world import World, node
@@ -111,9 +112,12 @@ def test_an_unblock_leaves_limits_alone_that_somebody_set_since():
     row = User(name="bob", cluster="c", associations=(
         Association(account="ml", max_submit=0), Association(account="bio", max_submit=5)))  # fmt: skip
     change = change_of(action="unblock", kind="user", targets=("bob",))
-    had = {"bob": "ml=20,bio=-1,gone=7"}
-    assert user_actions.complete_change(change, {"bob": row}, had).values == {"bob": "ml=20"}
-    assert user_actions.complete_change(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
+    for had, back in (({"bob": "ml=20,bio=-1,gone=7"}, "ml=20"), ({}, "ml=-1")):
+        given = ChangeInputs(
+            rows={"bob": row}, cluster=make.cluster(), options=Options(settings=had), guard=Guard(), reason=None,
+            typed_reason=None, person="jdv",
+        )  # fmt: skip
+        assert BY_ID["unblock"].complete(change, given).values == {"bob": back}
 
 
 def test_the_comment_of_a_reservation_is_one_plain_line_at_the_last_door():
@@ -242,5 +246,5 @@ def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_run
 
     sooner = plan("-1h")
     assert sooner.confirmation.kind == "count"
-    assert "kills" in " ".join(words for _, words, _ in impact_lines(sooner))
+    assert "kills" in " ".join(words for _, words, _ in sooner.action.impact(sooner, True))
     assert plan("+1h").confirmation.kind == "plain"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Partition, Reservation
-from console.actions.plan import Confirmation, Guard, Options, Plan
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Plan
 from console.cli.act import run_act
 from console.gate.preview import text
 from tests.support.gate_world import NOW, World, job, node

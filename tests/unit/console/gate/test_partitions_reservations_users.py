@@ -18,7 +18,9 @@ from collectors.sim.sources import SimTransport, _now, forget, open_sources, run
 from collectors.sim.write import SimWriter
 from collectors.slurm.operations import moment_of
 from console.actions import reservations
-from console.actions.plan import Options, Refusal
+from console.actions.action import Expected
+from console.actions.options import Options
+from console.actions.plan import Refusal
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Verification
 from console.cli.act import run_act, sources_of, undoing
@@ -362,7 +364,7 @@ def test_who_may_is_said_beforehand():
 def test_a_reservation_is_done_when_it_shows_with_that_node_in_it():
     before = make.node("n1")
     one = PendingTarget(
-        plan="p", action="reserve", kind="node", target="n1", reason=None, before=before, since=0, value="fw"
+        plan="p", action="reserve", kind="node", target="n1", sent=Expected(value="fw"), before=before, since=0
     )
     watch = Verification((one,))
     for rows in (

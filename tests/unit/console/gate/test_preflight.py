@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from collectors.model import JobDetail, Reservation, Rights
-from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
+from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.gpu_checks import DAY, HOUR, NOW, load, node, of, said, site, xid
 from tests.support.yardstick import cost

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail, SourceFault
-from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.cli.act import sources_of
 from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, needs_reads, read_for
+from console.preflight.checks import PreflightReads
 from console.runtime.null_sources import NoTelemetry
 from tests.support import make
 from tests.support.gpu_checks import eight, node, site

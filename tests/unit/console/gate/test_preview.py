@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions.plan import Check, Confirmation, Guard, Options, PreflightReads, Refusal
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Refusal
 from console.actions.registry import BY_ID
 from console.gate.planning import make_plan
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
+from console.preflight.checks import Check, PreflightReads
 from tests.support import make
 from tests.support.previews import NOW, lines, plan
 from tests.support.yardstick import cost

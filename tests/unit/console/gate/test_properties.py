@@ -14,9 +14,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from collectors.nodestate import UNAVAILABLE
 from console.actions.action import rows_of
-from console.actions.plan import Guard, Options, Plan
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID, keys_for
-from console.actions.waves import RETURN_ACTIONS
 from console.gate.outcome import Progress
 from console.journal.writer import unfinished, verify
 from tests.support.gate_world import World, alert, job, node
@@ -42,7 +42,7 @@ GUARD = Guard(batch=2, share_nodes=1, break_pct=40)
 MOVES = st.dictionaries(st.sampled_from(NODES), st.sampled_from(NODE_STATES), max_size=len(NODES))
 REASON = st.sampled_from([None, "NHC"])
 #: What takes nodes out or puts them back.
-MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURN_ACTIONS]
+MOVING = [action.id for action in keys_for("node") if action.takes_out or action.returns]
 ALERTS = [f"f{number}" for number in range(1, 4)]
 JOB_STATES = ["PENDING", "RUNNING", "COMPLETING", "COMPLETED", "SUSPENDED"]
 ANYTHING = st.tuples(
@@ -123,7 +123,7 @@ class Operators(RuleBasedStateMachine):
         if plan.action.takes_out:
             was = plan.rows
             assert not any(one.display not in UNAVAILABLE and was[one.name].display in UNAVAILABLE for one in left)
-        if plan.action.id in RETURN_ACTIONS:
+        if plan.action.returns:
             assert all(one.reason in {None, plan.rows[one.name].reason} for one in left)
 
     @rule(

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from collectors.model import SourceFault
-from console.actions.options import split_options
-from console.actions.plan import Confirmation, Guard, Options, Refusal
+from console.actions.option_parsing import split_options
+from console.actions.options import Guard, Options
+from console.actions.plan import Confirmation, Refusal
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Gpu, Process, Xid
-from console.actions.plan import Check, Options, Plan, PreflightReads
+from console.actions.options import Options
+from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.config.settings import Config
 from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
+from console.preflight.checks import Check, PreflightReads
 from console.session import site_gate
 from tests.support.gate_world import World
 from tests.support.gpu_checks import DAY, NOW, eight, node, site, xid

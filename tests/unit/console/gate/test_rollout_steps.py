@@ -11,13 +11,15 @@ import msgspec
 import pytest
 
 from collectors.model import SourceFault
-from console.actions.plan import Guard, Options, Plan, PreflightReads
+from console.actions.options import Guard, Options
+from console.actions.plan import Plan
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
 from console.gate.preview import text
 from console.journal.entries import join
 from console.journal.writer import verify
+from console.preflight.checks import PreflightReads
 from tests.support.gate_world import World, node
 from tests.support.rollout_world import NAMES, Hand, Machine, down, facts, plan_of, sick, silent
 

@@ -179,7 +179,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
     """The inbox, the pre-flight and the check before a send: each by its own transport to the answer."""
     from console.actions import verification
     from console.actions.registry import ACTIONS
-    from console.gate import preflight
+    from console.preflight import node_checks
 
     drain = next(one for one in ACTIONS if one.id == "drain")
     text = "(Code:InsufficientInstanceCapacity)Failure when resuming nodes"
@@ -189,7 +189,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
         (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
         assert (entry.author == "robot") is by_program
         assert verification.reason_replaced(drain, before, now) is not by_program
-        assert ("(robot)" in preflight._drained_by(now, _At())) is by_program
+        assert ("(robot)" in node_checks._drained_by(now, _At())) is by_program
     assert automation.is_automation_reason(text)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import TAKEN, NewSilence, Partition
 from console.actions.registry import ACTIONS, BY_ID
-from console.journal.undo import _TOGGLED, IRREVERSIBLE, Undo, undo_of, undone_by, undos_by_plan
+from console.journal.undo import Undo, undo_of, undone_by, undos_by_plan
 from tests.support import make
 from tests.support.journal_entries import HOUR, NOW, Book, alert, drained, jobs, matchers, nodes, silence, waiting
 
@@ -270,7 +270,7 @@ def test_a_silence_that_was_lifted_as_an_undo_is_undone():
 def test_what_cannot_be_undone_says_what_is_nearest(action):
     rows = [make.node("n1")] if BY_ID[action].kind == "node" else [make.job("1")]
     said = Book().act("a", action, rows).undo("a", make.cluster(nodes=[], jobs=[]))
-    assert said == IRREVERSIBLE[action] and "cannot be undone" in said
+    assert said == BY_ID[action].irreversible and "cannot be undone" in said
 
 
 def test_what_nobody_wrote_the_end_of_is_read_back_first():
@@ -288,7 +288,7 @@ def test_strange_actions_and_gaps_have_no_undo():
 def test_every_inverse_of_the_table_is_proposed_by_some_test_here():
     own = {"drain", "undrain", "resume", "hold", "uhold", "release", "take", "silence", "lift"}
     # What sets something goes back by the value that it had (test_values), what turns something by turning it back.
-    assert {one.id for one in ACTIONS if one.inverse and one.value is None and one.id not in _TOGGLED} - BOOKED == own
+    assert {one.id for one in ACTIONS if one.inverse and one.value is None and not one.toggles} - BOOKED == own
 
 
 @pytest.mark.parametrize(("action", "state", "after"), [

@@ -272,7 +272,12 @@ def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
 
 def test_a_write_that_hangs_returns_at_its_deadline_however_short(path, monkeypatch):
     answered = threading.Event()
-    monkeypatch.setattr(chain, "append", lambda *args: answered.wait())
+
+    def hang(*_: object) -> list[str]:
+        answered.wait()
+        return []
+
+    monkeypatch.setattr(chain, "append", hang)
     mine = book(path, deadline_s=0.02)
     began = time.monotonic()
     try:
@@ -281,6 +286,8 @@ def test_a_write_that_hangs_returns_at_its_deadline_however_short(path, monkeypa
         assert time.monotonic() - began < 2.0
     finally:
         answered.set()
+        assert mine._writing is not None
+        mine._writing.join()
 
 
 def test_what_json_cannot_hold_is_a_fault_and_not_half_a_line(path):

@@ -132,7 +132,7 @@ def section(title: str) -> str:
 def test_pyslurm_is_told_what_the_page_says(action):
     told = re.findall(r"^native   (.*)$", section(action), re.M)
     changes = [action_pages.change(BY_ID[action])]
-    changes += [action_pages.change(BY_ID[action], **more) for _, more in action_pages._MORE.get(action, ())]
+    changes += [action_pages.change(BY_ID[action], **more) for _, more in BY_ID[action].samples]
     assert len(told) == len(changes)
     for line, change in zip(told, changes, strict=True):
         refused = NativeWriter().unsupported_targets(change)

@@ -12,17 +12,17 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.requests import MAX_SILENCE_S
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.actions.plan import Guard
-from console.actions.registry import ACTIONS, NAVIGATION
-from console.actions.verification import TIMEOUT_BY_ACTION_S, TIMEOUT_S
+from console.actions.options import Guard
+from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 from console.alerts import alert_rules
 from console.cli.act_command import act
 from console.config import settings as config
 from console.config.settings import Config, load
-from console.gate import fitness, preflight, preflight_reads
+from console.gate import preflight_reads
 from console.health import failure_domains
-from console.journal import undo, writer
+from console.journal import writer
 from console.pages import oncall
+from console.preflight import fitness, job_checks
 from tests.support.paths import DOCS
 
 PAGE = (DOCS / "on-call.md").read_text()
@@ -60,14 +60,17 @@ def test_what_takes_what_back():
     assert oncall.undo() in TEXT, "write it: console.pages.oncall.undo()"
     gone = "cancel, requeue, requeuehold, down and reboot"
     keyed = {one.id for one in ACTIONS if one.key}
-    assert f"{gone} have no undo" in TEXT and set(re.split(", | and ", gone)) == set(undo.IRREVERSIBLE) & keyed
+    assert (
+        f"{gone} have no undo" in TEXT
+        and set(re.split(", | and ", gone)) == {one.id for one in ACTIONS if one.irreversible} & keyed
+    )
 
 
 def test_every_pre_flight_is_told():
     week = (DOCS / "week.md").read_text().partition("## What each pre-flight looks at")[2].partition("## ")[0]
     rows = re.findall(r"^\| ([a-z_, -]+) \|", section("What each pre-flight looks at") + week, re.M)
     told = [word for row in rows if row != "action" for word in row.split(", ")]
-    assert sorted(told) == sorted(preflight._CHECKS)
+    assert sorted(told) == sorted(one.id for one in ACTIONS if one.check is not None)
 
 
 def test_every_alert_is_told():
@@ -87,10 +90,9 @@ def rights_s(settings: SlurmSettings) -> float:
         f"began within {failure_domains.GAP_S // 60} minutes of each other",
         f"a silence of {Guard().take_s // 3600} h with your name",
         f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {MAX_SILENCE_S // 86_400} days)",
-        f"what none shows within {TIMEOUT_S:g} s is called unknown",
-        f"(up to {TIMEOUT_BY_ACTION_S['resume'] / 60:g} min; a reboot up to "
-        f"{TIMEOUT_BY_ACTION_S['reboot'] / 60:g} min)",
-        f"requeued {preflight.RESTARTS} times or more before",
+        f"what none shows within {BY_ID['drain'].verify_s:g} s is called unknown",
+        f"(up to {BY_ID['resume'].verify_s / 60:g} min; a reboot up to {BY_ID['reboot'].verify_s / 60:g} min)",
+        f"requeued {job_checks.RESTARTS} times or more before",
         f"up to {preflight_reads.NODES_MOST} nodes, the details of up to {preflight_reads.JOBS_MOST} jobs",
         f"no question begins after {preflight_reads.DEADLINE_S:g} s",
         f"samples older than {fitness.SAMPLE_S} s",

@@ -7,8 +7,8 @@ import pytest
 
 from collectors.model import Coolant, Load, Source
 from console.filters.language import compile_filter
-from console.gate import node_checks
 from console.plant import cooling
+from console.preflight import plant_checks
 from console.recording.row_codec import pack_rows, unpack_rows
 from console.tables.cooling_columns import leak as leak_cell
 from console.tables.cooling_columns import node_cooling_lines
@@ -219,17 +219,17 @@ def test_a_row_that_comes_later_is_recorded_as_it_is():
 )
 def test_a_node_on_a_loop_that_is_not_well_does_not_go_back(rows, level, told):
     cluster, found = room(*rows), []
-    node_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
+    plant_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
     assert [(check.target, check.level) for check in found] == [("gpu0001", level)] and told in found[0].text
     found.clear()
-    node_checks.check_cooling(cluster.nodes["gpu0020"], cluster, NOW, found)
+    plant_checks.check_cooling(cluster.nodes["gpu0020"], cluster, NOW, found)
     assert found == [], "it hangs on no loop"
 
 
 def test_what_a_sensor_measures_is_no_other_trouble_and_another_loop_is():
     def troubles(*rows):
         cluster, found = room(*rows), []
-        node_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
+        plant_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
         return [check.identity for check in found], [check.text for check in found]
 
     (low, words), (lower, others) = troubles(point("flow", 10.0)), troubles(point("flow", 9.0))
@@ -251,5 +251,5 @@ def test_the_nodes_own_screen_tells_of_a_loop_that_is_not_well():
 
 def test_old_facts_refuse_nobody():
     cluster, found = room(point(value=36.0), ok=False), []
-    node_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
+    plant_checks.check_cooling(cluster.nodes["gpu0001"], cluster, NOW, found)
     assert [check.level for check in found] == ["unknown"]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from collectors.model import Attached, Cluster, Fabric, Fault, FileSystem, Port, Source
-from console.actions.plan import Check
-from console.gate import node_checks
 from console.health.inconsistencies import fresh_facts
 from console.plant import fabric, storage
-from console.tables import attached_lines
-from console.triage import attention_attached
+from console.preflight import plant_checks
+from console.preflight.checks import Check
+from console.tables import port_and_mount_lines
+from console.triage import attention_fabric_storage
 from console.triage.attention import attention_lines
 from tests.support import make
 from widgets.chips import storage_chip, top_spans
@@ -52,7 +52,10 @@ def said(cluster: Cluster) -> list[str]:
     good = fresh_facts(cluster, NOW, MONO)
     return [
         one.text
-        for one in (*attention_attached.storage_items(cluster, good), *attention_attached.port_items(cluster, good))
+        for one in (
+            *attention_fabric_storage.storage_items(cluster, good),
+            *attention_fabric_storage.port_items(cluster, good),
+        )
     ]
 
 
@@ -133,7 +136,7 @@ def test_nobody_is_accused_on_old_facts():
     old = site(ports, hangs, a=stale("prom.fabric"), b=stale("prom.storage"))
     assert said(old) == []
     found: list[Check] = []
-    node_checks.check_ports_and_storage(old.nodes["gpu0001"], old, fresh_facts(old, NOW, MONO), found)
+    plant_checks.check_ports_and_storage(old.nodes["gpu0001"], old, fresh_facts(old, NOW, MONO), found)
     assert [one.level for one in found] == ["unknown", "unknown"]
 
 
@@ -216,13 +219,13 @@ def test_a_node_that_is_to_come_back_is_looked_at():
         ports, [FileSystem(name="/scratch", hung=("gpu0001",)), FileSystem(name="/home", missing=("gpu0001",))]
     )
     found: list[Check] = []
-    node_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh_facts(cluster, NOW, MONO), found)
+    plant_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh_facts(cluster, NOW, MONO), found)
     assert [(one.level, one.text) for one in found] == [
         ("bad", "mlx5_0 down (Down, Polling)"), ("warn", "mlx5_1 slow: 200 Gb/s of 400 Gb/s"),
         ("bad", "/scratch hangs there: jobs would stand still"), ("bad", "/home is not mounted there"),
     ]  # fmt: skip
     well: list[Check] = []
-    node_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh_facts(cluster, NOW, MONO), well)
+    plant_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh_facts(cluster, NOW, MONO), well)
     assert well == [], "nothing is called fine: of a silent node nothing is known"
 
 
@@ -236,7 +239,9 @@ def test_a_row_an_adapter_and_one_for_the_mounts():
     )  # fmt: skip
 
     def text(attached: Attached | None, node: str = "gpu0001") -> list[str]:
-        return ["".join(part for part, _ in one.spans) for one in attached_lines.lines(attached, cluster, node, NOW)]
+        return [
+            "".join(part for part, _ in one.spans) for one in port_and_mount_lines.lines(attached, cluster, node, NOW)
+        ]
 
     mounts, down, well, old = text(attached)
     assert "mlx5_0" in well and "400 Gb/s" in well and "● well" in well

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from collectors.model import Domain, Source, Tray
 from collectors.nodestate import display_word, parse_state
-from console.gate.node_checks import check_nvlink as look
 from console.gate.preview import text
 from console.health.inconsistencies import fresh_facts
 from console.plant import nvlink_domains
+from console.preflight.plant_checks import check_nvlink as look
 from console.tables.domain_columns import node_domain_lines
 from console.triage.attention import attention_lines
 from tests.support import make

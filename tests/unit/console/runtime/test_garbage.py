@@ -12,6 +12,8 @@ from console.runtime import garbage
 from console.runtime.garbage import EVERY_S, LATEST_S, REST_S, Garbage
 from tests.support.operator import console
 
+pytestmark = pytest.mark.slow
+
 IDLE, BUSY = REST_S + 1, 0.0
 kept: list[str] = []
 

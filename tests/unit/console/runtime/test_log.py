@@ -229,12 +229,12 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
     monkeypatch.setattr(app.notifications, "show", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)):
         for slow[0] in (False, True, True, False):
-            app.errors.check()
+            app.error_reporting.check()
         log.begin(str(tmp_path))
         log.info("wacht", "nowhere to go")
         log.end()
-        app.errors.check()
-        app.errors.check()
+        app.error_reporting.check()
+        app.error_reporting.check()
     app.session.poller.stop()
     assert next(line for line in path.read_text().splitlines() if "terminal" in line).endswith("slow mode is on")
     assert path.read_text().count("slow mode") == 2

@@ -174,16 +174,16 @@ async def dies_of(trouble: Callable[[apps.WachtApp], object]) -> apps.WachtApp:
             trouble(app)
             for _ in range(3000):  # a minute at least
                 await pilot.pause(0.02)
-                if app.errors.fatal:
+                if app.errors:
                     break
     app.session.poller.stop()
-    assert caught.value is app.errors.fatal[0]
+    assert caught.value is app.errors[0]
     return app
 
 
 async def test_an_error_that_nobody_waits_for_ends_it(capfd):
     app = await dies_of(lambda app: asyncio.get_running_loop().call_soon(lambda: {}[FACT]))
-    assert isinstance(app.errors.fatal[0], KeyError) and capfd.readouterr() == ("", "")
+    assert isinstance(app.errors[0], KeyError) and capfd.readouterr() == ("", "")
 
 
 async def test_an_error_that_describes_itself_is_not_asked_to(capfd):
@@ -194,7 +194,7 @@ async def test_an_error_that_describes_itself_is_not_asked_to(capfd):
         app.call_later(fail)
 
     app = await dies_of(later)
-    assert isinstance(app.errors.fatal[0], Pretty) and capfd.readouterr() == ("", "")
+    assert isinstance(app.errors[0], Pretty) and capfd.readouterr() == ("", "")
 
 
 @fault("process", "an exception in a worker's thread, of the app and of a screen, four times",
@@ -214,7 +214,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
             if sum("goes on" in text for text in told) == 3:
                 break
         await pilot.pause()
-        assert app.is_running and app.errors.fatal == []
+        assert app.is_running and app.errors == []
     app.session.poller.stop()
     reports = [
         text for text in told if "an error of its own: KeyError in tests/unit/console/session/test_crash.py" in text

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from collectors import process
-from collectors.clock import ManualClock, SystemClock
+from collectors.clock import ManualClock, SystemClock, stamp
 from collectors.model import (
     Alert,
     Facts,
@@ -29,7 +29,7 @@ from collectors.sim.sources import forget
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.session import site
-from console.session.snapshot import as_json, as_text, exit_code, stamp, take
+from console.session.snapshot import as_json, as_text, exit_code, take
 from tests.support.make import VERSIONS, Commands, cluster, job, node, play
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -13,6 +13,7 @@ from collectors.model import Facts
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import SlurmSource
 from console.clusters.cluster_summary import summarise
+from console.fields.common_cells import Ctx
 from console.filters.language import compile_filter
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
@@ -24,7 +25,6 @@ from console.reports.shift_watch import ShiftWatch
 from console.session import snapshot
 from console.tables import overview_figures
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
-from console.tables.table_columns import Ctx
 from tests.support import make
 from tests.support.machine_room import NOW, texts
 from tests.support.operator import console

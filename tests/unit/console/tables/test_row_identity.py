@@ -12,15 +12,20 @@ from hypothesis import strategies as st
 from msgspec import structs
 from textual.app import ComposeResult
 
+import console.fields as fields_package
 import console.tables as tables_package
 import themes
 from collectors.model import Job
-from console.tables.table_columns import JOBS, Ctx
+from console.fields.common_cells import Ctx
+from console.fields.job_fields import JOBS
 from tests.support.make import cluster
+from widgets.column_layout import GAP, needed_widths, place_columns
 from widgets.row_painter import GUTTER
 from widgets.table import VirtualTable
-from widgets.table_column import GAP, Column, always_identity, needed_widths, place_columns
+from widgets.table_column import Column, always_identity
 from widgets.terminal.quiet_app import QuietApp
+
+pytestmark = pytest.mark.slow
 
 SIZES = ((80, 24), (120, 40), (200, 50))
 WITHOUT = {"alert_columns.SILENCES"}
@@ -30,8 +35,9 @@ WITHOUT = {"alert_columns.SILENCES"}
 def tables() -> dict[str, tuple[Column, ...]]:
     """Every table of the console: `MODULE.NAME` to its columns."""
     found = {}
-    for path in sorted(Path(tables_package.__path__[0]).glob("*columns.py")):
-        module = importlib.import_module(f"console.tables.{path.stem}")
+    folders = ((fields_package, "*_fields.py"), (tables_package, "*columns.py"))
+    for package, path in [(one, path) for one, names in folders for path in sorted(Path(one.__path__[0]).glob(names))]:
+        module = importlib.import_module(f"{package.__name__}.{path.stem}")
         for name, value in vars(module).items():
             if not name.startswith("_") and isinstance(value, tuple) and value and isinstance(value[0], Column):
                 found[f"{path.stem}.{name}"] = value
@@ -43,7 +49,7 @@ def identities(columns: tuple[Column, ...]) -> list[str]:
 
 
 def test_every_table_says_which_column_names_its_rows() -> None:
-    assert len(tables()) >= 18
+    assert len(tables()) >= 22
     assert {name for name, columns in tables().items() if not identities(columns)} == WITHOUT
 
 

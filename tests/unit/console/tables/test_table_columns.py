@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from console.tables.table_columns import JOBS, NODES, Ctx
+from console.fields.common_cells import Ctx
+from console.fields.job_fields import JOBS
+from console.fields.node_fields import NODES
 from tests.support.make import cluster, job
+from widgets.column_layout import place_columns
 from widgets.row_painter import GUTTER
-from widgets.table_column import Column, place_columns
+from widgets.table_column import Column
 from widgets.units import UNKNOWN
 
 

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 import console as package
-from console.actions.options import OPTION_OF, OPTIONS
+from console.actions.option_parsing import OPTION_OF, OPTIONS
 from console.actions.registry import ACTIONS, NAVIGATION, aligned, key_table
 from console.cli import main
 from console.config.keymap import KeyLine, read_keys
 from console.config.settings import Config
 from console.export.svg import blanks_kept
-from console.triage import attention_attached
+from console.triage import attention_fabric_storage
 from tests.support.operator import console
 from widgets.key_bar import KeyBar
 from widgets.units import plural, times
@@ -84,7 +84,10 @@ def test_a_noun_agrees_with_its_number(number: int | None, said: str) -> None:
 
 
 def test_one_port_is_one_port() -> None:
-    assert [attention_attached._ports(1, "down", named=True), attention_attached._ports(1, "errors", named=False)] == [
+    assert [
+        attention_fabric_storage._ports(1, "down", named=True),
+        attention_fabric_storage._ports(1, "errors", named=False),
+    ] == [
         "1 port down",
         "1 with errors",
     ]

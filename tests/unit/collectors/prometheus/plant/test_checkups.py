@@ -12,8 +12,8 @@ from collectors.prometheus.sources import Checkups
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant.checkups import Checks
-from console.gate.node_checks import check_health as look
 from console.health.inconsistencies import fresh_facts
+from console.preflight.plant_checks import check_health as look
 from console.tables import node_health_lines
 from tests.support import make
 from tests.support.machine_room import DAY, HOUR, NOW, rack

@@ -14,8 +14,8 @@ from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.commands_transport import CliTransport
-from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, value_or_none
 from collectors.slurm.commands.jobs import COLUMNS, NAMED, QueueReader, command, row
+from collectors.slurm.commands.read_command import blocks, fence, fenced, value_or_none
 from collectors.slurm.sources import open_sources
 from tests.support import make
 from tests.support.make import VERSIONS, Commands, recorded, recorded_jobs, squeue
@@ -378,7 +378,7 @@ def test_a_hang_is_a_timeout(commands, script):
 
 
 def test_a_flood_is_no_answer(commands, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("collectors.slurm.commands.read_command.MAX_BYTES", 1 << 20)
     commands.script("squeue", "exec yes")
     with pytest.raises(SourceFault) as caught:
         collect()

@@ -144,7 +144,7 @@ def test_a_changed_node_alone_is_a_new_object(commands):
     slurm(commands, line("gpu0001"), line("gpu0002"), line("gpu0003"))
     reader = NodeReader()
     before, _ = read(reader)
-    slurm(commands, line("gpu0001"), line("gpu0002", "MIXED"), line("gpu0003").replace("Weight=1", "Weight=2"))
+    slurm(commands, line("gpu0001"), line("gpu0002", "MIXED"), line("gpu0003").replace("TmpDisk=0", "TmpDisk=9"))
     after, _ = read(reader)
     assert [name for name in after if after[name] is not before[name]] == ["gpu0002"]
     assert before["gpu0002"].display == "idle" and after["gpu0002"].display == "mixed"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.slurm.commands import fenced_reads
-from collectors.slurm.commands.fenced_reads import blocks
+from collectors.slurm.commands import read_command
+from collectors.slurm.commands.read_command import blocks
 from tests.support import make
 
 
@@ -16,7 +16,7 @@ def test_an_answer_in_blocks_has_the_rows_of_one_in_one_piece(rows, size):
     end = f"{make.FENCE}\n"
     out = "".join(f"{row}{end}" for row in ("a|b", *rows)).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fenced_reads, "_BLOCK", size + len(end))
+        patch.setattr(read_command, "_BLOCK", size + len(end))
         found = [*blocks(["squeue"], make.FENCE, out, 2)]
     assert [row for block in found for row in block] == rows
     assert all(len(block) == 1 or sum(len(row.encode()) for row in block) < size + len(end) for block in found)

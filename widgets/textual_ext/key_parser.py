@@ -1,10 +1,16 @@
-"""KeyParser: turns what a terminal sends into keys.
+"""KeyParser: turns what a terminal sends into keys, pastes and clicks.
 
-Esc and a key may arrive in one piece, from a slow line or fast typing, and are then identical to Alt and that key.
-Textual 8.2.8 takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it (`¡`). A user who
-typed the count, changed their mind and pressed Esc would have confirmed the action if Enter followed closely.
+Mends, for safety, in Textual 8.2.8:
+- Esc and a key may arrive in one piece, from a slow line or fast typing, and are then identical to Alt and that key.
+  Textual takes some for the key alone (Enter, `:`, `/`) and a digit for what a Mac types with it (`¡`). A user who
+  typed the count, changed their mind and pressed Esc would have confirmed the action if Enter followed closely.
+- Not every terminal removes Esc from pasted text, and Textual makes keys of what follows one.
+- An in-band resize report (mode 2048) switches the parser to pixels for good, whether or not the terminal reports the
+  mouse in pixels: every click then lands in the top left corner (https://github.com/herdrdev/herdr/issues/3295). Any
+  program on the same terminal may have left mode 2048 on. `linux_driver` never asks for pixels.
 
-Not every terminal removes Esc from pasted text, and Textual makes keys of what follows one.
+When Textual changes: the parser and its table of sequences are private modules. If they move, follow them; if a key
+is passed as alt+key, or `mouse_pixels` follows mode 1016, drop that method.
 """
 
 from __future__ import annotations
@@ -37,6 +43,11 @@ class KeyParser(XTermParser):
         plain = self._without_pasted_escapes(data) if data else data
         # Empty input would mean the end to the parser.
         return super().feed(plain) if plain or not data else ()
+
+    def parse_mouse_code(self, code: str) -> Message | None:
+        """The mouse event of a report, which is in cells."""
+        self.mouse_pixels = False
+        return super().parse_mouse_code(code)
 
     def _without_pasted_escapes(self, data: str) -> str:
         made = ""

@@ -6,7 +6,7 @@ Each line is a label, its text and its role, as the preview shows them (`console
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -14,27 +14,17 @@ from msgspec import Struct
 from collectors.model import Cluster, Job, Partition, Reservation, User
 from collectors.nodeset import fold, names_in
 from collectors.slurm.operations import epoch_of
-from console.actions import reservations
-from console.actions.plan import Plan
 from console.health import hidden_jobs
 from console.runtime.memo import remembered
 from widgets.units import count, duration, when
+
+from . import reservations
+from .plan import Plan
 
 T = TypeVar("T")
 Line = tuple[str, str, str]
 #: Most partitions, accounts or jobs that a screen names.
 _NAMED = 3
-
-
-def covers(action: str) -> bool:
-    """Whether this module shows the new values of an action."""
-    return action in _IMPACTS
-
-
-def impact_lines(plan: Plan, whole: bool = True) -> Sequence[Line]:
-    """The impact of a plan, `whole` or as fits a screen; empty for actions that are shown elsewhere."""
-    make = _IMPACTS.get(plan.action.id)
-    return make(plan, whole) if make is not None else ()
 
 
 # -- partitions -------------------------------------------------------------------------------------------------------
@@ -75,7 +65,7 @@ def overlapping_partitions(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
     return {name: dict(others.most_common()) for name, others in found.items()}
 
 
-def _down(plan: Plan, whole: bool) -> Sequence[Line]:
+def closed(plan: Plan, whole: bool) -> Sequence[Line]:
     """Nodes, running jobs that go on, and jobs that will wait, for each partition."""
     cluster = plan.cluster
     made: list[Line] = []
@@ -107,7 +97,7 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
     return made
 
 
-def _up(plan: Plan, _: bool) -> Sequence[Line]:
+def opened(plan: Plan, _: bool) -> Sequence[Line]:
     cluster = plan.cluster
     made: list[Line] = []
     for name, row in plan.rows.items():
@@ -122,7 +112,7 @@ def _up(plan: Plan, _: bool) -> Sequence[Line]:
 # -- reservations -----------------------------------------------------------------------------------------------------
 
 
-def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
+def reserved(plan: Plan, whole: bool) -> Sequence[Line]:
     """Name, users, start, end, meaning of each flag, and running jobs that cross its start."""
     said, now = plan.change.settings, plan.cluster.at
     seconds = int(said["for"])
@@ -155,7 +145,7 @@ def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
     return [*made, ("lies over", ", ".join(over), "warn")] if over else made
 
 
-def _extend(plan: Plan, _: bool) -> Sequence[Line]:
+def extended(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, row in plan.rows.items():
         ends = plan.change.values.get(name)
@@ -174,7 +164,7 @@ def _extend(plan: Plan, _: bool) -> Sequence[Line]:
     return made
 
 
-def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
+def deleted(plan: Plan, whole: bool) -> Sequence[Line]:
     """Who can use the nodes again. The pre-flight reports the jobs that ask for the reservation."""
     made: list[Line] = []
     for name, row in plan.rows.items():
@@ -196,7 +186,7 @@ def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
 # -- users ------------------------------------------------------------------------------------------------------------
 
 
-def _block(plan: Plan, _: bool) -> Sequence[Line]:
+def blocked(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, row in plan.rows.items():
         if isinstance(row, User):
@@ -219,7 +209,7 @@ def _block(plan: Plan, _: bool) -> Sequence[Line]:
     return made
 
 
-def _unblock(plan: Plan, _: bool) -> Sequence[Line]:
+def unblocked(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, limits in plan.change.values.items():
         each = [
@@ -258,14 +248,3 @@ def _few(jobs: Sequence[Job], whole: bool) -> str:
 def _when(epoch: float, now: float) -> str:
     away = epoch - now
     return f"{when(epoch, None, now)} ({f'in {duration(away)}' if away > 0 else f'{duration(-away)} ago'})"
-
-
-_IMPACTS: Mapping[str, Callable[[Plan, bool], Sequence[Line]]] = {
-    "partition-down": _down,
-    "partition-up": _up,
-    "reserve": _reserve,
-    "extend": _extend,
-    "unreserve": _unreserve,
-    "block": _block,
-    "unblock": _unblock,
-}

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
-from console.actions.plan import Check, Code, Level, PreflightReads
 from console.health.inconsistencies import (
     IDLE_PCT,
     SAMPLE_S,
@@ -26,6 +25,8 @@ from console.health.inconsistencies import (
 )
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
+
+from .checks import Check, Code, Level, PreflightReads
 
 #: A GPU without a job and with more memory in use than this (MB) is not free, even if idle. A driver alone takes less
 #: than 1 GB.

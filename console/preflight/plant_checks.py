@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from collectors.model import Checkup, Cluster, Node
-from console.actions.plan import Check, Code, Level
 from console.health.inconsistencies import FreshFacts
 from console.health.version_drift import drift_by_node
 from console.plant import cooling, fabric, nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import when
+
+from .checks import Check, Code, Level
 
 #: Seconds after which a result of Node Health Check is unknown.
 NHC_OLD_S = 3600

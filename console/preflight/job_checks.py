@@ -1,5 +1,4 @@
-"""Pre-flight checks before a value is set on jobs or nodes, a job is suspended or signalled, or a reservation is
-deleted. Pure.
+"""Pre-flight checks of jobs, and of the jobs that ask for a reservation. Pure.
 
 Seen on 24.11.5 and 26.05.5: Slurm refuses to delete a reservation ("Requested reservation is in use") while any job
 asks for it, a waiting one too.
@@ -8,17 +7,26 @@ asks for it, a waiting one too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from collectors.jobstate import WAITING
-from collectors.model import Job, Node, Reservation
+from collectors.model import Job, Reservation
 from collectors.nodeset import names_in
 from collectors.slurm.fields import duration_s
 from collectors.slurm.operations import UNLIMITED
-from console.actions.plan import Check
 from widgets.units import duration, when
 
-from .preflight_reads import PreflightContext
+from .checks import Check, PreflightContext
+
+#: Number of earlier requeues from which a job gets a warning.
+RESTARTS = 3
+#: Slurm's reason for a hold by the owner.
+_OWNER_HOLD = "JobHeldUser"
+#: Reasons of holds that Slurm set itself.
+_SLURM_HOLD_REASONS: Mapping[str, str] = {
+    "JobHoldMaxRequeue": "Slurm held it: it was requeued as often as is allowed",
+    "launch failed requeued held": "Slurm held it: its launch failed, on that node it would again",
+}
 
 #: Seconds that a lower limit must leave a running job: a preview may be that old when it is confirmed, and ending a job
 #: at once is a cancel, which needs the count typed.
@@ -32,7 +40,7 @@ _JOBS_NAMED = 5
 # -- time limits ------------------------------------------------------------------------------------------------------
 
 
-def _timelimit(job: Job, known: PreflightContext, found: list[Check]) -> None:
+def time_limit(job: Job, known: PreflightContext, found: list[Check]) -> None:
     given = known.values.get(job.id, "")
     # Without a limit the job may run into every reservation, now or later.
     limit = math.inf if given == UNLIMITED else duration_s(given)
@@ -129,7 +137,7 @@ def _called(one: Reservation) -> str:
 # -- where a job waits ------------------------------------------------------------------------------------------------
 
 
-def _jobpartition(job: Job, known: PreflightContext, found: list[Check]) -> None:
+def job_partition(job: Job, known: PreflightContext, found: list[Check]) -> None:
     rows = known.cluster.partitions
     if "partitions" not in known.cluster.known:
         found.append(
@@ -181,7 +189,7 @@ def _jobpartition(job: Job, known: PreflightContext, found: list[Check]) -> None
             )
 
 
-def _exclude(job: Job, known: PreflightContext, found: list[Check]) -> None:
+def exclude(job: Job, known: PreflightContext, found: list[Check]) -> None:
     names = frozenset(names_in(known.values.get(job.id)))
     unknown = sorted(names - known.cluster.nodes.keys())
     if unknown:
@@ -207,7 +215,7 @@ def _exclude(job: Job, known: PreflightContext, found: list[Check]) -> None:
 # -- suspend, signal, features -----------------------------------------------------------------------------------------
 
 
-def _suspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
+def suspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
     found.append(
         Check(
             job.id,
@@ -224,11 +232,11 @@ def _suspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
         )
 
 
-def _unsuspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
+def unsuspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
     found.append(Check(job.id, "note", "it waits until nobody else runs on its CPUs", "cpus-busy"))
 
 
-def _signal(job: Job, known: PreflightContext, found: list[Check]) -> None:
+def signal(job: Job, known: PreflightContext, found: list[Check]) -> None:
     batch, _, name = known.values.get(job.id, "").rpartition(":")
     who = "its batch script" if batch else "the processes of its steps, not its batch script"
     if name == "KILL":
@@ -255,21 +263,66 @@ def _signal(job: Job, known: PreflightContext, found: list[Check]) -> None:
         )
 
 
-def _features(node: Node, _: PreflightContext, found: list[Check]) -> None:
-    found.append(
-        Check(
-            node.name,
-            "note",
-            "slurmctld says so until the next start of slurmd, or a reconfigure",
-            "features-until-restart",
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def requeue(job: Job, known: PreflightContext, found: list[Check]) -> None:
+    detail = known.reads.details.get(job.id)
+    if detail is None:
+        found.append(Check(job.id, "unknown", "whether it can be requeued was not read", "requeue-not-read"))
+    elif detail.batch is False:
+        found.append(Check(job.id, "refused", "no batch script: Slurm would refuse", "no-batch-script"))
+    elif detail.requeueable is False:
+        found.append(
+            Check(
+                job.id, "refused", "submitted as not to be requeued (Requeue=0): Slurm would refuse", "not-requeueable"
+            )
         )
-    )
+    elif detail.batch is None or detail.requeueable is None:
+        found.append(Check(job.id, "unknown", "Slurm does not say whether it can be requeued", "requeue-unknown"))
+    else:
+        found.append(Check(job.id, "ok", "a batch job that may be requeued", "requeueable"))
+    if job.restarts is None:
+        found.append(Check(job.id, "unknown", "how often it was requeued before is not known", "restarts-unknown"))
+    elif job.restarts >= RESTARTS:
+        found.append(Check(job.id, "warn", f"it was requeued {job.restarts} times before", "restarts", (job.restarts,)))
+    if job.state == "SUSPENDED":
+        found.append(Check(job.id, "note", "it is suspended: it will be held, not queued", "requeued-held"))
+
+
+def hold(job: Job, known: PreflightContext, found: list[Check]) -> None:
+    if job.user != known.user:
+        found.append(
+            Check(
+                job.id,
+                "note",
+                "an admin hold: its owner cannot lift it; U, the user hold, is the polite one",
+                "admin-hold",
+            )
+        )
+    if job.reason == _OWNER_HOLD:
+        found.append(
+            Check(job.id, "note", f"held by its owner, {job.user}, already: yours takes that over", "held-by-owner")
+        )
+
+
+def release(job: Job, known: PreflightContext, found: list[Check]) -> None:
+    reason = job.reason or ""
+    if reason in _SLURM_HOLD_REASONS:
+        found.append(Check(job.id, "warn", _SLURM_HOLD_REASONS[reason], "held-by-slurm", (reason,)))
+    elif reason == _OWNER_HOLD:
+        if job.user != known.user:
+            found.append(Check(job.id, "note", f"held by its owner, {job.user}", "held-by-owner"))
+    elif reason == "JobHeldAdmin":
+        found.append(Check(job.id, "note", "held by an admin", "held-by-admin"))
+    elif job.state == "SPECIAL_EXIT":
+        found.append(Check(job.id, "note", "held by its own exit code (SPECIAL_EXIT)", "held-by-exit-code"))
 
 
 # -- reservations ------------------------------------------------------------------------------------------------------
 
 
-def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
+def unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
     bound = known.reads.reservation_jobs.get(row.name)
     if bound is None:
         found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))
@@ -297,15 +350,3 @@ def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) ->
 def _first_jobs(jobs: Sequence[Job]) -> str:
     more = f" and {len(jobs) - _JOBS_NAMED:,} more" if len(jobs) > _JOBS_NAMED else ""
     return ", ".join(f"{job.id} {job.user}" for job in jobs[:_JOBS_NAMED]) + more
-
-
-CHECKS: Mapping[str, Callable[..., None]] = {
-    "timelimit": _timelimit,
-    "jobpartition": _jobpartition,
-    "exclude": _exclude,
-    "suspend": _suspend,
-    "unsuspend": _unsuspend,
-    "signal": _signal,
-    "features": _features,
-    "unreserve": _unreserve,
-}

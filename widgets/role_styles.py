@@ -1,4 +1,4 @@
-"""Ink: maps the name of a role to the style that the App's theme gives it, and spans to Strips.
+"""RoleStyles: maps the name of a role to the style that the App's theme gives it, and spans to Strips.
 
 Styles are read from the variables of the App's theme (`role-state-idle`), so a widget knows no theme and no colour.
 Under a foreign theme every role has the theme's text style: plain, but readable.
@@ -18,7 +18,7 @@ from .cells import Align, Span, cut_spans, pad_spans, spans_width
 _PREFIX = "role-"
 
 
-class Ink:
+class RoleStyles:
     """The styles of one theme. Call it with a role; `on` paints the role's colour on the ground of another role."""
 
     def __init__(self, roles: dict[str, str], foreground: str, background: str) -> None:
@@ -84,16 +84,16 @@ class Ink:
         return self.line(right or left, cells, on=on)
 
 
-_INKS: dict[str, Ink] = {}
+_STYLES: dict[str, RoleStyles] = {}
 
 
-def ink(widget: Widget) -> Ink:
-    """The Ink of the active theme. The same object until the theme changes, so callers may compare it."""
+def role_styles(widget: Widget) -> RoleStyles:
+    """The RoleStyles of the active theme. The same object until the theme changes, so callers may compare it."""
     name = widget.app.theme
-    found = _INKS.get(name)
+    found = _STYLES.get(name)
     if found is None:
         theme = widget.app.current_theme
         roles = {key[len(_PREFIX) :]: value for key, value in theme.variables.items() if key.startswith(_PREFIX)}
         colours = theme.to_color_system().generate()
-        found = _INKS[name] = Ink(roles, colours["foreground"], colours["background"])
+        found = _STYLES[name] = RoleStyles(roles, colours["foreground"], colours["background"])
     return found
