@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.worker import Worker
 
+from collectors import process
 from collectors.clock import Clock
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.clusters.cluster_session import ClusterSession
@@ -212,6 +213,12 @@ class WachtApp(TerminalApp):
         self.clusters.stop()
         self.shifts.end()
 
-    def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet."""
+    def failing(self) -> None:
+        """Drop the batches that are not sent yet when the console ends on an error."""
         self.acting.stop_sending()
+
+    def leave(self) -> None:
+        """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
+        self.acting.stop_sending()
+        process.stop_all()
+        self.exit()

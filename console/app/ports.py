@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 
@@ -49,8 +48,6 @@ class Terminal(Screens, Protocol):
 
     @property
     def policy(self) -> Policy: ...
-    @property
-    def size(self) -> Size: ...
     @property
     def idle_s(self) -> float: ...
     @property

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from textual.driver import Driver
 
-from collectors import process
 from console.runtime.browser_mode import in_browser
 from console.screens.layout.app_port import ConsoleApp
 from widgets.terminal.input_queue import InputQueueApp
@@ -43,17 +42,3 @@ class TerminalApp(InputQueueApp[None], ConsoleApp):
     async def action_quit(self) -> None:
         """Ctrl+Q."""
         self.leave()
-
-    def leave(self) -> None:
-        """Quit. Do not wait for a reading that hangs; wait for a change that is being sent."""
-        self.stop_sending()
-        process.stop_all()
-        self.exit()
-
-    def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet."""
-        raise NotImplementedError
-
-    def failing(self) -> None:
-        """Drop the batches that are not sent yet when the console ends on an error."""
-        self.stop_sending()

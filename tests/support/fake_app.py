@@ -7,8 +7,6 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from textual.geometry import Size
-
 from collectors.clock import ManualClock
 from collectors.model import Cluster
 from collectors.sim import SimSettings
@@ -91,7 +89,7 @@ class FakeScreen(WachtScreen):
 class FakeApp:
     """An app whose threads run when `work` is called, and whose messages are in `notes`."""
 
-    theme, size, idle_s, slow_line, is_running = "groningen", Size(120, 40), 0.0, False, True
+    theme, idle_s, slow_line, is_running = "groningen", 0.0, False, True
 
     def __init__(self) -> None:
         self.policy = load_policy(None)

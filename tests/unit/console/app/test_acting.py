@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from console.actions.plan import Options, Refusal
+from console.actions.registry import BY_ID
 from console.app import acting as module
 from console.app.confirm_dialog import ConfirmDialog
 from console.config.commands import CommandError
@@ -172,7 +173,7 @@ def test_nodes_that_came_back_unfit_are_drained_only_from_their_own_cluster(stat
     asks = []
     desk.acting.rollout._ask = lambda *given: asks.append(given)
     progress = SimpleNamespace(unfit={"n1": "a GPU is lost"})
-    plan = SimpleNamespace(cluster=make.cluster(B))
+    plan = SimpleNamespace(cluster=make.cluster(B), action=BY_ID["resume"])
     desk.acting.rollout._drain_again(plan, progress)
     assert not asks and "go there first" in desk.notes[-1]
     plan.cluster = make.cluster(A)
