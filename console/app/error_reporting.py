@@ -1,7 +1,7 @@
 """Unexpected errors, and faults of the log, the line to the terminal and the recorder.
 
-An error of the event loop ends the console, and nothing is printed before the terminal is restored: Textual would print
-every local variable, and those may hold facts of users or a token. `console.session.crash` writes the report."""
+An error of the event loop ends the console (`widgets.textual_ext.app_errors`); `console.session.crash` writes the report.
+An error of a worker is reported, and the console goes on."""
 
 from __future__ import annotations
 
