@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import conf, place
+from .namespaces import in_namespace_of
 from .place import wait_for
 from .roots import LabError
 
@@ -64,10 +68,28 @@ class Nodes:
         for node in self.node_names:
             if seen.get(node) != "IDLE":
                 self.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"])
-        silent = [node for node in self.node_names if not is_up(seen.get(node, ""))]
-        self.start_nodes(silent)  # one that runs already only fails to bind its port
+        self.start_nodes(self._silent(seen))  # one that runs already only fails to bind its port
         self.check(["scontrol", "update", "NodeName=ALL", "Comment=", "Extra="])
-        self.wait_nodes("IDLE", timeout)
+        try:
+            self.wait_nodes("IDLE", timeout / 3)
+        except LabError:
+            self._restart_hung(self._silent(self.node_states()))
+            self.wait_nodes("IDLE", timeout)
+
+    def _silent(self, states: dict[str, str]) -> list[str]:
+        return [node for node in self.node_names if not is_up(states.get(node, ""))]
+
+    def _restart_hung(self, names: Sequence[str]) -> None:
+        """Kill every slurmd of these nodes, whatever its pid file says, and start one anew: a slurmd that hangs keeps
+        its port, and no other one can start beside it."""
+        assert self.state.init
+        for pid in in_namespace_of(self.state.init[0]):
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+                if command[0].endswith("/slurmd") and set(command) & set(names):
+                    print(f"the lab restarts {' '.join(command).strip()}: it does not answer its controller")
+                    os.kill(pid, signal.SIGKILL)
+        self.start_nodes(names)
 
     def _end_reboots(self) -> None:
         """Call off those that wait, and let those that were begun come to their end."""

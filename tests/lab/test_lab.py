@@ -84,6 +84,15 @@ def test_a_drain_shows_and_a_reset_heals(lab: Lab) -> None:
     assert set(lab.node_states().values()) == {"IDLE"}
 
 
+def test_a_reset_restarts_a_slurmd_that_hangs(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.reset()
+    lab._inside("/bin/bash", "-c", 'kill -STOP "$(cat "$0")"', f"{lab.state.place}/run/gpu0007.pid")
+    lab.check(["scontrol", "update", "NodeName=gpu0007", "State=DOWN", "Reason=hangs"])
+    lab.reset(timeout=30)
+    assert set(lab.node_states().values()) == {"IDLE"}
+    assert "gpu0007" in capsys.readouterr().out
+
+
 def test_a_reboot_takes_a_node_away_and_brings_it_back(lab: Lab) -> None:
     lab.reset()
 
