@@ -35,9 +35,9 @@ def run_checks(
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
     known = PreflightContext(cluster, extra, now, policy, good, xids, values or {})
-    found = [Check("", "unknown", fault, "not-read", (fault,)) for fault in extra.faults]
+    found = [Check("", "unknown", "not-read", (fault,)) for fault in extra.faults]
     if action.kind == "node" and not good.nodes:
-        found.append(Check("", "unknown", "what Slurm says of the nodes is old", "nodes-old"))
+        found.append(Check("", "unknown", "nodes-old"))
     if action.joint_check is not None:
         found += action.joint_check(rows, known)
     for row in rows.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -11,44 +12,33 @@ from collectors.model import Cluster, Gpu, Job, JobDetail, Row, Xid
 from console.health.inconsistencies import FreshFacts
 from console.health.xid_policy import Policy
 
+from .sentences import Code, sentence
+
 Level = Literal["ok", "note", "warn", "bad", "refused", "unknown"]
-#: What the pre-flight can find, as stable codes: a roll-out compares these, never the texts that people read.
-Code = Literal[
-    "admin-hold", "bound", "bound-not-read", "checkup-old", "clique", "completing", "cooling", "cooling-ok",
-    "cooling-old", "cooling-silent", "cpus-busy", "deaths", "deaths-unknown", "diag", "diag-before-boot",
-    "drain-goes", "drain-kills", "drain-lost", "ecc-uncorrected", "fabric", "fabric-gpus", "fabric-ok",
-    "fabric-old", "fabric-unknown", "features-until-restart", "gpu-busy", "gpu-lost", "gpu-memory", "gpu-process",
-    "gpu-recovery", "gpus-busy", "gpus-extra", "gpus-fit", "gpus-missing", "gpus-partly-unknown", "gpus-unknown",
-    "health", "held-by-admin", "held-by-exit-code", "held-by-owner", "held-by-slurm", "imex", "limit-kills",
-    "limit-over-partition", "limit-over-reservation", "limit-shortened", "limit-unbounded", "memory-stays", "nhc",
-    "nhc-ok", "nhc-old", "no-batch-script", "no-job", "no-partition", "nodes-old", "nodes-unknown", "not-bound",
-    "not-read", "not-requeueable", "not-responding", "out-for-days", "partition-not-up", "partition-small",
-    "partitions-not-read", "port", "ports-old", "power-after-jobs", "powered-off", "powering-up", "reason",
-    "reason-kept", "reboot-cancelled", "rebooting", "registers-first", "remap-failed", "remap-pending",
-    "requeue-not-read", "requeue-unknown", "requeueable", "requeued-held", "reservations-not-read", "reserved",
-    "restarts", "restarts-unknown", "signal-kills", "signal-may-kill", "signal-sent", "signal-stops",
-    "slurmd-silent", "start-unknown", "stays-down", "steps-time-out", "store-hung", "store-missing", "stores-old",
-    "too-few-nodes", "version", "xid",
-]  # fmt: skip
 
 
-class Check(Struct, frozen=True):
+class Check(Struct, frozen=True, dict=True):
     """One finding of the pre-flight. `bad` keeps the target out unless the glass is broken; `refused` always does,
     since Slurm would refuse."""
 
     target: str
     """"" where it concerns all of them."""
     level: Level
-    text: str
-    """For people; no decision reads it."""
     code: Code
     details: tuple[object, ...] = ()
     """What it is about, as values: the GPU, the XID, the loop. No values that change by themselves, such as ages."""
+    params: Mapping[str, object] = {}
+    """The other values of its sentence, which may change by themselves: ages, times, counts."""
 
     @property
     def identity(self) -> tuple[str, Code, tuple[object, ...]]:
         """Equal for the same finding at a later time."""
         return self.target, self.code, self.details
+
+    @cached_property
+    def text(self) -> str:
+        """The sentence for people (`console.preflight.sentences`); no decision reads it."""
+        return sentence(self.code, self.details, self.params)
 
 
 class PreflightReads(Struct, frozen=True, kw_only=True):

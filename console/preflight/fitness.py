@@ -6,13 +6,13 @@ older than three minutes are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
-from collectors.nodeset import expand, fold
+from collectors.nodeset import expand
 from console.health.inconsistencies import (
     IDLE_PCT,
     SAMPLE_S,
@@ -24,9 +24,9 @@ from console.health.inconsistencies import (
     min_physical_gpus,
 )
 from console.health.xid_policy import Policy
-from widgets.units import duration, memory, plural, when
 
-from .checks import Check, Code, Level, PreflightReads
+from .checks import Check, Level, PreflightReads
+from .sentences import Code, GpuFact, Since
 
 #: A GPU without a job and with more memory in use than this (MB) is not free, even if idle. A driver alone takes less
 #: than 1 GB.
@@ -48,11 +48,17 @@ class _GpuCheck(Struct):
     """Whether every GPU of the node answered, so that a statement on all of these holds for the node."""
     load: Load | None
     """The last poll's sums, None where they are old."""
-    fine: list[str]
-    blind: list[str]
+    passed: list[tuple[GpuFact, tuple[object, ...]]]
+    unknown: list[tuple[GpuFact, tuple[object, ...]]]
 
-    def say(self, level: Level, text: str, code: Code, *about: object) -> None:
-        self.found.append(Check(self.node.name, level, text, code, about))
+    def report(self, level: Level, code: Code, *details: object, **params: object) -> None:
+        self.found.append(Check(self.node.name, level, code, details, params))
+
+    def add_passed(self, fact: GpuFact, *values: object) -> None:
+        self.passed.append((fact, values))
+
+    def add_unknown(self, fact: GpuFact, *values: object) -> None:
+        self.unknown.append((fact, values))
 
 
 def check_gpus(
@@ -74,7 +80,7 @@ def check_gpus(
         return
     if not good.nodes:
         # Boot time and allocation are not known: neither a fault nor a pass can be stated.
-        found.append(Check(node.name, "unknown", "GPUs unknown: what Slurm says of the node is old", "gpus-unknown"))
+        found.append(Check(node.name, "unknown", "gpus-node-old"))
         return
     rows = (extra.gpus or {}).get(node.name, ())
     lost = [gpu for gpu in rows if gpu.lost is not None]
@@ -85,14 +91,14 @@ def check_gpus(
         load = None
     one = _GpuCheck(node, cluster, now, policy, good, found, live, bool(live) and not lost and not old, load, [], [])
     for gpu in lost:
-        one.say("bad", f"GPU {gpu.index} is lost: {gpu.lost}", "gpu-lost", gpu.index)
+        one.report("bad", "gpu-lost", gpu.index, lost=gpu.lost)
     _xids(one, rows, xids, extra)
     if not live and load is None:
         if not lost:
-            one.say("unknown", f"GPUs unknown: {_why_unknown(node, cluster, extra, good, now)}", "gpus-unknown")
+            _no_reading(one, extra)
         return
     if old:
-        one.blind.append(f"{old} of its GPUs (no sample of the last {duration(SAMPLE_S)})")
+        one.add_unknown(GpuFact.OLD_SAMPLES, old)
     if live:
         _count(one, len(rows), len(lost) + old)
         for check in _FIELD_CHECKS:
@@ -100,27 +106,28 @@ def check_gpus(
     else:
         assert load is not None
         _count(one, load.gpus_seen, 0)
-        one.blind.append("ECC and remaps (its GPUs were not read one by one)")
+        one.add_unknown(GpuFact.ECC_AND_REMAPS)
     _busy(one)
-    if one.fine:
-        one.say("ok", ", ".join(one.fine), "gpus-fit")
-    if one.blind:
-        one.say("unknown", f"not known: {', '.join(one.blind)}", "gpus-partly-unknown")
+    if one.passed:
+        one.report("ok", "gpus-fit", facts=one.passed)
+    if one.unknown:
+        one.report("unknown", "gpus-partly-unknown", facts=one.unknown)
 
 
 def _recent(sampled_at: int | None, now: float) -> bool:
     return sampled_at is not None and abs(now - sampled_at) <= SAMPLE_S
 
 
-def _why_unknown(node: Node, cluster: Cluster, extra: PreflightReads, good: FreshFacts, now: float) -> str:
-    if extra.gpus is None and "loads" not in cluster.known:
-        return "no telemetry"
-    last = cluster.loads.get(node.name)
-    if extra.gpus is None and not good.loads:
-        return "its telemetry was not read, or is old"
-    if last is None or last.sampled_at is None:
-        return "its exporter is silent"
-    return f"its exporter is silent, the last sample is {duration(now - last.sampled_at)} old"
+def _no_reading(one: _GpuCheck, extra: PreflightReads) -> None:
+    """Report why nothing is known of the GPUs now."""
+    last = one.cluster.loads.get(one.node.name)
+    if extra.gpus is None and "loads" not in one.cluster.known:
+        one.report("unknown", "gpus-no-telemetry")
+    elif extra.gpus is None and not one.good.loads:
+        one.report("unknown", "gpus-telemetry-old")
+    else:
+        sampled = None if last is None else last.sampled_at
+        one.report("unknown", "gpus-silent", age=None if sampled is None else one.now - sampled)
 
 
 def _count(one: _GpuCheck, seen: int | None, apart: int) -> None:
@@ -129,22 +136,16 @@ def _count(one: _GpuCheck, seen: int | None, apart: int) -> None:
     if has_mig_slices(one.node):
         least = min_physical_gpus(one.node)
         if seen is not None and least is not None and seen < least:
-            one.say(
-                "bad",
-                f"{seen} GPUs are seen, Slurm's GPUs and slices need {least} at least",
-                "gpus-missing",
-                seen,
-                least,
-            )
+            one.report("bad", "slices-missing", seen, least)
         return  # Slurm counts the slices of a GPU, telemetry the GPUs
     if slurm is None or seen is None:
-        one.blind.append("how many GPUs it should have" if slurm is None else "how many GPUs answer")
+        one.add_unknown(GpuFact.GPUS_EXPECTED if slurm is None else GpuFact.GPUS_SEEN)
     elif seen < slurm:
-        one.say("bad", f"{seen} of the {slurm} GPUs that Slurm counts are seen", "gpus-missing", seen, slurm)
+        one.report("bad", "gpus-missing", seen, slurm)
     elif seen > slurm:
-        one.say("warn", f"{seen} GPUs are seen, Slurm counts {slurm}", "gpus-extra", seen, slurm)
+        one.report("warn", "gpus-extra", seen, slurm)
     elif not apart:
-        one.fine.append(f"GPUs {seen} of {slurm}")
+        one.add_passed(GpuFact.COUNT, seen, slurm)
 
 
 def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: PreflightReads) -> None:
@@ -162,7 +163,7 @@ def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: Pref
             for xid in live_xids(bare, (), Load(node=node.name, xid=gpu.xid), resumed, one.good.xids)
         ]
     later = resumed is not None and resumed > (boot or 0)
-    since = " since it was put back" if later else " since boot" if boot is not None else ""
+    since = Since.RETURN if later else Since.BOOT if boot is not None else Since.EVER
     codes = sorted(
         {(xid.code, xid.severity) for xid in live}, key=lambda kind: (-_rank(one.policy, *kind), *map(str, kind))
     )
@@ -173,22 +174,18 @@ def _xids(one: _GpuCheck, rows: Sequence[Gpu], known: Sequence[Xid], extra: Pref
             quiet.append(str(code))
             continue
         those = [xid for xid in live if (xid.code, xid.severity) == (code, severity)]
-        gpus = _folded(xid.gpu for xid in those if xid.gpu is not None)
+        gpus = sorted({xid.gpu for xid in those if xid.gpu is not None})
         last = max((xid.last_at for xid in those if xid.last_at is not None), default=None)
-        at = "when is not known" if last is None else when(last, None, one.now)
         level: Level = "bad" if advice is not None and advice.drains else "warn"
-        on = f" on GPU {gpus}" if gpus else ""
-        one.say(
-            level,
-            f"XID {code}{on}{since} ({at}): {one.policy.step(code, severity)}",
-            "xid",
-            code,
-            *sorted({xid.gpu for xid in those if xid.gpu is not None}),
-        )
+        step = one.policy.step(code, severity)
+        one.report(level, "xid", code, *gpus, since=since, last=last, now=one.now, step=step)
     if not one.good.xids:
-        one.blind.append("XIDs")
+        one.add_unknown(GpuFact.XIDS)
     elif (one.whole or one.load is not None) and len(quiet) == len(codes):
-        one.fine.append(f"no XID to act on{since} (only {', '.join(quiet)})" if quiet else f"no XID{since}")
+        if quiet:
+            one.add_passed(GpuFact.NO_XID_TO_ACT_ON, since, ", ".join(quiet))
+        else:
+            one.add_passed(GpuFact.NO_XID, since)
 
 
 def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
@@ -197,9 +194,9 @@ def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
 
 
 def _field_check(
-    field: str, code: Code, level: Level, wrong: Callable[[list[Gpu]], str], fine: str, blind: str | None
+    field: str, code: Code, level: Level, passed: GpuFact, unknown: GpuFact | None
 ) -> Callable[[_GpuCheck], None]:
-    """Make a check of one field of every GPU. 0, False and "none" pass; None is unknown, which is reported as `blind`
+    """Make a check of one field of every GPU. 0, False and "none" pass; None is unknown, which is reported as `unknown`
     (None: not reported, since the field is often absent)."""
 
     def check(one: _GpuCheck) -> None:
@@ -207,111 +204,77 @@ def _field_check(
         told = [gpu for gpu in offered if getattr(gpu, field) is not None]
         bad = [gpu for gpu in told if getattr(gpu, field) not in (False, 0, "none")]
         if bad:
-            one.say(level, wrong(bad), code, *((gpu.index, getattr(gpu, field)) for gpu in bad))
+            one.report(level, code, *((gpu.index, getattr(gpu, field)) for gpu in bad))
         elif told and len(told) == len(offered) and one.whole:
-            one.fine.append(fine)
-        elif len(told) < len(offered) and blind is not None:
-            one.blind.append(blind)
+            one.add_passed(passed)
+        elif len(told) < len(offered) and unknown is not None:
+            one.add_unknown(unknown)
 
     return check
 
 
-def _named(gpus: Sequence[Gpu]) -> str:
-    return f"GPU {_folded(gpu.index for gpu in gpus)}"
-
-
 _FIELD_CHECKS = (
-    _field_check("recovery", "gpu-recovery", "bad",
-          lambda bad: f"{_named(bad)}: the driver asks for {', '.join(dict.fromkeys(str(g.recovery) for g in bad))}",
-          "the driver asks for nothing", None),
-    _field_check("remap_failed", "remap-failed", "bad",
-          lambda bad: f"{_named(bad)}: a row could not be remapped: support", "no remap failed", "failed remaps"),
-    _field_check("remap_pending", "remap-pending", "bad",
-          lambda bad: f"{_named(bad)}: a remapped row waits for a reset: reset it first", "no remap pending",
-          "pending remaps"),
-    _field_check("ecc_uncorrected", "ecc-uncorrected", "warn",
-          lambda bad: f"{_named(bad)}: {sum(g.ecc_uncorrected or 0 for g in bad):,} uncorrected ECC errors since the "
-                      "driver was loaded",
-          "no uncorrected ECC error", "ECC errors"),
-)  # fmt: skip
+    _field_check("recovery", "gpu-recovery", "bad", GpuFact.NO_RECOVERY, None),
+    _field_check("remap_failed", "remap-failed", "bad", GpuFact.NO_REMAP_FAILED, GpuFact.REMAPS_FAILED),
+    _field_check("remap_pending", "remap-pending", "bad", GpuFact.NO_REMAP_PENDING, GpuFact.REMAPS_PENDING),
+    _field_check("ecc_uncorrected", "ecc-uncorrected", "warn", GpuFact.NO_ECC_ERROR, GpuFact.ECC_ERRORS),
+)
 
 
 def _busy(one: _GpuCheck) -> None:
     """GPUs that are busy or have memory in use without a job."""
     node = one.node
     if not one.good.jobs or node.gpus_alloc is None:
-        one.blind.append("what runs on the GPUs (the jobs are not known)")
+        one.add_unknown(GpuFact.USE_JOBS_UNKNOWN)
         return
     sampled = min((gpu.sampled_at for gpu in one.live if gpu.sampled_at is not None), default=None)
     if sampled is None and one.load is not None:
         sampled = one.load.sampled_at
     if "COMPLETING" in node.flags or (node.busy_at is not None and sampled is not None
                                       and sampled < node.busy_at + SETTLE_S and not node.gpus_alloc):  # fmt: skip
-        one.blind.append("what runs on the GPUs (a job has only just ended)")
+        one.add_unknown(GpuFact.USE_JOB_ENDED)
         return
     if one.live:
         _unowned_use(one)
     elif node.gpus_alloc == 0 and one.load is not None:
         seen, known, busy = one.load.gpus_seen, one.load.util_gpus, busy_gpus(node, one.load)
         if busy:
-            one.say("bad", f"{plural(busy, 'GPU')} busy, and no job holds any", "gpus-busy", busy)
+            one.report("bad", "gpus-busy", busy)
         if seen is None or one.load.gpus_idle is None or known is None or known < seen:
-            one.blind.append("what runs on the GPUs")
+            one.add_unknown(GpuFact.USE)
         elif not busy:
-            one.fine.append("none busy")
+            one.add_passed(GpuFact.NONE_BUSY)
     else:
-        one.blind.append("what else runs on its GPUs beside the jobs")
+        one.add_unknown(GpuFact.USE_BESIDE_JOBS)
 
 
 def _unowned_use(one: _GpuCheck) -> None:
     free = _unallocated(one)
     if free is None:
-        one.blind.append("what else runs on its GPUs beside the jobs")
+        one.add_unknown(GpuFact.USE_BESIDE_JOBS)
         return
     # Slurm's and the driver's indices may differ: only where no GPU is allocated is the finding certain.
     level: Level = "bad" if one.node.gpus_alloc == 0 else "warn"
     busy = {gpu.index: gpu.util_pct for gpu in free if gpu.util_pct is not None and gpu.util_pct >= IDLE_PCT}
     if busy:
-        # In one line: eight lines would push other findings off the screen.
-        low, high = min(busy.values()), max(busy.values())
-        percents = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
-        holds = "no job holds it" if len(busy) == 1 else "no job holds them"
-        one.say(
-            level,
-            f"{_named([gpu for gpu in free if gpu.index in busy])} busy at {percents} % and {holds}",
-            "gpu-busy",
-            *busy,
-        )
+        one.report(level, "gpu-busy", *busy, low=min(busy.values()), high=max(busy.values()))
     quiet = bool(free) and not busy
     for gpu in free:
         strangers = [process for process in gpu.processes or () if process.job is None]
         if gpu.index in busy:
             continue
         if strangers:
-            first = strangers[0]
-            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
-            whose = f"{first.name or 'unknown'}, {first.user or 'unknown user'}"
-            one.say(
-                level,
-                f"GPU {gpu.index}: process {first.pid} ({whose}){more} belongs to no job",
-                "gpu-process",
-                gpu.index,
-                *(process.pid for process in strangers),
-            )
+            first, pids = strangers[0], (process.pid for process in strangers)
+            one.report(level, "gpu-process", gpu.index, *pids, name=first.name, user=first.user)
         elif gpu.memory_used_mb is not None and gpu.memory_used_mb > UNUSED_MEMORY_MB:
-            one.say(
-                "warn",
-                f"GPU {gpu.index} has {memory(gpu.memory_used_mb)} in use and no job holds it",
-                "gpu-memory",
-                gpu.index,
-            )
+            one.report("warn", "gpu-memory", gpu.index, memory_mb=gpu.memory_used_mb)
         else:
             continue
         quiet = False
     if any(gpu.util_pct is None for gpu in free):
-        one.blind.append("what runs on the GPUs")
+        one.add_unknown(GpuFact.USE)
     elif quiet and one.whole:
-        one.fine.append("none busy" if one.node.gpus_alloc == 0 else "none busy beside the jobs")
+        one.add_passed(GpuFact.NONE_BUSY if one.node.gpus_alloc == 0 else GpuFact.NONE_BUSY_BESIDE_JOBS)
 
 
 def _unallocated(one: _GpuCheck) -> list[Gpu] | None:
@@ -325,8 +288,3 @@ def _unallocated(one: _GpuCheck) -> list[Gpu] | None:
     except ValueError:
         return None
     return [gpu for gpu in one.live if str(gpu.index) not in held] if held else None
-
-
-def _folded(indices: Iterable[int]) -> str:
-    """`0-3,7`."""
-    return fold(f"g{index}" for index in sorted(set(indices))).removeprefix("g").strip("[]")

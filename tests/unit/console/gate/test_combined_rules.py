@@ -420,9 +420,11 @@ def test_an_incident_eases_nothing_that_the_preflight_speaks_against():
     cluster = Cluster(name="lab", nodes=acting, silences={"s1": silence}, known=frozenset({"nodes", "silences"}))
     scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + DURATION_S)
     for level, eased in (("warn", "R01"), ("bad", "")):
-        found = required(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
+        found = required(
+            BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "completing")], Guard(), [scope], NOW
+        )
         assert found[2] == eased and found[1].kind == ("plain" if eased else "break")
-    bad = [Check("gpu0001", "bad", "x", "x")]
+    bad = [Check("gpu0001", "bad", "completing")]
     assert required(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", (
         "a kill takes its count"
     )

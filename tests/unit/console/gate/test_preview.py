@@ -15,6 +15,7 @@ from console.gate.planning import make_plan
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
+from console.preflight.sentences import GpuFact
 from tests.support import make
 from tests.support.previews import NOW, lines, plan
 from tests.support.yardstick import cost
@@ -44,25 +45,23 @@ def many(number, state="IDLE", **more):
 
 def test_equal_checks_are_one_line_the_worst_come_first_each_with_a_sign_and_a_word():
     made = plan(site(*many(4, "IDLE+DRAIN")), "resume", checks=[
-        *(Check(f"gpu000{at}", "ok", "GPUs 8 of 8", "gpus-fit") for at in (1, 2, 3, 4)),
-        Check("gpu0002", "note", "drained by jdv", "reason"), Check("", "unknown", "the telemetry is slow", "not-read"),
-        Check("gpu0003", "warn", "4 ECC errors", "ecc-uncorrected"), Check("gpu0004", "bad", "XID 79", "xid", (79,)),
+        *(Check(f"gpu000{at}", "ok", "gpus-fit", params={"facts": [(GpuFact.COUNT, (8, 8))]}) for at in (1, 2, 3, 4)),
+        Check("gpu0002", "note", "powering-up"), Check("", "unknown", "not-read", ("the telemetry is slow",)),
+        Check("gpu0003", "warn", "imex", ("down",)), Check("gpu0004", "bad", "diag", ("fails",)),
     ])  # fmt: skip
     shown = [(row.label, row.text, row.role) for row in rows(made) if row.label[:1] in "✖▲?·✓"]
     assert shown == [
-        ("✖ against it", "gpu0004: XID 79", "bad"),
-        ("▲ warning", "gpu0003: 4 ECC errors", "warn"),
+        ("✖ against it", "gpu0004: dcgmi diag fails since it booted", "bad"),
+        ("▲ warning", "gpu0003: its IMEX service is not up: down", "warn"),
         ("? unknown", "the telemetry is slow; go on?", "warn"),
-        ("· note", "gpu0002: drained by jdv", ""),
+        ("· note", "gpu0002: it is powering up", ""),
         ("✓ fine", "all 4: GPUs 8 of 8", "good"),
     ]
 
 
 def test_one_target_is_not_named_again():
-    made = plan(
-        site(make.node()), "drain", why="x", checks=[Check("gpu0001", "note", "in reservation maint", "reserved")]
-    )
-    assert lines(made, "· note") == ["in reservation maint"]
+    made = plan(site(make.node()), "drain", why="x", checks=[Check("gpu0001", "note", "powering-up")])
+    assert lines(made, "· note") == ["it is powering up"]
 
 
 def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
@@ -78,8 +77,8 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
 
 def test_too_many_findings_are_counted_and_never_the_worst():
     nodes = many(40, "IDLE+DRAIN")
-    found = [Check(one.name, "note", f"note {one.name}", "reason") for one in nodes]
-    found += [Check(one.name, "warn", f"warn {one.name}", "reason") for one in nodes[:3]]
+    found = [Check(one.name, "note", "not-read", (f"note {one.name}",)) for one in nodes]
+    found += [Check(one.name, "warn", "not-read", (f"warn {one.name}",)) for one in nodes[:3]]
     made = plan(site(*nodes), "resume", checks=found)
     assert lines(made, "▲ warning", 80) == [f"gpu000{at}: warn gpu000{at}" for at in (1, 2, 3)]
     notes = lines(made, "· note", 80)

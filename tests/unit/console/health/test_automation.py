@@ -189,7 +189,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
         (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
         assert (entry.author == "robot") is by_program
         assert verification.reason_replaced(drain, before, now) is not by_program
-        assert ("(robot)" in node_checks._drained_by(now, _At())) is by_program
+        assert ("(robot)" in str(node_checks._drain_of(now, _At()))) is by_program
     assert automation.is_automation_reason(text)
 
 
