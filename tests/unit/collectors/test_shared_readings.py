@@ -130,7 +130,7 @@ def test_what_a_signal_ended_is_no_answer(commands):
     assert len(commands.calls) == 2, "the end of one console is not the others' fault"
 
 
-# -- the start -----------------------------------------------------------------------------------------------------------
+# -- the start -------------------------------------------------------------------------------------------------------
 
 
 def test_an_older_reading_is_recalled_without_a_command(commands):
