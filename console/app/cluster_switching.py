@@ -6,242 +6,79 @@ stay where they are. The first is opened before the first frame, the others afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from textual.message import Message
+from collections.abc import Callable
 
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import Cluster, Diff
-from console.clusters.cluster_session import ClusterSession, FromSession
-from console.config.commands import SCREENS, CommandError
+from console.clusters.cluster_session import ClusterSession
+from console.clusters.fleet import Fleet
+from console.config.commands import CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
-from console.ingest.reduce import merged
 from console.recording.location import recording_target
 from console.runtime import memo
 from console.runtime.errors import UserError
-from console.runtime.garbage import Garbage
 from console.screens.layout.screen import WachtScreen
-from console.session.site import Site
 from widgets.cells import Span
-from widgets.terminal.quiet_app import QuietScreen
-from widgets.textual_ext.app_output import write_sequence
-from widgets.textual_ext.installed_screens import made_screens, mode_stack, remove_installed
 
-from . import screen_factory
-from .replay_mode import ReplayMode
-
-if TYPE_CHECKING:
-    from console.clusters.cluster_summary import ClusterSummary
+from .cluster_screens import ClusterScreens
+from .cluster_updates import ClusterUpdates
+from .input_handling import InputHandling
+from .journal_queries import JournalQueries
+from .notifications import Notifications
+from .plugin_loading import PluginLoading
+from .ports import Terminal
+from .undo_actions import UndoActions
 
 #: Seconds after the first frame until the other clusters are opened.
 OPEN_OTHERS_S = 2.0
-PUBLISH_TIMEOUT_S = 1.0
-"""Seconds that a publish waits at most for the event loop to take the previous one."""
-#: Kinds of facts whose change may ring the bell.
-BELL_KINDS = frozenset({"alerts", "silences"})
 #: Most chips of other clusters in the top line, the worst first.
 _MAX_CHIPS = 2
 
 
-class ClusterChanged(Message):
-    """The poller has a newer Cluster. Queued messages of one cluster merge, with their differences."""
+class ClusterSwitching:
+    """Opens and closes clusters, and decides which one is shown."""
 
-    def __init__(self, cluster: Cluster, diff: Diff) -> None:
-        super().__init__()
-        self.cluster, self.diff = cluster, diff
-
-    def can_replace(self, message: Message) -> bool:
-        """Take over the differences of the queued message that this one replaces."""
-        if isinstance(message, ClusterChanged) and message.cluster.name == self.cluster.name:
-            message.diff = merged(self.diff, message.diff)
-            return True
-        return False
-
-
-class ClusterSwitching(ReplayMode):
-    """The part of the app that knows all clusters, and which one is shown."""
-
-    config: Config
-    looked_at: FromSession[WachtScreen | None] = FromSession()
-    gpus_every_s = FromSession[float]()
-
-    def init_clusters(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
-        """Open the first cluster and note the others."""
-        self._live_values: dict[str, Any] = {}
-        self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
-        """Cluster name to site, for every cluster that can be shown."""
-        self.unopened: dict[str, str] = {}
-        """Clusters that failed to open or were closed, with the reason. A cluster in neither dict is opened later."""
-        self._clock = clock
-        self.session = ClusterSession(site, self.config, clock)
-        self.sessions = {site.name: self.session}
-        self.open_poller(self.session)
-        self.fleet: dict[str, Cluster] = {site.name: self.session.newest}
-        """Cluster name to the Cluster that its screens show."""
-        self.garbage = Garbage()
+    def __init__(
+        self, fleet: Fleet, notifications: Notifications, input: InputHandling, journal: JournalQueries,
+        undoing: UndoActions, updates: ClusterUpdates, plugins: PluginLoading, stacks: ClusterScreens, config: Config,
+        clock: Clock | None, port: Terminal,
+    ) -> None:  # fmt: skip
+        """`clock` is that of every cluster, where not its own."""
+        self._fleet, self._notify, self._input, self._journal = fleet, notifications, input, journal
+        self._undoing, self._updates, self._plugins, self._stacks = undoing, updates, plugins, stacks
+        self._config, self._clock, self._port = config, clock, port
         self._modes_made = 0
 
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster on the screen."""
-        return self.fleet[self.current]
+    # Opening.
 
-    def show_message(self, text: str, severity: str = "information") -> None:
-        """Show a message (toast) about the cluster on the screen."""
-        self.show_message_for(self.session, text, severity)
-
-    def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
-        """Show a message about one cluster, with its name where there are several. Not markup: the text may
-        be foreign."""
-        named = f"{session.name}: {text}" if len(self.sites) > 1 else text
-        self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
-
-    # Reading.
-
-    def read(self) -> None:
+    def start(self) -> None:
         """Start to read. The long lists are created now so that their rows are ready when they are opened."""
-        self._start_cluster(self.session)
-        self.read_journal_facts()
-        self.report_orphans(self.session)
-        self.garbage.started()
-        if len(self.sites) > 1:
-            self.set_timer(OPEN_OTHERS_S, self._open_others)
+        self._start_reading(self._fleet.session)
+        self._updates.garbage.started()
+        if len(self._fleet.sites) > 1:
+            self._port.set_timer(OPEN_OTHERS_S, self.open_others)
 
-    def _start_cluster(self, session: ClusterSession) -> None:
+    def _start_reading(self, session: ClusterSession) -> None:
         self._make_screens(session)
-        self.record(session)
+        if session.records is not None:
+            self._port.run_in_thread(session.start_recorder, "record")
         session.poller.start()
+        self._journal.read_facts(session)
+        self._undoing.report_orphans(session)
 
-    def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """Take a new Cluster. Runs in the poller's thread, which also computes sums and sorts lists."""
-        # Import here, in the poller's thread: on the event loop it would stall the keys.
-        from console.alerts.groups import alert_groups
-        from console.triage import attention  # noqa: F401
-
-        if (session := self.sessions.get(cluster.name)) is None:
-            return  # it was closed meanwhile
-        if session.recorder is not None:
-            session.recorder.offer(cluster, diff)
-        # Sums of this Cluster must not evict those of the previous one while the event loop still reads them.
-        taken = session.taken.wait(PUBLISH_TIMEOUT_S)
-        session.taken.clear()
-        # Keep the sums of the Cluster that is shown, too: it may still be queued, or be from a recording.
-        if taken and not self.in_replay_mode:
-            memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
-        on_screen = self.session
-        shown, over = session is on_screen and not self.in_replay_mode, on_screen.looked_at
-        if over is not None and (shown or over.shows_all_clusters):
-            over.prepare(cluster, session, self.policy, shown=shown)
-        if session.ring.active is None or not diff.kinds.isdisjoint(BELL_KINDS):
-            alert_groups(cluster, session.live_clock.now(), self.policy)
-        # Prepare other screens after the first facts are shown, but before all later ones.
-        starts = not all(one.tried for one in cluster.sources.values())
-        if starts:
-            self.post_message(ClusterChanged(cluster, diff))
-        session.logged.see(cluster)
-        if shown:
-            for name in SCREENS:
-                for make in screen_factory.view(name).sums:
-                    make(cluster)
-            for one in session.ahead:
-                if one is not over:
-                    one.prepare(cluster, session, self.policy, shown=False)
-        if not starts:
-            self.post_message(ClusterChanged(cluster, diff))
-
-    def on_cluster_changed(self, event: ClusterChanged) -> None:
-        """Take a newer Cluster on the event loop."""
-        session = self.sessions.get(event.cluster.name)
-        if session is None or not self.screen_stack:
-            return  # the app is closing
-        in_replay_mode = self.in_replay_mode and session is self.session
-        if in_replay_mode:
-            self.live_cluster = event.cluster
-        else:
-            self.fleet[session.name] = event.cluster
-        session.taken.set()  # only now: the sums of the shown Cluster are kept until here
-        if session.ring.active is None or not event.diff.kinds.isdisjoint(BELL_KINDS):
-            self._ring_bell(session, event.cluster)
-        if in_replay_mode:
-            return
-        self.verify(session, event.cluster)
-        if "partitions" in event.diff.kinds:
-            self._read_journal_facts(session)
-        if session is self.session and isinstance(self.screen, WachtScreen):
-            self.screen.update_cluster(event.cluster, event.diff)
-        self._update_hidden_screens(session, event.cluster)
-
-    def _update_hidden_screens(self, session: ClusterSession, cluster: Cluster) -> None:
-        """Give the new Cluster to the screens of `session` that are not shown, except those below a dialog or an
-        inspection."""
-        shown = self.screen_stack
-        of_it = {*made_screens(self), *(mode_stack(self, session.mode) or ())}
-        for one in of_it:
-            if isinstance(one, WachtScreen) and one.is_mounted and one.at is session and one not in shown:
-                one.update_hidden(cluster)
-
-    def _ring_bell(self, session: ClusterSession, cluster: Cluster) -> None:
-        """Ring at most once for each reading, if there are new critical alert groups."""
-        from console.alerts.bell import bell_sequences, bell_text
-        from console.alerts.groups import alert_groups
-
-        now = session.live_clock.now()
-        session.ring, new = session.ring.next(cluster, alert_groups(cluster, now, self.policy), now)
-        if not new:
-            return
-        looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
-        hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
-        if session is not self.session:
-            hint = f"  (:cluster {session.name})"
-        elif self.in_replay_mode:
-            hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.show_message_for(session, f"critical: {bell_text(new)}{hint}", "error")
-        write_sequence(self, bell_sequences(cluster.name, new, self.config.bell, self.config.notify))
-
-    # Other clusters.
-
-    def other_cluster_chips(self) -> list[Span]:
-        """Chips of the top line for other clusters that have something to report."""
-        if len(self.sites) == 1:
-            return []
-        from console.clusters.cluster_summary import chip_of
-
-        found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
-        more = len(found) - _MAX_CHIPS
-        return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
-
-    def standings(self) -> list[ClusterSummary]:
-        """A summary of each cluster, in the order of the configuration."""
-        from console.clusters.cluster_summary import ClusterSummary, summarise
-
-        made = []
-        for name in self.sites:
-            if (session := self.sessions.get(name)) is None:
-                made.append(ClusterSummary(name=name, why=self.unopened.get(name, "")))
-                continue
-            # Use the Cluster that was taken in: the sums of the next one are still being computed.
-            known = self.live_cluster if session is self.session and self.live_cluster is not None else self.fleet[name]
-            made.append(summarise(known, session.live_clock.mono(), shown=session is self.session))
-        return made
-
-    def set_background_polling(self, more: frozenset[str] = frozenset()) -> None:
-        """Poll `WATCHED` and the kinds in `more` of the clusters that are not shown."""
-        for session in self.sessions.values():
-            if session is not self.session and isinstance(session.poller, Poller):
-                session.poller.watch(WATCHED | more)
-
-    def _open_others(self) -> None:
-        for name in self.sites:
-            if name not in self.sessions and name not in self.unopened:
+    def open_others(self) -> None:
+        """Open every cluster that is not open and was not tried."""
+        for name in self._fleet.sites:
+            if name not in self._fleet.sessions and name not in self._fleet.unopened:
                 self._open(name)
 
     def _open(self, name: str, then: Callable[[ClusterSession], None] | None = None) -> None:
         """Open a cluster off the event loop, then call `then` with its session."""
-        site = self.sites[name]
-        twin = next((one.name for one in self.sessions.values() if one.site.reach and one.site.reach == site.reach), "")
+        fleet, port = self._fleet, self._port
+        site = fleet.sites[name]
+        opened = fleet.sessions.values()
+        twin = next((one.name for one in opened if one.site.reach and one.site.reach == site.reach), "")
         if twin:
             self._open_failed(
                 name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}'
@@ -249,143 +86,135 @@ class ClusterSwitching(ReplayMode):
             return
         self._modes_made += 1
         mode = f"{name} {self._modes_made}"
+        records = any(session.records is not None for session in opened)
 
         def work() -> None:
             try:
-                session = ClusterSession(site, self.config, self._clock, mode)
-                session.records = recording_target(site, self.config.recording) if self._recording_enabled else None
-                self.open_poller(session)
+                session = ClusterSession(site, self._config, self._clock, mode)
+                session.records = recording_target(site, self._config.recording) if records else None
+                self._updates.attach(session)
             except UserError as error:
-                self.call_from_thread(self._open_failed, name, clean(str(error)))
+                port.call_from_thread(self._open_failed, name, clean(str(error)))
             except Exception as error:
-                self.call_from_thread(self._open_failed, name, clean(f"{type(error).__name__}: {error}")[:300])
+                port.call_from_thread(self._open_failed, name, clean(f"{type(error).__name__}: {error}")[:300])
             else:
-                self.call_from_thread(self._cluster_opened, session, then)
+                port.call_from_thread(self._opened, session, then)
 
-        self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
-
-    @property
-    def _recording_enabled(self) -> bool:
-        """Whether this console records."""
-        return any(session.records is not None for session in self.sessions.values())
+        port.run_in_thread(work, "cluster")
 
     def _open_failed(self, name: str, why: str) -> None:
-        self.unopened[name] = why
-        self.show_message_for(self.session, f"{name} cannot be opened: {why}", "warning")
+        self._fleet.unopened[name] = why
+        self._notify.show(f"{name} cannot be opened: {why}", "warning")
 
-    def _cluster_opened(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
-        if session.name not in self.sessions and self.screen_stack:
-            self.unopened.pop(session.name, None)
-            self.sessions[session.name], self.fleet[session.name] = session, session.newest
-            self.add_mode(session.mode, QuietScreen)
+    def _opened(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
+        sessions = self._fleet.sessions
+        if session.name not in sessions and self._port.screen_stack:
+            self._fleet.unopened.pop(session.name, None)
+            sessions[session.name] = session
             if isinstance(session.poller, Poller):
                 session.poller.watch(WATCHED)
-            self._start_cluster(session)
-            self._read_journal_facts(session)
-            self.report_orphans(session)
+            self._start_reading(session)
         if then is not None:
-            then(self.sessions[session.name])
+            then(sessions[session.name])
+
+    def _make_screens(self, session: ClusterSession) -> None:
+        if session is self._fleet.session:
+            every = (self._port.get_screen(name) for name in ("overview", "nodes", "jobs"))
+            session.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
+            self._plugins.add_columns(session)
+
+    def poll_others(self, more: frozenset[str] = frozenset()) -> None:
+        """Poll `WATCHED` and the kinds in `more` of the clusters that are not shown."""
+        for session in self._fleet.sessions.values():
+            if session is not self._fleet.live and isinstance(session.poller, Poller):
+                session.poller.watch(WATCHED | more)
+
+    def chips(self) -> list[Span]:
+        """Chips of the top line for other clusters that have something to report."""
+        if len(self._fleet.sites) == 1:
+            return []
+        from console.clusters.cluster_summary import chip_of
+
+        found = sorted(filter(None, map(chip_of, self._fleet.standings())), key=lambda chip: chip[1] != "bad")
+        more = len(found) - _MAX_CHIPS
+        return [*found[:_MAX_CHIPS], (f"+{more}", found[_MAX_CHIPS][1])] if more > 0 else found
 
     # Switching.
 
-    def action_next_cluster(self) -> None:
+    def next(self) -> None:
         """Key `C`: show the next cluster."""
-        names = list(self.sites)
+        names = list(self._fleet.sites)
         if len(names) == 1:
-            self.show_message("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            self._notify.show("one cluster is known; each [cluster.NAME] of the configuration is one more")
             return
-        self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
+        self.go_to(names[(names.index(self._fleet.session.name) + 1) % len(names)])
 
-    def go_to_cluster(self, name: str) -> None:
+    def go_to(self, name: str) -> None:
         """Show a cluster, or a message with the reason why not."""
         try:
-            self.show_cluster(name)
+            self.show(name)
         except CommandError as error:
-            self.show_message(str(error), "warning")
+            self._notify.show(str(error), "warning")
 
-    def show_cluster(self, name: str) -> None:
+    def show(self, name: str) -> None:
         """`:cluster NAME`. Raises CommandError."""
-        if name not in self.sites:
-            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(self.sites)}")
-        if name == self.current:
+        fleet = self._fleet
+        if name not in fleet.sites:
+            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(fleet.sites)}")
+        if name == fleet.session.name:
             raise CommandError(f"{name} is on the screen")
-        if self.in_replay_mode:
+        if fleet.in_replay_mode:
             raise CommandError(self._leave_replay_first())
-        if not isinstance(self.screen, WachtScreen):
+        screen = self._port.screen
+        if not isinstance(screen, WachtScreen):
             raise CommandError("answer what is open first")
-        if (session := self.sessions.get(name)) is not None:
+        if (session := fleet.sessions.get(name)) is not None:
             self._show_opened(session)
             return
-        screen = self.screen
 
         def then(session: ClusterSession) -> None:
-            if not self.user_moved_on(screen, f"cluster {name}"):
+            if not self._notify.user_moved_on(screen, f"cluster {name}"):
                 self._show_opened(session)
 
         self._open(name, then)
 
     def _leave_replay_first(self) -> str:
-        back = self.keymap.press("look_back")
-        return f"the past of {self.current} is on the screen: {back} to go back to the present"
+        back = self._input.keymap.press("look_back")
+        return f"the past of {self._fleet.session.name} is on the screen: {back} to go back to the present"
 
     def _show_opened(self, session: ClusterSession) -> None:
-        """Show an open cluster. The only place that sets `here`.
-
-        Never in replay mode: `ReplayMode` restores the live values, the gate among them, onto the cluster that is
-        `here`."""
-        if self.in_replay_mode:
-            self.show_message(f"{session.name} is open; {self._leave_replay_first()}")
+        """Show an open cluster, unless a recording came on the screen while it was opened."""
+        fleet = self._fleet
+        if fleet.in_replay_mode:
+            self._notify.show(f"{session.name} is open; {self._leave_replay_first()}")
             return
-        self.poller.show(frozenset())
-        self.session = session
+        fleet.session.poller.show(frozenset())
+        fleet.session = session
         if isinstance(session.poller, Poller):
             session.poller.watch(None)
-        self.set_background_polling()
-        new = mode_stack(self, session.mode) is None
-        self.switch_mode(session.mode)
-        if new:
-            self.push_screen(self.config.screen or "overview")
-            self.call_after_refresh(self._make_screens, session)
+        self.poll_others()
+        if self._stacks.show(session):
+            self._port.push_screen(self._config.screen or "overview")
+            self._port.call_after_refresh(self._make_screens, session)
 
-    def _make_screens(self, session: ClusterSession) -> None:
-        if session is self.session:
-            every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
-            session.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
-            self.add_plugin_columns(session)
-
-    def add_plugin_columns(self, session: ClusterSession) -> None:
-        """Hook: the lists of a cluster exist now; plugins add their columns."""
-
-    def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
-        """Look up a screen name among the screens of the cluster that is shown."""
-        if isinstance(screen, str) and (key := _installed_name(self.session, screen)) != screen:
-            if not self.is_screen_installed(key):
-                self.install_screen(screen_factory.make(screen), key)
-            screen = key
-        return super().get_screen(screen, screen_class)
-
-    def close_cluster(self, name: str) -> None:
+    def close(self, name: str) -> None:
         """`:close NAME`: stop reading a cluster and free its memory. Raises CommandError."""
-        session = self.sessions.get(name)
+        fleet = self._fleet
+        session = fleet.sessions.get(name)
         if session is None:
-            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.sessions)}")
-        if session is self.session:
+            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(fleet.sessions)}")
+        if session is fleet.live:
             raise CommandError(f"{name} is on the screen: show another first")
         if session.busy:
             raise CommandError(f"{name}: wait until what you sent was seen")
-        del self.sessions[name], self.fleet[name]
-        self.unopened[name] = "closed"
-        self.remove_mode(session.mode)
-        self.call_later(self._drop_screens, session)
-        self.run_worker(lambda: session.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
+        del fleet.sessions[name]
+        fleet.unopened[name] = "closed"
+        self._stacks.close(session)
+        self._port.run_in_thread(lambda: session.stop(alone=True), "cluster")
         memo.forget(name)
-        self.show_message(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
+        self._notify.show(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
 
-    async def _drop_screens(self, session: ClusterSession) -> None:
-        for key in [_installed_name(session, one) for one in SCREENS]:
-            await remove_installed(self, key)
-
-
-def _installed_name(session: ClusterSession, name: str) -> str:
-    """The name under which a screen of a cluster is installed; the first cluster uses plain names."""
-    return name if session.mode == "_default" else f"{session.mode}/{name}"
+    def stop(self) -> None:
+        """Stop every thread that polls, plays or records."""
+        for session in {*self._fleet.sessions.values(), self._fleet.session}:
+            session.stop()

@@ -1,60 +1,59 @@
-"""Unexpected errors: the console ends, and prints nothing before the terminal is restored.
+"""Unexpected errors, and faults of the log, the line to the terminal and the recorder.
 
-Textual would print every local variable; those may hold facts of users or a token. `console.session.crash` writes the
-report."""
+An error of the event loop ends the console (`widgets.textual_ext.app_errors`); `console.session.crash` writes the report.
+An error of a worker is reported, and the console goes on."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.worker import Worker, WorkerState
 
+from console.clusters.fleet import Fleet
 from console.runtime import log
 
-if TYPE_CHECKING:
-    from widgets.terminal.quiet_app import QuietApp
-
-    _Base = QuietApp[None]
-else:
-    _Base = object
+from .notifications import Notifications
+from .ports import Terminal
 
 #: Failed workers of one console that are reported; the first ones matter.
 _REPORTS = 3
 
 
-class ErrorReporting(_Base):
-    """The part of the app that ends it on an error and checks the log. For threads see `QuietApp.thread_died`."""
+class ErrorReporting:
+    """Reports what fails while the console runs. For threads see `QuietApp.thread_died`."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, fleet: Fleet, notifications: Notifications, port: Terminal) -> None:
+        self._fleet, self._notify, self._port = fleet, notifications, port
         self._was_slow = False
+        self._recorder_fault = ""
         self._reports = 0
-
-    def show_message(self, text: str, severity: str = "information") -> None:
-        """Show a message (toast)."""
-        raise NotImplementedError
-
-    def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet."""
-        raise NotImplementedError
 
     def install_loop_handler(self) -> None:
         """Report exceptions of event loop callbacks. Called on the event loop."""
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
 
-    def check_log(self) -> None:
-        """Log changes of slow mode, and show a message when the log cannot be written."""
-        if self.slow_line != self._was_slow:
-            self._was_slow = self.slow_line
-            log.info("terminal", f"slow mode is {'on' if self._was_slow else 'off'}")
+    def check(self) -> None:
+        """Log changes of slow mode; show a message when the log cannot be written, and once when recording fails: the
+        top line shows that for as long as it lasts."""
+        slow = self._port.slow_line
+        if slow != self._was_slow:
+            self._was_slow = slow
+            log.info("terminal", f"slow mode is {'on' if slow else 'off'}")
         if why := log.unreported_fault():
-            self.show_message(why, "warning")
+            self._notify.show(why, "warning")
+        recorder = self._fleet.live.recorder
+        fault = recorder.trouble if recorder is not None else ""
+        if fault and not self._recorder_fault:
+            self._notify.show(f"not recorded: {fault}", "warning")
+        self._recorder_fault = fault
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+    def worker_changed(self, event: Worker.StateChanged) -> None:
         """Report a failed worker; the console goes on."""
         error = event.worker.error
-        if event.state is not WorkerState.ERROR or error is None or not self.is_running or self._reports >= _REPORTS:
+        if event.state is not WorkerState.ERROR or error is None:
+            return
+        if not self._port.is_running or self._reports >= _REPORTS:
             return
         from console.session import crash
 
@@ -63,16 +62,12 @@ class ErrorReporting(_Base):
 
         def work() -> None:
             kept = crash.save_report(text, brief)
-            self.call_from_thread(self.show_message, f"{brief}; wacht goes on. Report: {kept}", "error")
+            self._port.call_from_thread(self._notify.show, f"{brief}; wacht goes on. Report: {kept}", "error")
 
-        self.run_worker(work, thread=True, group="crash", exit_on_error=False)
+        self._port.run_in_thread(work, "crash")
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End the console when a callback of the event loop failed: nothing else would notice."""
         error = context.get("exception")
-        if isinstance(error, Exception) and self.is_running:
-            self.fail(error)
-
-    def failing(self) -> None:
-        """Drop the batches that are not sent yet when the console ends on an error."""
-        self.stop_sending()
+        if isinstance(error, Exception) and self._port.is_running:
+            self._port.fail(error)

@@ -1,60 +1,51 @@
-"""Queries of the journal off the event loop: nodes that were resumed, partitions and users that were closed, and the
-history of one node or job."""
+"""The journal off the event loop: nodes that were resumed, partitions and users that were closed, the history of one
+node or job; and the notes that say who is on shift."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from collectors.model import SourceFault
 from console.actions.action import Kind
-from console.clusters.cluster_session import ClusterSession, FromSession
-from console.journal.leftovers import Leftovers, leftovers, still_blocked
+from console.clusters.cluster_session import ClusterSession
+from console.clusters.fleet import Fleet
+from console.journal.leftovers import leftovers, still_blocked
+from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
+from console.runtime.state_files import BackgroundWriter, StateFileFault
 from widgets.pane import PaneLine, pane_line
 
-if TYPE_CHECKING:
-    from textual.app import App
-
-    _Base = App[None]
-else:
-    _Base = object
+from .ports import Threads
 
 
-class JournalQueries(_Base):
-    """The part of the app that reads the journal for the screens."""
+class JournalQueries:
+    """Reads the journal for the screens."""
 
-    session: ClusterSession
-    resumed = FromSession[Mapping[str, float]]()
-    leftovers = FromSession[Leftovers]()
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
 
-    def read_journal_facts(self) -> None:
-        """Read which nodes people resumed (older XIDs are settled), and what they closed."""
-        self._read_journal_facts(self.session)
+    def read_facts(self, session: ClusterSession) -> None:
+        """Read which nodes people resumed (older XIDs are settled), and what they closed, into the session."""
 
-    def _read_journal_facts(self, session: ClusterSession) -> None:
         def work() -> None:
             from console.journal import past_actions, writer
 
-            journal, transport = session.journal, session.transport
             with contextlib.suppress(OSError, writer.JournalFault):
-                lines = journal.lines()
+                lines = session.journal.lines()
                 shut = leftovers(lines)
                 if shut.users:
                     # A user may have been unblocked by hand. Where Slurm cannot say, the journal counts.
                     with contextlib.suppress(SourceFault):
-                        rows = transport.read_users(tuple(shut.users))
+                        rows = session.transport.read_users(tuple(shut.users))
                         shut = still_blocked(
                             shut, {name for name in shut.users if name not in rows or rows[name].blocked}
                         )
-                if session.journal is journal:
-                    session.resumed, session.leftovers, session.ticketed = (
-                        past_actions.resumed(lines),
-                        shut,
-                        past_actions.ticketed(lines),
-                    )
+                session.resumed, session.leftovers, session.ticketed = (
+                    past_actions.resumed(lines),
+                    shut,
+                    past_actions.ticketed(lines),
+                )
 
-        self.run_worker(work, thread=True, group=f"resumed {session.name}", exclusive=True, exit_on_error=False)
+        self._threads.run_in_thread(work, f"resumed {session.name}", exclusive=True)
 
     def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]:
         """What was done to a node or job before, from the journal. Blocks: call it off the event loop."""
@@ -71,3 +62,37 @@ class JournalQueries(_Base):
         return inspection_lines.history_lines(
             acts, past_actions.drains(key, records, now) if kind == "node" else None, now
         )
+
+
+class ShiftNotes:
+    """Notes every `NOTE_EVERY_S` seconds that this person is on shift, for the next hand-over."""
+
+    def __init__(self, fleet: Fleet, writer: BackgroundWriter) -> None:
+        self._fleet, self._writer = fleet, writer
+        self._file = shifts_file()
+        self._noted_mono: float | None = None
+
+    def note(self) -> None:
+        """Write a note, if the last one is old enough."""
+        mono = self._fleet.live.clock.mono()
+        if self._noted_mono is None or mono - self._noted_mono >= NOTE_EVERY_S:
+            self._noted_mono = mono
+            self._write()
+
+    def end(self) -> None:
+        """Write the last note of this shift, and give pending writes a moment to finish."""
+        if self._noted_mono is not None:
+            self._write()
+        self._writer.leave()
+
+    def _write(self) -> None:
+        live = [one for one in self._fleet.sessions.values() if not one.site.recorded]
+        lines = [shift_line(one.name, one.clock.now()) for one in live]
+
+        def work() -> None:
+            # Not reported here: the hand-over says that the last shift is unknown.
+            with contextlib.suppress(StateFileFault):
+                for line in lines:
+                    self._file.add(line)
+
+        self._writer.do(work)

@@ -1,34 +1,19 @@
-"""The entries of the command palette: screens, actions, keys, `:` commands, themes, saved filters; nodes, racks and
-jobs by name.
-
-An action that is refused now says why. `found` ranks the entries; `named` searches the cluster, too slow for the event
-loop at 100,000 jobs. Both are pure."""
+"""Search of the command palette. `found` ranks entries; `named` searches the cluster for nodes, racks and jobs, too
+slow for the event loop at 100,000 jobs. Both are pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from collectors.model import Cluster
-from console.actions.registry import ACTIONS, NAVIGATION
-from console.config.commands import OTHERS, SCREENS
 from widgets.units import plural
-
-if TYPE_CHECKING:
-    from console.screens.layout.app_port import ConsoleApp
 
 #: Names of each kind that are offered.
 MOST = 8
-#: Navigation keys that make sense as palette entries.
-_KEYS_OFFERED = ("help", "quit", "filter", "command", "copy", "copy_rows", "measure", "zoom", "charts", "ssh", "beside",
-         "refresh", "redraw", "undo", "previous", "log", "look_back", "suspend_process")  # fmt: skip
-#: Those of them that the screen handles, not the app.
-_SCREEN_KEYS = frozenset({"filter", "measure", "zoom", "charts", "ssh", "beside"})
 _WORD_START = 8
 _RUN = 4
 #: Bonus of a recent choice over an equally good match.
@@ -44,36 +29,6 @@ class PaletteEntry(Struct, frozen=True, eq=False):
     key: str = ""
     """The key with the same effect."""
     refused: bool = False
-
-
-def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
-    """Every entry that does not depend on what is typed. `run` is called after the palette has closed."""
-    keys = app.keymap
-    for screen in SCREENS:
-        yield PaletteEntry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
-    for action in ACTIONS:
-        why = app.refusal(action.id)
-        description = action.help if why is None else f"not now: {why}"
-        run = partial(app.action_act, action.id)
-        name = f"{action.label.capitalize()} {action.kind}"
-        yield PaletteEntry(name, description, run, keys.first(action.id), why is not None)
-    for key in NAVIGATION:
-        if key.id in _KEYS_OFFERED:
-            run_it = partial(_run_key, app, key.id)
-            yield PaletteEntry(key.help[0].upper() + key.help[1:], "key", run_it, keys.first(key.id))
-    for verb, help in OTHERS.items():
-        yield PaletteEntry(f":{verb}", help, partial(app.open_command_line, f"{verb} "))
-    for one in app.filters.known.values():
-        for screen in one.on:
-            yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(app.action_go, screen, f"@{one.name}"))
-    for name in app.sites if len(app.sites) > 1 else ():
-        yield PaletteEntry(f"Cluster {name}", "show it", partial(app.go_to_cluster, name))
-    for name, look in app.looks.known.items():
-        yield PaletteEntry(f"Theme {name}", look.says, partial(app.set_theme, name))
-
-
-async def _run_key(app: ConsoleApp, name: str) -> None:
-    await app.run_action(name, app.screen if name in _SCREEN_KEYS else app)
 
 
 def score(query: str, name: str) -> int | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,14 +10,12 @@ from textual.containers import Vertical
 from textual.worker import get_current_worker
 
 from collectors.clean import clean
+from console.clusters.fleet import Fleet
 from widgets.cells import Span, cut, width
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .palette import NamedRow, PaletteEntry, entries, found, named
-
-if TYPE_CHECKING:
-    from console.screens.layout.app_port import ConsoleApp
+from .palette import NamedRow, PaletteEntry, found, named
 
 _MAX_QUERY = 200
 
@@ -32,12 +28,19 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
     PaletteScreen > Vertical { width: 100%; max-width: 110; height: 80%; margin: 1 0; background: $background; }
     """
     AUTO_FOCUS = "#found"
-    app: ConsoleApp
 
-    def __init__(self, app: ConsoleApp) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        entries: Sequence[PaletteEntry],
+        recent: Sequence[str],
+        name_entry: Callable[[NamedRow], PaletteEntry],
+    ) -> None:
+        """`name_entry` makes the entry of a node, rack or job."""
         super().__init__()
-        self._entries = tuple(entries(app))
-        self._recent = tuple(app.histories["^"].entries)
+        self._fleet, self._name_entry = fleet, name_entry
+        self._entries = entries
+        self._recent = recent
         self._query = ""
         self._named: list[NamedRow] = []
         self._shown: Sequence[PaletteEntry] = ()
@@ -88,14 +91,6 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
             str(at),
         )
 
-    def _name_entry(self, one: NamedRow) -> PaletteEntry:
-        kind, name, description = one
-        if kind == "rack":
-            return PaletteEntry(f"rack {name}", description, partial(self.app.open_list, "nodes", f"rack={name}"))
-        return PaletteEntry(
-            f"{kind} {name}", description, partial(self.app.open_row, "node" if kind == "node" else "job", name)
-        )
-
     # Input.
 
     def on_key(self, event: events.Key) -> None:
@@ -134,7 +129,7 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
     def _search(self) -> None:
         """Search the cluster by name. Runs in a thread: there may be 100,000 jobs."""
         worker, query = get_current_worker(), self._query
-        names = named(self.app.cluster, query)
+        names = named(self._fleet.cluster, query)
         if not worker.is_cancelled:
             self.app.call_from_thread(self._names_found, query, names)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from collectors.clean import clean
 from console.actions.action import Action
 from console.clusters.cluster_session import ClusterSession
-from console.config.keymap import Keymap
+from console.clusters.fleet import Fleet
 from console.runtime import log
 from console.screens.layout.screen import WachtScreen
 from widgets.cells import Cell
@@ -16,22 +16,27 @@ from widgets.table_column import Column
 from widgets.units import UNKNOWN
 
 from . import screen_factory
-from .cluster_switching import ClusterSwitching
+from .input_handling import InputHandling
+from .notifications import Notifications
+from .ports import Terminal
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnColumn
 
 #: Characters of a plugin cell that are shown.
 _MAX_CHARS = 200
+#: Messages about plugins that are shown; `wacht doctor` has the others.
+_MAX_MESSAGES = 3
 
 
-class PluginLoading(ClusterSwitching):
-    """The part of the app that loads plugins."""
+class PluginLoading:
+    """Loads plugins, and gives their actions a key and their columns a list."""
 
-    keymap: Keymap
-    _own_columns: Sequence[OwnColumn] = ()
+    def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: Terminal) -> None:
+        self._fleet, self._notify, self._input, self._port = fleet, notifications, input, port
+        self._own_columns: Sequence[OwnColumn] = ()
 
-    def read_plugins(self) -> None:
+    def read(self) -> None:
         """Load the plugins in a thread."""
 
         def work() -> None:
@@ -39,29 +44,31 @@ class PluginLoading(ClusterSwitching):
             from console.config import plugins
 
             found = plugins.actions(), plugins.columns()
-            self.call_from_thread(self._plugins_came, *found, plugins.messages())
+            self._port.call_from_thread(self.take, *found, plugins.messages())
 
-        self.run_worker(work, thread=True, group="plugins", exit_on_error=False)
+        self._port.run_in_thread(work, "plugins")
 
-    def _plugins_came(self, actions: Sequence[Action], columns: Sequence[OwnColumn], told: Sequence[str]) -> None:
+    def take(self, actions: Sequence[Action], columns: Sequence[OwnColumn], messages: Sequence[str]) -> None:
+        """Use what was loaded."""
         from console.config import plugins
 
         plugins.register(actions)
         for one in actions:
-            self.keymap = self.keymap.beside(one.id, one.key)
-            if self.keymap.keys[one.id]:
-                self.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
+            if self._input.add_key(one.id, one.key):
+                self._port.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
         self._own_columns = columns
-        for at in self.sessions.values():
-            self.add_plugin_columns(at)
-        if isinstance(self.screen, WachtScreen):
-            self.screen.refresh_keys()
-        if told:
-            self.show_message(
-                "\n".join(told[:3]) + (f"\nand {len(told) - 3} more: wacht doctor" if len(told) > 3 else ""), "warning"
+        for session in self._fleet.sessions.values():
+            self.add_columns(session)
+        if isinstance(self._port.screen, WachtScreen):
+            self._port.screen.refresh_keys()
+        if messages:
+            more = len(messages) - _MAX_MESSAGES
+            self._notify.show(
+                "\n".join(messages[:_MAX_MESSAGES]) + (f"\nand {more} more: wacht doctor" if more > 0 else ""),
+                "warning",
             )
 
-    def add_plugin_columns(self, session: ClusterSession) -> None:
+    def add_columns(self, session: ClusterSession) -> None:
         """Add the plugin columns to the lists of a cluster."""
         if self._own_columns:
             from console.screens.layout.list_screen import ListScreen

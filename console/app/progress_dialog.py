@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -38,8 +39,9 @@ class ProgressDialog(QuietModal[None]):
         Binding("escape", "hide", "Hide", show=False),
     ]
 
-    def __init__(self, plan: Plan, progress: Progress) -> None:
+    def __init__(self, plan: Plan, progress: Progress, drain_again: Callable[[Plan, Progress], None]) -> None:
         super().__init__()
+        self._drain_again = drain_again
         self.plan = plan
         self.progress = progress
         self._box = Pane(preview.title(plan))
@@ -122,8 +124,7 @@ class ProgressDialog(QuietModal[None]):
     def action_drain_again(self) -> None:
         """Key `d`: ask whether nodes that came back unfit are drained again."""
         if self.progress.unfit and self.is_active:
-            app: Any = self.app
-            app.drain_again(self.plan, self.progress)
+            self._drain_again(self.plan, self.progress)
 
     def action_hide(self) -> None:
         """Esc: hide this dialog, never what is on top of it or below it."""

@@ -1,360 +1,181 @@
 """Replay mode: the same screens show a recording, while live polling goes on behind it.
 
-Everything that screens read from the app is replaced at once: the clock, the poller (by a player), the on-demand
-readers, the journal, and the gate (by one without a writer). The live cluster is still polled and recorded, and its
-bell rings."""
+Screens read everything from the session on the screen; replay mode replaces it by the session of the recording. The
+live cluster is still polled and recorded, and its bell rings."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from textual.message import Message
+import msgspec
 
-from collectors.clock import Clock
-from collectors.model import Cluster, Diff
-from console.actions.incident import active_incidents
-from console.clusters.cluster_session import ClusterSession, FromSession
+from collectors.model import Diff
+from console.clusters.cluster_session import ClusterSession
+from console.clusters.fleet import Fleet
 from console.config.commands import CommandError
-from console.config.keymap import Keymap
-from console.ingest.poller import Poller
-from console.ingest.reduce import merged
-from console.queue.queue_reads import QueueCache
+from console.config.settings import Config
 from console.runtime.errors import UserError
 from console.screens.layout.screen import Inspection, WachtScreen
-from console.triage.judgement import AttentionInputs
 from widgets.key_bar import KeyHint
-from widgets.textual_ext.installed_screens import made_screens
-from widgets.units import duration, stamp
 
-from .undo_actions import UndoActions
+from .acting import Acting
+from .cluster_screens import ClusterScreens
+from .cluster_updates import ClusterUpdates, MomentChanged
+from .input_handling import InputHandling
+from .journal_queries import JournalQueries
+from .notifications import Notifications
+from .ports import Screens
 
 if TYPE_CHECKING:
-    from console.health.xid_policy import Policy
-    from console.recording.location import Bounds
     from console.recording.player import Player
-    from console.recording.recorder import Recorder
     from console.recording.replay_site import ReplaySite
 
-#: Ids of `console.actions.registry.NAVIGATION` that are handled here.
-KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
-        "go_to")  # fmt: skip
 SKIP_S = 600.0
-#: Attributes of the app that show the recording while replay mode is on.
-_REPLACED_IN_REPLAY = (
-    "clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "journal", "resumed",
-    "leftovers", "sent_watch",
-)  # fmt: skip
+#: What the keys of a recording do (`console.actions.registry.NAVIGATION`).
+CONTROLS: Mapping[str, Callable[[Player], None]] = {
+    "play": lambda player: player.toggle(),
+    "slower": lambda player: player.pace(-1),
+    "faster": lambda player: player.pace(1),
+    "earlier": lambda player: player.step(back=True),
+    "later": lambda player: player.step(back=False),
+    "far_back": lambda player: player.skip(-SKIP_S),
+    "far_on": lambda player: player.skip(SKIP_S),
+    "next_mark": lambda player: player.jump(back=False),
+    "last_mark": lambda player: player.jump(back=True),
+}
 
 
-class MomentChanged(Message):
-    """The player shows another moment."""
+class ReplayMode:
+    """Shows what this console recorded, and controls the player of a recording."""
 
-    def __init__(self, player: object, cluster: Cluster, diff: Diff | None) -> None:
-        """`diff` is None after a jump: anything may differ."""
-        super().__init__()
-        self.player, self.cluster, self.diff = player, cluster, diff
+    def __init__(
+        self, fleet: Fleet, notifications: Notifications, input: InputHandling, acting: Acting,
+        journal: JournalQueries, updates: ClusterUpdates, stacks: ClusterScreens, config: Config, port: Screens,
+    ) -> None:  # fmt: skip
+        self._fleet, self._notify, self._input, self._acting = fleet, notifications, input, acting
+        self._journal, self._updates, self._stacks = journal, updates, stacks
+        self._config, self._port = config, port
 
-    def can_replace(self, message: Message) -> bool:
-        """Take over the differences of the queued message that this one replaces."""
-        if not isinstance(message, MomentChanged) or message.player is not self.player:
-            return False
-        message.diff = None if message.diff is None or self.diff is None else merged(self.diff, message.diff)
-        return True
-
-
-class ReplayMode(UndoActions):
-    """The part of the app that records, and that shows recordings."""
-
-    live_cluster: Cluster | None = None
-    """The newest live Cluster while a recording is on the screen."""
-    recorder: FromSession[Recorder | None] = FromSession()
-    records: FromSession[tuple[Path, Bounds] | None] = FromSession()
-    live_clock = FromSession[Clock]()
-    _live_values: dict[str, Any]
-    """The live values of `_REPLACED_IN_REPLAY` while replay mode is on, else empty."""
-    _reported_fault = ""
-    fleet: dict[str, Cluster]
-    policy: Policy
-    keymap: Keymap
-    """The keys in force, for messages that name one."""
-
-    @property
-    def current(self) -> str:
-        """The name of the cluster on the screen."""
-        return self.session.name
-
-    def open_poller(self, session: ClusterSession) -> None:
-        """Set the source of facts: a poller; for a recorded site a player, with a closed gate."""
-        site = session.site
-        if site.recorded:
-            session.poller = self._open_player(cast("ReplaySite", site))
-            self._close_gate(cast("ReplaySite", site))
-        else:
-            session.poller = Poller(
-                site.name, site.collectors(), session.clock, self._publish, site.demo, (session.telemetry,)
-            )
-
-    def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        raise NotImplementedError
-
-    def _open_player(self, site: ReplaySite) -> Player:
-        from console.recording.player import Player
-
-        made: Player
-
-        def publish(cluster: Cluster, diff: Diff | None) -> None:
-            looked_at = getattr(self, "looked_at", None)
-            if isinstance(looked_at, WachtScreen):
-                looked_at.prepare(cluster, self.session, self.policy, shown=True)
-            self.post_message(MomentChanged(made, cluster, diff))
-
-        def show_message(text: str) -> None:
-            self.call_from_thread(self.show_message, text)
-
-        made = Player(site.recording, site.clock, publish, show_message, site.begin)
-        return made
-
-    def _close_gate(self, site: ReplaySite) -> None:
-        from console.recording.replay_site import RecordedJournal
-        from console.session.site_gate import closed_gate
-
-        self.gate = closed_gate(site)
-        self.journal = RecordedJournal(site)
-        self.journal_path = site.recording.path
-
-    # Recording.
-
-    def record(self, session: ClusterSession) -> None:
-        """Start to record, if this console records. Its imports run off the event loop."""
-        if session.records is not None:
-            self.run_worker(lambda: self._record(session), thread=True, group="record", exit_on_error=False)
-
-    def _record(self, session: ClusterSession) -> None:
-        from console.recording.recorder import Recorder
-
-        assert session.records is not None
-        made = Recorder(*session.records, session.live_clock, session.journal_path)
-        made.start()
-        made.offer(session.newest, Diff())  # facts that were read before the recorder existed
-        session.recorder = made
-
-    def check_recorder(self) -> None:
-        """Show a message once when recording fails; the top line shows it for as long as it lasts."""
-        trouble = self.recorder.trouble if self.recorder is not None else ""
-        if trouble and not self._reported_fault:
-            self.show_message(f"not recorded: {trouble}", "warning")
-        self._reported_fault = trouble
-
-    def stop_reading(self) -> None:
-        """Stop every thread that polls, plays or records."""
-        if "poller" in self._live_values:
-            self._live_values["poller"].stop()
-        for at in self.sessions.values():
-            at.stop()
-
-    # Replay.
-
-    @property
-    def replaying(self) -> bool:
-        """Whether a recording is on the screen, of this console or from a file."""
-        return not isinstance(self.poller, Poller)
-
-    @property
-    def in_replay_mode(self) -> bool:
-        """Whether this console shows its own recording while live polling continues."""
-        return bool(self._live_values)
-
-    def live_judged_by(self, session: ClusterSession) -> AttentionInputs:
-        """The inputs for judging the live state of a cluster, also while it is in replay mode."""
-        return (
-            AttentionInputs(*(self._live_values[one] for one in AttentionInputs._fields))
-            if session is self.session and self.in_replay_mode
-            else session.by
-        )
-
-    @property
-    def modes(self) -> Sequence[str]:
-        """The modes that the top line highlights; for a recording its time and speed."""
-        found = ["DEMO"] if self.cluster.demo else []
-        if self.replaying:
-            player = self._player
-            pace = f"▶ ×{player.speed}" if player.playing else "paused"
-            return [*found, f"REPLAY {stamp(self.clock.now())[5:19]} {pace}"]
-        now = self.clock.now()
-        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in active_incidents(self.cluster, now)[:2]]
-        found += [one.chip for one in tuple(self.sending) if one.chip]
-        if self.session.locked:
-            found.append("READ-ONLY")
-        if self.recorder is not None and self.recorder.trouble:
-            found.append("NOT RECORDED")
-        return found
-
-    def replay_keys(self) -> Sequence[KeyHint]:
+    def keys(self) -> Sequence[KeyHint]:
         """Keys for the key bar in place of the actions."""
         play = "pause" if self._player.playing else "play"
-        away = (KeyHint("T", "present"),) if self.in_replay_mode else ()
+        away = (KeyHint("T", "present"),) if self._fleet.in_replay_mode else ()
         return (KeyHint("p", play), KeyHint("n", "next event"), KeyHint(",", "back"), KeyHint(".", "on"), KeyHint("]",
                 "faster"),
                 KeyHint("t", "go to"), *away)  # fmt: skip
 
     @property
     def _player(self) -> Player:
-        return cast("Player", self.poller)
+        return cast("Player", self._fleet.session.poller)
 
-    def action_look_back(self) -> None:
+    # Entering and leaving.
+
+    def look_back(self) -> None:
         """Key `T`: show what this console recorded, or return to live."""
-        if self.in_replay_mode:
-            self._leave_replay()
-        elif self.replaying:
-            self.show_message("this is a recording: there is no present behind it; :quit leaves")
-        elif self.recorder is None:
-            self.show_message("nothing is recorded here", "warning")
-        elif self.sending or self.sent_watch.waiting or self._preflight_of:
-            self.show_message("wait until what you sent was seen: in the past it would go unwatched", "warning")
+        session = self._fleet.session
+        if self._fleet.in_replay_mode:
+            self._leave()
+        elif self._fleet.replaying:
+            self._notify.show("this is a recording: there is no present behind it; :quit leaves")
+        elif session.recorder is None:
+            self._notify.show("nothing is recorded here", "warning")
+        elif session.busy or self._acting.preflight_of:
+            self._notify.show("wait until what you sent was seen: in the past it would go unwatched", "warning")
         else:
-            self._enter_replay(self.recorder.path)
+            self._enter(session, session.recorder.path)
 
-    def _enter_replay(self, path: Path) -> None:
+    def _enter(self, session: ClusterSession, path: Path) -> None:
         from console.recording.replay_site import replay_site
 
-        session = self.session
-
         def opened(site: ReplaySite) -> None:
-            if session is not self.session or self.sending or self.sent_watch.waiting:
-                self.show_message(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
+            if session is not self._fleet.live or session.busy:
+                self._notify.show(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
                 return
-            if self.in_replay_mode:
+            if self._fleet.in_replay_mode:
                 return
-            self._live_values = {name: getattr(self, name) for name in _REPLACED_IN_REPLAY}
-            self.live_cluster = self.cluster
-            self.clock = site.clock
-            self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
-            self.queueing = QueueCache(site.queueing(), site.clock)
-            self._close_gate(site)
-            self.resumed, self.leftovers, self.sent_watch = {}, type(self.leftovers)(), type(self.sent_watch)()
-            self.poller = self._open_player(site)
-            self.poller.start()
-            self._reset_screens()
+            past = ClusterSession(msgspec.structs.replace(site, name=session.name), self._config, mode=session.mode)
+            self._updates.attach(past)
+            past.cluster, past.looked_at = session.cluster, session.looked_at
+            past.poller.start()
+            self._show(past)
 
         def work() -> None:
             try:
                 site = replay_site(path, lambda recording: last.at if (last := recording.last()) is not None else 0.0)
             except UserError as error:
-                why = self.recorder.trouble if self.recorder is not None else ""
-                self.call_from_thread(self.show_message, f"there is nothing to look back at: {why or error}", "warning")
+                why = session.recorder.trouble if session.recorder is not None else ""
+                self._port.call_from_thread(
+                    self._notify.show, f"there is nothing to look back at: {why or error}", "warning"
+                )
                 return
-            self.call_from_thread(opened, site)
+            self._port.call_from_thread(opened, site)
 
-        self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
+        self._port.run_in_thread(work, "replay", exclusive=True)
 
-    def _leave_replay(self) -> None:
-        held, self._live_values = self._live_values, {}
-        self.poller.stop()
-        for name, value in held.items():
-            setattr(self, name, value)
-        if self.live_cluster is not None:
-            self.fleet[self.current] = self.live_cluster
-            self.live_cluster = None
-        self._reset_screens()
-        self.show_message("back in the present")
+    def _leave(self) -> None:
+        self._player.stop()
+        self._show(self._fleet.live)
+        self._notify.show("back in the present")
 
-    def _reset_screens(self) -> None:
-        """Show another time on every screen: drop what they fetched on demand."""
-        open_one = self.screen
-        while len(self.screen_stack) > 2:
-            self.pop_screen()
-        for screen in (*made_screens(self), *self.screen_stack):
-            if isinstance(screen, WachtScreen):
-                screen.discard_fetched()
+    def _show(self, session: ClusterSession) -> None:
+        """Show the live session of this cluster, or a recording, on every screen."""
+        port, open_one = self._port, self._port.screen
+        session.looked_at, self._fleet.session = self._fleet.session.looked_at, session
+        while len(port.screen_stack) > 2:
+            port.pop_screen()
+        for screen in self._stacks.of(session):
+            screen.show_session(session)
         if isinstance(open_one, Inspection):
-            self.push_screen(type(open_one)(open_one.key))
-        if isinstance(self.screen, WachtScreen):
-            self.poller.need(self.screen.needed_kinds)
-            self._refresh_screen(self.screen, None)
+            port.push_screen(type(open_one)(open_one.key))
+        if isinstance(port.screen, WachtScreen):
+            session.poller.need(port.screen.needed_kinds)
+            self._refresh_screen(port.screen, None)
 
     def _refresh_screen(self, screen: WachtScreen, diff: Diff | None) -> None:
-        screen.update_cluster(self.cluster, diff)
+        session = self._fleet.session
+        screen.update_cluster(session.cluster, diff)
         if diff is None:
-            self._last_tick = -math.inf
-            self.read_journal_facts()
+            self._updates.tick_soon()
+            self._journal.read_facts(session)
 
-    def on_moment_changed(self, event: MomentChanged) -> None:
+    def moment_changed(self, event: MomentChanged) -> None:
         """Show another moment of the recording."""
-        if event.player is not self.poller or not self.screen_stack:
+        session = self._fleet.session
+        if event.player is not session.poller or not self._port.screen_stack:
             return
-        self.fleet[self.current] = event.cluster
-        if isinstance(self.screen, WachtScreen):
-            self._refresh_screen(self.screen, event.diff)
+        session.cluster = event.cluster
+        if isinstance(self._port.screen, WachtScreen):
+            self._refresh_screen(self._port.screen, event.diff)
 
-    # Keys.
+    # Controls.
 
-    def _player_or_message(self) -> Player | None:
-        if self.replaying:
-            return self._player
-        back = self.keymap.press("look_back")
-        self.show_message(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
-        return None
+    def control(self, key: str) -> None:
+        """A key of `CONTROLS`."""
+        if self._is_recording():
+            CONTROLS[key](self._player)
 
-    def action_play(self) -> None:
-        """Key `p`: play or pause."""
-        if (player := self._player_or_message()) is not None:
-            player.toggle()
-
-    def action_slower(self) -> None:
-        """Key `[`: play slower."""
-        if (player := self._player_or_message()) is not None:
-            player.pace(-1)
-
-    def action_faster(self) -> None:
-        """Key `]`: play faster."""
-        if (player := self._player_or_message()) is not None:
-            player.pace(1)
-
-    def action_earlier(self) -> None:
-        """Key `,`: the previous moment."""
-        if (player := self._player_or_message()) is not None:
-            player.step(back=True)
-
-    def action_later(self) -> None:
-        """Key `.`: the next moment."""
-        if (player := self._player_or_message()) is not None:
-            player.step(back=False)
-
-    def action_far_back(self) -> None:
-        """Key `<`: jump far back."""
-        if (player := self._player_or_message()) is not None:
-            player.skip(-SKIP_S)
-
-    def action_far_on(self) -> None:
-        """Key `>`: jump far ahead."""
-        if (player := self._player_or_message()) is not None:
-            player.skip(SKIP_S)
-
-    def action_next_mark(self) -> None:
-        """Key `n`: the next alert, action or failure."""
-        if (player := self._player_or_message()) is not None:
-            player.jump(back=False)
-
-    def action_last_mark(self) -> None:
-        """Key `N`: the previous one."""
-        if (player := self._player_or_message()) is not None:
-            player.jump(back=True)
-
-    def action_go_to(self) -> None:
+    def ask_for_moment(self) -> None:
         """Key `t`: open the prompt for a time."""
-        if self._player_or_message() is not None and isinstance(self.screen, WachtScreen):
-            self.screen.prompt.open(":", "at ")
+        if self._is_recording() and isinstance(self._port.screen, WachtScreen):
+            self._port.screen.prompt.open(":", "at ")
+
+    def _is_recording(self) -> bool:
+        """Whether a recording is on the screen; shows a message if not."""
+        if not self._fleet.replaying:
+            back = self._input.keymap.press("look_back")
+            self._notify.show(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
+        return self._fleet.replaying
 
     def seek(self, verb: str, text: str) -> None:
         """`:at 03:12` and `:next action`. Raises CommandError."""
         from console.recording.moments import parse_moment
         from console.recording.store import KINDS
 
-        if not self.replaying:
-            raise CommandError(f"only a recording has another moment: {self.keymap.press('look_back')} to look back")
+        if not self._fleet.replaying:
+            back = self._input.keymap.press("look_back")
+            raise CommandError(f"only a recording has another moment: {back} to look back")
         if verb == "next":
             if text and text not in KINDS:
                 raise CommandError(f"next {', '.join(KINDS)}")
@@ -364,24 +185,3 @@ class ReplayMode(UndoActions):
             self._player.go(parse_moment(text))
         except ValueError as error:
             raise CommandError(str(error)) from None
-
-    # Refused in replay.
-
-    def ssh(self, name: str) -> None:
-        """Refused for a recorded node."""
-        if self.replaying:
-            self.show_message(self.gate.read_only_reason, "warning")
-        else:
-            super().ssh(name)
-
-    def read_back(self, key: str) -> None:
-        """Refused in replay: nothing is read back or written to the journal."""
-        if self.replaying:
-            self.show_message(self.gate.read_only_reason, "warning")
-        else:
-            super().read_back(key)
-
-    def report_orphans(self, session: ClusterSession) -> None:
-        """Reported for live clusters only."""
-        if not self.replaying:
-            super().report_orphans(session)

@@ -1,81 +1,69 @@
-"""Roll-outs in the app: the progress dialog, the messages about it, and the pre-flight reads between waves."""
+"""Roll-outs: the progress dialog, the messages about it, and the pre-flight reads between waves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
 from console.actions.options import Options
 from console.actions.plan import Plan
 from console.clusters.cluster_session import ClusterSession
+from console.clusters.fleet import Fleet
 from console.config.commands import CommandError
 from console.preflight.checks import PreflightReads
 
-if TYPE_CHECKING:
-    from textual.app import App
+from .notifications import Notifications
+from .ports import Screens
 
+if TYPE_CHECKING:
     from console.gate.outcome import Progress
     from console.gate.rollout import Reread
 
-    _Base = App[None]
-else:
-    _Base = object
 
+class RolloutDialogs:
+    """Shows what is sent in batches or waves."""
 
-class RolloutDialogs(_Base):
-    """The part of the app that shows what is sent in batches or waves."""
+    def __init__(self, fleet: Fleet, notifications: Notifications, screens: Screens, ask: Callable[..., Any]) -> None:
+        """`ask` plans an action and shows its preview (`Acting.ask`)."""
+        self._fleet, self._notify, self._screens, self._ask = fleet, notifications, screens, ask
+        self.newest: tuple[Plan, Progress] | None = None
+        """The newest action that opened a progress dialog."""
 
-    _on_its_way: tuple[Plan, Progress] | None = None
-    """The newest action that opened a progress dialog."""
-
-    session: ClusterSession
-    """The cluster on the screen."""
-
-    def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
-        """Show a message about this cluster."""
-        raise NotImplementedError
-
-    def request_action(
-        self, action_id: str, targets: Sequence[str], reason: str | None = None, options: Options | None = None
-    ) -> None:
-        """Plan an action and show its preview."""
-        raise NotImplementedError
-
-    def show_progress(self, plan: Plan, progress: Progress) -> None:
+    def open(self, plan: Plan, progress: Progress) -> None:
         """Open the progress dialog."""
         from .progress_dialog import ProgressDialog
 
-        self._on_its_way = (plan, progress)
-        self.push_screen(ProgressDialog(plan, progress))
+        self.newest = (plan, progress)
+        self._screens.push_screen(ProgressDialog(plan, progress, self._drain_again))
 
-    def show_progress_again(self) -> None:
+    def open_again(self) -> None:
         """`:progress`. Raises CommandError."""
-        plan, progress = self._on_its_way or (None, None)
+        plan, progress = self.newest or (None, None)
         if plan is None or progress is None or (progress.ended and not progress.unfit):
             raise CommandError("nothing is being sent in batches or waves")
-        self.show_progress(plan, progress)
+        self.open(plan, progress)
 
     def report_paused(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """Report a send that paused by itself. As a message: a dialog would take keys meant for the screen."""
         why = progress.hold_reason
-        self.show_message_for(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
+        self._notify.show_for(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
 
     def report_unfit(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """Report nodes that came back unfit, where the plan asks before draining them again."""
         which = fold(progress.unfit)
-        self.show_message_for(
+        self._notify.show_for(
             session, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
         )
 
-    def drain_again(self, plan: Plan, progress: Progress) -> None:
+    def _drain_again(self, plan: Plan, progress: Progress) -> None:
         """Ask, as for any drain, whether nodes that came back unfit are drained again."""
-        if plan.cluster.name != self.session.name:
-            self.show_message_for(self.session, f"they are nodes of {plan.cluster.name}: go there first", "warning")
+        if plan.cluster.name != self._fleet.session.name:
+            self._notify.show(f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
-        self.request_action(plan.action.inverse or "", tuple(reasons), "came back unfit", Options(reasons=reasons))
+        self._ask(plan.action.inverse or "", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
 def return_preflight_reader(session: ClusterSession) -> Reread:

@@ -7,50 +7,51 @@ from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
 from console.clusters.cluster_session import ClusterSession
+from console.clusters.fleet import Fleet
 from console.runtime.operator_identity import login_name
 
-from .action_dispatch import ActionDispatch
+from .acting import Acting
+from .notifications import Notifications
+from .ports import Screens
 
 if TYPE_CHECKING:
     from console.journal.entries import JournalEntry
 
 
-class UndoActions(ActionDispatch):
-    """The part of the app that reads the journal to undo an action. It sends nothing: it requests an action like a key
-    does."""
+class UndoActions:
+    """Reads the journal to undo an action. It sends nothing: it asks for an action like a key does."""
 
-    def action_undo(self) -> None:
-        """Key `Z`: undo the last action of this person."""
-        self.undo(None)
+    def __init__(self, fleet: Fleet, notifications: Notifications, acting: Acting, port: Screens) -> None:
+        self._fleet, self._notify, self._acting, self._port = fleet, notifications, acting, port
 
-    def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
+    def undo(self, key: str | None = None, only: Sequence[str] | None = None) -> None:
         """Propose the inverse of a journal entry, or of this person's last action; `only` limits the targets."""
-        if self.session.locked:
-            self.show_message(f"undo refused: {self.session.locked}", "warning")
+        session = self._fleet.session
+        if session.locked:
+            self._notify.show(f"undo refused: {session.locked}", "warning")
             return
 
         from console.journal.entries import targets_text
         from console.journal.undo import Undo, last_undoable, undo_of
 
-        screen: Any = getattr(self, "screen", None)
-        session = self.session
+        screen = self._port.screen
 
         def found(entries: Mapping[str, JournalEntry]) -> None:
-            if self.user_moved_on(screen, "undo"):
+            if self._notify.user_moved_on(screen, "undo"):
                 return
             entry = last_undoable(entries, login_name()) if key is None else entries.get(key)
             if entry is None:
-                self.show_message(
+                self._notify.show(
                     "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
                 )
                 return
-            proposed = undo_of(entry, entries, self.cluster, self.clock.now(), only)
+            proposed = undo_of(entry, entries, self._fleet.cluster, self._fleet.session.clock.now(), only)
             if isinstance(proposed, Undo):
-                self.request_action(
+                self._acting.ask(
                     proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes
                 )
             else:
-                self.show_message(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
+                self._notify.show(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
 
         self._read_entries(session, found)
 
@@ -59,7 +60,11 @@ class UndoActions(ActionDispatch):
         from console.journal import writer
         from console.journal.entries import counts_text, targets_text
 
-        at, gate = self.session, self.gate
+        at = self._fleet.session
+        gate = at.gate
+        if at.site.recorded:
+            self._notify.show(gate.read_only_reason, "warning")
+            return
 
         def work() -> None:
             try:
@@ -81,12 +86,15 @@ class UndoActions(ActionDispatch):
                 told, severity = f"it cannot be read back: {error}", "error"
             except Exception as error:
                 told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
-            self.call_from_thread(self.show_message_for, at, told, severity)
+            self._port.call_from_thread(self._notify.show_for, at, told, severity)
 
-        self.run_worker(work, thread=True, group="journal", exit_on_error=False)
+        self._port.run_in_thread(work, "journal")
 
     def report_orphans(self, session: ClusterSession) -> None:
-        """When a cluster is opened, report actions that have no recorded result because their console died."""
+        """When a cluster is opened, report actions that have no recorded result because their console died.
+        A recording reports none."""
+        if session.site.recorded:
+            return
 
         def work() -> None:
             from console.journal import writer
@@ -98,9 +106,9 @@ class UndoActions(ActionDispatch):
             except (OSError, writer.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self.call_from_thread(self.show_message_for, session, told, "warning")
+                self._port.call_from_thread(self._notify.show_for, session, told, "warning")
 
-        self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
+        self._port.run_in_thread(work, "orphans")
 
     def _read_entries(self, session: ClusterSession, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
         from console.journal import writer
@@ -109,8 +117,10 @@ class UndoActions(ActionDispatch):
             try:
                 entries: Any = writer.entries_of(session.journal_path)
             except (OSError, writer.JournalFault) as error:
-                self.call_from_thread(self.show_message_for, session, f"the journal cannot be read: {error}", "error")
+                self._port.call_from_thread(
+                    self._notify.show_for, session, f"the journal cannot be read: {error}", "error"
+                )
                 return
-            self.call_from_thread(then, entries)
+            self._port.call_from_thread(then, entries)
 
-        self.run_worker(work, thread=True, group="undo", exclusive=True, exit_on_error=False)
+        self._port.run_in_thread(work, "undo", exclusive=True)

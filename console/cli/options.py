@@ -182,6 +182,6 @@ def open_console(
     # Objects created at the start are no garbage, and collecting would cost a twentieth of the start. The app enables
     # it again.
     gc.disable()
-    from console.app.app import run
+    from console.app.start import run
 
     ctx.exit(run(chosen, config, node_name, others))

@@ -1,8 +1,9 @@
 """One cluster as this console has it open: its sources, its gate, and what was read, sent and alerted.
 
-Every session owns all of its parts, so nothing that belongs to one cluster can reach another. The app shows one of them
-(`app.session`) and accesses its parts by name (`FromSession`). Whatever arrives later (an answer, a reading, an
-outcome) carries the session that it is for.
+Every session owns all of its parts, so nothing that belongs to one cluster can reach another. A recording of a cluster
+is a session too, with a player, a gate without a writer and the recorded journal. The app shows one session
+(`console.clusters.fleet`). Whatever arrives later (an answer, a reading, an outcome) carries the session that it is
+for.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 from collectors.clock import Clock
-from collectors.model import AccountingReader, Cluster, Telemetry, Transport
+from collectors.model import AccountingReader, Cluster, Diff, Telemetry, Transport
+from console.actions.action import Kind
+from console.actions.incident import active_incidents
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
 from console.alerts.bell import BellState
@@ -25,6 +28,7 @@ from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
 from console.triage.judgement import AttentionInputs
+from widgets.units import duration, stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +39,7 @@ if TYPE_CHECKING:
     from console.recording.location import Bounds
     from console.recording.player import Player
     from console.recording.recorder import Recorder
-
-T = TypeVar("T")
+    from console.recording.replay_site import ReplaySite
 
 
 class ClusterSession:
@@ -45,18 +48,19 @@ class ClusterSession:
     """
 
     poller: Poller | Player
-    """Set by the opener before the session is used."""
+    cluster: Cluster
+    """What its screens show. Set with `poller` by `attach`, before the session is used."""
 
     def __init__(self, site: Site, config: Config, clock: Clock | None = None, mode: str = "_default") -> None:
         """`mode` names its screen stack."""
         self.site, self.name, self.mode = site, site.name, mode
         self.clock: Clock = clock or site.clock_of()
-        self.live_clock = self.clock
-        """The live clock, also during a replay."""
         self.transport: Transport = site.transport()
         self.telemetry: Telemetry = site.telemetry()
         self._config = config
-        self.journal_path: Path = journal_path(site.name, config)
+        self.journal_path: Path = (
+            cast("ReplaySite", site).recording.path if site.recorded else journal_path(site.name, config)
+        )
         self.resumed: Mapping[str, float] = {}
         """When each node was last returned to service, as far as the journal knows."""
         self.ticketed: Mapping[tuple[str, str], float] = {}
@@ -83,23 +87,31 @@ class ClusterSession:
         self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
         """Seconds between two readings of a node's GPUs: 1 from the driver, 5 from Prometheus (no fresher)."""
 
+    def attach(self, poller: Poller | Player) -> None:
+        """Take its facts from this poller or player."""
+        self.poller, self.cluster = poller, poller.cluster
+
     @cached_property
     def gate(self) -> Gate:
-        """The only way to change this cluster."""
+        """The only way to change this cluster; without a writer for a recording."""
         from console.session.site_gate import open_gate
 
-        return open_gate(self.site, self._config, self.transport, self.live_clock)
+        return open_gate(self.site, self._config, self.transport, self.clock)
 
     @cached_property
     def journal(self) -> JournalReader:
         """The actions on it, from the journal."""
+        if self.site.recorded:
+            from console.recording.replay_site import RecordedJournal
+
+            return RecordedJournal(cast("ReplaySite", self.site))
         from console.journal.reader import JournalFollower
 
         return JournalFollower(self.journal_path)
 
     @property
     def by(self) -> AttentionInputs:
-        """What its facts are judged with; during a replay those of the past."""
+        """What its facts are judged with."""
         return AttentionInputs(self.clock, self.resumed, self.leftovers)
 
     @cached_property
@@ -110,7 +122,7 @@ class ClusterSession:
     @cached_property
     def queueing(self) -> QueueCache:
         """The factors that decide the queue order, on demand."""
-        return QueueCache(self.site.queueing(), self.live_clock)
+        return QueueCache(self.site.queueing(), self.clock)
 
     @property
     def locked(self) -> str:
@@ -123,6 +135,36 @@ class ClusterSession:
     def wrote(self) -> bool:
         """Whether this session tried to write to the journal."""
         return "gate" in vars(self) and self.gate.wrote
+
+    def pending_words(self, kind: Kind) -> Mapping[str, str]:
+        """Target to the word that its row shows until a reading verifies the change."""
+        return self.sent_watch.row_texts(kind)
+
+    @property
+    def modes(self) -> Sequence[str]:
+        """The modes that the top line highlights; for a recording its time and speed."""
+        found, now = ["DEMO"] if self.cluster.demo else [], self.clock.now()
+        if self.site.recorded:
+            player = cast("Player", self.poller)
+            pace = f"▶ ×{player.speed}" if player.playing else "paused"
+            return [*found, f"REPLAY {stamp(now)[5:19]} {pace}"]
+        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in active_incidents(self.cluster, now)[:2]]
+        found += [one.chip for one in tuple(self.sending) if one.chip]
+        if self.locked:
+            found.append("READ-ONLY")
+        if self.recorder is not None and self.recorder.trouble:
+            found.append("NOT RECORDED")
+        return found
+
+    def start_recorder(self) -> None:
+        """Record it to `records`. Blocks; its imports are too slow for the event loop."""
+        from console.recording.recorder import Recorder
+
+        assert self.records is not None
+        made = Recorder(*self.records, self.clock, self.journal_path)
+        made.start()
+        made.offer(self.newest, Diff())  # facts that were read before the recorder existed
+        self.recorder = made
 
     @property
     def newest(self) -> Cluster:
@@ -151,17 +193,3 @@ class ClusterSession:
             memo.forget(self.name)
             self.poller = Poller(self.name, (), self.clock, lambda *_: None)
             self.looked_at, self.ahead, self.recorder = None, (), None
-
-
-class FromSession(Generic[T]):
-    """A property of the app that reads and writes the attribute of the same name of the shown session."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, app: Any, owner: type | None = None) -> T:
-        found: T = getattr(app.session, self._name)
-        return found
-
-    def __set__(self, app: Any, value: T) -> None:
-        setattr(app.session, self._name, value)

@@ -105,7 +105,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
             if old < CACHE_S:
                 self.app.show_message("shares and limits are asked for once a minute at most")
         self._fetch_shares()
-        self.app.action_refresh()
+        self.app.session.poller.refresh_now()
 
     def discard_fetched(self) -> None:
         """Drop shares and limits, which belong to another time."""
@@ -247,7 +247,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
         if len(wanted) > LENGTH_CAP:
             self.app.show_message(f"{len(names):,} accounts are too many for a filter: see one under it")
         else:
-            self.app.open_list("jobs", wanted)
+            self.app.navigation.go("jobs", wanted)
 
 
 def _quoted(value: str) -> str:

@@ -115,7 +115,7 @@ class AlertsScreen(WachtScreen):
 
     def _show_pending(self) -> None:
         """Mark a group as pending while an action on one of its alerts or nodes is pending."""
-        alerts, nodes = self.app.pending_words("alert"), self.app.pending_words("node")
+        alerts, nodes = self.app.session.pending_words("alert"), self.app.session.pending_words("node")
         words: dict[str, str] = {}
         for key in self.table.keys if alerts or nodes else ():
             group = self._group(key)
@@ -124,7 +124,7 @@ class AlertsScreen(WachtScreen):
             if found:
                 words[key] = found[0]
         self.table.pending = words
-        self.silences.pending = self.app.pending_words("silence")
+        self.silences.pending = self.app.session.pending_words("silence")
 
     # Heads and details.
 
@@ -286,11 +286,11 @@ class AlertsScreen(WachtScreen):
         if not group.nodes:
             self.app.show_message(f"{group.title} is about no node that Slurm knows")
         elif len(group.nodes) == 1:
-            self.app.open_row("node", group.nodes[0])
+            self.app.navigation.open_row("node", group.nodes[0])
         elif wanted and len(wanted) <= LENGTH_CAP:
-            self.app.open_list("nodes", wanted)
+            self.app.navigation.go("nodes", wanted)
         elif racks and len(racks) <= LENGTH_CAP:
-            self.app.open_list("nodes", racks)
+            self.app.navigation.go("nodes", racks)
             self.app.show_message(
                 f"{plural(len(group.nodes), 'node')} are too many for a filter: these are all of their racks"
             )

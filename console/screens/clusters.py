@@ -59,7 +59,7 @@ class ClustersScreen(WachtScreen):
 
     def tick(self, ctx: Ctx) -> None:
         """Update all rows: other clusters are polled independently of this one, so a tick reads their facts."""
-        standings = self.app.standings()
+        standings = self.app.fleet.standings()
         due = dict(self._due(standings))
         self._paint(standings, ctx)
         # One computation at a time: a newer one would not end the older thread, and both would take longer.
@@ -72,11 +72,11 @@ class ClustersScreen(WachtScreen):
     def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], AttentionResult]]]:
         """The clusters whose attention list is out of date, each with the function that computes it."""
         for one in standings:
-            session = self.app.sessions.get(one.name)
+            session = self.app.fleet.sessions.get(one.name)
             if session is None or one.cluster is None or "nodes" not in one.cluster.known:
                 self._judged.pop(one.name, None)
                 continue
-            by, made = self.app.live_judged_by(session), self._judged.get(one.name)
+            by, made = session.by, self._judged.get(one.name)
             now = stepped(by.clock.now())
             if not isinstance(made, AttentionResult) or not made.is_current(one.cluster, by, now):
                 yield one.name, attention_task(one.cluster, by, now, self.app.policy)
@@ -86,13 +86,13 @@ class ClustersScreen(WachtScreen):
         if isinstance(found, Fault):
             return  # the next tick asks again
         for name, made in found.items():
-            if name in self.app.sessions:
+            if name in self.app.fleet.sessions:
                 self._judged[name] = made
             else:
                 # It was closed meanwhile: drop the sums that the thread cached for it again.
                 self._judged.pop(name, None)
                 memo.forget(name)
-        self._paint(self.app.standings(), self.ctx())
+        self._paint(self.app.fleet.standings(), self.ctx())
 
     def _paint(self, standings: Iterable[ClusterSummary], ctx: Ctx) -> None:
         rows = {
@@ -103,12 +103,12 @@ class ClustersScreen(WachtScreen):
 
     def _attention_of(self, name: str) -> Sequence[AttentionLine] | Fault | None:
         """The attention list of a cluster; None where it is not recent, a Fault where it failed."""
-        at, made = self.app.sessions.get(name), self._judged.get(name)
+        at, made = self.app.fleet.sessions.get(name), self._judged.get(name)
         if at is None or made is None:
             return None
         if isinstance(made, Fault):
             return made
-        clock = self.app.live_judged_by(at).clock
+        clock = at.clock
         # A recording may be played faster than real time, so the age of its list does not count.
         lately = at.site.recorded or abs(clock.now() - made.now) < _MAX_AGE_S
         return made.lines if made.by.clock is clock and lately else None
@@ -120,18 +120,18 @@ class ClustersScreen(WachtScreen):
     def on_screen_resume(self) -> None:
         """Poll power of the other clusters too while this screen is shown, and drop outdated lists."""
         super().on_screen_resume()
-        self.app.set_background_polling(_BACKGROUND_KINDS)
+        self.app.clusters.poll_others(_BACKGROUND_KINDS)
         self._judged = {name: made for name, made in self._judged.items() if isinstance(made, AttentionResult)}
         if self.is_mounted:
             self.tick(self.ctx())
 
     def on_screen_suspend(self) -> None:
         """Stop polling these kinds of the other clusters."""
-        self.app.set_background_polling()
+        self.app.clusters.poll_others()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        if event.key == self.app.current:
-            self.app.action_go("overview")
+        if event.key == self.app.session.name:
+            self.app.navigation.go("overview")
         else:
-            self.app.go_to_cluster(event.key)
+            self.app.clusters.go_to(event.key)

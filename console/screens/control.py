@@ -100,7 +100,7 @@ class ControlScreen(TwoTables):
 
     @on(TableKeys.Opened, "#main")
     def _user_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_list("jobs", f"user={event.key}")
+        self.app.navigation.go("jobs", f"user={event.key}")
 
     @on(TableKeys.Opened, "#hung")
     def _job_opened(self, event: TableKeys.Opened) -> None:
@@ -108,6 +108,6 @@ class ControlScreen(TwoTables):
         if row is None:
             return
         if row.job in self.cluster.jobs:
-            self.app.open_row("job", row.job)
+            self.app.navigation.open_row("job", row.job)
         elif row.nodes:
-            self.app.open_list("nodes", row.nodes)
+            self.app.navigation.go("nodes", row.nodes)

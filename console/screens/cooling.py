@@ -112,7 +112,7 @@ class CoolingScreen(WachtScreen):
     def _opened(self, event: TableKeys.Opened) -> None:
         one = cooling.loops(self.cluster).get(event.key)
         if one is not None and one.nodes:
-            self.app.open_list("nodes", f'loop="{one.name}"')
+            self.app.navigation.go("nodes", f'loop="{one.name}"')
         elif one is not None:
             self.app.show_message(f"no rack is known to hang on {one.name}: see cooling, loops (docs/configuration.md)")
 

@@ -116,7 +116,7 @@ class DomainsScreen(WachtScreen):
     def _opened(self, event: TableKeys.Opened) -> None:
         one = nvlink_domains.domain_states(self.cluster).get(event.key)
         if one is not None:
-            self.app.open_list("nodes", fold(one.nodes))
+            self.app.navigation.go("nodes", fold(one.nodes))
 
 
 def _detail_lines(one: DomainState) -> Iterable[PaneLine]:

@@ -125,4 +125,4 @@ class FabricScreen(TwoTables):
     def _port_opened(self, event: TableKeys.Opened) -> None:
         row = self.ports.row_of(event.key)
         if row is not None:
-            self.app.open_row("node", row.node)
+            self.app.navigation.open_row("node", row.node)

@@ -92,7 +92,7 @@ class GpusScreen(WachtScreen):
         """Show the trends in the room that the map leaves."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
         # Charts are queried on demand, which a recording cannot answer.
-        shows = shows and not self.app.replaying
+        shows = shows and not self.app.fleet.replaying
         wanted = self.map.lines_wanted
         self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
         self.trends.read(self)
@@ -230,7 +230,7 @@ class GpusScreen(WachtScreen):
 
     @on(NodeMap.Opened)
     def _map_opened(self, event: NodeMap.Opened) -> None:
-        self.app.open_row("node", event.key)
+        self.app.navigation.open_row("node", event.key)
 
     @on(Pane.Moved)
     def _pane_moved(self) -> None:
@@ -239,9 +239,9 @@ class GpusScreen(WachtScreen):
     @on(Pane.Opened)
     def _opened(self, event: Pane.Opened) -> None:
         if event.pane is self.lists["idle"]:
-            self.app.open_row("job", event.key)
+            self.app.navigation.open_row("job", event.key)
         else:
-            self.app.open_row("node", event.key.partition("/")[0])
+            self.app.navigation.open_row("node", event.key.partition("/")[0])
 
     def on_descendant_focus(self) -> None:
         """The focus moved to another pane: update the keys."""

@@ -12,8 +12,10 @@ from textual import events, on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
+from console.clusters.cluster_session import ClusterSession
 from console.export.markdown import WIDEST
 from console.fields.common_cells import Ctx
+from console.health.xid_policy import Policy
 from console.journal.chain import JournalFault
 from console.journal.entries import join
 from console.journal.reader import JournalSnapshot
@@ -28,7 +30,6 @@ from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, when
 
-from .layout.app_port import ConsoleApp
 from .layout.screen import WachtScreen
 
 _BACKSLASH = re.compile(r"\\(.)")
@@ -81,7 +82,7 @@ class HandoverScreen(WachtScreen):
     def read(self) -> None:
         """Create the report off the event loop."""
         self._fetched_mono = self.app.clock.mono()
-        sources, cluster = console_sources(self.app), self.cluster
+        sources, cluster = console_sources(self.app.session, self.app.policy), self.cluster
         self.fetch(lambda: _build_view(sources, cluster), self._view_fetched)
 
     def _view_fetched(self, answer: Any) -> None:
@@ -122,9 +123,9 @@ class HandoverScreen(WachtScreen):
     def _opened(self, event: Pane.Opened) -> None:
         kind, _, opens = event.key.partition(" ")[2].partition(" ")
         if kind == "job" and opens:
-            self.app.open_row("job", opens)
+            self.app.navigation.open_row("job", opens)
         elif opens:
-            self.app.open_list("nodes", opens)
+            self.app.navigation.go("nodes", opens)
 
 
 def _build_view(sources: ReportSources, cluster: Cluster) -> _HandoverView:
@@ -174,17 +175,17 @@ def _unresolved_lines(left: Sequence[Reminder], width: int, none: str) -> list[P
     ] or [pane_line((none, "text-dim"))]  # fmt: skip
 
 
-def console_sources(app: ConsoleApp) -> ReportSources:
-    """The sources for a report on the cluster on the screen, live or replayed; fixed at the time of the call."""
-    journal, path, clock, recorder = app.journal, app.journal_path, app.clock, app.recorder
-    live = not app.replaying
+def console_sources(session: ClusterSession, policy: Policy) -> ReportSources:
+    """The sources for a report on a cluster, live or replayed; fixed at the time of the call."""
+    journal, path, clock, recorder = session.journal, session.journal_path, session.clock, session.recorder
+    live = not session.site.recorded
     return ReportSources(
-        name=app.cluster.name,
+        name=session.cluster.name,
         now=clock.now(),
         mono=clock.mono(),
-        cluster=app.cluster,
+        cluster=session.cluster,
         recording=path if not live else None if recorder is None else recorder.path,
         journal=(lambda: book_of(path, clock.now())) if live else (lambda: JournalSnapshot.of(join(journal.lines()))),
-        telemetry=app.telemetry if live else None,
-        policy=app.policy,
+        telemetry=session.telemetry if live else None,
+        policy=policy,
     )

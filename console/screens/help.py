@@ -65,7 +65,7 @@ class HelpScreen(WachtScreen):
         self.text.set_lines(self._lines())
 
     def _lines(self) -> list[PaneLine]:
-        room, keys = max(20, self.size.width - 6), self.app.keymap
+        room, keys = max(20, self.size.width - 6), self.app.input.keymap
         wide = 2 + max(len(keys.shown(way.id)) for way in NAVIGATION)
         lines = [pane_line(("Acting on the machine (always asks first)", "title"))]
         for action in sorted(ACTIONS, key=lambda one: self._refusals.get(one.id) is not None):

@@ -68,7 +68,9 @@ class InboxScreen(TwoTables):
         ctx = self.ctx()
         entries = {one.nodes[0]: one for one in drain_reasons.drain_groups(cluster, ctx.now)}
         self.inbox.set_rows(entries, ctx=ctx)
-        found = inconsistencies(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
+        found = inconsistencies(
+            cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.session.resumed
+        )
         found.sort(key=lambda one: ("bad", "warn", "note").index(one.severity))
         self.inconsistencies.set_rows({f"{one.node}/{one.kind}/{at}": one for at, one in enumerate(found)}, ctx=ctx)
         self.inbox.dimmed = self.stale("slurm.nodes")
@@ -120,6 +122,6 @@ class InboxScreen(TwoTables):
         if row is None:
             return
         if len(row.nodes) > 1:
-            self.app.open_list("nodes", fold(row.nodes))
+            self.app.navigation.go("nodes", fold(row.nodes))
         else:
-            self.app.open_row("node", row.nodes[0] if row.nodes else row.node)
+            self.app.navigation.open_row("node", row.nodes[0] if row.nodes else row.node)

@@ -133,7 +133,7 @@ class JobScreen(Inspection):
             self.ended = EndedJobView(self, self.key)
             self.more.set_title("More from Slurm")
             self._fetch_detail()
-        word = self.app.pending_words("job").get(self.key)
+        word = self.app.session.pending_words("job").get(self.key)
         self.facts.set_title(
             [(f"Job {self.key}", "title")], [(word, "pending")] if word else self.stale_mark("slurm.jobs")
         )
@@ -173,7 +173,7 @@ class JobScreen(Inspection):
 
     @on(Pane.Opened, "#nodes")
     def _node_opened(self, event: Pane.Opened) -> None:
-        self.app.open_row("node", event.key)
+        self.app.navigation.open_row("node", event.key)
 
 
 class EndedJobView:

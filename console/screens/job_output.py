@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.widget import Widget
 
@@ -21,9 +21,6 @@ from widgets.pane import Pane, pane_line
 from widgets.units import age, memory
 
 from .layout.screen import WachtScreen
-
-if TYPE_CHECKING:
-    from .layout.app_port import ConsoleApp
 
 
 class JobOutputScreen(WachtScreen):
@@ -119,15 +116,11 @@ def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
         return session.ledger.log_tail(other, user or None)
 
 
-def open_log(app: ConsoleApp, text: str) -> None:
-    """`:log [ID]`. Raises CommandError."""
-    screen = app.screen
-    job = text or (screen.selected_job() if isinstance(screen, WachtScreen) else None)
-    if job is None:
+def job_to_read(screen: object, job: str) -> str:
+    """The job of `:log [ID]`, by default that of the cursor. Raises CommandError."""
+    wanted = job or (screen.selected_job() if isinstance(screen, WachtScreen) else None)
+    if wanted is None:
         raise CommandError("log [ID]: put the cursor on a job, or name one")
-    if not is_job(job):
-        raise CommandError(f"{clean(job)} is no job's number")
-    if isinstance(screen, JobOutputScreen) and screen.key == job:
-        screen.read()
-    else:
-        app.push_screen(JobOutputScreen(job))
+    if not is_job(wanted):
+        raise CommandError(f"{clean(wanted)} is no job's number")
+    return wanted

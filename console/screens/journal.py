@@ -99,7 +99,7 @@ class JournalScreen(JournalActions, FilteredScreen):
         changed = isinstance(answer, JournalSnapshot) and (answer.entries is not before.entries or not self._read_once)
         if isinstance(answer, JournalSnapshot):
             self._snapshot, self._read_once = answer, True
-        if changed and self._snapshot.entries and not self.app.journal.kept:
+        if changed and self._snapshot.entries and not self.app.session.journal.kept:
             self._start_verify()
         if self._snapshot is not before:
             self._paint()
@@ -147,7 +147,7 @@ class JournalScreen(JournalActions, FilteredScreen):
             spans[1] = (f" {len(self.table.keys):,} of {every:,}", "text-strong")
             spans += [("   / ", "text-dim"), (self.filter, "accent")]
         if self.size.width >= _ROOMY:
-            spans.append((f"   {self.app.journal_path}", "text-dim"))
+            spans.append((f"   {self.app.session.journal_path}", "text-dim"))
         self.crumbs.set_lines([PaneLine(spans, self._chain_spans())])
         if self._read_fault:
             self.table.empty_text = f"unknown: {self._read_fault}"
@@ -166,8 +166,8 @@ class JournalScreen(JournalActions, FilteredScreen):
         """Whether the hash chain is intact, or why that is unknown."""
         if self._file_hung():
             return [("the journal's file system does not answer ", "bad")]
-        if self.app.journal.kept:
-            return [(f"{self.app.journal.kept} ", "text-dim")]
+        if self.app.session.journal.kept:
+            return [(f"{self.app.session.journal.kept} ", "text-dim")]
         if self._read_fault or self._verify_fault:
             return [(f"{self._read_fault or self._verify_fault} ", "bad")]
         found = self._verdict

@@ -65,8 +65,8 @@ class JournalActions(WachtScreen):
         entry = self.entry()
         if entry is None:
             return "the cursor is on no action"
-        if self.app.read_only:
-            return self.app.gate.read_only_reason
+        if self.app.session.locked:
+            return self.app.session.gate.read_only_reason
         found = undo_of(entry, self.journal.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 
@@ -76,13 +76,13 @@ class JournalActions(WachtScreen):
         if entry is None or why:
             self.app.show_message(f"nothing to read back: {why}", "warning")
         else:
-            self.app.read_back(entry.key)
+            self.app.undoing.read_back(entry.key)
 
     def action_undo(self) -> None:
         """Key `Z`: propose the action that undoes the entry."""
         entry = self.entry()
         if entry is not None:
-            self.app.undo(entry.key)
+            self.app.undoing.undo(entry.key)
 
     def copy_text(self) -> str | None:
         """The commands that were sent."""

@@ -89,7 +89,9 @@ class NodeScreen(Inspection):
     def on_mount(self) -> None:
         """Start on-demand reads. The journal is read off the event loop: its disk may hang."""
         super().on_mount()
-        self.fetch(lambda: self.app.action_history(self.at, "node", self.key), self._history_fetched, "past")
+        self.fetch(
+            lambda: self.app.journal_queries.action_history(self.at, "node", self.key), self._history_fetched, "past"
+        )
         ledger, since = self.at.ledger, int(self.app.clock.now()) - PAST_DAYS * 86_400
         self._opened_at = self.app.clock.mono()
         self.fetch(lambda: ledger.jobs_of_node(self.key, since, LAST_JOBS), self._jobs_fetched, "last jobs")
@@ -116,7 +118,7 @@ class NodeScreen(Inspection):
             self.facts.set_lines([pane_line((unknown, "text-dim") if unknown else (none, "bad"))])
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
-            word = self.app.pending_words("node").get(self.key)
+            word = self.app.session.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.stale_mark("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._port_and_mount_lines(ctx.now)
             parts = health_lines(cluster, self.key, ctx.now, self.at.ticketed)
@@ -137,7 +139,7 @@ class NodeScreen(Inspection):
         self.problems.set_lines(
             [
                 *inspection_lines.problem_lines(
-                    self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
+                    self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.session.resumed
                 ),
                 *inspection_lines.process_lines(self._gpus),
                 *self._past_lines(ctx.now),
@@ -289,4 +291,4 @@ class NodeScreen(Inspection):
 
     @on(Pane.Opened, "#jobs")
     def _job_opened(self, event: Pane.Opened) -> None:
-        self.app.open_row("job", ended_job(event.key) or event.key)
+        self.app.navigation.open_row("job", ended_job(event.key) or event.key)

@@ -159,7 +159,7 @@ class OverviewScreen(WachtScreen):
         """The map gets all the room it needs; the trends get the rest."""
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
         # Charts are queried on demand, which a recording cannot answer.
-        telemetry = "prom.loads" in self.cluster.sources and not self.app.replaying
+        telemetry = "prom.loads" in self.cluster.sources and not self.app.fleet.replaying
         self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
 
     def discard_fetched(self) -> None:
@@ -270,7 +270,7 @@ class OverviewScreen(WachtScreen):
 
     @on(NodeMap.Opened)
     def _map_opened(self, event: NodeMap.Opened) -> None:
-        self.app.open_row("node", event.key)
+        self.app.navigation.open_row("node", event.key)
 
     @on(Pane.Moved, "#needs")
     def _attention_moved(self) -> None:
@@ -281,17 +281,17 @@ class OverviewScreen(WachtScreen):
         need = self._line_of(event.key)
         if need is not None and need.opens:
             if need.opens in self.cluster.nodes:
-                self.app.open_row("node", need.opens)
+                self.app.navigation.open_row("node", need.opens)
             else:
-                self.app.open_list("nodes", need.opens)
+                self.app.navigation.go("nodes", need.opens)
 
     @on(Pane.Opened, "#queue")
     def _queue_opened(self, event: Pane.Opened) -> None:
-        self.app.open_list("jobs", f"partition={event.key}")
+        self.app.navigation.go("jobs", f"partition={event.key}")
 
     @on(Pane.Opened, "#users")
     def _user_opened(self, event: Pane.Opened) -> None:
-        self.app.open_list("jobs", f"user={event.key}")
+        self.app.navigation.go("jobs", f"user={event.key}")
 
     def on_descendant_focus(self) -> None:
         """The focus moved to another pane: update the keys."""

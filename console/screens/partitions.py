@@ -48,8 +48,8 @@ class PartitionsScreen(TwoTables):
             self.partitions.set_rows(partition_uses(cluster), ctx=ctx)
         if diff is None or "reservations" in diff.kinds:
             self.reservations.set_rows(cluster.reservations, ctx=ctx)
-        self.partitions.pending = self.app.pending_words("partition")
-        self.reservations.pending = self.app.pending_words("reservation")
+        self.partitions.pending = self.app.session.pending_words("partition")
+        self.reservations.pending = self.app.session.pending_words("reservation")
         self.partitions.dimmed = self.stale("slurm.partitions", "slurm.jobs", "slurm.nodes")
         self.reservations.dimmed = self.stale("slurm.reservations")
         for at, kind, source, rows, empty in (
@@ -67,7 +67,7 @@ class PartitionsScreen(TwoTables):
         """Partitions and users that a person must open again."""
         now = self.app.clock.now()
         texts = [text for row in self.cluster.partitions.values()
-                if (text := closed_text(row, self.app.leftovers, now)) is not None]  # fmt: skip
+                if (text := closed_text(row, self.app.session.leftovers, now)) is not None]  # fmt: skip
         return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
     def tick(self, ctx: Ctx) -> None:
@@ -97,10 +97,10 @@ class PartitionsScreen(TwoTables):
 
     @on(TableKeys.Opened, "#main")
     def _partition_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_list("jobs", f"partition={event.key}")
+        self.app.navigation.go("jobs", f"partition={event.key}")
 
     @on(TableKeys.Opened, "#reservations")
     def _reservation_opened(self, event: TableKeys.Opened) -> None:
         one = self.cluster.reservations.get(event.key)
         if one is not None and one.nodes:
-            self.app.open_list("nodes", one.nodes)
+            self.app.navigation.go("nodes", one.nodes)

@@ -158,7 +158,7 @@ class PowerScreen(TwoTables):
         lines = [loop_line(one, stale) for one in found[:room]]
         if len(found) > room:
             lines.append(
-                PaneLine([(f"and {len(found) - room:,} more ({self.app.keymap.first('cooling')})", "text-dim")])
+                PaneLine([(f"and {len(found) - room:,} more ({self.app.input.keymap.first('cooling')})", "text-dim")])
             )
         self.loops.set_lines(lines)
         spans: list[Span] = [(" Cooling ", "text-dim")]
@@ -196,11 +196,11 @@ class PowerScreen(TwoTables):
 
     @on(TableKeys.Opened, "#main")
     def _rack_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_list("nodes", f"rack={event.key}" if event.key else "")
+        self.app.navigation.go("nodes", f"rack={event.key}" if event.key else "")
 
     @on(TableKeys.Opened, "#power-jobs")
     def _job_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_row("job", event.key)
+        self.app.navigation.open_row("job", event.key)
 
 
 def loop_line(one: cooling.LoopStatus, stale: str = "") -> PaneLine:

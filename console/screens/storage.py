@@ -121,4 +121,4 @@ class StorageScreen(TwoTables):
 
     @on(TableKeys.Opened, "#store-nodes")
     def _node_opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_row("node", event.key)
+        self.app.navigation.open_row("node", event.key)

@@ -25,7 +25,7 @@ async def op(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[O
 
 def intents(op: Operator) -> list[dict]:
     """What was sent, as the journal has it."""
-    path = op.app.journal_path
+    path = op.app.session.journal_path
     return [one for one in read(path) if one["event"] == "intent"] if path.exists() else []
 
 

@@ -78,14 +78,16 @@ def received(lab: Lab) -> dict[str, int]:
 
 async def test_a_drain_on_one_reaches_no_other(op: Operator, lab_forky: Lab, second: Lab) -> None:
     app = op.app
-    await op.until(lambda: B in app.sessions and "nodes" in app.sessions[B].newest.known, "the other is read")
-    assert set(app.sessions[A].newest.nodes) == set(lab_forky.node_names)
-    assert set(app.sessions[B].newest.nodes) == set(second.node_names)
-    assert not app.sessions[B].newest.known & {"jobs", "partitions"}, "only what rings is read of it"
+    await op.until(
+        lambda: B in app.fleet.sessions and "nodes" in app.fleet.sessions[B].newest.known, "the other is read"
+    )
+    assert set(app.fleet.sessions[A].newest.nodes) == set(lab_forky.node_names)
+    assert set(app.fleet.sessions[B].newest.nodes) == set(second.node_names)
+    assert not app.fleet.sessions[B].newest.known & {"jobs", "partitions"}, "only what rings is read of it"
 
     before = received(lab_forky)
     await op.command(f"cluster {B}")
-    await op.until(lambda: app.current == B and "jobs" in op.cluster.known, "it is shown")
+    await op.until(lambda: app.session.name == B and "jobs" in op.cluster.known, "it is shown")
     await op.press("2")
     await op.select("gpu0002")
     await op.press("d")
@@ -99,11 +101,13 @@ async def test_a_drain_on_one_reaches_no_other(op: Operator, lab_forky: Lab, sec
         assert received(lab_forky)[name] == before.get(name, 0), "its slurmctld was sent nothing"
     assert received(second)["REQUEST_UPDATE_NODE"] >= 1
 
-    lines = read(app.sessions[B].journal_path)
+    lines = read(app.fleet.sessions[B].journal_path)
     assert {line["cluster"] for line in lines} == {B}
     (argv,) = lines[0]["argv"]
-    assert f"SLURM_CONF={app.sessions[B].site.slurm.conf}" in argv, "the command names its cluster where people read it"
-    assert not app.sessions[A].journal_path.exists()
+    assert f"SLURM_CONF={app.fleet.sessions[B].site.slurm.conf}" in argv, (
+        "the command names its cluster where people read it"
+    )
+    assert not app.fleet.sessions[A].journal_path.exists()
     await op.press("Z")
     await op.confirm(answer="y")
     await op.until(lambda: second.node_states()["gpu0002"] == "IDLE", "it is back there")
@@ -111,9 +115,11 @@ async def test_a_drain_on_one_reaches_no_other(op: Operator, lab_forky: Lab, sec
 
 async def test_a_controller_that_hangs_is_told_of_beside_the_other(op: Operator, second: Lab) -> None:
     app = op.app
-    await op.until(lambda: B in app.sessions and "nodes" in app.sessions[B].newest.known, "the other is read")
-    collector = app.sessions[B].poller._collectors["slurm.nodes"].reader
+    await op.until(
+        lambda: B in app.fleet.sessions and "nodes" in app.fleet.sessions[B].newest.known, "the other is read"
+    )
+    collector = app.fleet.sessions[B].poller._collectors["slurm.nodes"].reader
     collector._settings = msgspec.structs.replace(collector._settings, conf="/nowhere/slurm.conf")
-    app.sessions[B].poller.refresh_now(["slurm.nodes"])
+    app.fleet.sessions[B].poller.refresh_now(["slurm.nodes"])
     await op.until(lambda: f"{B} slurm " in op.screen().split("\n")[0], "the chip says that it does not answer")
     assert all(one.ok for one in op.cluster.sources.values() if one.tried), "this one reads on"

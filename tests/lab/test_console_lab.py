@@ -83,7 +83,7 @@ async def test_requeue_hold_release_and_cancel_from_the_keyboard(op: Operator, l
         await op.press(key)
         await op.confirm(answer="y")
         await op.comes(f"{word}")
-        await op.until(lambda: not op.app.sent_watch.waiting, "it was seen")
+        await op.until(lambda: not op.app.session.sent_watch.waiting, "it was seen")
         line = lab.check(["scontrol", "show", "job", "-o", waiting])
         assert (f"Reason={reason} " in line) if reason else ("JobHeld" not in line)
     await op.select(waiting)
@@ -116,7 +116,7 @@ async def test_a_stopped_controller_leaves_the_old_facts_dim_with_their_age(op: 
     await op.press("2")
     lab.stop_controller()
     try:
-        op.app.poller.refresh_now(["slurm.nodes"])
+        op.app.session.poller.refresh_now(["slurm.nodes"])
         await op.comes("slurm refused")
         assert len(op.list.table.keys) == 64
         assert op.list.table.dimmed

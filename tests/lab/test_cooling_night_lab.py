@@ -172,7 +172,7 @@ async def op(night: Night) -> AsyncIterator[Operator]:
         try:
             yield operator
         finally:
-            operator.app.stop_sending()
+            operator.app.acting.stop_sending()
 
 
 async def asked(op: Operator) -> ConfirmDialog:
@@ -249,7 +249,7 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
     night.machine.faults.report_xid(night.machine.host(ill), 79, 3)
     await asyncio.to_thread(night.monitor.settle)
     for _ in range(90):
-        if not op.app.sending:
+        if not op.app.session.sending:
             break
         await asyncio.sleep(1)
         await op.pilot.pause()

@@ -105,13 +105,14 @@ async def test_the_overview_says_what_is_hidden_and_what_cannot_be_read(metered:
             (commands / "scontrol").rename(commands / "away")
             try:
                 await op.until(
-                    lambda: op.app.poller.refresh_now() or "16 nodes, 1 down, 2 drained" in op.screen(), "nodes"
+                    lambda: op.app.session.poller.refresh_now() or "16 nodes, 1 down, 2 drained" in op.screen(), "nodes"
                 )
                 op.sees("s ago: 28 in jobs")
             finally:
                 (commands / "away").rename(commands / "scontrol")
             await op.until(
-                lambda: op.app.poller.refresh_now() or "16 nodes, 1 down" not in op.screen(), "all is well again"
+                lambda: op.app.session.poller.refresh_now() or "16 nodes, 1 down" not in op.screen(),
+                "all is well again",
             )
 
 

@@ -74,8 +74,8 @@ from collectors.sim import SimSettings
 imported = set(sys.modules)
 
 class First(console.app.app.WachtApp):
-    def read(self):  # what comes after the first frame begins here
-        self.exit(set(sys.modules))
+    def on_mount(self):  # what comes after the first frame begins with `start`
+        self.clusters.start = lambda: self.exit(set(sys.modules))
 
 shown = First(site.demo(SimSettings(nodes=8)), Config()).run(headless=True)
 print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))
@@ -103,7 +103,7 @@ async def main():
             await pilot.pause(0.02)
         await pilot.press("escape", "enter", "escape", "3", "enter", "escape", "question_mark")
         new = set(sys.modules) - before
-    app.poller.stop()
+    app.session.poller.stop()
     print(*sorted(one for one in new if one.partition(".")[0] in {"console", "widgets", "themes"}))
 
 asyncio.run(main())
@@ -144,7 +144,7 @@ async def test_each_style_is_read_once_whatever_screens_are_opened(tmp_path, mon
             await pilot.press("2", "5")
             assert len(read) > 20 and set(read.values()) == {1}
     finally:
-        app.poller.stop()
+        app.session.poller.stop()
         forget("demo")
 
 
@@ -159,7 +159,7 @@ async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, mo
             await pilot.pause()
             assert gc.isenabled()
     finally:
-        app.poller.stop()
+        app.session.poller.stop()
         forget("demo")
         gc.enable()
         gc.unfreeze()

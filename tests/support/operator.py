@@ -162,7 +162,7 @@ class Operator:
     async def look_again(self) -> None:
         """A newer reading of everything."""
         before = self.cluster
-        self.app.poller.refresh_now()
+        self.app.session.poller.refresh_now()
         await self.until(lambda: self.cluster is not before, "a newer reading")
         await self.pilot.pause()
 
@@ -193,8 +193,8 @@ async def console(
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads", "diag"})
             yield operator
     finally:
-        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
-        app.poller.stop()
+        app.acting.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
+        app.session.poller.stop()
         forget(name)
 
 
@@ -208,5 +208,5 @@ async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **conf
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "diag"})
             yield operator
     finally:
-        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
-        app.poller.stop()
+        app.acting.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
+        app.session.poller.stop()

@@ -206,21 +206,21 @@ def _breaks(*_: object, **__: object) -> None:
 
 
 def _handler() -> None:
-    from console.app.app import WachtApp
+    from console.app.navigation import Navigation
 
-    WachtApp.action_help = _breaks
+    Navigation.open_help = _breaks
 
 
 def _thread() -> None:
-    from console.app.app import WachtApp
+    from console.app.navigation import Navigation
 
-    WachtApp.action_help = lambda _: threading.Thread(target=_breaks).start()
+    Navigation.open_help = lambda _: threading.Thread(target=_breaks).start()
 
 
 def _publish() -> None:
-    from console.app.app import WachtApp
+    from console.app.cluster_updates import ClusterUpdates
 
-    WachtApp._publish = lambda app, *_: (_written(app._driver), _breaks())
+    ClusterUpdates.publish = lambda updates, *_: (_written(updates._port._driver), _breaks())
 
 
 def _goes_on() -> None:
@@ -294,14 +294,14 @@ def _stop() -> None:
 
 
 def _hang() -> None:
-    from console.app.app import WachtApp
+    from console.app.navigation import Navigation
 
     def spin(_: object) -> None:
         Path(os.environ["XDG_STATE_HOME"], "hangs").touch()
         while True:
             pass
 
-    WachtApp.action_help = spin
+    Navigation.open_help = spin
 
 
 def _ssh() -> None:

@@ -25,13 +25,14 @@ class Both(Operator):
     async def both(self) -> None:
         """Wait until the other is open and its nodes are known."""
         await self.until(
-            lambda: B in self.app.sessions and "nodes" in self.app.sessions[B].newest.known, "the other opens"
+            lambda: B in self.app.fleet.sessions and "nodes" in self.app.fleet.sessions[B].newest.known,
+            "the other opens",
         )
 
     async def go(self, name: str) -> None:
         """`:cluster NAME`, and until its jobs are there."""
         await self.command(f"cluster {name}")
-        await self.until(lambda: self.app.current == name and "jobs" in self.cluster.known, f"{name} is shown")
+        await self.until(lambda: self.app.session.name == name and "jobs" in self.cluster.known, f"{name} is shown")
         await self.pilot.pause()
 
     @property

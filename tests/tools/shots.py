@@ -55,7 +55,7 @@ async def tour() -> dict[str, str]:
         await shoot("preview")
         await op.type("8")
         await op.press("enter")
-        await op.until(lambda: not op.app.sending and "Send" not in op.screen(), "it is sent")
+        await op.until(lambda: not op.app.session.sending and "Send" not in op.screen(), "it is sent")
         await op.command("nodes rack=R09")
         await op.look_again()
         await op.comes("drain")

@@ -51,7 +51,7 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
     async with console() as op:
         (name,) = op.node("allocated")
         about = {"kind": "node", "target": name, "before": op.cluster.nodes[name], "since": op.app.clock.mono()}
-        op.app.sent_watch = Verification(
+        op.app.session.sent_watch = Verification(
             (PendingTarget(plan="earlier", action="down", sent=Expected(reason="x"), **about),)
         )
         await op.press("2")
@@ -60,7 +60,8 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
         await op.confirm(reason="bad DIMM", answer="y")
         await op.comes("draining: " + name)
         told = "drain came before it was seen: allocated"
-        await op.until(lambda: [one["outcome"][name] for one in read(op.app.journal_path) if one["id"] == "earlier"]
+        path = op.app.session.journal_path
+        await op.until(lambda: [one["outcome"][name] for one in read(path) if one["id"] == "earlier"]
                        == [{"state": "unknown", "why": told}], "what became of it")  # fmt: skip
 
 
@@ -134,7 +135,7 @@ async def test_resume_and_undrain_bring_a_node_back():
 async def test_requeue_raises_the_restart_count():
     async with console() as op:
         job = next(job for job in op.cluster.jobs.values() if job.state == "RUNNING"
-                   and op.app.transport.job_detail(job.id).requeueable)  # fmt: skip
+                   and op.app.session.transport.job_detail(job.id).requeueable)  # fmt: skip
         await op.press("3")
         await op.select(job.id)
         await op.press("Q")
@@ -154,7 +155,7 @@ async def test_hold_release_and_cancel_a_waiting_job():
             await op.confirm(answer=answer)
             await op.until(lambda s=seen: (op.machine.jobs()[job].reason == s) if s else
                            not (op.machine.jobs()[job].reason or "").startswith("JobHeld"), f"after {key}")  # fmt: skip
-            await op.until(lambda: not op.app.sent_watch.waiting, "it was seen")
+            await op.until(lambda: not op.app.session.sent_watch.waiting, "it was seen")
         await op.select(job)
         await op.press("K")
         await op.confirm(answer="1")
@@ -264,9 +265,9 @@ async def test_a_dead_controller_dims_the_facts_and_says_so():
         def dead():
             raise SourceFault("refused", "scontrol: Unable to contact slurm controller", "is slurmctld up?")
 
-        op.app.poller._collectors["slurm.nodes"].collect = dead
+        op.app.session.poller._collectors["slurm.nodes"].collect = dead
         await op.press("2")
-        op.app.poller.refresh_now(["slurm.nodes"])
+        op.app.session.poller.refresh_now(["slurm.nodes"])
         await op.comes("slurm refused")
         await op.until(lambda: op.list.table.dimmed, "the old facts are dim")
         assert len(op.list.table.keys) == 64

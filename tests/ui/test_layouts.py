@@ -42,7 +42,7 @@ async def test_on_80_columns_a_dialog_over_hundreds_of_jobs_stays_readable():
     async with console(SMALL, screen="jobs", jobs=600) as op:
         jobs = list(op.app.cluster.jobs)
         assert len(jobs) > 100
-        op.app.request_action("cancel", jobs)
+        op.app.acting.ask("cancel", jobs)
         await _listens(op)
         await op.comes(f"type {len(jobs)}, then Enter")
         op.sees(f"Cancel {len(jobs)} jobs on", "kills", "runs")

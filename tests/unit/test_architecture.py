@@ -47,7 +47,7 @@ SCREEN = ("textual", "rich", "widgets")
 TEXT_ONLY = ("widgets.units", "widgets.cells", "widgets.bars", "widgets.table_column")
 MAX_MODULES, MAX_AT_THE_TOP = 30, 12
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
-STARTS_SCREEN = {"console.cli.options": "console.app.app"}
+STARTS_SCREEN = {"console.cli.options": "console.app.start"}
 
 WRITERS = ("collectors.template_write", "collectors.slurm.writers", "collectors.slurm.commands.write",
            "collectors.slurm.rest.write",
@@ -291,7 +291,7 @@ def test_only_the_command_line_starts_the_screen():
         for file in files(*(f"console/{name}" for name in PURE))
         if module_of(file) not in STARTS_SCREEN
         for target, line in imports(file)
-        if within(target, ("console.app.app", "console.screens"))
+        if within(target, ("console.app", "console.screens"))
     ]
     assert not others, "\n".join(others)
 

@@ -1,133 +1,129 @@
-"""What screens and dialogs may use of the app. `console.app.app.WachtApp` implements it; nothing here runs."""
+"""What screens may use of the app and of its controllers. `console.app.app.WachtApp` has them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from widgets.terminal.quiet_app import QuietApp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from textual.events import Event
     from textual.worker import Worker
 
     from collectors.clock import Clock
-    from collectors.model import Cluster, Telemetry
+    from collectors.model import Cluster
     from console.actions.action import Kind
-    from console.clusters.cluster_session import ClusterSession, FromSession
-    from console.clusters.cluster_summary import ClusterSummary
+    from console.clusters.cluster_session import ClusterSession
+    from console.clusters.fleet import Fleet
     from console.config.keymap import Keymap
     from console.config.saved_filters import SavedFilters
     from console.config.settings import Config
-    from console.config.theme_files import ThemeChoice
     from console.filters.completion import LineCompletions
-    from console.gate.gate import Gate
     from console.health.xid_policy import Policy
-    from console.ingest.poller import Poller
-    from console.journal.leftovers import Leftovers
-    from console.journal.reader import JournalReader
-    from console.recording.player import Player
-    from console.recording.recorder import Recorder
-    from console.session.site import Site
-    from console.triage.judgement import AttentionInputs
     from widgets.cells import Span
     from widgets.key_bar import KeyHint
     from widgets.pane import PaneLine
     from widgets.prompt import History
 
 
+class NavigationCalls(Protocol):
+    """`console.app.navigation`."""
+
+    def go(self, name: str, filter_text: str | None = None) -> None: ...
+
+    def open_row(self, kind: Kind, key: str) -> None: ...
+
+    def ssh(self, name: str) -> None: ...
+
+
+class UndoCalls(Protocol):
+    """`console.app.undo_actions`."""
+
+    def undo(self, key: str | None = None, only: Sequence[str] | None = None) -> None: ...
+
+    def read_back(self, key: str) -> None: ...
+
+
+class ClusterCalls(Protocol):
+    """`console.app.cluster_switching`."""
+
+    def go_to(self, name: str) -> None: ...
+
+    def chips(self) -> list[Span]: ...
+
+    def poll_others(self, more: frozenset[str] = frozenset()) -> None: ...
+
+
+class ReplayCalls(Protocol):
+    """`console.app.replay_mode`."""
+
+    def look_back(self) -> None: ...
+
+    def keys(self) -> Sequence[KeyHint]: ...
+
+
+class JournalCalls(Protocol):
+    """`console.app.journal_queries`."""
+
+    def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]: ...
+
+
+class ErrorCalls(Protocol):
+    """`console.app.error_reporting`."""
+
+    def worker_changed(self, event: Worker.StateChanged) -> None: ...
+
+
+class InputCalls(Protocol):
+    """`console.app.input_handling`."""
+
+    keymap: Keymap
+    histories: dict[str, History]
+    completions: LineCompletions
+    filters: SavedFilters
+    views: dict[str, bool]
+
+    def translate(self, event: Event) -> Event: ...
+
+    def prepare_completions(self) -> None: ...
+
+    def switch_view(self, name: str, on: bool) -> None: ...
+
+
 class ConsoleApp(QuietApp[None]):
-    """The app as a screen sees it. Attributes that are `FromSession` belong to the cluster on the screen."""
+    """The app as a screen sees it."""
 
     if TYPE_CHECKING:
         config: Config
-        keymap: Keymap
         policy: Policy
-        histories: dict[str, History]
-        completions: LineCompletions
-        filters: SavedFilters
-        views: dict[str, bool]
-        session: ClusterSession
-        sessions: dict[str, ClusterSession]
-        sites: Mapping[str, Site]
-        looks: ThemeChoice
-        looked_at: FromSession[Any]
-        clock: FromSession[Clock]
-        gate: FromSession[Gate]
-        poller: FromSession[Poller | Player]
-        journal: FromSession[JournalReader]
-        journal_path: FromSession[Path]
-        telemetry: FromSession[Telemetry]
-        recorder: FromSession[Recorder | None]
-        gpus_every_s: FromSession[float]
-        resumed: FromSession[Mapping[str, float]]
-        leftovers: FromSession[Leftovers]
-
-        @property
-        def cluster(self) -> Cluster: ...
-
-        @property
-        def current(self) -> str: ...
-
-        @property
-        def modes(self) -> Sequence[str]: ...
-
-        @property
-        def replaying(self) -> bool: ...
-
-        @property
-        def in_replay_mode(self) -> bool: ...
-
-        @property
-        def read_only(self) -> bool: ...
+        fleet: Fleet
+        input: InputCalls
+        navigation: NavigationCalls
+        undoing: UndoCalls
+        clusters: ClusterCalls
+        replay: ReplayCalls
+        journal_queries: JournalCalls
+        error_reporting: ErrorCalls
 
         def show_message(self, text: str, severity: str = "information") -> None: ...
 
-        def show_message_for(self, session: ClusterSession, text: str, severity: str = "information") -> None: ...
+    @property
+    def session(self) -> ClusterSession:
+        """The cluster on the screen, live or recorded."""
+        return self.fleet.session
 
-        def refusal(self, action_id: str) -> str | None: ...
+    @property
+    def cluster(self) -> Cluster:
+        """The facts on the screen."""
+        return self.fleet.cluster
 
-        def open_command_line(self, text: str) -> None: ...
+    @property
+    def clock(self) -> Clock:
+        """The clock of what is on the screen."""
+        return self.fleet.session.clock
 
-        def set_theme(self, name: str) -> None: ...
-
-        def action_act(self, action_id: str) -> None: ...
-
-        def open_row(self, kind: Kind, key: str) -> None: ...
-
-        def open_list(self, name: str, filter_text: str) -> None: ...
-
-        def pending_words(self, kind: Kind) -> Mapping[str, str]: ...
-
-        def set_background_polling(self, more: frozenset[str] = frozenset()) -> None: ...
-
-        def standings(self) -> list[ClusterSummary]: ...
-
-        def live_judged_by(self, session: ClusterSession) -> AttentionInputs: ...
-
-        def undo(self, key: str | None, only: Sequence[str] | None = None) -> None: ...
-
-        def read_back(self, key: str) -> None: ...
-
-        def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]: ...
-
-        def switch_view(self, name: str, on: bool) -> None: ...
-
-        def prepare_completions(self) -> None: ...
-
-        def ssh(self, name: str) -> None: ...
-
-        def replay_keys(self) -> Sequence[KeyHint]: ...
-
-        def go_to_cluster(self, name: str) -> None: ...
-
-        def other_cluster_chips(self) -> list[Span]: ...
-
-        def on_worker_state_changed(self, event: Worker.StateChanged) -> None: ...
-
-        def action_go(self, name: str, filter_text: str | None = None) -> None: ...
-
-        def action_refresh(self) -> None: ...
-
-        def action_look_back(self) -> None: ...
+    async def on_event(self, event: Event) -> None:
+        """Translate a key or paste when its turn has come: which screen is on top decides how."""
+        await super().on_event(self.input.translate(event))

@@ -34,8 +34,8 @@ class FilteredScreen(WachtScreen):
     def action_filter(self) -> None:
         """Open the filter prompt with the active filter."""
         self._filter_before = self.filter_text
-        self.app.prepare_completions()
-        self.prompt.open("/", self._filter_before, self.app.completions.screen_filters)
+        self.app.input.prepare_completions()
+        self.prompt.open("/", self._filter_before, self.app.input.completions.screen_filters)
 
     def action_back(self) -> None:
         """Esc clears one thing at a time: the marks, then the filter."""
@@ -65,7 +65,7 @@ class FilteredScreen(WachtScreen):
 
     def _apply(self, text: str, prompt: Prompt, typing: bool = False) -> bool:
         try:
-            self.set_filter(self.app.filters.expand(text, self.crumb))
+            self.set_filter(self.app.input.filters.expand(text, self.crumb))
         except FilterError as error:
             # An incomplete filter is not an error yet: show how it can be completed.
             if not (typing and prompt.hint()):

@@ -107,7 +107,7 @@ class ListScreen(FilteredScreen):
         of = self.joins | {self.cluster_field}
         if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
             self._show_rows()
-        self.table.pending = self.app.pending_words(self.kind)
+        self.table.pending = self.app.session.pending_words(self.kind)
         self._paint_crumbs()
         self.side_pane.paint()
 
@@ -152,14 +152,14 @@ class ListScreen(FilteredScreen):
 
     def views_changed(self) -> None:
         """Show or hide the side pane as configured, if there is room."""
-        self.side_pane.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
+        self.side_pane.switch(self.size.width >= WIDE and self.app.input.views.get("beside", True))
 
     def action_beside(self) -> None:
         """Key `w`: show or hide the side pane."""
         if self.size.width < WIDE:
             self.app.show_message(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
             return
-        self.app.switch_view("beside", not self.side_pane.is_on)
+        self.app.input.switch_view("beside", not self.side_pane.is_on)
         self.views_changed()
         self.refresh_keys()
 
@@ -255,7 +255,7 @@ class ListScreen(FilteredScreen):
 
     @on(Pane.Opened)
     def _job_opened(self, event: Pane.Opened) -> None:
-        self.app.open_row("job", event.key)
+        self.app.navigation.open_row("job", event.key)
 
     @on(TableKeys.Vanished)
     def _vanished(self, event: TableKeys.Vanished) -> None:
@@ -264,4 +264,4 @@ class ListScreen(FilteredScreen):
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        self.app.open_row(self.kind, event.key)
+        self.app.navigation.open_row(self.kind, event.key)

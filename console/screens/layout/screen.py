@@ -129,6 +129,11 @@ class WachtScreen(QuietScreen[None]):
     def tick(self, ctx: Ctx) -> None:
         """Update ages; called every `tick_s` seconds."""
 
+    def show_session(self, session: ClusterSession) -> None:
+        """Read from the recording of its cluster from now on, or from the live session again."""
+        self._at = session
+        self.discard_fetched()
+
     def discard_fetched(self) -> None:
         """Drop what was read on demand, since another time is shown from now on."""
 
@@ -164,30 +169,30 @@ class WachtScreen(QuietScreen[None]):
         """Esc: return to what was open before, finally from replay to live."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
-        elif self.app.in_replay_mode:
-            self.app.action_look_back()
+        elif self.app.fleet.in_replay_mode:
+            self.app.replay.look_back()
 
     def action_filter(self) -> None:
         """Show a message: only lists can be filtered."""
-        keys = self.app.keymap
+        keys = self.app.input.keymap
         self.app.show_message(
             f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})"
         )
 
     def action_measure(self) -> None:
         """Show a message: only maps have measures."""
-        keys = self.app.keymap
+        keys = self.app.input.keymap
         self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
         """Show a message: only the map of GPUs can be zoomed."""
-        self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
+        self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.input.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
         """Open a shell on the node under the cursor."""
         names = self.targets("node")
         if len(names) == 1 and names[0] in self.cluster.nodes:
-            self.app.ssh(names[0])
+            self.app.navigation.ssh(names[0])
         else:
             self.app.show_message("this opens a shell on one node: put the cursor on it")
 
@@ -225,7 +230,7 @@ class WachtScreen(QuietScreen[None]):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Report a failed worker of this screen in the same way as a worker of the app."""
-        self.app.on_worker_state_changed(event)
+        self.app.error_reporting.worker_changed(event)
 
     def _hand_over(self, answer: Any, then: Callable[[Any], None]) -> None:
         if self.is_mounted:
@@ -259,13 +264,13 @@ class WachtScreen(QuietScreen[None]):
     def on_mount(self) -> None:
         """Show what is already known."""
         self._at = self.app.session
-        self.prompt.histories = self.app.histories
+        self.prompt.histories = self.app.input.histories
         self.update_cluster(self.app.cluster, None)
 
     def on_screen_resume(self) -> None:
         """Catch up with changes made while it was hidden, and have its kinds of facts polled."""
-        self.app.poller.need(self.needed_kinds)
-        self.app.looked_at = self
+        self.app.session.poller.need(self.needed_kinds)
+        self.app.session.looked_at = self
         if self._shown is None or self._shown() is not self.app.cluster:
             self.update_cluster(self.app.cluster, None)
         self.refresh_keys()
@@ -276,23 +281,23 @@ class WachtScreen(QuietScreen[None]):
         stack = self.app.screen_stack
         below = stack[: stack.index(self) + 1] if self in stack else []
         trail = [one.breadcrumb for one in below if isinstance(one, WachtScreen)]
-        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes, self.app.other_cluster_chips(), trail)
+        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.session.modes, self.app.clusters.chips(), trail)
 
     def refresh_keys(self) -> None:
         """Update the key bar: possible actions first, then the keys of the screen."""
-        keymap = self.app.keymap
+        keymap = self.app.input.keymap
         named = [*self._action_keys(), *self.keys(), KeyHint("?", "help")]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 
     def _action_keys(self) -> Sequence[KeyHint]:
-        if self.app.replaying:
-            return self.app.replay_keys()
+        if self.app.fleet.replaying:
+            return self.app.replay.keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
             KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
             for kind in kinds
             for action in keys_for(kind)
-            if self.app.keymap.keys.get(action.id)
+            if self.app.input.keymap.keys.get(action.id)
         ]
         # On a narrow screen a refused key would push out a possible one; `?` lists all keys.
         return every if self.size.width >= _WIDE_COLUMNS else [key for key in every if key.enabled]

@@ -173,12 +173,12 @@ class SidePane(Vertical):
         )
         self._set_lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
-        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
+        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
         self.last.set_title("XIDs, contradictions, processes")
         last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
-        if self._fetched_mono is None or mono - self._fetched_mono >= app.gpus_every_s:
+        if self._fetched_mono is None or mono - self._fetched_mono >= app.session.gpus_every_s:
             self._fetched_mono = mono
             screen.fetch(
                 lambda: screen.at.telemetry.gpus([key]), lambda answer: self._gpus_fetched(key, answer), "beside"
@@ -228,7 +228,7 @@ class SidePane(Vertical):
         from console.screens.pending_pane import reason_lines
 
         screen = self._screen
-        mono, opens = screen.app.clock.mono(), screen.app.keymap.first("open")
+        mono, opens = screen.app.clock.mono(), screen.app.input.keymap.first("open")
         if self._reason_job is not job or self._fetched_mono is None or not 0 <= mono - self._fetched_mono < REASON_S:
             self._reason_job, self._fetched_mono = job, mono
             cluster, now, queueing = screen.cluster, screen.ctx().now, screen.at.queueing
@@ -260,7 +260,7 @@ class SidePane(Vertical):
         return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
     def _pending_spans(self, key: str) -> list[tuple[str, str]]:
-        word = self._screen.app.pending_words(self._kind).get(key)
+        word = self._screen.app.session.pending_words(self._kind).get(key)
         return [(word, "pending")] if word else []
 
 

@@ -14,7 +14,7 @@ from console.actions.action import Expected
 from console.actions.options import Guard, Options
 from console.actions.plan import Plan
 from console.actions.verification import Settled, is_done
-from console.app.cluster_switching import ClusterChanged
+from console.app.cluster_updates import ClusterChanged
 from console.app.confirm_dialog import ConfirmDialog
 from console.app.progress_dialog import ProgressDialog
 from console.cli.act import resolved_targets
@@ -281,7 +281,7 @@ async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
                 await op.press("colon")
             await op.type("fault")
             looked.set()
-            await op.until(lambda: not op.app._preflight_of, "it was looked")
+            await op.until(lambda: not op.app.acting.preflight_of, "it was looked")
             await settle(op)
             await op.type("y")
             await settle(op)
@@ -304,7 +304,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
         await op.press("r")
         await listens(op)
         op.sees("the look broke: KeyError")
-        assert op.app._preflight_of == ""
+        assert op.app.acting.preflight_of == ""
 
 
 @pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])
@@ -314,26 +314,26 @@ async def test_a_send_that_breaks_is_told(broken, says):
         def breaks(*_given, **_more):
             raise KeyError("a bug")
 
-        setattr(op.app.gate, broken, breaks)
+        setattr(op.app.session.gate, broken, breaks)
         await op.press("2")
         await op.select(op.node("allocated")[0])
         await op.press("d")
         await op.confirm(reason="why", answer="y")
         await op.comes(f"{says}: KeyError")
-        assert not op.app.sending
+        assert not op.app.session.sending
 
 
 async def batches(op: Operator, hold: threading.Event) -> Progress:
     """Six nodes on their way down, two at a time, held before the second batch."""
-    op.app.gate.guard = Guard(batch=2, share_pct=100, break_pct=100)
-    real, grip = op.app.gate._next, []
+    op.app.session.gate.guard = Guard(batch=2, share_pct=100, break_pct=100)
+    real, grip = op.app.session.gate._next, []
 
     def held(plan, batch, progress, results, waving):
         grip.append(progress)
         hold.wait(60)
         return real(plan, batch, progress, results, waving)
 
-    op.app.gate._next = held
+    op.app.session.gate._next = held
     await op.press("2")
     op.list.table.mark(op.node("allocated", 6))
     await op.press("D")
@@ -388,7 +388,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app._show_settled(op.app.session, op.cluster, ends)
+        op.app.acting.outcomes.show_settled(op.app.session, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 
@@ -396,9 +396,9 @@ async def test_many_targets_with_one_end_are_told_of_once():
 async def test_a_reading_that_comes_while_it_closes_breaks_nothing(monkeypatch):
     async with console() as op:
         monkeypatch.setattr(type(op.app), "screen_stack", property(lambda app: []))
-        known = op.app.fleet[op.app.current]
+        known = op.app.session.cluster
         op.app.on_cluster_changed(ClusterChanged(msgspec.structs.replace(known, at=1.0), Diff()))
         op.app._tick()
-        op.app._repaint()
-        assert op.app.fleet[op.app.current] is known
+        op.app.acting.outcomes.repaint()
+        assert op.app.session.cluster is known
         monkeypatch.undo()

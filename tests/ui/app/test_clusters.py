@@ -61,13 +61,13 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "a dialog")
         op.sees(f"{there} on {B}")
         with pytest.raises(CommandError, match="answer what is open first"):
-            op.app.show_cluster(A)
+            op.app.clusters.show(A)
         await op.confirm(reason="bad DIMM", answer="y")
         await op.until(lambda: "DRAIN" in op.machines[B].nodes()[there].flags, "it is drained there")
         assert "DRAIN" not in op.machines[A].nodes()[there].flags
         await op.until(lambda: any(one.startswith(f"{B}: draining: {there}") for one in op.told), "told by name")
-        assert [line["cluster"] for line in read(op.app.sessions[B].journal_path)] == [B] * 3
-        assert not op.app.sessions[A].journal_path.exists()
+        assert [line["cluster"] for line in read(op.app.fleet.sessions[B].journal_path)] == [B] * 3
+        assert not op.app.fleet.sessions[A].journal_path.exists()
 
         await op.go(A)
         assert op.list is mine and op.list.filter_text == "gpu00" and op.list.table.marked == {name}
@@ -80,7 +80,7 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
 async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatch):
     async with consoles() as op:
         await op.both()
-        gate, may = op.app.gate, threading.Event()
+        gate, may = op.app.session.gate, threading.Event()
         send = gate.send
         monkeypatch.setattr(gate, "send", lambda *given: (may.wait(60), send(*given))[1])
         await op.press("2")
@@ -89,13 +89,13 @@ async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatc
         await op.press("d")
         await op.confirm(reason="bad DIMM", answer="y")
         with pytest.raises(CommandError, match="is on the screen"):
-            op.app.close_cluster(A)
+            op.app.clusters.close(A)
         await op.go(B)
         with pytest.raises(CommandError, match="wait until what you sent was seen"):
-            op.app.close_cluster(A)
+            op.app.clusters.close(A)
         may.set()
         await op.until(lambda: any(one.startswith(f"{A}: draining: {name}") for one in op.told), "it is seen")
-        assert not op.app.sent_watch.waiting and op.app.current == B
+        assert not op.app.session.sent_watch.waiting and op.app.session.name == B
         assert "DRAIN" not in op.machines[B].nodes()[name].flags
 
 
@@ -111,7 +111,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
         await op.press("2")
         await op.select(name)
         await op.press("r")
-        await op.until(lambda: op.app._preflight_of, "it looks first")
+        await op.until(lambda: op.app.acting.preflight_of, "it looks first")
         await op.go(B)
         may.set()
         await op.until(lambda: any("you went on meanwhile" in one for one in op.told), "it is said")
@@ -122,15 +122,15 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
 async def test_an_alert_elsewhere_rings_and_stands_in_the_top_line():
     async with consoles(size=(80, 24), incident="pdu") as op:
         await op.both()
-        await op.until(lambda: op.app.sessions[B].ring.active is not None, "its alerts were read")
+        await op.until(lambda: op.app.fleet.sessions[B].ring.active is not None, "its alerts were read")
         op.app.clock.advance(60)
-        op.app.sessions[B].poller.refresh_now(["alerts.alerts"])
+        op.app.fleet.sessions[B].poller.refresh_now(["alerts.alerts"])
         await op.until(lambda: any(one.startswith(f"{B}: critical: ") for one in op.told), "it rings")
         assert any(f"(:cluster {B})" in one for one in op.told)
         await op.until(lambda: f"│ {B} ✖" in op.screen().split("\n")[0], "the chip, beside one's own ages")
         # Where all do not fit those stay that are not well.
         assert re.search(r"slurm |prom |alerts ", op.screen().split("\n")[0])
-        assert op.app.current == A
+        assert op.app.session.name == A
 
 
 async def test_all_of_them_on_one_screen_and_enter_goes_there():
@@ -140,14 +140,14 @@ async def test_all_of_them_on_one_screen_and_enter_goes_there():
         await op.until(lambda: op.screen().count("Not responding") == 2, "what needs somebody")
         op.sees("Clusters", f"▶ {A}", B, "of 16", "of 128")
         await op.until(
-            lambda: op.app.sessions[B].newest.totals.power_w is not None, "its power is read while this shows"
+            lambda: op.app.fleet.sessions[B].newest.totals.power_w is not None, "its power is read while this shows"
         )
-        assert "jobs" not in op.app.sessions[B].newest.known, "and its queue is not: sdiag counts it"
+        assert "jobs" not in op.app.fleet.sessions[B].newest.known, "and its queue is not: sdiag counts it"
         op.app.screen.table.select(B)
         await op.press("enter")
-        await op.until(lambda: op.app.current == B, "it is shown")
+        await op.until(lambda: op.app.session.name == B, "it is shown")
         await op.press("C")
-        await op.until(lambda: op.app.current == A and op.app.screen.crumb == "clusters", "as it was left")
+        await op.until(lambda: op.app.session.name == A and op.app.screen.crumb == "clusters", "as it was left")
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         await op.go(B)
         await op.press("2")
         await op.go(A)
-        gone = op.app.sessions[B]
+        gone = op.app.fleet.sessions[B]
         # The overview may have asked for charts: Python keeps that question until the thread is asked the next one.
         held = [weakref.ref(one) for one in (gone.poller, *gone.ahead[1:], *gone.poller._collectors.values())]
         threads = set(gone.poller._threads)
@@ -172,7 +172,7 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         await op.press("9")
         op.sees("closed")
         await op.go(B)
-        assert op.app.sessions[B].newest.known
+        assert op.app.fleet.sessions[B].newest.known
 
 
 def held(monkeypatch, where, name):
@@ -193,36 +193,45 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
     async with consoles() as op:
         await op.both()
         app = op.app
-        app.recorder = Direct(app, tmp_path / "a.wacht")
-        gate, journal, poller = app.gate, app.journal_path, app.poller
+        app.session.recorder = Direct(app, tmp_path / "a.wacht")
+        gate, journal, poller = app.session.gate, app.session.journal_path, app.session.poller
         await op.command(f"close {B}")
         came, may = held(monkeypatch, cluster_switching, "ClusterSession")
         await op.command(f"cluster {B}")
         await op.until(came.is_set, "it opens")
         await op.press("T")
-        await op.until(lambda: app.in_replay_mode, "the past")
+        await op.until(lambda: app.fleet.in_replay_mode, "the past")
         may.set()
         await op.until(lambda: any("press T to go back to the present" in one for one in op.told), "it is said")
-        assert app.current == A and app.in_replay_mode
+        assert app.session.name == A and app.fleet.in_replay_mode
         await op.press("T")
-        await op.until(lambda: not app.in_replay_mode, "the present")
-        assert (app.current, app.gate, app.journal_path, app.poller) == (A, gate, journal, poller)
+        await op.until(lambda: not app.fleet.in_replay_mode, "the present")
+        assert (app.session.name, app.session.gate, app.session.journal_path, app.session.poller) == (
+            A,
+            gate,
+            journal,
+            poller,
+        )
         await op.go(B)
-        assert app.gate is not gate and app.gate.cluster_name == app.poller.name == B and app.journal_path != journal
+        assert (
+            app.session.gate is not gate
+            and app.session.gate.cluster_name == app.session.poller.name == B
+            and app.session.journal_path != journal
+        )
 
 
 async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
     async with consoles() as op:
         await op.both()
         app = op.app
-        app.recorder = Direct(app, tmp_path / "a.wacht")
+        app.session.recorder = Direct(app, tmp_path / "a.wacht")
         came, may = held(monkeypatch, record_site, "replay_site")
         await op.press("T")
         await op.until(came.is_set, "the recording is opened")
         await op.go(B)
         may.set()
         await op.until(lambda: any(f"the past of {A}: you went on" in one for one in op.told), "it is said")
-        assert app.current == app.cluster.name == app.poller.name == B and not app.in_replay_mode
+        assert app.session.name == app.cluster.name == app.session.poller.name == B and not app.fleet.in_replay_mode
 
 
 async def test_with_one_cluster_nothing_is_different():
@@ -230,7 +239,7 @@ async def test_with_one_cluster_nothing_is_different():
         await op.press("C")
         await op.comes("one cluster is known")
         assert op.told[-1].startswith("one cluster"), "no name before it"
-        assert list(op.app.sessions) == [A] and "│" not in op.screen().split("\n")[0]
+        assert list(op.app.fleet.sessions) == [A] and "│" not in op.screen().split("\n")[0]
         await op.command("cluster rotterdam")
         op.sees(f"no cluster rotterdam is configured; there are: {A}")
 
@@ -243,9 +252,12 @@ async def test_one_that_would_ask_the_same_slurm_is_not_opened(monkeypatch):
     assert own[0].reach == own[1].reach != other.reach
     app = WachtApp(own[0], Config(), ManualClock(), others=[own[1], other])
     async with app.run_test() as pilot:
-        app._open_others()
+        app.clusters.open_others()
         await pilot.pause()
-        assert list(app.unopened) == ["b"] and "the same Slurm as a: give it slurm = { conf" in app.unopened["b"]
+        assert (
+            list(app.fleet.unopened) == ["b"]
+            and "the same Slurm as a: give it slurm = { conf" in app.fleet.unopened["b"]
+        )
     app.stop_reading()
 
 

@@ -101,7 +101,7 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
         over = await _being_judged(op, judge, clock)
-        left = op.app.leftovers = type(op.app.leftovers)()  # the journal was read meanwhile
+        left = op.app.session.leftovers = type(op.app.session.leftovers)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
         await op.until(lambda: over._judgements[0].by.leftovers is left, "it was judged by that")
@@ -114,7 +114,7 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
     async with console(clock=clock) as op:
         over = await _being_judged(op, judge, clock)
         other = ManualClock(clock.now() - 3600)
-        op.app.clock = other
+        op.app.session.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
         assert over._judgements[0].by.clock is other
@@ -237,7 +237,7 @@ async def test_what_was_judged_long_ago_is_not_shown(every: All) -> None:
 
 async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> None:
     await every.held()
-    threads = set(every.op.app.sessions[B].poller._threads)
+    threads = set(every.op.app.fleet.sessions[B].poller._threads)
     await every.op.command(f"close {B}")
     await every.op.until(lambda: not any(one.is_alive() for one in threads), "its threads end")
     await every.op.until(lambda: not [one for one in every.op.app.workers if one.group == "cluster"], "it has stopped")
@@ -249,16 +249,16 @@ async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> N
 @pytest.mark.slow
 async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(every: All, tmp_path: Path) -> None:
     app, op = every.op.app, every.op
-    app.recorder = Direct(app, tmp_path / "a.wacht")
+    app.session.recorder = Direct(app, tmp_path / "a.wacht")
     for _ in range(3):
         app.clock.advance(20.0)
         await op.look_again()
     await every.judged()
     clock, resumed, left = app.clock, app.session.resumed, app.session.leftovers
     await op.press("T")
-    await op.until(lambda: app.in_replay_mode and "paused" in op.screen(), "the past")
+    await op.until(lambda: app.fleet.in_replay_mode and "paused" in op.screen(), "the past")
     assert app.session.leftovers is not left and app.clock is not clock
-    await op.until(lambda: app._last_tick > 0, "the tick of its own that the past begins with")
+    await op.until(lambda: app.updates._last_tick > 0, "the tick of its own that the past begins with")
     for _ in range(2):
         clock.advance(60.0)
         # By the console's own tick: the clock of the recording stands, and the others go on.

@@ -14,21 +14,24 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
         await op.arrive({"partitions", "reservations"})
         op.app.screen.partitions.select("long")
         assert op.app.screen.targets("partition") == ("long",) and op.app.screen.targets("reservation") == ()
-        assert op.app.refusal("partition-up") == "it is UP already" and op.app.refusal("partition-down") is None
+        assert (
+            op.app.acting.refusal("partition-up") == "it is UP already"
+            and op.app.acting.refusal("partition-down") is None
+        )
         op.sees("partition-down, -up")
         await op.command("partition-down")
         await op.confirm(reason="cooling", answer="y")
         await op.until(lambda: op.machine.partitions()["long"].state == "DOWN", "the partition is shut")
         await op.look_again()
         await op.comes("long is DOWN for")
-        assert op.app.leftovers.partitions["long"].why == "cooling"
+        assert op.app.session.leftovers.partitions["long"].why == "cooling"
         await op.press("1")
         await op.comes("long is DOWN for")
         await op.press("7", "Z")
         await op.confirm(answer="y")
         await op.until(lambda: op.machine.partitions()["long"].state == "UP", "the partition is open")
         await op.look_again()
-        await op.until(lambda: not op.app.leftovers.partitions, "nothing is left")
+        await op.until(lambda: not op.app.session.leftovers.partitions, "nothing is left")
         op.sees_not("DOWN for")
 
 
@@ -39,7 +42,7 @@ async def test_a_reservation_is_typed_and_proven_by_the_reservations():
         await op.arrive({"partitions", "reservations"})
         name = next(name for name, node in op.machine.nodes().items() if not node.reservation)
         words = f"{name} --name fw --start now --for 2h --flags MAINT,IGNORE_JOBS new firmware"
-        op.app.run_action_command("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
+        op.app.acting.run_command("reserve", words.split())  # as the line hands it over: typing all of it takes seconds
         await op.comes("a maintenance: the nodes show it")
         await op.confirm(answer="y")
         await op.until(lambda: "fw" in op.machine.reservations(), "the reservation")
@@ -60,8 +63,8 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         await op.press("3")
         await op.arrive({"jobs"})
         user = op.cluster.jobs[op.list.table.cursor_key].user
-        assert op.app.refusal("block") is None
-        op.app.action_act("block")
+        assert op.app.acting.refusal("block") is None
+        op.app.acting.act("block")
         await op.comes(f"block {user}")
         assert op.machine.queue.blocked_users == set()
         await op.type("mining")
@@ -69,7 +72,7 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         await op.comes(f"Block {user}")
         await op.confirm(answer="y")
         await op.comes(f"blocked: {user}")
-        await op.until(lambda: user in op.app.leftovers.users, "the reminder")
+        await op.until(lambda: user in op.app.session.leftovers.users, "the reminder")
         await op.command(f"unblock {user}")
         await op.confirm(answer="y")
-        await op.until(lambda: user not in op.app.leftovers.users, "the reminder goes")
+        await op.until(lambda: user not in op.app.session.leftovers.users, "the reminder goes")

@@ -15,7 +15,6 @@ from console.actions.action import Action, rows_of
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 from console.app.app import WachtApp
 from console.app.confirm_dialog import ConfirmDialog
-from console.app.palette import entries
 from console.cli.main import cli
 from console.gate import gate as gate_module
 from tests.faults import fault
@@ -73,7 +72,7 @@ async def settle(operator: Operator) -> None:
 async def test_no_key_on_any_screen_changes_anything(opened, screen):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
-        operator.app.action_go(screen)
+        operator.app.navigation.go(screen)
         await operator.pilot.pause()
         # What has no key is in the palette.
         acts = [action.key for action in ACTIONS if action.key]
@@ -83,7 +82,7 @@ async def test_no_key_on_any_screen_changes_anything(opened, screen):
                 await operator.press("escape")
             await settle(operator)
             if operator.app.screen is not operator.app.get_screen(screen):
-                operator.app.action_go(screen)
+                operator.app.navigation.go(screen)
                 await operator.pilot.pause()
         assert opened == [] and everything(operator) == before
 
@@ -99,9 +98,9 @@ async def test_no_command_of_the_palette_changes_anything(opened):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
         for screen in SCREENS:
-            operator.app.action_go(screen)
+            operator.app.navigation.go(screen)
             await operator.pilot.pause()
-            found = list(entries(operator.app))
+            found = list(operator.app.command_line.palette_entries())
             named = {f"{action.label.capitalize()} {action.kind}" for action in ACTIONS}
             assert named <= {one.name for one in found if one.refused}
             for one in found:
@@ -134,10 +133,10 @@ async def test_no_typed_command_changes_anything(opened, screen):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
         for action in ACTIONS:
-            operator.app.action_go(screen)
+            operator.app.navigation.go(screen)
             await operator.pilot.pause()
             # The line as it is once it is typed: letter by letter it would take minutes.
-            operator.app.open_command_line(typed(action, operator))
+            operator.app.input.open_command_line(typed(action, operator))
             await operator.press("enter", "escape")
             await settle(operator)
         assert opened == [] and everything(operator) == before

@@ -9,9 +9,10 @@ import pytest
 
 from collectors.model import Cluster, SourceFault
 from console.actions.registry import ACTIONS, NAVIGATION, keys_for
-from console.app.app import WachtApp
+from console.app.app import KEYS
 from console.app.confirm_dialog import ConfirmDialog
-from console.app.replay_mode import KEYS
+from console.app.notifications import Notifications
+from console.app.replay_mode import CONTROLS
 from console.gate import gate as gates
 from console.journal.chain import append
 from console.recording.location import Bounds
@@ -66,8 +67,8 @@ async def frames(op: Operator, keys: Sequence[str] = SEEN) -> dict[str, str]:
 
 async def there(op: Operator, at: float) -> None:
     """Go to a moment of the recording."""
-    op.app.poller.go(lambda recording, here: at)
-    await op.until(lambda: op.app.clock.mono() == at and op.cluster is op.app.poller.cluster, "the moment")
+    op.app.session.poller.go(lambda recording, here: at)
+    await op.until(lambda: op.app.clock.mono() == at and op.cluster is op.app.session.poller.cluster, "the moment")
     await op.pilot.pause()
 
 
@@ -75,19 +76,19 @@ async def there(op: Operator, at: float) -> None:
 @pytest.mark.parametrize(("size", "keys"), [((80, 24), SEEN), ((200, 50), ("1", "2", "6"))])
 async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size, keys, monkeypatch, no_writer):
     path, live = tmp_path / "a.wacht", []
-    monkeypatch.setattr(WachtApp, "show_message_for", lambda *_: None)  # a word in the corner is no fact
+    monkeypatch.setattr(Notifications, "show_for", lambda *_: None)  # a word in the corner is no fact
     monkeypatch.setattr(PowerScreen, "_fetch_chart", lambda self: None)
     monkeypatch.setattr("console.screens.trends.MIN_LINES", 1000)
     monkeypatch.setattr("console.screens.layout.list_screen.WIDE", 1000)
     async with console(size, incident="pdu") as op:
-        op.app.recorder = Direct(op.app, path)
+        op.app.session.recorder = Direct(op.app, path)
         for _ in range(2):
             op.app.clock.advance(35)
             await op.look_again()
             now = op.app.clock.mono()
             await op.until(lambda now=now: {one.read_mono for one in op.cluster.sources.values()} == {now}, "all read")
             live.append((RecordingReader(path).last().at, await frames(op, keys)))
-        op.app.recorder = None
+        op.app.session.recorder = None
     assert len({shown["1"] for _, shown in live}) > 1, "the incident is to be seen"
     async with replay(path, size) as op:
         # To the end and back first; then in the order in which they were lived, for the cursor has a past too.
@@ -125,10 +126,10 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
     told: list[str] = []
     async with replay(night[0], begin=lambda recording: recording.last().at) as op:
         app = op.app
-        monkeypatch.setattr(app, "show_message", lambda text, *_: told.append(text))
+        monkeypatch.setattr(app.notifications, "show", lambda text, *_: told.append(text))
         for screen, kind in (("2", "node"), ("3", "job"), ("6", "alert")):
             await op.press(screen)
-            assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
+            assert all(app.acting.refusal(action.id) == LOCKED for action in ACTIONS)
             for action in keys_for(kind):
                 told.clear()
                 await op.press(action.binding)
@@ -139,12 +140,15 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
         for key in ("Z", "x"):
             await op.press("2", key)
             assert not isinstance(app.screen, ConfirmDialog)
-        plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
+        plan = app.session.gate.plan("drain", ["gpu0001"], "x", app.cluster)
         assert str(plan.why) == LOCKED
-        app.gate.read_only = False
-        plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
+        app.session.gate.read_only = False
+        plan = app.session.gate.plan("drain", ["gpu0001"], "x", app.cluster)
         assert plan.why == LOCKED, "read-only or not: there is no writer behind it"
-        for ask in (lambda: app.transport.read_nodes(["gpu0001"]), lambda: app.telemetry.gpus(["gpu0001"])):
+        for ask in (
+            lambda: app.session.transport.read_nodes(["gpu0001"]),
+            lambda: app.session.telemetry.gpus(["gpu0001"]),
+        ):
             with pytest.raises(SourceFault, match="not recorded"):
                 ask()
     assert {one.name for one in (tmp_path / "state").rglob("*") if one.is_file()} <= {"history"}, "nothing is recorded"
@@ -236,7 +240,7 @@ async def test_the_journal_is_as_it_was_at_the_moment(night):
 async def test_it_plays_to_the_end_and_stops_there(night):
     recording = RecordingReader(night[0])
     async with replay(night[0]) as op:
-        player = op.app.poller
+        player = op.app.session.poller
         for _ in range(3):
             player.pace(1)
         player.toggle()
@@ -289,8 +293,8 @@ def test_lengths_of_time():
 async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypatch):
     async with console(incident="pdu") as op:
         app = op.app
-        app.recorder = Direct(app, tmp_path / "a.wacht")
-        gate, live_poller = app.gate, app.poller
+        app.session.recorder = Direct(app, tmp_path / "a.wacht")
+        gate, live_poller = app.session.gate, app.session.poller
         await op.press("2")
         await op.filter("state=allocated")
         before = len(op.list.table.keys)
@@ -300,26 +304,30 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         live = app.clock
         await op.press("T")
         await op.comes("REPLAY")
-        await op.until(lambda: "paused" in op.screen() and app.cluster is app.poller.cluster, "the newest moment")
+        await op.until(
+            lambda: "paused" in op.screen() and app.cluster is app.session.poller.cluster, "the newest moment"
+        )
         op.sees("T present")
-        await there(op, RecordingReader(app.recorder.path).first().at)
+        await there(op, RecordingReader(app.fleet.live.recorder.path).first().at)
         await op.until(lambda: len(op.list.table.keys) == before, "the same list with the same filter, as it was")
-        assert app.gate is not gate and app.gate.read_only
+        assert app.session.gate is not gate and app.session.gate.read_only
         await op.press("d")
         await op.comes("drain refused: REPLAY")
-        shown, recorded_before = app.cluster, RecordingReader(app.recorder.path).last().id
+        shown, recorded_before = app.cluster, RecordingReader(app.fleet.live.recorder.path).last().id
         rung: list[str] = []
-        monkeypatch.setattr(app, "show_message", lambda text, *_: rung.append(text))
+        monkeypatch.setattr(app.notifications, "show", lambda text, *_: rung.append(text))
         live.advance(60)
         live_poller.refresh_now()
-        await op.until(lambda: RecordingReader(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
-        await op.until(lambda: app.live_cluster is live_poller.cluster, "and read")
+        await op.until(
+            lambda: RecordingReader(app.fleet.live.recorder.path).last().id > recorded_before + 5, "it is recorded on"
+        )
+        await op.until(lambda: app.fleet.live.cluster is live_poller.cluster, "and read")
         assert app.cluster is shown, "what is shown is the past"
         await op.press("escape")
-        assert app.in_replay_mode, "Esc takes the filter off first"
+        assert app.fleet.in_replay_mode, "Esc takes the filter off first"
         await op.press("escape")
-        await op.until(lambda: not app.in_replay_mode, "back")
-        assert app.gate is gate and app.clock is live and app.poller is live_poller
+        await op.until(lambda: not app.fleet.in_replay_mode, "back")
+        assert app.session.gate is gate and app.clock is live and app.session.poller is live_poller
         await op.until(lambda: app.cluster is live_poller.cluster, "the newest of the present")
         assert "REPLAY" not in op.screen().split("\n")[0]
         await op.press("T")
@@ -334,7 +342,7 @@ async def test_t_without_a_recording_says_so_and_play_keys_do_nothing():
         await op.comes("nothing is recorded here")
         for key in ("p", "n", "comma", "left_square_bracket", "t"):
             await op.press(key)
-            assert not op.app.replaying
+            assert not op.app.fleet.replaying
         await op.comes("this key is for recordings")
         await op.command("at 03:12")
         await op.comes("only a recording has another moment")
@@ -342,8 +350,8 @@ async def test_t_without_a_recording_says_so_and_play_keys_do_nothing():
 
 async def test_who_cannot_record_says_so_in_the_top_line(tmp_path):
     async with console((80, 24)) as op:
-        op.app.recorder = Direct(op.app, tmp_path / "a.wacht")
-        op.app.recorder.trouble = "the disk is full"
+        op.app.session.recorder = Direct(op.app, tmp_path / "a.wacht")
+        op.app.session.recorder.trouble = "the disk is full"
         op.app.screen.refresh_top()
         await op.comes("NOT RECORDED")
         op.app._tick()
@@ -354,11 +362,11 @@ async def test_a_console_records_by_itself_into_its_own_file(tmp_path):
     path = tmp_path / "deep" / "a.wacht"
     clocked = console(nodes=16)
     async with clocked as op:
-        op.app.records = (path, Bounds(keep_s=3600, size=64 << 20))
-        op.app.record(op.app.session)
-        await op.until(lambda: op.app.recorder is not None and op.app.recorder.writing, "it records")
-        op.app.recorder.stop()
-    assert "nodes" in replayed(path).known and not op.app.recorder.trouble
+        op.app.session.records = (path, Bounds(keep_s=3600, size=64 << 20))
+        op.app.session.start_recorder()
+        await op.until(lambda: op.app.session.recorder is not None and op.app.session.recorder.writing, "it records")
+        op.app.session.recorder.stop()
+    assert "nodes" in replayed(path).known and not op.app.session.recorder.trouble
 
 
 def replayed(path: Path) -> Cluster:
@@ -368,4 +376,4 @@ def replayed(path: Path) -> Cluster:
 
 def test_every_key_of_the_player_is_in_the_table():
     keys = {key.id for key in NAVIGATION}
-    assert set(KEYS) <= keys and all(hasattr(WachtApp, f"action_{key}") for key in KEYS)
+    assert {*CONTROLS, "look_back", "go_to"} <= keys & set(KEYS)

@@ -33,7 +33,7 @@ async def drained(op: Operator, count: int) -> list[str]:
     await op.command(f"drain {fold(names)} maintenance")
     await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the preview")
     await op.confirm(answer=op.dialog.plan.confirmation.prompt)
-    await op.until(lambda: not op.app.sending, "it is sent")
+    await op.until(lambda: not op.app.session.sending, "it is sent")
     await op.look_again()
     assert all("DRAIN" in op.cluster.nodes[name].flags for name in names)
     return names
@@ -53,14 +53,14 @@ async def at_work(clock: ManualClock, size: tuple[int, int] = (120, 40)) -> Asyn
         try:
             yield op
         finally:
-            op.app.stop_sending()
+            op.app.acting.stop_sending()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 async def test_a_return_in_waves(clock: ManualClock, size: tuple[int, int]) -> None:
     async with at_work(clock, size) as op:
-        op.app.gate.guard = Guard(break_pct=100, wave_pause_s=1)
+        op.app.session.gate.guard = Guard(break_pct=100, wave_pause_s=1)
         await op.press("2")
         names = await drained(op, 12)
         await op.command(f"resume {fold(names)} --waves")
@@ -84,15 +84,15 @@ async def test_a_return_in_waves(clock: ManualClock, size: tuple[int, int]) -> N
         before = [name for name in names if "DRAIN" not in op.truth(name).flags]
         assert 0 < len(before) < 12
         await op.press("p")
-        await passing(op, clock, lambda: not op.app.sending, "all are back")
+        await passing(op, clock, lambda: not op.app.session.sending, "all are back")
         await op.comes("nothing more is sent")
         op.sees("back")
         assert all("DRAIN" not in op.truth(name).flags for name in names)
         await op.press("escape")
         await op.until(lambda: isinstance(op.app.screen, WachtScreen), "the list")
         await op.until(lambda: "RETURN" not in op.screen(), "the top line is quiet")
-        lines = [line for line in writer.read(op.app.journal_path) if line.get("wave")]
-        assert len(lines) == len(plan.waves.waves) and writer.verify(op.app.journal_path).ok
+        lines = [line for line in writer.read(op.app.session.journal_path) if line.get("wave")]
+        assert len(lines) == len(plan.waves.waves) and writer.verify(op.app.session.journal_path).ok
         await op.command("progress")
         await op.comes("nothing is being sent")
 
@@ -106,16 +106,16 @@ def preview_rows(op: Operator):
 @pytest.mark.slow
 async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock) -> None:
     async with at_work(clock) as op:
-        op.app.gate.guard = Guard(break_pct=100, wave_pause_s=1)
+        op.app.session.gate.guard = Guard(break_pct=100, wave_pause_s=1)
         await op.press("2")
         names = await drained(op, 12)
         await op.command(f"resume {fold(names)} --waves")
         await op.confirm(answer="12")
         await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
         await op.press("escape")
-        (progress,) = op.app.sending
+        (progress,) = op.app.session.sending
         first = next(name for name in names if "DRAIN" not in op.truth(name).flags)
-        waves = op.app._on_its_way[0].waves
+        waves = op.app.acting.rollout.newest[0].waves
         canary = waves.waves[0].nodes
         assert first in canary
         for name in canary:
@@ -135,16 +135,16 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         await op.command("progress")
         await op.comes("s stops")
         await op.press("s")
-        await passing(op, clock, lambda: not op.app.sending, "it ends")
+        await passing(op, clock, lambda: not op.app.session.sending, "it ends")
         assert all("DRAIN" in op.truth(name).flags for name in names if name not in canary)
-        entry = next(line for line in writer.read(op.app.journal_path) if line.get("wave"))
+        entry = next(line for line in writer.read(op.app.session.journal_path) if line.get("wave"))
         assert all("set aside" in told["why"] for told in entry["outcome"].values())
 
 
 @pytest.mark.slow
 async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: ManualClock) -> None:
     async with at_work(clock) as op:
-        op.app.gate.guard = Guard(break_pct=100, wave_pause_s=1, wave_failed_pct=100)
+        op.app.session.gate.guard = Guard(break_pct=100, wave_pause_s=1, wave_failed_pct=100)
         await op.press("2")
         names = await drained(op, 12)
         await op.command(f"resume {fold(names)} --failed drain")
@@ -154,14 +154,14 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
         )
         await op.confirm(answer="12")
         await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
-        (progress,) = op.app.sending
-        canary = op.app._on_its_way[0].waves.waves[0].nodes
+        (progress,) = op.app.session.sending
+        canary = op.app.acting.rollout.newest[0].waves.waves[0].nodes
         await op.until(lambda: all("DRAIN" not in op.truth(name).flags for name in canary), "the canary is out")
         ill = canary[0]
         op.machine.faults.report_xid(op.machine.host(ill), 79, 3)
         await passing(op, clock, lambda: progress.unfit, "one is not fit")
         await op.comes("d drains the 1 that came back unfit")
-        await passing(op, clock, lambda: not op.app.sending, "all are back")
+        await passing(op, clock, lambda: not op.app.session.sending, "all are back")
         assert "DRAIN" not in op.truth(ill).flags, "nobody has said yes"
         assert "not drained again: not confirmed" in progress.aside[ill]
         await op.press("escape")
@@ -178,13 +178,13 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
 @pytest.mark.slow
 async def test_leaving_leaves_the_rest_out(clock: ManualClock) -> None:
     async with at_work(clock) as op:
-        op.app.gate.guard = Guard(break_pct=100)
+        op.app.session.gate.guard = Guard(break_pct=100)
         await op.press("2")
         names = await drained(op, 8)
         await op.command(f"undrain {fold(names)} --waves")
         await op.confirm(answer="8")
         await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
-        (progress,) = op.app.sending
+        (progress,) = op.app.session.sending
         op.app.leave()
         await op.until(lambda: progress.ended, "it ends")
         assert any("DRAIN" in op.truth(name).flags for name in names)

@@ -53,7 +53,7 @@ def power_unit(op):
 async def raise_(op, name, severity="critical", summary="what happened", **labels):
     """One more alert in Alertmanager, and a reading that finds it."""
     key = op.machine.alert_store.raise_(name, severity, summary, op.app.clock.now(), labels)
-    op.app.poller.refresh_now()
+    op.app.session.poller.refresh_now()
     await op.until(lambda: key in op.cluster.alerts and alerts(op).cluster is op.cluster, "the alert is read")
     return key
 
@@ -170,8 +170,8 @@ async def test_facts_that_grew_old_stay_and_say_so():
         def dead():
             raise SourceFault("timeout", "no answer within 10 s")
 
-        op.app.poller._collectors["alerts.alerts"].collect = dead
-        op.app.poller.refresh_now(["alerts.alerts"])
+        op.app.session.poller._collectors["alerts.alerts"].collect = dead
+        op.app.session.poller.refresh_now(["alerts.alerts"])
         await op.comes("alerts unknown: no answer within 10 s; these are")
         assert alerts(op).table.dimmed and len(alerts(op).table.keys) == rows
 
@@ -245,7 +245,7 @@ async def test_a_thousand_alerts_in_a_moment_are_one_line():
         await arrive(op)
         for at in range(1000):
             op.machine.alert_store.raise_("DiskSlow", "warning", "slow", op.app.clock.now(), {"disk": str(at)})
-        op.app.poller.refresh_now()
+        op.app.session.poller.refresh_now()
         await op.comes("DiskSlow ×1,000")
 
 

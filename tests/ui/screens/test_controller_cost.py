@@ -25,7 +25,7 @@ async def test_the_overview_tells_what_the_console_costs():
         op.sees("slurmctld", "ms a cycle")
         op.sees_not("seldomer")
         op.app.clock.advance(3600)
-        op.app.poller.refresh_now(["slurm.diag"])
+        op.app.session.poller.refresh_now(["slurm.diag"])
         await op.until(lambda: op.cluster.cost, "a second reading of sdiag")
         assert op.cluster.cost.user == op.machine.operator and op.cluster.cost.calls_min == pytest.approx(12, abs=0.5)
         await op.comes(f"{op.machine.operator} {op.cluster.cost.calls_min:,.0f} calls, ")
@@ -36,12 +36,12 @@ async def test_while_the_controller_strains_it_says_that_it_holds_back(monkeypat
         before = due_s(op, "nodes")
         well = op.machine.diag
         monkeypatch.setattr(op.machine, "diag", lambda: msgspec.structs.replace(well(), server_threads=256))
-        op.app.poller.refresh_now(["slurm.diag"])
+        op.app.session.poller.refresh_now(["slurm.diag"])
         await op.comes("read 2.6x seldomer")
-        op.app.poller.refresh_now(["slurm.nodes"])
+        op.app.session.poller.refresh_now(["slurm.nodes"])
         await op.until(lambda: due_s(op, "nodes") == 2.56 * before, "nodes are read seldomer")
         monkeypatch.setattr(op.machine, "diag", well)
-        op.app.poller.refresh_now(["slurm.diag"])
+        op.app.session.poller.refresh_now(["slurm.diag"])
         await op.until(lambda: "seldomer" not in op.screen(), "all is well again")
 
 
@@ -51,7 +51,7 @@ async def test_partitions_are_read_seldom_until_they_are_on_the_screen():
         often = 30.0
         for key, expected in (("2", 5 * often), ("7", often), ("1", 5 * often)):
             await op.press(key)
-            op.app.poller.refresh_now(["slurm.partitions", "slurm.reservations"])
+            op.app.session.poller.refresh_now(["slurm.partitions", "slurm.reservations"])
             for kind in ("partitions", "reservations"):
                 await op.until(lambda k=kind, s=expected: due_s(op, k) == s, f"{kind} every {expected} s on {key}")
 

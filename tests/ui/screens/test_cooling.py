@@ -55,7 +55,7 @@ async def test_without_cooling_the_power_screen_has_no_hole_and_its_own_says_why
     async with console(size) as op:
         await op.press("5")
         await op.until(lambda: op.app.screen.crumb == "power", "power")
-        op.app.poller.stop()
+        op.app.session.poller.stop()
         bare = {name: one for name, one in op.cluster.sources.items() if name != "prom.cooling"}
         cluster = msgspec.structs.replace(op.cluster, cooling={}, sources=bare, known=op.cluster.known - {"cooling"})
         op.app.screen.update_cluster(cluster, None)

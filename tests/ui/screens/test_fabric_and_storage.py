@@ -92,4 +92,4 @@ async def test_a_slurm_without_prometheus_says_what_to_configure(tmp_path, monke
                 await op.press(key)
                 await op.comes(words)
     finally:
-        app.poller.stop()
+        app.session.poller.stop()

@@ -134,7 +134,7 @@ async def test_who_comes_back_while_a_reading_comes_sees_all_that_changed() -> N
         await op.press("1")
         op.machine.break_node(name, "bad fan")
         await op.look_again()
-        op.app.action_go("nodes")
+        op.app.navigation.go("nodes")
         nodes.update_cluster(op.cluster, Diff())
         await op.pilot.pause()
         op.sees("bad fan")

@@ -217,7 +217,7 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
     act(path, "mine", states=None, targets=["gpu0001"])
     async with console() as op:
         asked = []
-        monkeypatch.setattr(type(op.app), "read_back", lambda _, key: asked.append(key), raising=False)
+        monkeypatch.setattr(op.app.undoing, "read_back", asked.append)
         screen = await journal(op)
         op.sees("✖ no result", "under way")
         assert screen.table.select("mine")
@@ -235,7 +235,7 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
 async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, monkeypatch):
     async with console() as op:
         asked = []
-        monkeypatch.setattr(type(op.app), "undo", lambda _, key: asked.append(key), raising=False)
+        monkeypatch.setattr(op.app.undoing, "undo", asked.append)
         (busy,) = op.node("allocated")
         act(path, "a1", "undrain", targets=[busy], reason=None)
         act(path, "a2", "cancel", "job", ["101"], reason=None)

@@ -112,14 +112,14 @@ async def op():
     """An operator whose console reads nothing more by itself."""
     clock = ManualClock()
     async with console((120, 40), clock=clock, **SETTINGS) as operator:
-        operator.app.poller.stop()
+        operator.app.session.poller.stop()
         await operator.app.workers.wait_for_complete()
         yield operator
 
 
 async def look(op, cluster: Cluster, screen: str) -> str:
     """What a screen shows of these facts."""
-    op.app.fleet[op.app.current] = cluster
+    op.app.session.cluster = cluster
     await op.command(screen)
     op.app.screen.update_cluster(cluster, None)
     await op.app.workers.wait_for_complete()

@@ -31,7 +31,7 @@ async def test_a_screen_that_is_only_coming_asks_for_nothing():
     """A source that answers at once would answer nobody, and with a clock that stands (in a replay) never again."""
     async with console((200, 50)) as op:
         op.app.push_screen("power")
-        op.app._last_tick = -math.inf
+        op.app.updates._last_tick = -math.inf
         op.app._tick()
         assert isinstance(op.app.screen, PowerScreen) and op.app.screen._chart_mono is None
         await op.comes("Site power")

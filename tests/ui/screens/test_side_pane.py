@@ -148,7 +148,7 @@ async def test_w_takes_it_away_and_the_next_console_remembers():
         await op.press("3")
         assert not op.list.side_pane.is_on
     async with console(SIZE) as op:
-        await op.until(lambda: op.app.views, "the views")
+        await op.until(lambda: op.app.input.views, "the views")
         await op.press("2")
         assert not op.list.side_pane.is_on
         await op.press("w")

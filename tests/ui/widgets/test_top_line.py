@@ -35,10 +35,10 @@ def test_where_there_is_room_for_one_step_it_is_the_last():
 async def test_every_screen_says_where_it_is():
     async with console((160, 40)) as op:
         for screen in ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal"):
-            op.app.action_go(screen)
+            op.app.navigation.go(screen)
             await op.pilot.pause()
             op.sees(f"groningen › {screen}  ")
-        op.app.action_go("nodes")
+        op.app.navigation.go("nodes")
         await op.press("enter")
         op.sees(f"groningen › nodes › {op.app.screen.key}  ")
         await op.press("escape")
@@ -56,7 +56,7 @@ async def test_of_two_tables_the_one_that_keys_go_to_is_seen(theme):
             ("fabric", "Fabric", "Ports that are not well"),
             ("storage", "Storage", "Nodes"),
         ):
-            op.app.action_go(screen)
+            op.app.navigation.go(screen)
             await op.pilot.pause()
             shown = op.app.screen
             op.sees(f"▸{first}", f" {second}")

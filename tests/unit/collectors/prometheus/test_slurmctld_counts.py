@@ -215,8 +215,8 @@ async def test_the_overview_says_them_beside_old_rows_with_a_chip_of_their_own(s
         counts = replace(COUNTS, jobs_at=int(op.app.clock.now()) - 9, nodes_at=None)
         found = Reading(cluster="lab", source="ctld.counts", at=op.app.clock.now(), mono=op.app.clock.mono() - 2,
                         took_s=0.1, facts=Facts(counts=counts))  # fmt: skip
-        op.app.poller._readings.put((found, 15.0))
-        op.app.poller.refresh_now(["slurm.jobs"])
+        op.app.session.poller._readings.put((found, 15.0))
+        op.app.session.poller.refresh_now(["slurm.jobs"])
         await op.comes("slurmctld's metrics, 9s ago: 1,204 running, 12,345 pending")
         await op.comes("slurm timeout")
         op.sees(" ctld 2s", "partition ")

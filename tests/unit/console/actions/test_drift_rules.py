@@ -487,13 +487,13 @@ async def test_who_went_on_meanwhile_is_told_and_not_asked_under_their_hands() -
         await one.planned()
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.dialog._armed_at is not None, "a dialog")
         await one.silent(False)
-        hold, real = threading.Event(), op.app.gate.send
+        hold, real = threading.Event(), op.app.session.gate.send
 
         def slow(*given: Any) -> Outcome:
             hold.wait(60)
             return real(*given)
 
-        op.app.gate.send = slow  # type: ignore[method-assign]
+        op.app.session.gate.send = slow  # type: ignore[method-assign]
         await op.confirm(reason="bad DIMM", answer="y")
         await op.press("3")
         hold.set()

@@ -170,7 +170,7 @@ async def test_declared_it_takes_one_key_and_shows_everywhere():
         op.sees("INCIDENT", "shown to everybody")
         await op.type("R01-R02")
         await op.press("enter")
-        await op.until(lambda: not op.app.sending and op.app.gate._scopes, "it is declared")
+        await op.until(lambda: not op.app.session.sending and op.app.session.gate._scopes, "it is declared")
         await op.look_again()
         await op.comes("INCIDENT R01-R02")
         await op.press("1")
@@ -191,7 +191,7 @@ async def test_declared_it_takes_one_key_and_shows_everywhere():
         await op.command("incident end")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         await op.press("y")
-        await op.until(lambda: not op.app.sending, "it is lifted")
+        await op.until(lambda: not op.app.session.sending, "it is lifted")
         await op.look_again()
         await op.until(lambda: "INCIDENT" not in op.screen(), "it is gone")
 

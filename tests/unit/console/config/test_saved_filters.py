@@ -124,7 +124,7 @@ async def test_saved_here_used_there():
         await op.comes("saved: /@busy is state=allocated")
         await saved(op, "busy")
     async with console() as op:
-        await op.until(lambda: "busy" in op.app.filters.known, "the filters")
+        await op.until(lambda: "busy" in op.app.input.filters.known, "the filters")
         await op.press("2")
         await op.burst("/@busy\n")
         assert op.list.filter_text == "state=allocated"

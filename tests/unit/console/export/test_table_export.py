@@ -218,20 +218,20 @@ def test_what_can_be_typed():
 
 def heard(op) -> list[str]:
     """What is told from now on."""
-    said, tell = [], op.app.show_message_for
+    said, tell = [], op.app.notifications.show_for
 
     def told(at, text, severity="information"):
         said.append(text)
         tell(at, text, severity)
 
-    op.app.show_message_for = told
+    op.app.notifications.show_for = told
     return said
 
 
 async def out(op, line: str) -> str:
     """What is told of a command; no line is typed for it."""
     said = heard(op)
-    export_commands.carry_out(op.app, parse(line))
+    op.app.exports.carry_out(parse(line))
     await op.until(lambda: said, line)
     return said[0]
 
@@ -348,7 +348,7 @@ async def test_a_disk_that_hangs_holds_no_key_up(tmp_path, monkeypatch):
         monkeypatch.setattr(export_commands, "save", hangs)
         monkeypatch.setattr(export_commands, "SLOW_S", 0.01)
         await op.press("2")
-        export_commands.carry_out(op.app, parse(f"export csv {tmp_path}/a.csv"))
+        op.app.exports.carry_out(parse(f"export csv {tmp_path}/a.csv"))
         await op.until(begun.is_set, "it is being written")
         await op.press("3")
         op.sees("Jobs")

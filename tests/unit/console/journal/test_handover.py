@@ -102,7 +102,7 @@ async def with_a_partition_down(op):
     """The hand-over of a machine on which somebody has left a partition DOWN: the pane that tells of it."""
     section = op.machine.site.partitions["gpu"]
     section.row = msgspec.structs.replace(section.row, state="DOWN")
-    op.app.poller.refresh_now()
+    op.app.session.poller.refresh_now()
     await op.until(lambda: op.cluster.partitions["gpu"].state == "DOWN", "the reading")
     await op.press("B")
     await op.comes("gpu is DOWN")

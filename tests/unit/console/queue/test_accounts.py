@@ -196,7 +196,7 @@ async def test_ctrl_r_asks_again_no_sooner_than_in_a_minute():
 
 async def test_the_embedded_machine_weighs_as_it_schedules():
     async with console((100, 30), nodes=256) as op:
-        asked, jobs = op.app.queueing, op.cluster.jobs
+        asked, jobs = op.app.session.queueing, op.cluster.jobs
         waiting = [one for one in jobs.values() if one.state == "PENDING"]
         for one in [one for one in waiting if one.priority][:20]:
             found = asked.factors(one.id).known
@@ -218,7 +218,7 @@ async def test_without_accounts_jobs_alone_and_why():
     async with console((100, 30)) as op:
         asked = Counted()
         asked.fault = True
-        op.app.queueing = QueueCache(asked, op.app.clock)
+        op.app.session.queueing = QueueCache(asked, op.app.clock)
         await op.press("A")
         await op.comes("no priority/multifactor")
         op.sees("shares unknown", "rug-nlp")
@@ -227,12 +227,12 @@ async def test_without_accounts_jobs_alone_and_why():
 async def test_a_pending_job_tells_why_it_waits():
     async with console((80, 24)) as op:
         waiting = next(one for one in op.cluster.jobs.values() if one.state == "PENDING" and one.reason == "Priority")
-        op.app.open_row("job", waiting.id)
+        op.app.navigation.open_row("job", waiting.id)
         await op.comes("Why it waits")
         await op.comes("with a higher priority")
         await op.until(lambda: "priority" in op.screen() and "= partition" in op.screen(), "its factors")
         running = next(one for one in op.cluster.jobs.values() if one.state == "RUNNING")
         op.app.pop_screen()
-        op.app.open_row("job", running.id)
+        op.app.navigation.open_row("job", running.id)
         await op.comes("time left")
         op.sees_not("Why it waits")

@@ -255,7 +255,7 @@ async def test_a_console_stands_on_a_frame_that_is_broken(path):
         async with app.run_test(size=(100, 30), notifications=True) as pilot:
             op = Operator(app, pilot)
             await op.until(lambda: op.cluster.known, "the first moment")
-            app.poller.go(lambda recording, here: recording.first().at)
+            app.session.poller.go(lambda recording, here: recording.first().at)
             await op.press("n")
             await op.comes("]52;c")
             assert not any(hostile(line) for line in op.screen().split("\n"))

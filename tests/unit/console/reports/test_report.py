@@ -375,7 +375,7 @@ async def test_the_console_writes_it_beside_what_is_on_the_screen(tmp_path, monk
         assert export_commands._report_words("~/a b.md") == ("", "~/a b.md")
         for wrong in ("report 0s", "report 9999d", "report 1234567h"):
             with pytest.raises(CommandError, match=r"is of a time|is no length of time"):
-                export_commands.carry_out(op.app, parse(wrong))
+                op.app.exports.carry_out(parse(wrong))
 
 
 # The time.

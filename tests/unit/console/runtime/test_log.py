@@ -226,16 +226,16 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
     slow = [False]
     monkeypatch.setattr(WachtApp, "slow_line", property(lambda _: slow[0]))
     told: list[str] = []
-    monkeypatch.setattr(app, "show_message", lambda text, severity="": told.append(text))
+    monkeypatch.setattr(app.notifications, "show", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)):
         for slow[0] in (False, True, True, False):
-            app.check_log()
+            app.error_reporting.check()
         log.begin(str(tmp_path))
         log.info("wacht", "nowhere to go")
         log.end()
-        app.check_log()
-        app.check_log()
-    app.poller.stop()
+        app.error_reporting.check()
+        app.error_reporting.check()
+    app.session.poller.stop()
     assert next(line for line in path.read_text().splitlines() if "terminal" in line).endswith("slow mode is on")
     assert path.read_text().count("slow mode") == 2
     assert [text for text in told if "the log" in text] == [

@@ -172,7 +172,7 @@ async def test_the_next_console_walks_what_this_one_typed():
         await written(op, ":nodes state=drained")
         await written(op, "/rack=R01")
     async with console() as op:
-        await op.until(lambda: op.app.histories[":"].entries, "the history")
+        await op.until(lambda: op.app.input.histories[":"].entries, "the history")
         await op.press("3", "colon", "up")
         assert op.list.prompt.value == "nodes state=drained"
         await op.press("escape", "slash", "up")
@@ -204,8 +204,8 @@ async def test_a_home_that_cannot_be_written_is_told_of_once(monkeypatch, tmp_pa
 async def test_tab_goes_through_what_the_machine_has():
     async with console() as op:
         await op.press("3", "slash")
-        await op.until(lambda: op.app.completions.values.get("job", {}).get("user"), "the users")
-        first, second = op.app.completions.values["job"]["user"][:2]
+        await op.until(lambda: op.app.input.completions.values.get("job", {}).get("user"), "the users")
+        first, second = op.app.input.completions.values["job"]["user"][:2]
         await op.burst("user=")
         await op.press("tab")
         assert op.list.prompt.value == f"user={first}"
@@ -226,7 +226,7 @@ async def test_a_long_paste_is_no_line():
 async def test_what_it_may_become_stands_beneath_and_half_a_filter_is_no_mistake():
     async with console() as op:
         await op.press("2", "slash")
-        await op.until(lambda: op.app.completions.values.get("node", {}).get("rack"), "the racks")
+        await op.until(lambda: op.app.input.completions.values.get("node", {}).get("rack"), "the racks")
         await op.burst("rack=")
         op.sees("rack=R01  rack=R02")
         op.sees_not("needs a value")

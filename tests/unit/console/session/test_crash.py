@@ -176,7 +176,7 @@ async def dies_of(trouble: Callable[[apps.WachtApp], object]) -> apps.WachtApp:
                 await pilot.pause(0.02)
                 if app.errors:
                     break
-    app.poller.stop()
+    app.session.poller.stop()
     assert caught.value is app.errors[0]
     return app
 
@@ -204,7 +204,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
 
     app = apps.WachtApp(demo(SimSettings(nodes=4)), Config())
     told: list[str] = []
-    monkeypatch.setattr(app, "show_message", lambda text, severity="": told.append(text))
+    monkeypatch.setattr(app.notifications, "show", lambda text, severity="": told.append(text))
     async with app.run_test(size=(80, 24)) as pilot:
         for number in range(4):
             of = app.screen if number % 2 else app
@@ -215,7 +215,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
                 break
         await pilot.pause()
         assert app.is_running and app.errors == []
-    app.poller.stop()
+    app.session.poller.stop()
     reports = [
         text for text in told if "an error of its own: KeyError in tests/unit/console/session/test_crash.py" in text
     ]
@@ -227,6 +227,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
 BREAKS = f"""
 import sys
 from console.app import app
+from console.app.cluster_updates import ClusterUpdates
 where = sys.argv.pop(1)
 class Pretty(Exception):
     def __rich__(self):
@@ -237,7 +238,7 @@ def fails(self, *words):
 if where == "tick":
     app.WachtApp._tick = fails
 else:
-    app.WachtApp._publish = fails
+    ClusterUpdates.publish = fails
 from console.cli.main import main
 main()
 """

@@ -109,10 +109,10 @@ def test_it_is_counted_apart_from_down_everywhere():
 
 async def test_the_map_shows_it_by_its_own_sign():
     async with console((120, 40), screen="overview", clock=ManualClock()) as op:
-        op.app.poller.stop()
+        op.app.session.poller.stop()
         changed = {**op.cluster.nodes, "gpu0001": rebooting(rack="R01")}
         cluster = replace(op.cluster, nodes=changed)
-        op.app.fleet[op.app.current] = cluster
+        op.app.session.cluster = cluster
         op.app.screen.update_cluster(cluster, None)
         await op.pilot.pause()
         first = next(line for line in op.screen().splitlines() if line.startswith("R01"))

@@ -146,7 +146,7 @@ async def test_the_bar_of_every_screen_names_the_keys_in_force(base: str) -> Non
             for action in ACTIONS:
                 for key in bar.keys:
                     if key.label == action.label:
-                        assert key.key == op.app.keymap.first(action.id), (view, action.id)
+                        assert key.key == op.app.input.keymap.first(action.id), (view, action.id)
             words = {key.label: key.key for key in bar.keys}
             if view == "nodes":
-                assert words["drain"] == op.app.keymap.first("drain") == ("c" if base == "k9s" else "d")
+                assert words["drain"] == op.app.input.keymap.first("drain") == ("c" if base == "k9s" else "d")
