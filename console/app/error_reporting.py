@@ -1,7 +1,7 @@
 """Unexpected errors, and faults of the log, the line to the terminal and the recorder.
 
-An error of the event loop ends the console (`widgets.textual_ext.app_errors`); `console.session.crash` writes the report.
-An error of a worker is reported, and the console goes on."""
+An error of the event loop ends the console (`widgets.textual_ext.app_errors`), and `start` writes the report. After an
+error of a worker the console goes on."""
 
 from __future__ import annotations
 
