@@ -5,8 +5,8 @@ monotonic time of the command's start is kept with it: all processes of a comput
 again, so the age is the true age. A file that fails any check (another owner, a link, another boot, cut) is ignored,
 and the command runs as if it did not exist.
 
-A cached answer is used only after `SharedCache.lend` has said how old it may be. The poller calls it; `act`, `snapshot`
-and the gate do not, so they always ask Slurm itself.
+A cached answer is used only after `SharedCache.lend` or `recall` has said how old it may be. The poller calls them;
+`act`, `snapshot` and the gate do not, so they always ask Slurm itself.
 """
 
 from __future__ import annotations
@@ -207,6 +207,7 @@ class SharedCache:
         self._seen: dict[str, float] = {}
         self._took = 0.0
         self._lent = True
+        self._recalling: tuple[float, float] | None = None
         self._closed = threading.Event()
 
     def lend(self, since: float) -> None:
@@ -216,6 +217,17 @@ class SharedCache:
     def begin(self) -> None:
         """Begin a reading: its first command may be as old as `lend` said, the others no older than the first."""
         self._first, self._took, self._lent = None, 0.0, True
+
+    @contextlib.contextmanager
+    def recall(self, since: float, before: float) -> Iterator[None]:
+        """Inside, `run` starts no command: it gives the newest stored answer if that began between these two monotonic
+        times, and raises SourceFault if there is none."""
+        lent, self._since, self._recalling = self._since, since, (since, before)
+        self.begin()
+        try:
+            yield
+        finally:
+            self._since, self._recalling = lent, None
 
     @property
     def taken(self) -> ReadOrigin | None:
@@ -239,6 +251,8 @@ class SharedCache:
             return process.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
         form = question_of(argv)
         name = file_name_of(self._cluster, form)
+        if self._recalling is not None:
+            return self._recalled(name, form)
         # A console must not get the answer it already has: its facts would never advance.
         newer = math.nextafter(self._seen.get(name, -math.inf), math.inf)
         since = max(newer, self._since) if self._first is None else self._first
@@ -248,6 +262,18 @@ class SharedCache:
         if self._first is None:
             self._first = answer.begun
         return answer.ended
+
+    def _recalled(self, name: str, form: tuple[str, ...]) -> ProcessResult:
+        assert self._recalling is not None
+        since, before = self._recalling if self._first is None else (self._first, math.inf)
+        found = [one for place in (self._own, self._published) if place and (one := place.get(name, form, since))]
+        newest = max(found, key=lambda one: one.begun, default=None)
+        if newest is None or newest.begun >= before:
+            raise SourceFault("missing", f"there is no older reading of {PurePath(form[0]).name}")
+        if self._first is None:
+            self._first = newest.begun
+        self._took += newest.ended.took_s
+        return newest.ended
 
     def _ask(
         self, argv: Sequence[str], form: tuple[str, ...], name: str, since: float, deadline_s: float, cap: int

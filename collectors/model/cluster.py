@@ -96,6 +96,8 @@ class Reading(Struct, frozen=True, eq=False, kw_only=True):
     took_s: float
     facts: Facts | None = None
     fault: Fault | None = None
+    recalled: bool = False
+    """True for the newest stored reading of another console, shown until the first one of this console."""
 
 
 class SourceFault(Exception):
@@ -138,6 +140,11 @@ class Source(Struct, frozen=True, kw_only=True):
     """Seconds between readings as planned now; facts older than twice that are stale."""
 
     @property
+    def recalled(self) -> bool:
+        """Whether its facts were read by another console, and this one has not read them yet."""
+        return not self.tried and self.read_mono is not None
+
+    @property
     def chip(self) -> str:
         """The part of the name on the top line: `slurm` of `slurm.nodes`."""
         return self.name.partition(".")[0]
@@ -147,9 +154,9 @@ class Source(Struct, frozen=True, kw_only=True):
         return None if self.read_mono is None else max(0.0, mono - self.read_mono)
 
     def late(self, mono: float) -> bool:
-        """Whether its facts are older than two intervals plus the time of one reading."""
+        """Whether its facts are older than two intervals plus the time of one reading, or were recalled."""
         age = self.age_s(mono)
-        return age is not None and age > 2 * self.due_s + (self.took_s or 0.0)
+        return age is not None and (self.recalled or age > 2 * self.due_s + (self.took_s or 0.0))
 
 
 class Totals(Struct, frozen=True, kw_only=True):

@@ -98,6 +98,17 @@ class SharedSlurmSource(SlurmSource):
         """From now on accept another console's reading that began at this monotonic time or later."""
         self.shared_cache.lend(since)
 
+    def recall(self, since: float, before: float) -> Facts:
+        """The newest stored reading if it began between these two monotonic times. Starts no command.
+
+        Raises SourceFault if there is none.
+        """
+        if self.name == "slurm.rights":
+            raise SourceFault("missing", "each console reads its own rights")
+        with self.shared_cache.recall(since, before):
+            facts = super().collect()
+            return msgspec.structs.replace(facts, taken=self.shared_cache.taken)
+
 
 class UnreadableKind:
     """The reader of a kind that no configured transport can read; every read raises a fault with the reason."""

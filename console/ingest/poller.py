@@ -40,6 +40,8 @@ _ASIDE_S = {"alerts": 30.0}
 _ASIDE_ELSE_S = 60.0
 #: Sources that query the controller and slow down when it is overloaded; sdiag does not, as it is the gauge.
 _SPARING = frozenset({"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations"})
+#: Oldest stored reading that is shown at the start, dim and with its age: older facts would mislead more than help.
+RECALL_S = 900.0
 
 
 @runtime_checkable
@@ -48,6 +50,10 @@ class LendingSource(Protocol):
 
     def lend(self, since: float) -> None:
         """Accept readings that began at this monotonic time or later."""
+        ...
+
+    def recall(self, since: float, before: float) -> Facts:
+        """The newest stored reading if it began between these two monotonic times. Raises SourceFault if none."""
         ...
 
 
@@ -78,6 +84,24 @@ def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
         began, took_s = taken.begun, taken.took_s
     return Reading(cluster=cluster, source=collector.name, at=at, mono=began, took_s=took_s,
                    facts=facts, fault=fault)  # fmt: skip
+
+
+def recall(cluster: str, collector: Collector, clock: Clock) -> Reading | None:
+    """The newest stored reading of a source, RECALL_S old at most; None if there is none that can be read, or one so
+    new that `collect` will take it itself."""
+    if not isinstance(collector, LendingSource):
+        return None
+    now = clock.mono()
+    try:
+        facts = collector.recall(now - RECALL_S, now - collector.floor_s)
+    except Exception:  # whatever is wrong with it: this console's own reading comes next, and tells
+        return None
+    if facts.taken is None:
+        return None
+    begun, took_s = facts.taken.begun, facts.taken.took_s
+    at = clock.now() - max(0.0, clock.mono() - begun - took_s)
+    return Reading(cluster=cluster, source=collector.name, at=at, mono=begun, took_s=took_s, facts=facts,
+                   recalled=True)  # fmt: skip
 
 
 def _own_fault(source: str, error: Exception) -> Fault:
@@ -209,6 +233,9 @@ class Poller:
     def _poll(self, turn: _SourceState) -> None:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         collector, due = turn.collector, turn.collector.floor_s
+        if (stored := recall(self.name, collector, self._clock)) is not None:
+            self._readings.put((stored, collector.floor_s))
+        del stored  # the old facts must not outlive the first reading in this frame
         while not self._stopping.is_set():
             self._naming.wait(collector)
             turn.bell.clear()

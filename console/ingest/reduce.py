@@ -29,14 +29,17 @@ def begin(name: str, sources: Iterable[tuple[str, float]], demo: bool = False) -
 
 
 def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[Cluster, Diff]:
-    """Apply one reading. Returns the next Cluster and what differs, by kind and key."""
+    """Apply one reading. Returns the next Cluster and what differs, by kind and key.
+
+    A recalled reading gives facts and their age, and leaves its source as one that was not read yet.
+    """
     before = cluster.sources.get(reading.source) or Source(name=reading.source)
     failures = 0 if reading.facts is not None else before.failures + 1
     facts = reading.facts
     source = Source(
         name=reading.source,
-        ok=facts is not None,
-        tried=True,
+        ok=facts is not None and not reading.recalled,
+        tried=not reading.recalled,
         read_mono=reading.mono if facts is not None else before.read_mono,
         took_s=reading.took_s,
         fault=reading.fault,

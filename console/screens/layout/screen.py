@@ -328,7 +328,8 @@ class WachtScreen(QuietScreen[None]):
         """True when one of these sources failed or is old; facts from it are painted dim."""
         mono = self.app.clock.mono()
         return any(
-            (one := self.cluster.sources.get(name)) is not None and one.tried and (not one.ok or is_stale(one, mono))
+            (one := self.cluster.sources.get(name)) is not None
+            and (one.recalled or (one.tried and (not one.ok or is_stale(one, mono))))
             for name in sources
         )
 

@@ -20,7 +20,7 @@ from collectors.process import ProcessResult
 from collectors.shared_readings import SharedAnswer, SharedFolder
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_transport
-from console.ingest.poller import read
+from console.ingest.poller import RECALL_S, read, recall
 from tests.support import make
 from tests.support.consoles import JOBS, PATIENCE_S, console, folder, kept, queue, squeue_argv
 from tests.support.make import Commands
@@ -128,6 +128,35 @@ def test_what_a_signal_ended_is_no_answer(commands):
         with pytest.raises(SourceFault, match="signal 9"):
             console().collect()
     assert len(commands.calls) == 2, "the end of one console is not the others' fault"
+
+
+# -- the start -------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_reading_is_recalled_without_a_command(commands):
+    mono = time.monotonic()
+    leave(begun=mono - 300.0)
+    found = recall("lab", console(), SystemClock())
+    assert found is not None and found.recalled and (found.mono, found.took_s) == (mono - 300.0, 0.5)
+    assert list(found.facts.jobs) == ["7"] and commands.calls == []
+
+
+@pytest.mark.parametrize("age_s", [RECALL_S + 60.0, 1.0], ids=["too old", "so new that the first reading takes it"])
+def test_what_is_too_old_or_new_is_not_recalled(commands, age_s):
+    leave(begun=time.monotonic() - age_s)
+    assert recall("lab", console(), SystemClock()) is None and commands.calls == []
+
+
+def test_a_kind_that_nobody_stored_is_not_recalled(commands):
+    assert recall("lab", console("slurm.nodes"), SystemClock()) is None
+    assert recall("lab", console("slurm.rights"), SystemClock()) is None and commands.calls == []
+
+
+def test_a_console_reads_itself_after_it_has_recalled(commands):
+    leave(begun=time.monotonic() - 300.0)
+    one = console(since=time.monotonic() - 10.0)
+    assert recall("lab", one, SystemClock()) is not None
+    assert not one.collect().taken.lent and len(commands.calls) == 1
 
 
 # -- taking turns ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 
+import msgspec
 import pytest
 
 from collectors import process
@@ -139,9 +140,15 @@ class Lender(Held):
     def __init__(self) -> None:
         super().__init__(floor_s=40.0)
         self.lent: list[float] = []
+        self.stored: Facts | None = None
 
     def lend(self, since: float) -> None:
         self.lent.append(since)
+
+    def recall(self, since: float, before: float) -> Facts:
+        if self.stored is None:
+            raise SourceFault("missing", "nothing is stored")
+        return self.stored
 
 
 def test_a_poke_wants_a_reading_that_was_begun_after_it(watch):
@@ -161,6 +168,21 @@ def test_a_poke_wants_a_reading_that_was_begun_after_it(watch):
     held.answers(SourceFault("refused", "down"))
     watched.publishes()
     assert held.lent == [109.0]
+
+
+def test_a_stored_reading_is_published_first_and_stands_as_not_read_yet(watch):
+    held = Lender()
+    held.stored = msgspec.structs.replace(facts("gpu1"), taken=ReadOrigin(begun=20.0, took_s=2.0, lent=True))
+    watched = watch(held, clock=ManualClock(mono=100.0))
+    watched.poller.start()
+    first = watched.publishes()[0]
+    source = first.sources[held.name]
+    assert set(first.nodes) == {"gpu1"} and (source.recalled, source.ok, source.tried) == (True, False, False)
+    assert source.age_s(100.0) == 80.0 and source.late(21.0), "dim at any age"
+    held.is_asked()
+    held.answers(facts("gpu2"))
+    own = watched.publishes()[0]
+    assert set(own.nodes) == {"gpu2"} and own.sources[held.name].ok and not own.sources[held.name].recalled
 
 
 def test_who_took_anothers_reading_waits_longer_counted_from_its_age(watch, monkeypatch):
