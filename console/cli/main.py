@@ -73,9 +73,9 @@ class Lazy(click.Group):
 
                 return report_command.report
             case "completion":
-                from . import shell_command
+                from . import completion_command
 
-                return shell_command.completion
+                return completion_command.completion
         return super().get_command(ctx, cmd_name)
 
 

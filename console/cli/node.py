@@ -20,7 +20,7 @@ from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock, SystemClock, stamp
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
-from collectors.nvml import NvmlSettings, verdicts
+from collectors.nvml import NvmlSettings, gpu_problems
 from collectors.nvml.client import Sample
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
@@ -185,7 +185,7 @@ def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
 
 
 def _disagree(look: NodeReport) -> list[str]:
-    return verdicts.inconsistencies(
+    return gpu_problems.inconsistencies(
         look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
     )
 
@@ -207,7 +207,10 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
         lines += ["", *_tables(look, width)]
     parts: list[tuple[str, Iterable[str]]] = [
         ("XIDs", _xid_lines(look, policy)),
-        ("Troubles", [f"GPU {index}: {text}" for index, text in verdicts.gpu_problems(look.gpus or (), look.extras)]),
+        (
+            "Troubles",
+            [f"GPU {index}: {text}" for index, text in gpu_problems.gpu_problems(look.gpus or (), look.extras)],
+        ),
         ("Facts that disagree", _disagree(look)),
         ("Processes", _process_lines(look)),
         ("Jobs here", _job_lines(look)),
@@ -394,7 +397,7 @@ def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
             {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in look.xids
         ],
         "troubles": None if look.gpus is None else [
-            {"gpu": index, "text": text} for index, text in verdicts.gpu_problems(look.gpus, look.extras)
+            {"gpu": index, "text": text} for index, text in gpu_problems.gpu_problems(look.gpus, look.extras)
         ],
         "disagree": None if look.gpus is None else _disagree(look),
     }  # fmt: skip

@@ -24,8 +24,8 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.decoding import convert
 from collectors.model import Collector, Facts, SourceFault
+from collectors.site_command import template_fault
 from collectors.source_registry import Descriptor, descriptors, open_sources
-from collectors.template import template_fault
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 

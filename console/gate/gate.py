@@ -60,7 +60,7 @@ def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
 
         return open_sim(cluster, settings)
     if kind == "template":
-        from collectors.template_write import open_writer as open_template
+        from collectors.site_command_write import open_writer as open_template
 
         return open_template(cluster, settings)
     if kind == "alertmanager":

@@ -30,7 +30,7 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
 #: Changes of a target between preview and send: the kinds of targets, and the text.
 _DRIFTS: Mapping[Drift, tuple[str, str]] = {
     "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
-    "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
+    "no_effect": ("", "the action would do nothing there now, or Slurm would refuse"),
     "kills": ("node", "it would kill jobs now, and did not in the preview"),
     "new_job": ("node", "a job started on a node whose jobs are killed"),
     "reason": ("node", "the node has a new reason: of a person; for what puts it back also of an automation"),

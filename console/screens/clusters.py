@@ -15,7 +15,7 @@ from console.runtime import memo
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.triage.attention import SUMS
 from console.triage.attention_list import AttentionLine
-from console.triage.judgement import AttentionResult, attention_task
+from console.triage.attention_task import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable

@@ -21,7 +21,7 @@ from console.plant.power import source as power_source
 from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
 from console.tables.gpu_lines import map_cursor_line
-from console.triage.judgement import AttentionResult, attention_task
+from console.triage.attention_task import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap

@@ -12,7 +12,7 @@ from console.actions.action import Kind
 from console.fields.common_cells import Ctx
 from console.fields.partition_fields import PARTITIONS
 from console.fields.reservation_fields import RESERVATIONS
-from console.journal.leftovers import closed_text
+from console.journal.still_closed import closed_text
 from console.plant.totals import partition_uses
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
@@ -67,7 +67,7 @@ class PartitionsScreen(TwoTables):
         """Partitions and users that a person must open again."""
         now = self.app.clock.now()
         texts = [text for row in self.cluster.partitions.values()
-                if (text := closed_text(row, self.app.session.leftovers, now)) is not None]  # fmt: skip
+                if (text := closed_text(row, self.app.session.still_closed, now)) is not None]  # fmt: skip
         return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
     def tick(self, ctx: Ctx) -> None:

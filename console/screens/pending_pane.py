@@ -9,7 +9,7 @@ from typing import Any
 
 from collectors.jobstate import WAITING
 from collectors.model import Fault, Job, JobDetail
-from console.queue.pending import PendingFacts, PendingReason, pending_reason
+from console.queue.pending_reason import PendingFacts, PendingReason, pending_reason
 from console.queue.queue_reads import CACHE_S, QueueCache
 from widgets.pane import Pane, PaneLine
 from widgets.units import age

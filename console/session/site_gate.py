@@ -9,7 +9,7 @@ from typing import Any
 
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
-from collectors.template import Template
+from collectors.site_command import Template
 from console.actions.registry import BY_ID
 from console.config.paths import journal_path
 from console.config.settings import Config

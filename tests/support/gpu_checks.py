@@ -6,7 +6,7 @@ import msgspec
 
 from collectors.model import Gpu, Load, Xid
 from console.actions.registry import BY_ID
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make

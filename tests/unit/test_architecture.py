@@ -49,7 +49,7 @@ MAX_MODULES, MAX_AT_THE_TOP = 30, 12
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
 STARTS_SCREEN = {"console.cli.options": "console.app.start"}
 
-WRITERS = ("collectors.template_write", "collectors.slurm.writers", "collectors.slurm.commands.write",
+WRITERS = ("collectors.site_command_write", "collectors.slurm.writers", "collectors.slurm.commands.write",
            "collectors.slurm.rest.write",
            "collectors.slurm.native.write", "collectors.slurm.native.write_worker", "collectors.sim.write",
            "collectors.alertmanager.write")  # fmt: skip

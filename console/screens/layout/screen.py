@@ -14,10 +14,10 @@ from textual.worker import Worker
 
 from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
-from console.actions.action import Kind, rows_of
+from console.actions.action import Kind
+from console.actions.refusals import key_refusal
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
 from console.fields.common_cells import Ctx
-from console.gate import rights
 from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
 from widgets.cells import Span
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 #: Step (seconds) of the clock for cells, so that a table of running jobs is not repainted every second.
 CTX_STEP_S = 5
 _WIDE_COLUMNS = 120
-#: Most rows that are checked before a key is shown as refused: a dozen actions take 0.1 s over them.
-_MAX_ROWS_CHECKED = 20_000
 
 
 def stepped(now: float) -> float:
@@ -307,22 +305,7 @@ class WachtScreen(QuietScreen[None]):
         if locked := self.app.session.locked:
             return locked
         action = BY_ID[action_id]
-        why = rights.refused(action, self.cluster.rights)
-        if why is not None:
-            return why
-        if action.kind == "user":
-            return None  # the user is typed, and read by name
-        names = self.targets(action.kind)
-        rows = rows_of(action, self.cluster)
-        found = [rows[name] for name in names if name in rows]
-        if not found:
-            return f"no {action.kind} is under the cursor"
-        for row in found[:_MAX_ROWS_CHECKED]:
-            why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
-            if why is None:
-                return None
-        # For more rows only the gate checks: a possible key must never be shown as refused.
-        return why if len(found) <= _MAX_ROWS_CHECKED else None
+        return key_refusal(action, self.cluster, self.targets(action.kind) if action.kind != "user" else ())
 
     def stale(self, *sources: str) -> bool:
         """True when one of these sources failed or is old; facts from it are painted dim."""

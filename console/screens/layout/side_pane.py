@@ -27,7 +27,7 @@ from widgets.units import clock_span
 
 if TYPE_CHECKING:
     from console.actions.action import Kind
-    from console.queue.pending import PendingReason
+    from console.queue.pending_reason import PendingReason
     from console.queue.queue_reads import QueueCache
 
     from .screen import WachtScreen
@@ -242,7 +242,7 @@ class SidePane(Vertical):
 
     def _reason_fetched(self, key: str, answer: Any) -> None:
 
-        from console.queue.pending import PendingReason
+        from console.queue.pending_reason import PendingReason
 
         if key == self.key and self.is_on:
             self._reason = answer if isinstance(answer, PendingReason) else PendingReason(str(answer))
@@ -267,16 +267,14 @@ class SidePane(Vertical):
 def _reason(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
     """Why a job waits, and what it requests. Limits, where they matter, are read at most once a minute for all screens.
     Blocks."""
-    from console.queue import pending
     from console.queue.limit_hits import limit_hit
+    from console.queue.pending_reason import PendingFacts, PendingReason, counted, pending_reason
 
     meets = limit_hit((job.reason or "").partition(",")[0])
-    answer = pending.pending_reason(
-        job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None)
-    )
+    answer = pending_reason(job, cluster, now, PendingFacts(limits=queueing.limits().value if meets else None))
     limit = "no time limit" if job.unlimited else clock_span(job.time_limit_s)
-    wants = [pending.counted(job.node_count, "node"), pending.counted(job.gpus, "GPU"), limit]
+    wants = [counted(job.node_count, "node"), counted(job.gpus, "GPU"), limit]
     figures = [("asks", ", ".join(wants)), *answer.figures]
     if job.expected is None:
         figures.insert(1, ("expected", "Slurm does not say yet when it will start"))
-    return pending.PendingReason(answer.sentence, tuple(figures))
+    return PendingReason(answer.sentence, tuple(figures))

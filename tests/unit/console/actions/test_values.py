@@ -9,13 +9,14 @@ import pytest
 
 from collectors.model import Cluster, Partition, Reservation
 from console.actions.action import Expected
+from console.actions.drift import find_drift
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
 from console.actions.option_parsing import split_options, with_value
 from console.actions.options import Guard, Options
 from console.actions.plan import Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import find_drift, is_done
+from console.actions.verification import is_done
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of

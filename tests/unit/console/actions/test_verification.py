@@ -6,16 +6,9 @@ import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.action import Expected
+from console.actions.drift import find_drift
 from console.actions.registry import BY_ID
-from console.actions.verification import (
-    PendingTarget,
-    Settled,
-    Verification,
-    done_word,
-    find_drift,
-    is_done,
-    state_word,
-)
+from console.actions.verification import PendingTarget, Settled, Verification, done_word, is_done, state_word
 from tests.support.make import job, node
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Change, Facts, Power, SourceFault
-from collectors.template import Template, calls, template_fault
+from collectors.site_command import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
 from console.app.plugin_loading import with_plugin_columns

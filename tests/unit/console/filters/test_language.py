@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
+from console.fields.filter_fields import FIELDS
 from console.fields.job_fields import JOBS as JOB_COLUMNS
-from console.fields.kinds import FIELDS
 from console.fields.node_fields import NODES as NODE_COLUMNS
 from console.filters.language import _compile, compile_filter, filter_in_reason, unknown_values, unread_fields
 from console.runtime.errors import FilterError

@@ -16,7 +16,7 @@ from console.actions.options import Options
 from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.config.settings import Config
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
 from console.session import site_gate

@@ -177,7 +177,7 @@ def test_a_wrong_or_too_wide_pattern_ends_the_start(tmp_path, line, said):
 
 def test_every_question_whether_a_person_did_it_asks_the_same_list():
     """The inbox, the pre-flight and the check before a send: each by its own transport to the answer."""
-    from console.actions import verification
+    from console.actions import drift
     from console.actions.registry import ACTIONS
     from console.preflight import node_checks
 
@@ -188,7 +188,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
         (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
         assert (entry.author == "robot") is by_program
-        assert verification.reason_replaced(drain, before, now) is not by_program
+        assert drift.reason_replaced(drain, before, now) is not by_program
         assert ("(robot)" in str(node_checks._drain_of(now, _At()))) is by_program
     assert automation.is_automation_reason(text)
 

@@ -17,7 +17,7 @@ from console.queue.accounts import (
     holdings,
     matching_accounts,
 )
-from console.queue.pending import PendingFacts, pending_reason
+from console.queue.pending_reason import PendingFacts, pending_reason
 from console.queue.queue_reads import CACHE_S, QueueCache
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
 from console.queue.limit_hits import limit_hit
-from console.queue.pending import PendingFacts, pending_reason
+from console.queue.pending_reason import PendingFacts, pending_reason
 from tests.support.make import cluster, node
 from tests.support.paths import DATA
 

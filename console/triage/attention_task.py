@@ -12,7 +12,7 @@ from collectors.model import Cluster
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
-    from console.journal.leftovers import Leftovers
+    from console.journal.still_closed import StillClosed
 
     from .attention_list import AttentionLine
 
@@ -22,7 +22,7 @@ class AttentionInputs(NamedTuple):
 
     clock: Clock
     resumed: Mapping[str, float]
-    leftovers: Leftovers
+    still_closed: StillClosed
 
 
 class AttentionResult(NamedTuple):
@@ -45,7 +45,9 @@ def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Po
     def judged() -> AttentionResult:
         from .attention import attention_lines  # slow to import: it would delay the first frame
 
-        found = attention_lines(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, leftovers=by.leftovers)
+        found = attention_lines(
+            cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, still_closed=by.still_closed
+        )
         return AttentionResult(ref(cluster), by, now, found)
 
     return judged

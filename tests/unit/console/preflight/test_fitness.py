@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.model import Fault, Process, Source
 from console.actions.registry import BY_ID
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy, load_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make
