@@ -377,7 +377,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
             self.show_message(f"{name} is no node that ssh could go to", "warning")
             return
         if self.cluster.demo:
-            self.show_message("the embedded machine has no nodes to ssh to")
+            self.show_message("the simulated cluster has no nodes to ssh to")
             return
         try:
             with self.suspend():

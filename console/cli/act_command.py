@@ -81,7 +81,7 @@ def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...
 @click.option("--canary", metavar="RACK", help="resume, undrain: the rack that comes back first.")
 @click.option("--failed", metavar="WORD", help="In waves: what comes back unfit can stay, or drain (it asks).")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--demo", "on_demo", is_flag=True, help="On the embedded machine.")
+@click.option("--demo", "on_demo", is_flag=True, help="On the simulated cluster.")
 @sim_options
 @common_options
 @click.pass_context

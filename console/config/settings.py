@@ -113,7 +113,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     locked: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     recording: dict[str, Any] = {}
-    robots: dict[str, tuple[str, ...]] = {}
+    programs: dict[str, tuple[str, ...]] = {}
     lines: dict[str, list[KeyLine]] = {"keys": [], "filters": []}
     if any(_strange(layer.table.get("cluster"), known) for layer in layers):
         from . import plugins
@@ -134,7 +134,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
             elif key == "automation":
                 # Both files add to the list.
                 for kind, found in _checked(layer, key, value, Automation).items():
-                    robots[kind] = (*robots.get(kind, ()), *found)
+                    programs[kind] = (*programs.get(kind, ()), *found)
             elif key in lines:
                 lines[key] += _lines(layer, key, value)
             elif key == "lock":
@@ -149,7 +149,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     merged.update(locked)
     merged["guard"] = Guard(**figures)
     merged["recording"] = RecordingSettings(**recording)
-    merged["automation"] = Automation(**robots)
+    merged["automation"] = Automation(**programs)
     merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
 

@@ -78,7 +78,7 @@ def test_the_whole_of_a_node():
     assert "n/a" in row(shown, 1) and "power cap" in row(shown, 2)
     assert "✖ fallen off the bus or out of reach" in row(shown, 3) and "✖ XID 79" in row(shown, 3)
     assert " 0 %" not in row(shown, 3) and "—" in row(shown, 3)
-    assert " 79 ×2  GPU 3  first " in shown and "policy: " in shown
+    assert " 79 ×2  GPU 3: GPU has fallen off the bus  first " in shown and "policy: " in shown
     assert "GPU 3: lost: fallen off the bus" in shown
     assert "Slurm sees 4 GPUs, NVML sees 3" in shown
     assert "GPU 3 is lost, the node takes work (mixed in Slurm)" in shown

@@ -52,7 +52,7 @@ class Bench(QuietApp[None]):
     def __init__(self) -> None:
         super().__init__()
         self.table: VirtualTable[Row] = VirtualTable(COLUMNS, pending_column="state", empty_text="nothing")
-        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Needs you", select=True), TopLine(), KeyBar()
+        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Attention", select=True), TopLine(), KeyBar()
         themes.register(self)
 
     def compose(self) -> ComposeResult:

@@ -440,7 +440,7 @@ def test_which_answer_in_advance_does_for_which_question(
 
 
 class Flapping:
-    """An allocated node of the embedded machine that does not answer in the preview, and does when it is confirmed."""
+    """An allocated node of the simulated cluster that does not answer in the preview, and does when it is confirmed."""
 
     def __init__(self, op: Operator) -> None:
         self.op, self.name = op, op.node("allocated")[0]

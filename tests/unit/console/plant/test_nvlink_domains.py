@@ -243,7 +243,7 @@ def test_a_tie_accuses_neither_half():
     assert [level for level, _ in checks(cluster, "gpu0001")] == ["ok"]
 
 
-# -- needs you, and the node's own line --------------------------------------------------------------------------------
+# -- attention, and the node's own line --------------------------------------------------------------------------------
 
 
 def test_an_ill_fabric_and_imex_need_somebody():

@@ -1,4 +1,4 @@
-"""A shift report tells what happened, from made-up moments and from the embedded machine; and what it cannot know."""
+"""A shift report tells what happened, from made-up moments and from the simulated cluster; and what it cannot know."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_the_peak_of_the_time_that_nobody_recorded_is_asked_for():
     assert "Prometheus did not answer" in " ".join(as_markdown(report(at(node()), telemetry=Charts())).split())
 
 
-# On the embedded machine.
+# On the simulated cluster.
 
 
 @pytest.fixture(scope="module")

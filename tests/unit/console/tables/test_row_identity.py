@@ -117,13 +117,13 @@ def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
 
 def test_a_list_of_names_is_no_name() -> None:
     from console.health.inconsistencies import Inconsistency
-    from console.tables.inbox_columns import CONTRADICTIONS
+    from console.tables.inbox_columns import INCONSISTENCIES
 
     def row(*nodes: str) -> Any:
         return Inconsistency(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
 
-    assert needed_widths(CONTRADICTIONS, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
-    assert needed_widths(CONTRADICTIONS, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
+    assert needed_widths(INCONSISTENCIES, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
+    assert needed_widths(INCONSISTENCIES, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
 
 
 def _kinds() -> Any:

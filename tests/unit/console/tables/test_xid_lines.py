@@ -39,6 +39,7 @@ def test_every_screen_shows_the_62_before_a_45():
     assert "before it XID 62" in text(problem_lines("gpu0001", known, POLICY, NOW))
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     assert "before it XID 62: drain, reset the GPU" in "\n".join(_xid_lines(look, POLICY))
+    assert "XID 62 ×1 GPU 3: micro-controller of the GPU halted" in text(problem_lines("gpu0001", known, POLICY, NOW))
     (found,) = [one for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
     assert (found.code, found.severity) == (62, "bad")
     assert any("XID 62" in one.text for one in attention_lines(known, NOW, POLICY))

@@ -174,8 +174,8 @@ def test_what_a_robot_drained_in_the_last_day_is_one_line():
         node(3, "IDLE+DRAIN", 30 * HOUR, "Epilog error"),
     ]
     (one,) = attention_lines(site(*rack(drained)), NOW)
-    assert one.text == ("2 drained by robots in 24 h, newest gpu0001 drained by root: NHC: check_gpu GPU 5 XID 119; "
-                        "reset the GPU; if it returns, driver or firmware")  # fmt: skip
+    assert one.text == ("2 drained by automation in 24 h, newest gpu0001 drained by root: NHC: check_gpu GPU 5 XID 119"
+                        "; reset the GPU; if it returns, driver or firmware")  # fmt: skip
     assert (one.role, one.since, one.opens) == ("state-draining", NOW - 2 * HOUR, "gpu[0001,0009]")
 
 

@@ -1,4 +1,4 @@
-"""The list as a whole: whatever happens no node is told twice; on the embedded machine the first line says what did."""
+"""The list as a whole: no node is listed twice; on the simulated cluster the first line says what happened."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_no_node_is_told_twice_and_every_line_opens_something_real(some, codes, 
     } <= told.keys()
 
 
-# -- on the embedded machine -----------------------------------------------------------------------------------------
+# -- on the simulated cluster -----------------------------------------------------------------------------------------
 
 
 def seen(machine, clock):

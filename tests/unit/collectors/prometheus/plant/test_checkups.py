@@ -190,10 +190,10 @@ def test_the_lines_of_a_node():
     assert node_health_lines.health_lines(cluster, "gpu9999", NOW) == []
 
 
-# -- the embedded machine ----------------------------------------------------------------------------------------------
+# -- the simulated cluster ---------------------------------------------------------------------------------------------
 
 
-def test_most_of_the_embedded_machine_runs_the_same_and_a_failed_check_follows_a_fault():
+def test_most_of_the_simulated_cluster_runs_the_same_and_a_failed_check_follows_a_fault():
     machine = Machine(SimSettings(nodes=256))
     checks = Checks(machine.site)
     first = checks.rows(machine.now)
