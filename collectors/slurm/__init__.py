@@ -52,7 +52,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     token_file: str | None = None
     """rest: file with a JSON Web Token, readable by its owner alone; without it `scontrol token` makes them."""
     user: str | None = None
-    """rest: whom the token is for; None is this account."""
+    """rest: the user of the token; None for this account."""
     ca: str | None = None
     """rest: file with the certificates to trust; None trusts what this computer trusts."""
     conf: str | None = None

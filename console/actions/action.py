@@ -136,7 +136,7 @@ class Action(Struct, frozen=True, kw_only=True):
     count_confirmed: bool = False
     """The count must be typed even for one target, to prevent accidents, though it kills nothing."""
     batched: bool = False
-    """Goes in batches although it kills nothing, to spare power and cooling."""
+    """Sent in batches although it kills nothing, to limit the load on power and cooling."""
     unobservable: bool = False
     """No reading can show its effect: its result is the exit status of the command."""
     plain_confirmed: bool = False

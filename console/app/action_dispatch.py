@@ -255,7 +255,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
     ) -> None:
         plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
         if isinstance(plan, Refusal) and plan.can_break_glass:
-            # Only a failed check stands in the way: the dialog shows it and asks for the break-glass confirmation.
+            # Only a failed check blocks it: the dialog shows it and asks for the break-glass confirmation.
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
         if isinstance(plan, Refusal):
@@ -305,7 +305,7 @@ class ActionDispatch(RolloutDialogs, JournalQueries):
         self.show_message(f"{plan.action.doing} {self.target_text(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet: after quitting nobody could watch or stop them."""
+        """Drop the batches that are not sent yet: after quitting no one could watch or stop them."""
         for progress in [one for at in self.sessions.values() for one in tuple(at.sending)]:
             progress.stop()
 

@@ -186,7 +186,7 @@ def act(
 
 @click.group()
 def journal() -> None:
-    """What was done to the machine, by whom, and what came of it."""
+    """Changes made to the machine: who made them, and the outcome."""
 
 
 def _journal_file(ctx: click.Context) -> Any:
@@ -224,7 +224,7 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
 @common_options
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
+    """Check the chain; report gaps, actions without a result, and a missing syslog. Exit 0 whole, 1 broken."""
     from console.journal import writer
 
     _print_result(ctx, *writer.verified(_journal_file(ctx), as_json))

@@ -77,22 +77,22 @@ class Config(Struct, frozen=True, kw_only=True):
     journal: str | None = None
     """The folder of the journals, instead of `$XDG_STATE_HOME/wacht/journal`."""
     xid_policy: str | None = None
-    """The site's own XID policy, laid over the one that ships with wacht (console/health/xid_policy.py)."""
+    """The site's own XID policy, which overrides the shipped one (console/health/xid_policy.py)."""
     bell: bool = True
     """The terminal's bell for a new critical group of alerts."""
     notify: Literal["off", "osc9", "osc777"] = "off"
-    """A desktop notification for it, in the way that the terminal knows: not every one does."""
+    """A desktop notification for it, by an escape sequence that the terminal must support."""
     links: bool = False
-    """Runbooks as links (OSC 8) and not as plain text alone."""
+    """Runbooks as links (OSC 8) instead of plain text only."""
     guard: Guard = Guard()
-    """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
+    """`[guard]`: limits for confirmations. Values in the site's file cannot be overridden."""
     recording: RecordingSettings = RecordingSettings()
     automation: Automation = Automation()
     """`[automation]`: the site's own programs that drain nodes (console/health/automation.py)."""
     keys: tuple[KeyLine, ...] = ()
-    """`keys`: what is wrong in one of them is told of when the console starts (console/config/keymap.py)."""
+    """`keys`: key bindings. Errors are reported at start (console/config/keymap.py)."""
     filters: tuple[KeyLine, ...] = ()
-    """`[filters]`, as they stand there (console/config/saved_filters.py)."""
+    """`[filters]`: unparsed (console/config/saved_filters.py)."""
     files: tuple[str, ...] = ()
 
 

@@ -275,7 +275,7 @@ def _numbers(lines: Sequence[int]) -> str:
 
 
 def _origin() -> Mapping[str, Any]:
-    """The host, user and process that write. `began` tells a process from a later one with the same pid."""
+    """The host, user and process that write. `began` distinguishes a process from a later one with the same pid."""
     return {
         "uid": os.getuid(), "login": os.environ.get("SUDO_USER") or os.environ.get("LOGNAME"),
         "ssh": os.environ.get("SSH_CONNECTION"), "host": os.uname().nodename, "pid": os.getpid(),

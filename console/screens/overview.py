@@ -96,7 +96,7 @@ class OverviewScreen(WachtScreen):
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Update everything: all of it is sums, and only lines that differ are painted."""
+        """Update everything. Cheap: only changed lines are painted."""
         self.set_class("prom.loads" not in cluster.sources, "-nopower")
         kinds = None if diff is None else diff.kinds
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:

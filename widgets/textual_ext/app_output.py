@@ -6,7 +6,7 @@ change of view takes 20 KB through `widgets.terminal.screen_diff` and 46 KB with
 3 KB and 13 KB, help 16 KB and 77 KB.
 
 When Textual changes: `App._display` is the one place where it writes to the screen. If there is a public hook for
-frames, use that; the other names only tell whether a frame may be sent.
+frames, use that; the other names only show whether a frame may be sent.
 """
 
 from __future__ import annotations
