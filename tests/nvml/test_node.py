@@ -17,9 +17,8 @@ from console.cli import node as inspection
 from console.cli import node_slurm
 from console.cli.node import NodeReport, exit_code, render, report
 from console.runtime.errors import UserError
+from tests.support.make import NOW
 from widgets.cells import width as cells
-
-NOW = 1_795_000_000.0
 
 
 def gpu(index: int, **more: Any) -> Gpu:

@@ -23,7 +23,8 @@ from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import next_state_drift
 from console.gate.preview import text
-from tests.support.gate_world import NOW, World, alert, job, node, planned
+from tests.support.gate_world import World, alert, job, node, planned
+from tests.support.make import NOW
 from tests.support.operator import Operator, console
 
 Pair = tuple[Row, Row | None]

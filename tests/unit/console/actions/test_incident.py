@@ -13,12 +13,9 @@ from console.actions.incident import DURATION_S, Scope, active_incidents, in_for
 from console.actions.registry import ACTIONS, BY_ID
 from console.cli.act import sources_of
 from tests.support import make
-from tests.support.journal_entries import NOW as THEN
 from tests.support.journal_entries import Book as Deeds
-from tests.support.make import change_of
+from tests.support.make import NOW, change_of
 from tests.support.operator import console
-
-NOW = 1_795_000_000
 
 
 def machine(**more):
@@ -157,7 +154,7 @@ def test_what_is_no_incident_does_not_get_through(more):
 def test_an_undo_of_it_lifts_the_silence_that_holds_it():
     book = Deeds().act("a", "incident", [make.node("gpu0001")], settings={"name": "R01"},
                        silences=[{"by": "jdv", "comment": silence().comment}])  # fmt: skip
-    back = book.undo("a", holding(msgspec.structs.replace(silence(), ends=THEN + 900)))
+    back = book.undo("a", holding(msgspec.structs.replace(silence(), ends=NOW + 900)))
     assert (back.action, back.targets) == ("lift", ("s-R01",))
     assert book.undo("a", machine()) == "the incident is over"
 

@@ -20,7 +20,8 @@ from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
 from console.preflight.checks import PreflightReads
-from tests.support.gate_world import NOW, World, job, node
+from tests.support.gate_world import World, job, node
+from tests.support.make import NOW
 
 HOUR = 3600
 PARTS = {

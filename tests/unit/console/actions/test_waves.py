@@ -13,7 +13,8 @@ from console.actions.options import Guard, Options
 from console.actions.plan import Waves
 from console.actions.registry import BY_ID
 from console.actions.waves import MINUTE, earliest_start, plan_waves, steps
-from tests.support.gate_world import NOW, node
+from tests.support.gate_world import node
+from tests.support.make import NOW
 from tests.support.rollout_world import NAMES, down
 
 

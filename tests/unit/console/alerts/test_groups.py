@@ -13,7 +13,8 @@ from collectors.model import TAKEN, Alert, Matcher, Silence
 from console.alerts.groups import alert_groups, drain_reason_text, recommended_action, sort_key
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, rack, site
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 

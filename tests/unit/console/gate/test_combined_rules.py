@@ -18,8 +18,9 @@ from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
 from console.preflight.checks import Check, PreflightReads
-from tests.support.gate_world import NOW, World, job, node, planned
+from tests.support.gate_world import World, job, node, planned
 from tests.support.journal_entries import Book
+from tests.support.make import NOW
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
 

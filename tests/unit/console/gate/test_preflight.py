@@ -11,7 +11,8 @@ from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make
-from tests.support.gpu_checks import DAY, HOUR, NOW, load, node, of, said, site, xid
+from tests.support.gpu_checks import DAY, HOUR, load, node, of, said, site, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 # -- a node that comes back: what Slurm says --------------------------------------------------------------------------

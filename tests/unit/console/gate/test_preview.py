@@ -16,7 +16,8 @@ from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
 from tests.support import make
-from tests.support.previews import NOW, lines, plan
+from tests.support.make import NOW
+from tests.support.previews import lines, plan
 from tests.support.yardstick import cost
 
 HOUR = 3600

@@ -8,9 +8,8 @@ from collectors.model import Cluster, Gpu, Node, PastJob, Xid
 from console.export.vendor_ticket import Case, as_markdown
 from console.health.common_traits import traits
 from console.health.xid_policy import default_policy
+from tests.support.make import NOW
 from tests.support.operator import console
-
-NOW = 1_795_000_000
 
 
 def nodes(count, **of):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from console.health.drain_reasons import FORGOTTEN_S, KINDS, author_of, classify, drain_groups, is_automation
 from console.health.tickets import find_ticket
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
 
 SORTED = [

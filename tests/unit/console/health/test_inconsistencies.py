@@ -12,7 +12,8 @@ from console.health.inconsistencies import KINDS, fresh_facts, inconsistencies
 from console.health.xid_policy import load_policy
 from console.runtime.memo import forget
 from tests.support import make
-from tests.support.gpu_checks import DAY, HOUR, NOW, load, xid
+from tests.support.gpu_checks import DAY, HOUR, load, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 JOB = make.job("7", nodes="gpu0001", started=int(NOW - HOUR))

@@ -11,7 +11,8 @@ from console.health.inconsistencies import inconsistencies
 from console.health.version_drift import drift_by_node, drifts
 from console.runtime.memo import forget
 from tests.support import make
-from tests.support.machine_room import NOW, node, rack
+from tests.support.machine_room import node, rack
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 SAME = {"driver": "570.133", "kernel": "5.14"}

@@ -9,8 +9,8 @@ from collectors.model import Cluster, Job, Node, Partition, Reservation, Silence
 from console.journal.reader import JournalSnapshot
 from console.journal.reminders import reminders, unread_kinds
 from console.journal.shifts import last_shift, shift_line
-from tests.support.journal_entries import NOW
 from tests.support.journal_entries import Book as Deeds
+from tests.support.make import NOW
 from tests.support.operator import console
 
 HOUR, DAY = 3600, 86_400

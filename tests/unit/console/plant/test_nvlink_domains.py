@@ -16,9 +16,9 @@ from console.preflight.plant_checks import check_nvlink as look
 from console.tables.domain_columns import node_domain_lines
 from console.triage.attention import attention_lines
 from tests.support import make
+from tests.support.make import NOW
 from tests.support.previews import lines, plan
 
-NOW = 1_795_000_000.0
 OWN, OTHER = "8f1d2c3b-0000-4000-8000-000000000007", "11111111-0000-4000-8000-000000000009"
 
 

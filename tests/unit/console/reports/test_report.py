@@ -30,8 +30,8 @@ from console.reports.reads import ReportSources, gather, moments, of_recording
 from console.reports.rendering import as_json, as_markdown
 from console.reports.shift_watch import ShiftWatch
 from tests.support import people
-from tests.support.journal_entries import NOW
 from tests.support.journal_entries import Book as Deeds
+from tests.support.make import NOW
 from tests.support.operator import console
 from tests.support.recordings import Night, recorded
 

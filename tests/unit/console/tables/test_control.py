@@ -15,7 +15,8 @@ from console.tables.control_columns import duration_us, hung, rpc_users
 from console.triage import attention_control
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, MINUTE, NOW, down, rack
+from tests.support.machine_room import DAY, MINUTE, down, rack
+from tests.support.make import NOW
 from tests.support.operator import console
 
 BOTH = (Controller(host="ctl1", role="primary", up=True), Controller(host="ctl2", role="backup", up=True))

@@ -14,8 +14,8 @@ from console.tables.gpu_lines import xid_lines
 from console.tables.inspection_lines import problem_lines
 from console.triage.attention import attention_lines
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 POLICY = default_policy()
 
 

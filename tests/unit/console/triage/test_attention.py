@@ -11,7 +11,8 @@ from console.filters.language import compile_filter
 from console.health.xid_policy import load_policy
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site, texts, well, xid
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, rack, site, texts, well, xid
+from tests.support.make import NOW
 
 # -- one thing is one line -------------------------------------------------------------------------------------------
 

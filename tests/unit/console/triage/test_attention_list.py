@@ -17,7 +17,8 @@ from console.ingest import reduce as reducer
 from console.runtime.memo import forget
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, site, well, xid
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, site, well, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 from themes.roles import ROLES
 

@@ -16,8 +16,9 @@ from console.health.inconsistencies import fresh_facts
 from console.preflight.plant_checks import check_health as look
 from console.tables import node_health_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, NOW, rack
+from tests.support.machine_room import DAY, HOUR, rack
 from tests.support.machine_room import node as slurm_node
+from tests.support.make import NOW
 from tests.support.prometheus_server import StandIn, node, refusing
 
 AT = int(time.time()) - 240
