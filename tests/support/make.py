@@ -66,7 +66,7 @@ def reading(source: str = "slurm.nodes", mono: float = 100.0, took: float = 0.1,
 
 def keyed(rows: Any) -> Any:
     """Rows by key, id, name or node, as every mapping of facts has them."""
-    if not isinstance(rows, list | tuple):
+    if not isinstance(rows, list):
         return rows
     return {next(key for word in ("key", "id", "name", "node") if (key := getattr(row, word, None))): row
             for row in rows}  # fmt: skip
@@ -79,7 +79,7 @@ def cluster(
 
     A kind that is None was not read. `sources` replaces the one source that has read everything, `at` its time.
     """
-    given = {kind: rows for kind, rows in facts.items() if rows is not None}
+    given = {kind: list(rows) if isinstance(rows, tuple) else rows for kind, rows in facts.items() if rows is not None}
     made = reducer.begin(name, [])
     if given:
         made, _ = reducer.reduce(made, reading("slurm.all", **given))
