@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from collectors.model import Association, Cluster, Partition, Reservation, Row, Silence, User
+from collectors.model import Association, Partition, Reservation, Row, Silence, User
 from console.actions.drift_rules import RULES, Drift
 from console.actions.options import Guard
 from console.actions.plan import Confirmation, Plan
@@ -23,6 +23,7 @@ from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import next_state_drift
 from console.gate.preview import text
+from tests.support import make
 from tests.support.gate_world import World, alert, job, node, planned
 from tests.support.make import NOW
 from tests.support.operator import Operator, console
@@ -190,7 +191,7 @@ CELLS = _cells()
 def found(action: str, drift: str) -> str:
     """What becomes of a target that changed in this way: goes, asks, drops; vain where the action does nothing on it
     any more, and - where the action is never planned on a target that can change so."""
-    row, cluster = BY_ID[action], Cluster(name="lab")
+    row, cluster = BY_ID[action], make.cluster()
     said = set()
     for before, now in pairs(row.kind, drift):
         if row.refuse(cluster, before) is not None:

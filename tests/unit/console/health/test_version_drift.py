@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from collectors.model import Checkup, Source
@@ -23,8 +22,7 @@ def checked(number, **versions):
 
 
 def site(*nodes, checkups=(), sources=()):
-    made = make.cluster(nodes=list(nodes), checkups={one.node: one for one in checkups})
-    return msgspec.structs.replace(made, at=NOW, sources={one.name: one for one in sources})
+    return make.cluster(sources=sources, at=NOW, nodes=nodes, checkups=checkups)
 
 
 def told(cluster):

@@ -43,12 +43,11 @@ def site(states=None, trays=None, blocks=True, count=18, old=False):
     facts = {"nodes": rows, "trays": [one for one in told.values() if one is not None]}
     if blocks:
         facts["domains"] = [Domain(name="R07", nodes=tuple(every), said_by="Slurm's blocks")]
-    made = make.cluster(**facts)
-    sources = {
-        name: Source(name=name, ok=True, tried=True, read_mono=0.0 if old and name == "prom.trays" else 500.0)
+    sources = [
+        Source(name=name, ok=True, tried=True, read_mono=0.0 if old and name == "prom.trays" else 500.0)
         for name in ("slurm.nodes", "slurm.topology", "prom.trays")
-    }
-    return msgspec.structs.replace(made, at=NOW, sources=sources)
+    ]
+    return make.cluster(sources=sources, at=NOW, **facts)
 
 
 def told(cluster):

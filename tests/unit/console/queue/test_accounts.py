@@ -22,15 +22,14 @@ from console.queue.queue_reads import CACHE_S, QueueCache
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
 from console.session.site import Site
+from tests.support import make
 from tests.support.make import cluster
 from tests.support.operator import console
 
 
 def job(id: str, user: str, account: str | None, gpus: int, running: bool = True) -> Job:
-    more = {"nodes": "gpu0001", "gpus_held": gpus, "node_count": 1} if running else {}
-    return Job(
-        id=id, name="x", user=user, account=account, state="RUNNING" if running else "PENDING", gpus=gpus, **more
-    )
+    more = {"nodes": "gpu0001", "node_count": 1} if running else {"state": "PENDING"}
+    return make.job(id, user=user, account=account, gpus=gpus, **more)
 
 
 JOBS = [

@@ -9,6 +9,7 @@ import pytest
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
 from console.queue.limit_hits import limit_hit
 from console.queue.pending import PendingFacts, pending_reason
+from tests.support import make
 from tests.support.make import cluster, node
 from tests.support.paths import DATA
 
@@ -31,18 +32,14 @@ LIMITS = Limits(
 
 
 def waits(reason: str | None, **more) -> Job:
-    given = {"id": "500", "name": "train", "state": "PENDING", "reason": reason, "user": "alice", "account": "ml",
-             "qos": "normal", "partition": "gpu", "node_count": 1, "gpus": 8, "priority": 100,
-             "time_limit_s": 24 * HOUR}  # fmt: skip
-    return Job(**{**given, **more})
+    given = {"account": "ml", "qos": "normal", "node_count": 1, "priority": 100, "time_limit_s": 24 * HOUR}
+    return make.job("500", "PENDING", reason=reason, **(given | more))
 
 
 def runs(name: str, **more) -> Job:
-    began = int(NOW) - HOUR
-    given = {"id": name, "name": "train", "state": "RUNNING", "user": "alice", "account": "ml", "qos": "normal",
-             "partition": "gpu", "nodes": "gpu0001", "node_count": 1, "gpus": 8, "gpus_held": 8, "started": began,
+    given = {"account": "ml", "qos": "normal", "nodes": "gpu0001", "node_count": 1, "started": int(NOW) - HOUR,
              "time_limit_s": 3 * HOUR}  # fmt: skip
-    return Job(**{**given, **more})
+    return make.job(name, **(given | more))
 
 
 def machine(*jobs: Job, **more):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from collectors.model import Xid
 from console.cli.node import NodeReport, _xid_lines
@@ -21,7 +20,7 @@ POLICY = default_policy()
 
 def cluster(*rows: Xid):
     nodes = [make.node("gpu0001", "ALLOCATED", boot_at=int(NOW - 9000))]
-    return replace(make.cluster(nodes=nodes, jobs=[], xids={one.key: one for one in rows}), at=NOW)
+    return make.cluster(at=NOW, nodes=nodes, jobs=(), xids=rows)
 
 
 def row(code: int, ago: int, **more) -> Xid:
