@@ -18,8 +18,8 @@ from widgets.node_map import NodeMap
 
 
 def with_node(cluster: Cluster, name: str, state: str) -> Cluster:
-    rack = cluster.nodes[name].rack if name in cluster.nodes else None
-    return reduce(cluster, make.reading(nodes={**cluster.nodes, name: make.node(name, state, rack=rack)}))[0]
+    changed = make.node(name, state, rack=cluster.nodes[name].rack)
+    return reduce(cluster, make.reading(nodes={**cluster.nodes, name: changed}))[0]
 
 
 async def test_the_map_shows_racks_and_paints_only_cells_that_changed() -> None:
@@ -36,7 +36,7 @@ async def test_the_map_shows_racks_and_paints_only_cells_that_changed() -> None:
         assert regions == [Region(9, 2, 1, 1)]
         assert app.lines[2].rstrip() == "R02 ▇▇▇▇▇▼▇▇"
         regions.clear()
-        shown.set_cluster(with_node(with_node(cluster, "gpu0205", "IDLE+DRAIN"), "gpu9999", "IDLE"))
+        shown.set_cluster(with_node(cluster, "gpu0205", "IDLE+DRAIN"))
         assert regions == []
 
 
