@@ -32,10 +32,10 @@ def gpu(index: int, **more: Any) -> Gpu:
     return Gpu(node="gpu0412", index=index, **(usual | more))
 
 
-def job(**more: Any) -> Job:
+def job(id: str = "88121", **more: Any) -> Job:
     usual = {"name": "train_7b", "node_count": 2, "gpus_held": 16, "started": NOW - 31 * 3600,
              "time_limit_s": 40 * 3600}  # fmt: skip
-    return make.job("88121", **(usual | more))
+    return make.job(id, **(usual | more))
 
 
 def look(**more: Any) -> NodeReport:

@@ -14,10 +14,9 @@ from console.fields.node_fields import NODES as NODE_COLUMNS
 from console.filters.language import _compile, compile_filter, filter_in_reason, unknown_values, unread_fields
 from console.runtime.errors import FilterError
 from tests.support import make
-from tests.support.make import job, node
+from tests.support.make import NOW, job, node
 from tests.support.yardstick import cost
 
-NOW = 1_000_000
 HOUR = 3600
 
 

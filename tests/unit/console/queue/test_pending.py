@@ -10,11 +10,10 @@ from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Part
 from console.queue.limit_hits import limit_hit
 from console.queue.pending import PendingFacts, pending_reason
 from tests.support import make
-from tests.support.make import cluster, node
+from tests.support.make import NOW, cluster, node
 from tests.support.paths import DATA
 
 RECORDED = DATA / "queueing"
-NOW = 1_795_510_000.0
 HOUR = 3600
 LIMITS = Limits(
     limits=(
@@ -32,8 +31,9 @@ LIMITS = Limits(
 
 
 def waits(reason: str | None, **more) -> Job:
-    given = {"account": "ml", "qos": "normal", "node_count": 1, "priority": 100, "time_limit_s": 24 * HOUR}
-    return make.job("500", "PENDING", reason=reason, **(given | more))
+    given = {"id": "500", "state": "PENDING", "reason": reason, "account": "ml", "qos": "normal", "node_count": 1,
+             "priority": 100, "time_limit_s": 24 * HOUR}  # fmt: skip
+    return make.job(**(given | more))
 
 
 def runs(name: str, **more) -> Job:

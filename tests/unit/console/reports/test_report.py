@@ -170,7 +170,7 @@ def test_the_peak_has_its_time_and_source_and_is_unknown_where_nothing_is_measur
 
 def test_sources_that_fail_are_told_with_how_long():
     def faulty(fault):
-        return at(node(), sources={"slurm.jobs": Source(name="slurm.jobs", tried=True, fault=fault)})
+        return at(node(), sources=[Source(name="slurm.jobs", tried=True, fault=fault)])
 
     past = watched((0, faulty(None)), (240, faulty(Fault("timeout", "x"))), (480, faulty(Fault("timeout", "x"))))
     assert past.silent == {"slurm.jobs": 480.0}
