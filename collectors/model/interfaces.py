@@ -35,7 +35,7 @@ class Change(Struct, frozen=True, kw_only=True):
     action: str
     """Id of the action, for messages and the journal; nothing decides by it."""
     operation: Operation | None = None
-    """What the writer is asked to do; None for the command of a site's own action."""
+    """The operation of the writer; None for the command of a site's own action."""
     kind: str
     """The kind of the targets: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
     targets: tuple[str, ...]

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
+    """The limits of the guard: `[guard]` in the configuration, with their defaults."""
 
     plain_most: Annotated[int, Meta(ge=0)] = 1
     """Largest number of targets of a reversible action that a plain yes confirms."""
@@ -28,29 +28,29 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
     """Targets per call of an action that kills jobs; it can be paused and stopped between two calls."""
     take_s: Annotated[int, Meta(ge=60)] = 3600
-    """How long "I'm on it" lasts."""
+    """Seconds that "I'm on it" lasts."""
     silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
-    """How long a silence lasts when nothing else is said."""
+    """Default duration of a silence in seconds."""
     wave_from: Annotated[int, Meta(ge=2)] = 100
-    """Nodes from which a resume or undrain goes in waves, asked or not."""
+    """Number of nodes from which a resume or undrain always goes in waves."""
     wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
     """If more than this share of a wave is unfit, the waves pause until an operator continues them."""
     wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
-    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
+    """Longest time (seconds) that a wave waits for a node to register before it goes on without it."""
     wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
-    """Least time (seconds) between two waves where no ramp can be kept."""
+    """Shortest time (seconds) between two waves if no ramp applies."""
     ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
-    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
+    """Power (kW) that waves may add within a minute; 0: no ramp."""
     node_kw: Annotated[float, Meta(ge=0)] = 0.0
-    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
+    """Power of a busy node (kW), for the ramp; 0: measured on busy nodes of its kind."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Options beside targets and reason; `Action.option_fields` lists those of an action."""
+    """Options besides targets and reason; `Action.option_fields` lists those of an action."""
 
     resume_after_s: int | None = None
     seconds: int | None = None
-    """How long a silence lasts."""
+    """Duration of a silence."""
     next_state: Literal["RESUME", "DOWN"] | None = None
     """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
     value: str | None = None

@@ -40,14 +40,14 @@ _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "
 
 
 class RecordingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`recording = { hours = 24, max_mb = 512 }`: what a console keeps of what it reads, to look back at."""
+    """`recording = { hours = 24, max_mb = 512 }`: the readings that a console records for replay."""
 
     on: bool = True
-    """Whether a console keeps anything."""
+    """Whether a console records."""
     hours: Annotated[float, Meta(gt=0, le=8760)] = 24
-    """How much is kept."""
+    """Hours that are kept."""
     max_mb: Annotated[int, Meta(ge=8, le=1_000_000)] = 512
-    """The file is never larger: where it would be, it is written seldomer, and the oldest goes first."""
+    """Maximum size of the file: near it readings are recorded less often, and the oldest are deleted first."""
     path: str | None = None
     """The folder, instead of `$XDG_STATE_HOME/wacht/recordings`."""
 
@@ -67,11 +67,11 @@ class Config(Struct, frozen=True, kw_only=True):
 
     clusters: Mapping[str, ClusterConfig] = field(default_factory=dict)
     read_only: bool = False
-    """No key and no command changes anything."""
+    """No key or command can change the cluster."""
     theme: str | None = None
-    """The colours: a theme by its name, or a file of one's own; None is what fits the terminal (docs/themes.md)."""
+    """The colours: the name of a theme, or a theme file; None selects one that fits the terminal (docs/themes.md)."""
     screen: str | None = None
-    """The screen to begin with; None is the overview."""
+    """The first screen; None is the overview."""
     log: str | None = None
     """A file to log to; None logs nowhere (docs/files.md)."""
     journal: str | None = None
