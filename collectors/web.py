@@ -22,16 +22,16 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a source behind HTTP is, and how it is asked."""
+    """Address of an HTTP source, and how requests to it are made."""
 
     url: str
-    """Without the API's own path (/api/v1, /api/v2) at its end."""
+    """Without the API's own path (/api/v1, /api/v2)."""
     ca: str | None = None
-    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
+    """File with the certificates to trust; None for those of this computer. Certificates are always verified."""
     token_file: str | None = None
-    """File with a bearer token, readable by its owner alone."""
+    """File with a bearer token, readable only by its owner."""
     timeout_s: Seconds = 10.0
-    """Longest that one answer may take, from connecting to its last byte."""
+    """Maximum seconds for one answer, from connecting to its last byte."""
 
     def __post_init__(self) -> None:
         check_url(self.url, self.token_file is not None)
@@ -45,7 +45,7 @@ def parse_retry_after(retry_after: str) -> tuple[str, float]:
 
 
 def ca_file(ca: str) -> Path:
-    """The file with trusted certificates: whoever can write it can impersonate the server. Raises SourceFault."""
+    """The file with trusted certificates: anyone who can write it can impersonate the server. Raises SourceFault."""
     path = Path(ca).expanduser()
     mend = "name the site's certificates with ca"
     try:

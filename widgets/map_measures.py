@@ -17,7 +17,7 @@ UNKNOWN_CELL: Span = ("·", "text-dim")
 COLD_C, HOT_C = 30.0, 90.0
 """Ends of the temperature scale: an idle GPU in cool air, and where most of them throttle."""
 
-# On the map most nodes work, and these form one even, quiet surface from which the others stand out. The top eighth of
+# On the map most nodes work, and these form one even, quiet surface that makes the others visible. The top eighth of
 # every cell stays free, which separates the racks.
 _MAP_CELLS = {
     "allocated": ("▇", "map-allocated"),

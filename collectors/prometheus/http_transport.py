@@ -73,7 +73,7 @@ _REFUSAL = json_decoder(_Refusal)
 
 
 class MalformedResponse(Exception):
-    """Not an answer of Prometheus; the text says what it is."""
+    """The answer is not from Prometheus; the text says what it is."""
 
 
 class TooLarge(Exception):

@@ -1,4 +1,4 @@
-"""The changes that Slurm supports: one operation each, with its parameters beside the targets, and its commands.
+"""The changes that Slurm supports: one operation each, with its parameters besides the targets, and its commands.
 
 An action of the console names its operation; the transports and the simulated Slurm dispatch on it. `checked` is the
 last check before anything is sent, for every transport; `calls` spells the commands of scontrol, scancel and sacctmgr.

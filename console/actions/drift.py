@@ -132,7 +132,7 @@ def reason_replaced(action: Action, before: Node, now: Node) -> bool:
     from console.health import drain_reasons
 
     told = drain_reasons.classify(now.reason, now.reason_by)
-    return told.author != "robot" or (action.returns and told.kind != "slurmd")
+    return told.author != "automation" or (action.returns and told.kind != "slurmd")
 
 
 def _new_jobs(

@@ -46,7 +46,7 @@ ROWS: tuple[Action, ...] = (
         inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
         value=Value(
             noun="closing time",
-            example="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
+            example="4h later, -1h sooner, or at 22:00 or 2026-11-26T08:00",
             parse=reservations.parse_end, current=reservations.end_of, complete=reservations.new_end,
             not_restorable=reservations.not_restorable,
         ),

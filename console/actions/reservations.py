@@ -181,7 +181,7 @@ def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: 
 
 
 def all_withheld(rows: Mapping[str, Row], _: Mapping[str, str], __: Cluster) -> tuple[str, ...]:
-    """The nodes that a new reservation withholds from other users: all of it."""
+    """The nodes that a new reservation withholds from other users: all its nodes."""
     return tuple(rows)
 
 

@@ -128,7 +128,7 @@ class Navigation:
             show(f"{name} is no node that ssh could go to", "warning")
             return
         if session.cluster.demo:
-            show("the embedded machine has no nodes to ssh to")
+            show("the simulated cluster has no nodes to ssh to")
             return
         try:
             with self._port.suspend():

@@ -208,7 +208,7 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
     parts: list[tuple[str, Iterable[str]]] = [
         ("XIDs", _xid_lines(look, policy)),
         (
-            "Troubles",
+            "Problems",
             [f"GPU {index}: {text}" for index, text in gpu_problems.gpu_problems(look.gpus or (), look.extras)],
         ),
         ("Facts that disagree", _disagree(look)),
@@ -254,7 +254,7 @@ def _head(look: NodeReport) -> Iterator[str]:
         state = f"{state_look(node.display)[0]} {node.display} ({'+'.join((node.state, *node.flags))})"
         yield f"{look.node}  {state}{rack}  {moment(look.at)}"
         if node.reason is not None:
-            kind = "robot" if is_automation(node.reason_by, node.reason) else "human"
+            kind = "automation" if is_automation(node.reason_by, node.reason) else "human"
             since = "" if node.reason_at is None else f"{duration(look.at - node.reason_at)} ago "
             by = f"by {node.reason_by} ({kind})" if node.reason_by else "by unknown"
             yield f'  reason  "{node.reason}"  {since}{by}'
@@ -335,8 +335,9 @@ def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
         advice = policy.advice_for(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
         said = f"  {xid.severity}" if xid.severity is not None else ""
+        meaning = f": {advice.meaning}" if advice is not None else ""
         step = policy.step(xid.code, xid.severity)
-        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
+        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}{meaning}  {times}  policy: {step}{source}"
         before = preceding_xid(xid, look.xids or ())
         if before is not None:
             yield f"      before it XID {before.code}: {policy.step(before.code, before.severity)}"

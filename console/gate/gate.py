@@ -230,7 +230,7 @@ class Gate:
                 left = tuple(target for target in plan.rows if target not in dropped and target not in again)
                 outgrew = self._outgrown(plan, left, rows)
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
-                    # In two parts a smaller answer would do than for all of it.
+                    # In two parts each would need a weaker confirmation than the whole.
                     again, left = {**again, **{target: ChangedTarget(_WITH_THEM, rows[target]) for target in left}}, ()
                 dropped |= {target: SendResult("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:

@@ -143,7 +143,7 @@ class Progress:
             return self._changed.wait_for(lambda: self._stopping, seconds)
 
     def stop(self) -> None:
-        """Send no further batch, for good."""
+        """Send no further batch; this is final."""
         with self._changed:
             self._stopping = self._going = True
             self._changed.notify_all()

@@ -198,7 +198,7 @@ def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
 
 
 def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
-    """The Change of a plan for these targets, from their current rows. `…` stands for a missing reason."""
+    """The Change of a plan for these targets, from their current rows. `…` replaces a missing reason."""
     action, options = plan.action, plan.options
     reason = (why or "…") if action.needs_reason or options.reasons else None
     change = Change(

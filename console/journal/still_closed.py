@@ -1,7 +1,7 @@
 """StillClosed: partitions that are down and users who may not submit, from the journal and from Slurm. Pure.
 
-A partition that Slurm shows as DOWN is listed whoever closed it; the journal adds who, when and why if it was closed
-with this console. Slurm is only asked about users whom the journal shows as blocked (`console.app.journal_queries`).
+A partition that Slurm shows as DOWN is listed, with who, when and why from the journal if it was closed with this
+console. Slurm is only asked about users whom the journal shows as blocked (`console.app.journal_queries`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 #: Actions that close a target (True) or open it again (False).
 _SHUTS = {"partition-down": True, "partition-up": False, "block": True, "unblock": False}
-#: Partition states in which no job starts, whoever set them. Not INACTIVE: sites park partitions with it for good.
+#: Partition states in which no job starts. Not INACTIVE: sites park partitions with it permanently.
 _CLOSED = frozenset({"DOWN", "DRAIN"})
 
 

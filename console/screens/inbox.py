@@ -16,7 +16,7 @@ from console.fields.common_cells import Ctx
 from console.health import drain_reasons
 from console.health.inconsistencies import inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
-from console.tables.inbox_columns import CONTRADICTIONS, INBOX, full_spans
+from console.tables.inbox_columns import INBOX, INCONSISTENCIES, full_spans
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
@@ -45,7 +45,7 @@ class InboxScreen(TwoTables):
     def __init__(self) -> None:
         super().__init__()
         self.inbox: VirtualTable[Any] = VirtualTable(INBOX, id="main")
-        self.inconsistencies: VirtualTable[Any] = VirtualTable(CONTRADICTIONS, id="disagree")
+        self.inconsistencies: VirtualTable[Any] = VirtualTable(INCONSISTENCIES, id="disagree")
         self.full_text = Pane(border=False, wrap=True, id="words")
         self.set_tables(self.inbox, self.inconsistencies)
 

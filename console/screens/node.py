@@ -66,7 +66,7 @@ class NodeScreen(Inspection):
         super().__init__(key)
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="gpus")
         self.jobs = Pane("Jobs here", select=True, empty_text="no job is on this node", id="jobs")
-        self.problems = Pane("XIDs, contradictions, past", scroll=True, wrap=True, id="troubles")
+        self.problems = Pane("XIDs, inconsistencies, past", scroll=True, wrap=True, id="troubles")
         self.charts = tuple(Chart(id=f"chart{at}") for at in range(4))
         self._range: int | None = None
         self._gpus: tuple[Gpu, ...] = ()

@@ -80,7 +80,7 @@ class OverviewScreen(WachtScreen):
         self.map = NodeMap(id="map")
         self.trends = Trends(id="trends")
         self.cursor_line = Pane(border=False, id="under")
-        self.needs = Pane("Needs you", select=True, wrap=True, id="needs")
+        self.needs = Pane("Attention", select=True, wrap=True, id="needs")
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._attention_lines: Sequence[AttentionLine] = ()
@@ -96,7 +96,7 @@ class OverviewScreen(WachtScreen):
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Update everything: all of it is sums, and only lines that differ are painted."""
+        """Update everything. Cheap: only changed lines are painted."""
         self.set_class("prom.loads" not in cluster.sources, "-nopower")
         kinds = None if diff is None else diff.kinds
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:
@@ -204,7 +204,7 @@ class OverviewScreen(WachtScreen):
     def _paint_attention(self, found: Sequence[AttentionLine], now: float) -> None:
         self._attention_lines = found
         self.needs.set_lines(overview_figures.attention_lines(self.cluster, found, now, self.app.clock.mono()))
-        self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
+        self.needs.set_title([("Attention", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
         """Show fewer panes on a small screen."""

@@ -47,7 +47,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
         who = node.reason_by or "unknown"
-        kind = "robot" if is_automation(node.reason_by, node.reason) else "human" if node.reason_by else ""
+        kind = "automation" if is_automation(node.reason_by, node.reason) else "human" if node.reason_by else ""
         since = UNKNOWN if node.reason_at is None else duration(now - node.reason_at)
         lines.append(fact("reason", (node.reason, "text-strong")))
         lines.append(
@@ -112,7 +112,7 @@ def problem_lines(
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
 ) -> list[PaneLine]:
-    """XIDs of the node with the policy's advice and its source, and inconsistent facts."""
+    """XIDs of the node with their meaning, the policy's advice and its source, and inconsistent facts."""
     lines: list[PaneLine] = []
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
@@ -131,11 +131,11 @@ def problem_lines(
                 [
                     (f"XID {xid.code}{often}{gpu}", "bad"),
                     (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
-                    (f"  {when_said}", ""),
-                    ("  since boot" if since_boot else "", "warn"),
+                    (f": {advice.meaning}" if advice is not None else "", ""),
                 ]
             )
         )
+        lines.append(pane_line([(f"  {when_said}", ""), ("  since boot" if since_boot else "", "warn")]))
         if advice is None:
             lines.append(pane_line((f"  no advice for XID {xid.code}", "text-dim")))
         else:

@@ -319,7 +319,7 @@ class AttentionList:
         by = f" by {node.reason_by}" if node.reason_by else ""
         step = "" if told.xid is None or self.policy.advice_for(told.xid) is None else f"; {self.policy.step(told.xid)}"
         last = f"{node.name} {node.display}{by}: {node.reason or 'no reason given'}{step.replace('; drain, ', '; ')}"
-        text = last if len(mine) == 1 else f"{len(mine)} drained by robots in 24 h, newest {last}"
+        text = last if len(mine) == 1 else f"{len(mine)} drained by automation in 24 h, newest {last}"
         news = since is not None and self.now - since <= NEWS_S
         self._append(_DOWN if news else _DRAINED, "▽", "state-draining", text, [one.node.name for one in mine],
                   since=since, wide="state=drain & age<24h")  # fmt: skip

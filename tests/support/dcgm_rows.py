@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collectors.prometheus.gpu_rows import gpus_of
 from collectors.prometheus.http_transport import Row
-
-NOW = 1_795_000_000.0
+from tests.support.make import NOW
 
 
 def row(field: str, value: object, index: int = 0, **labels: str) -> Row:

@@ -21,14 +21,14 @@ def _own_journal(tmp_path, monkeypatch):
 async def test_the_overview_tells_the_truth_at_a_glance(size):
     async with console(size) as op:
         counts = op.cluster.totals.nodes_by_display
-        op.sees("DEMO", "Nodes 64", "GPUs 512", "Needs you", "Queue", "R01", "slurm", "prom", "alerts")
+        op.sees("DEMO", "Nodes 64", "GPUs 512", "Attention", "Queue", "R01", "slurm", "prom", "alerts")
         op.sees(f"{counts['allocated']}", "drained", "down")
         op.sees(f"pending {op.cluster.totals.jobs_by_state['PENDING']}")
 
 
 async def test_digits_switch_screens_and_every_screen_says_demo():
     async with console((80, 24)) as op:
-        for key, word in (("2", "Nodes"), ("3", "Jobs"), ("7", "Partitions"), ("1", "Needs you")):
+        for key, word in (("2", "Nodes"), ("3", "Jobs"), ("7", "Partitions"), ("1", "Attention")):
             await op.press(key)
             op.sees(word, "DEMO")
 

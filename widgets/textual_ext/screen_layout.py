@@ -1,7 +1,7 @@
 """SettledScreen: a Screen that is laid out once when it is shown, and that loses no callback when it goes.
 
 Mends:
-- Textual 8.2.8 reports to a screen the size that it has just laid out, and lays it out again for that. MEASURED
+- Textual 8.2.8 reports to a screen the size that it has just laid out, and lays it out again for that.
 - It passes callbacks that wait for the next painting (`call_after_refresh`) to the top screen, and loses them when that
   screen goes: if the terminal is resized while help closes, the screen below would keep its old layout.
 

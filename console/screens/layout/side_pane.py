@@ -174,7 +174,7 @@ class SidePane(Vertical):
         self._set_lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
         troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
-        self.last.set_title("XIDs, contradictions, processes")
+        self.last.set_title("XIDs, inconsistencies, processes")
         last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
@@ -235,7 +235,7 @@ class SidePane(Vertical):
             screen.fetch(
                 lambda: _reason(job, cluster, now, queueing), lambda answer: self._reason_fetched(key, answer), "beside"
             )
-        self.last.set_title("Why it waits", f"{opens}: its priority, shares and limits")
+        self.last.set_title("Pending reason", f"{opens}: its priority, shares and limits")
         lines = [pane_line(("looking …", "text-dim"))] if self._reason is None else reason_lines(
             self._reason, max(20, self.last.size.width - 4))  # fmt: skip
         self.last.set_lines(lines)

@@ -93,7 +93,7 @@ async def test_it_is_judged_before_anybody_has_looked(judge: Judge) -> None:
         await op.look_again()
         judge.on_the_loop = 0
         await op.press("1")
-        op.sees("Needs you")
+        op.sees("Attention")
         assert judge.on_the_loop == 0
 
 

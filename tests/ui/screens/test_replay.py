@@ -33,7 +33,7 @@ async def test_no_screen_of_a_recording_looks_empty_where_nothing_was_recorded(t
         await op.press("escape", "3")
         running = next(job.id for job in op.cluster.jobs.values() if job.state == "RUNNING")
         waiting = next(job.id for job in op.cluster.jobs.values() if job.state == "PENDING")
-        for job, pane in ((running, "More from Slurm"), (waiting, "Why it waits")):
+        for job, pane in ((running, "More from Slurm"), (waiting, "Pending reason")):
             await op.command(f"job {job}")
             await op.comes(pane)
             await op.comes("not recorded")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from textual.geometry import Region
 
-from collectors.model import Cluster, Load, Node
+from collectors.model import Cluster, Load
 from collectors.nodestate import DISPLAYS
+from console.ingest.reduce import reduce
+from tests.support import make
 from tests.support.widget_app import Bench, machine
 from widgets.map_layout import lay_out
 from widgets.map_measures import MEASURES, UNKNOWN_CELL, cell_function, heat_cell, power_top, state_cell, widened
 from widgets.node_map import NodeMap
 
 
-def with_node(cluster: Cluster, name: str, display: str) -> Cluster:
-    nodes = {**cluster.nodes, name: Node(name=name, state="X", display=display)}
-    return Cluster(name=cluster.name, nodes=nodes, loads=cluster.loads, racks=cluster.racks, sources=cluster.sources)
+def with_node(cluster: Cluster, name: str, state: str) -> Cluster:
+    changed = make.node(name, state, rack=cluster.nodes[name].rack)
+    return reduce(cluster, make.reading(nodes={**cluster.nodes, name: changed}))[0]
 
 
 async def test_the_map_shows_racks_and_paints_only_cells_that_changed() -> None:
@@ -29,11 +32,11 @@ async def test_the_map_shows_racks_and_paints_only_cells_that_changed() -> None:
         await pilot.pause()
         assert app.lines[0].rstrip() == "R00 ▇▇▇▇▇▇▇▇" and app.lines[3].rstrip() == "R03 ▇▇▇▇▇▇▇▇"
         regions = app.watch_refreshes()
-        shown.set_cluster(with_node(cluster, "gpu0205", "drained"))
+        shown.set_cluster(with_node(cluster, "gpu0205", "IDLE+DRAIN"))
         assert regions == [Region(9, 2, 1, 1)]
         assert app.lines[2].rstrip() == "R02 ▇▇▇▇▇▼▇▇"
         regions.clear()
-        shown.set_cluster(with_node(with_node(cluster, "gpu0205", "drained"), "gpu9999", "idle"))
+        shown.set_cluster(with_node(cluster, "gpu0205", "IDLE+DRAIN"))
         assert regions == []
 
 
@@ -64,7 +67,7 @@ async def test_walking_the_map() -> None:
         opened = app.last(NodeMap.Opened)
         assert isinstance(opened, NodeMap.Opened) and opened.key == "gpu0002"
         assert shown.select("gpu0303") and not shown.select("nothing")
-        shown.set_cluster(Cluster(name="lab"))
+        shown.set_cluster(make.cluster())
         assert shown.cursor_key is None
         await pilot.press("right", "down", "enter", "end")
 
@@ -74,7 +77,7 @@ async def test_measures_and_their_legends() -> None:
     async with app.run_test(size=(20, 6)) as pilot:
         shown = app.widget
         assert isinstance(shown, NodeMap)
-        shown.set_cluster(machine(words=("allocated", "down")))
+        shown.set_cluster(machine(states=("ALLOCATED", "DOWN")))
         text = "".join(piece for piece, _ in shown.legend())
         assert text == "▇ allocated 16  ✖ down 16  "
         seen = {}
@@ -95,10 +98,10 @@ def test_heat_is_held_to_its_scale_and_unknown_is_never_cold() -> None:
     assert heat_cell(None, 0, 100) == UNKNOWN_CELL == heat_cell(5, 1, 1)
     assert heat_cell(-5, 0, 100)[1] == "heat-0" and heat_cell(100, 0, 100)[1] == heat_cell(900, 0, 100)[1] == "heat-9"
     assert state_cell(None) == UNKNOWN_CELL
-    assert len({state_cell(Node(name="x", state="X", display=word)) for word in DISPLAYS}) == len(DISPLAYS)
+    assert len({state_cell(replace(make.node(), display=word)) for word in DISPLAYS}) == len(DISPLAYS)
     loads = {"a": Load(node="a", power_w=5210.0), "b": Load(node="b")}
-    cluster = Cluster(name="x", loads=loads)
-    assert power_top(cluster) == 5500 and power_top(cluster, 6000.0) == 6000 and power_top(Cluster(name="y")) == 0
+    cluster = make.cluster(loads=loads)
+    assert power_top(cluster) == 5500 and power_top(cluster, 6000.0) == 6000 and power_top(make.cluster()) == 0
     assert cell_function("power", cluster, 5500, {})("a")[1] == "heat-9"
     assert (
         cell_function("power", cluster, 5500, {})("b") == cell_function("power", cluster, 5500, {})("c") == UNKNOWN_CELL

@@ -314,7 +314,7 @@ def bad_disk(request, tmp_path, monkeypatch) -> Iterator[tuple[Path, Callable[[]
 
 
 @fault("journal", "a full disk, and a read-only one, beneath the journal",
-       "syslog is the witness and the person hears of it; the chain stays whole and owns up to the gap",
+       "syslog has the audit copy and the person hears of it; the chain stays whole and owns up to the gap",
        "disk of the journal full")  # fmt: skip
 def test_the_journal_on_a_bad_disk(bad_disk, tmp_path):
     folder, mend, says = bad_disk
@@ -323,7 +323,7 @@ def test_the_journal_on_a_bad_disk(bad_disk, tmp_path):
         syslog.bind(str(tmp_path / "syslog"))
         journal = Journal(path, "lab", ManualClock(), witness=Witness(tmp_path / "syslog"))
         told = journal.write("intent", id="a", note="x" * 5000)
-        assert says in told and "syslog is the witness" in told
+        assert says in told and "syslog has the audit copy" in told
         assert b'"event":"intent"' in syslog.recv(1 << 16)
         assert not path.exists() or path.read_bytes() == b""
         mend()

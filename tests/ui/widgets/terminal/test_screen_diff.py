@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyte
 import pytest
+from msgspec.structs import replace
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
@@ -23,7 +24,8 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 import themes
-from collectors.model import Cluster, Load, Node, Source
+from collectors.model import Cluster, Load, Source
+from tests.support import make
 from tests.support.rows import put
 from widgets.bars import gauge
 from widgets.key_bar import KeyBar, KeyHint
@@ -52,7 +54,7 @@ class Bench(QuietApp[None]):
     def __init__(self) -> None:
         super().__init__()
         self.table: VirtualTable[Row] = VirtualTable(COLUMNS, pending_column="state", empty_text="nothing")
-        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Needs you", select=True), TopLine(), KeyBar()
+        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Attention", select=True), TopLine(), KeyBar()
         themes.register(self)
 
     def compose(self) -> ComposeResult:
@@ -104,16 +106,15 @@ def full_repaint(app: App[None], size: tuple[int, int]) -> pyte.Screen:
 
 
 def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
-    words = ("idle", "allocated", "allocated", "allocated", "mixed", "drained", "down")
-    names = [f"gpu{i:03d}" for i in range(160)]
+    states = ("IDLE", "ALLOCATED", "ALLOCATED", "ALLOCATED", "MIXED", "IDLE+DRAIN", "DOWN")
+    numbers = range(160) if before is None else rng.sample(range(160), 5)
     nodes = dict(before.nodes) if before else {}
     loads = dict(before.loads) if before else {}
-    for name in names if before is None else rng.sample(names, 5):
-        nodes[name] = Node(name=name, state="X", display=rng.choice(words))
-        loads[name] = Load(node=name, gpu_util_pct=rng.random() * 100, temp_c=rng.gauss(60, 9), power_w=None)
-    racks = before.racks if before else {f"R{i}": tuple(names[i * 20 : i * 20 + 20]) for i in range(8)}
+    for name, rack in ((f"gpu{i:03d}", f"R{i // 20}") for i in numbers):
+        nodes[name] = make.node(name, rng.choice(states), rack=rack)
+        loads[name] = Load(node=name, gpu_util_pct=rng.random() * 100, temp_c=rng.gauss(60, 9))
     source = Source(name="slurm.nodes", ok=True, tried=True, read_mono=0.0)
-    return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
+    return make.cluster(nodes=nodes, loads=loads, sources=[source])
 
 
 @pytest.mark.slow
@@ -370,11 +371,9 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
             yield self.map
 
     rng = random.Random(3)
-    names = [f"gpu{i:05d}" for i in range(12_000)]
-    racks = {f"R{i:03d}": tuple(names[i * 64 : i * 64 + 64]) for i in range(188)}
-    nodes = {name: Node(name=name, state="X", display="allocated") for name in names}
-    loads = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in names}
-    first = Cluster(name="big", nodes=nodes, loads=loads, racks=racks)
+    nodes = [make.node(f"gpu{i:05d}", "ALLOCATED", rack=f"R{i // 64:03d}") for i in range(12_000)]
+    names = [one.name for one in nodes]
+    first = make.cluster(nodes=nodes, loads=[Load(node=name, gpu_util_pct=rng.random() * 100) for name in names])
     app = Mapped()
     async with app.run_test(size=(200, 50)) as pilot:
         app.map.measure = "util"
@@ -383,10 +382,11 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
         screen = pyte.Screen(200, 50)
         feed(screen, wire)
         changed = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in rng.sample(names, 120)}
-        app.map.set_cluster(Cluster(name="big", nodes=nodes, loads={**loads, **changed}, racks=racks))
+        second = replace(first, loads={**first.loads, **changed})
+        app.map.set_cluster(second)
         await pilot.pause()
         assert 0 < feed(screen, wire) < 6000
-        app.map.set_cluster(Cluster(name="big", nodes=dict(nodes), loads={**loads, **changed}, racks=dict(racks)))
+        app.map.set_cluster(replace(second, nodes=dict(first.nodes), racks=dict(first.racks)))
         await pilot.pause()
         assert feed(screen, wire) == 0
 

@@ -12,7 +12,8 @@ from collectors.prometheus import PowerSettings
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.http_transport import Row
 from collectors.prometheus.sources import Loads
-from tests.support.dcgm_rows import NOW, gpus, row
+from tests.support.dcgm_rows import gpus, row
+from tests.support.make import NOW
 from tests.support.prometheus_server import StandIn, machine
 
 NODES = 12_000

@@ -22,7 +22,8 @@ from console.plant.gpus import jobs_with_idle_gpus
 from console.session import snapshot
 from console.tables import overview_figures
 from tests.support import make
-from tests.support.machine_room import NOW, site
+from tests.support.machine_room import site
+from tests.support.make import NOW
 from tests.support.operator import console
 from tests.support.prometheus_server import StandIn, node
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from collectors.model import Association, Cluster, Partition, Reservation, Row, Silence, User
+from collectors.model import Association, Partition, Reservation, Row, Silence, User
 from console.actions.drift import find_drift
 from console.actions.drift_rules import RULES, Drift
 from console.actions.options import Guard
@@ -23,7 +23,9 @@ from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import next_state_drift
 from console.gate.preview import text
-from tests.support.gate_world import NOW, World, alert, job, node, planned
+from tests.support import make
+from tests.support.gate_world import World, alert, job, node, planned
+from tests.support.make import NOW
 from tests.support.operator import Operator, console
 
 Pair = tuple[Row, Row | None]
@@ -117,7 +119,8 @@ def rows(kind: str) -> list[Any]:
             for limit in (None, 0)]  # fmt: skip
 
 
-#: Action by action: what a change of each kind does. `-`: the action is never planned on what can change so. `no_effect`: it
+#: Action by action: what a change of each kind does. `-`: the action is never planned on what can
+#: change so. `no_effect`: it
 #: would do nothing any more.
 EXPECTED = """
 node            gone   kills  value  reason reboot undrained returned new_job
@@ -187,9 +190,10 @@ CELLS = _cells()
 
 
 def found(action: str, drift: str) -> str:
-    """What becomes of a target that changed in this way: goes, asks, drops; no_effect where the action does nothing on it
+    """What becomes of a target that changed in this way: goes, asks, drops; no_effect where the action does
+    nothing on it
     any more, and - where the action is never planned on a target that can change so."""
-    row, cluster = BY_ID[action], Cluster(name="lab")
+    row, cluster = BY_ID[action], make.cluster()
     said = set()
     for before, now in pairs(row.kind, drift):
         if row.refuse(cluster, before) is not None:
@@ -442,7 +446,7 @@ def test_which_answer_in_advance_does_for_which_question(
 
 
 class Flapping:
-    """An allocated node of the embedded machine that does not answer in the preview, and does when it is confirmed."""
+    """An allocated node of the simulated cluster that does not answer in the preview, and does when it is confirmed."""
 
     def __init__(self, op: Operator) -> None:
         self.op, self.name = op, op.node("allocated")[0]

@@ -284,7 +284,7 @@ def test_the_source_is_slow_and_its_own(commands):
     assert behind.floor_s == 3600, "sudo logs each question"
 
 
-def test_the_embedded_machine_allows_all():
+def test_the_simulated_cluster_allows_all():
     try:
         (source,) = [one for one in open_sim("rights", SimSettings(nodes=16)) if one.name == "slurm.rights"]
         assert may(source.collect().rights) == ("Administrator", True, True)

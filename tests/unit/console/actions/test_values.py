@@ -21,7 +21,9 @@ from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
 from console.preflight.checks import PreflightReads
-from tests.support.gate_world import NOW, World, job, node
+from tests.support import make
+from tests.support.gate_world import World, job, node
+from tests.support.make import NOW
 
 HOUR = 3600
 PARTS = {
@@ -192,7 +194,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(week):
 def test_what_no_poll_holds_is_not_a_change():
     # The poll knows no nice value, what was read by name does.
     before, now = job("2", "PENDING", priority=1), job("2", "PENDING", priority=1, nice=5)
-    assert find_drift(BY_ID["nice"], Cluster(name="x"), before, now) is None
+    assert find_drift(BY_ID["nice"], make.cluster(), before, now) is None
     assert (
         is_done("nice", before, now, Expected(value="5")) is True
         and is_done("nice", before, now, Expected(value="6")) is False
@@ -200,8 +202,7 @@ def test_what_no_poll_holds_is_not_a_change():
 
 
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
-    poor = Cluster(name="lab", jobs={"2": msgspec.structs.replace(week.jobs["2"], nice=None, excluded=None)},
-                   known=frozenset({"jobs"}))  # fmt: skip
+    poor = make.cluster(jobs=[msgspec.structs.replace(week.jobs["2"], nice=None, excluded=None)])
     plan = week.gate().plan("nice", ["2"], None, poor, Options(value="5"), PreflightReads(rows={"2": week.jobs["2"]}))
     assert isinstance(plan, Plan) and "2: 0 → 5" in texts(plan)
     assert "2: unknown → 5" in texts(week.gate().plan("nice", ["2"], None, poor, Options(value="5")))

@@ -148,8 +148,8 @@ def test_its_collector_reads_and_a_wrong_key_says_what_there_is(installed, tmp_p
     assert done.returncode == 2 and "meter: unknown key; allowed:" in done.stderr
 
 
-def test_its_action_is_not_run_on_the_embedded_machine_nor_under_read_only(installed, tmp_path):
-    for words, why in (("--yes", "the embedded machine is none of it"), ("--read-only", "read-only")):
+def test_its_action_is_not_run_on_the_simulated_cluster_nor_under_read_only(installed, tmp_path):
+    for words, why in (("--yes", "the simulated cluster does not run it"), ("--read-only", "read-only")):
         done = wacht(installed, tmp_path, "act", "case", "gpu0001", "--demo", "--nodes", "4", "--reason", "x", words)
         assert done.returncode == 2 and why in done.stderr
 
@@ -173,7 +173,7 @@ async def test_the_console_takes_them_in_and_tells_of_the_broken(tmp_path, monke
             op.sees("E case")
             await op.press("question_mark", "escape", "E")
             await op.comes("case refused: case is a command of this site's")
-            assert any("(the embedded machine is none of it)" in one.message for one in op.app._notifications)
+            assert any("(the simulated cluster does not run it)" in one.message for one in op.app._notifications)
     finally:
         ACTIONS[:] = [one for one in ACTIONS if not one.argv]
         BY_ID.pop("case", None)

@@ -1,4 +1,4 @@
-"""Partitions, reservations and users through the gate, on the embedded machine: shown, done, refused, taken back."""
+"""Partitions, reservations and users through the gate, on the simulated cluster: shown, done, refused, taken back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SETTINGS = SimSettings(nodes=128, seed=5)
 
 
 class Room:
-    """An operator with `wacht act` at the embedded machine."""
+    """An operator with `wacht act` at the simulated cluster."""
 
     def __init__(self, folder) -> None:
         self.clock = ManualClock(START)

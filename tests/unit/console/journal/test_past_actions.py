@@ -14,8 +14,8 @@ from console.journal.entries import STATES
 from console.journal.past_actions import drains, drains_text, on_target, past_actions, resumed
 from console.journal.writer import Journal
 from console.tables.inspection_lines import history_lines
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
 
 
