@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.clock import ManualClock
+from collectors.http.faults import parse_retry_after
 from collectors.model import Facts, SourceFault
-from collectors.web import parse_retry_after
 from tests.support.held_sources import Held, Watched
 
 

@@ -114,10 +114,10 @@ def test_a_connection_is_kept_and_mended():
     with StandIn() as server:
         source = open_sources("c", server.settings)[0]
         source.collect()
-        port = source._asking.client._wire.stream.get_extra_info("client_addr")[1]
+        port = source._asking.client._network.stream.get_extra_info("client_addr")[1]
         source.collect()
-        assert source._asking.client._wire.stream.get_extra_info("client_addr")[1] == port
-        source._asking.client._wire.cut()
+        assert source._asking.client._network.stream.get_extra_info("client_addr")[1] == port
+        source._asking.client._network.cut()
         assert source.collect().alerts == {}
 
 
