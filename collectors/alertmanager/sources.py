@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collectors.clock import Clock
 from collectors.hosts import HostMapping, NodeNames, mapping_summary
 from collectors.http.client import HttpClient
-from collectors.http.faults import HttpRefusal
+from collectors.http.http_faults import HttpRefusal
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings

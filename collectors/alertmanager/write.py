@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from collectors.clock import Clock, SystemClock
 from collectors.http.client import HttpClient
-from collectors.http.faults import REDIRECTS, HttpRefusal, HttpUnsent
+from collectors.http.http_faults import REDIRECTS, HttpRefusal, HttpUnsent
 from collectors.model import Change, Sent, SourceFault
 
 from . import AlertmanagerSettings

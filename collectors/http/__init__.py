@@ -1,5 +1,5 @@
 """The one HTTP client of all sources behind HTTP: Prometheus, Alertmanager, slurmrestd.
 
-`client` sends requests with httpx, `connection` gives them a deadline for the whole answer, `faults` says in plain words
-what went wrong. The settings of a server are in `collectors.web`. Only `client` and `connection` import httpx.
+`client` sends requests with httpx, `connection` gives them a deadline for the whole answer, `http_faults` says what
+went wrong and how to fix it. A server's settings are in `collectors.web`. `http_faults` imports no HTTP library.
 """

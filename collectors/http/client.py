@@ -26,7 +26,7 @@ from collectors.model import SourceFault
 from collectors.web import WebSettings
 
 from .connection import DeadlineNetwork, transport_over, trusted_certificates
-from .faults import HttpAnswer, HttpRefusal, HttpServer, HttpTooLarge, HttpUnreadable, HttpUnsent, refusal_of
+from .http_faults import HttpAnswer, HttpRefusal, HttpServer, HttpTooLarge, HttpUnreadable, HttpUnsent, refusal_of
 
 #: Most bytes of an answer that a client reads unless it is made for more.
 MAX_BYTES = 64 << 20
@@ -55,7 +55,7 @@ class HttpClient:
         max_bytes: int = MAX_BYTES,
         max_received: int | None = None,
     ) -> None:
-        """Connects to nothing yet. Raises SourceFault if the certificates of an https server are missing or invalid.
+        """Connects to nothing yet. Raises SourceFault if the certificates are missing or invalid.
 
         `url` is what every path is appended to; `socket_path` replaces its host. `headers` is called for each request;
         if it raises SourceFault nothing is sent. With `gzip` answers may be compressed. `max_bytes` limits what is read
@@ -72,11 +72,12 @@ class HttpClient:
         self._gzip = gzip
         self._max_bytes = max_bytes
         self._max_received = max_received
-        self._closed = False
+        self._closed = threading.Event()
         self._one_request = threading.Lock()
         self._network = DeadlineNetwork(str(Path(socket_path).expanduser()) if socket_path else None)
         # Loading certificates takes 20 ms, and is not needed without TLS.
-        tls = trusted_certificates(ca) if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        needed = ca is not None or url.startswith("https:")
+        tls = trusted_certificates(ca) if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._httpx = httpx.Client(
             transport=transport_over(self._network, tls),
             trust_env=False,
@@ -134,7 +135,7 @@ class HttpClient:
 
     def close(self) -> None:
         """End a running request, from any thread, and accept no more."""
-        self._closed = True
+        self._closed.set()
         self._network.close()
         if self._one_request.acquire(blocking=False):
             try:
@@ -150,7 +151,7 @@ class HttpClient:
     ) -> Iterator[httpx.Response]:
         """An answer whose headers have arrived."""
         with self._one_request:
-            if self._closed:
+            if self._closed.is_set():
                 raise HttpUnsent("missing", "the source was closed")
             headers = self._headers_of(body)
             within_s = patience * self._timeout_s
@@ -166,7 +167,7 @@ class HttpClient:
                         yield answer
                     return
                 except httpx.HTTPError as error:
-                    if isinstance(error, _ENDED) and kept and not began and not self._closed:
+                    if isinstance(error, _ENDED) and kept and not began and not self._closed.is_set():
                         kept = False  # the server had closed the kept connection
                         continue
                     raise self._fault(error, subject, within_s) from None
@@ -175,7 +176,7 @@ class HttpClient:
                         raise
                     raise self._unknown_name(error) from None
                 finally:
-                    if self._closed:
+                    if self._closed.is_set():
                         self._httpx.close()
 
     def _headers_of(self, body: bytes | None) -> dict[str, str]:
@@ -205,12 +206,13 @@ class HttpClient:
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if coding == "gzip" else None
         max_received = self._max_received or max_bytes
         size = received = 0
-        for chunk in answer.iter_raw():
-            received += len(chunk)
-            self.received += len(chunk)
+        for packed in answer.iter_raw():
+            received += len(packed)
+            self.received += len(packed)
+            chunk = packed
             if unpack is not None:
                 try:
-                    chunk = unpack.decompress(chunk, max_bytes + 1 - size)
+                    chunk = unpack.decompress(packed, max_bytes + 1 - size)
                 except zlib.error as error:
                     what = f"the answer of {self.where} to {subject} cannot be unpacked: {error}"
                     raise HttpUnreadable("malformed", what) from None
@@ -226,8 +228,8 @@ class HttpClient:
         """The fault of a request without a whole answer."""
         where, name = self.where, self._server.name
         fault = HttpUnsent if isinstance(error, _UNSENT) else SourceFault
-        cause, said = _root(error), _text(error)
-        if self._closed:
+        cause, said = _of_socket(error), _text(error)
+        if self._closed.is_set():
             return fault("cut", f"{where} was not waited for: the source was closed")
         if isinstance(error, httpx.TimeoutException):
             return fault("timeout", f"{where} did not answer {subject} within {within_s:g} s", self._server.overloaded)
@@ -259,11 +261,12 @@ def _is_cut(error: httpx.HTTPError, said: str) -> bool:
     return isinstance(error, _ENDED)
 
 
-def _root(error: BaseException) -> BaseException:
-    """The error of the socket: httpx and httpcore raise theirs from it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def _of_socket(error: BaseException) -> OSError | None:
+    """The error of the socket, which httpx and httpcore replace by theirs."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__cause__ or inner.__context__
+    return inner
 
 
 def _text(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """Sends queries to Prometheus, and turns errors into named faults.
 
-prometheus_api_client builds the requests and decides on the answers; they go over the HTTP client of all sources
-(`collectors.http`) instead of the library's own session, whose time-out restarts with each byte, which follows redirects
-with the token and accepts an answer of any size. One client for each thread. Heavy libraries are imported when the first
-one is created, in the calling thread.
+prometheus_api_client builds the requests and decides on the answers. They go over `collectors.http`: the library's own
+session has a time-out that restarts with each byte, follows redirects with the token and accepts an answer of any size.
+
+One client for each thread. Heavy libraries are imported when the first one is created, in the calling thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.http.faults import HttpAnswer, HttpTooLarge
+from collectors.http.http_faults import HttpAnswer, HttpTooLarge
 from collectors.model import SourceFault
 
 from . import PrometheusSettings

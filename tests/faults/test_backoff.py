@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.http.faults import parse_retry_after
+from collectors.http.http_faults import parse_retry_after
 from collectors.model import Facts, SourceFault
 from tests.support.held_sources import Held, Watched
 

@@ -21,7 +21,7 @@ from collectors.clean import clean
 from collectors.clock import ClockSkew, skew_of
 from collectors.decoding import from_json
 from collectors.http.client import HttpClient
-from collectors.http.faults import HttpRefusal, HttpServer
+from collectors.http.http_faults import HttpRefusal, HttpServer
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.transport import ServerInfo

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from collectors.clean import clean
-from collectors.http.faults import HttpUnsent
+from collectors.http.http_faults import HttpUnsent
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import DEADLINE_S, NOT_A_REFUSAL, is_doubtful
