@@ -320,7 +320,7 @@ class RestClient:
             return error
         code, fault = error.code, error.fault
         errors: list[Error] = []
-        with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
+        with contextlib.suppress(MsgspecError, ValueError, RecursionError):
             errors = from_json(error.content, RestEnvelope).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(error.content):
             self._server.server_info = None  # the server may have another version by now
