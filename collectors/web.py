@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
-
-from . import files
-from .model import SourceFault
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -35,28 +31,6 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         check_url(self.url, self.token_file is not None)
-
-
-def parse_retry_after(retry_after: str) -> tuple[str, float]:
-    """A server's Retry-After in words and in seconds; "" and 0 if it has no number of seconds."""
-    text = retry_after.strip()
-    known = text.isascii() and text.isdecimal() and len(text) < 7
-    return (f"it asks for {text} s of peace", float(text)) if known else ("", 0.0)
-
-
-def ca_file(ca: str) -> Path:
-    """The file with trusted certificates: anyone who can write it can impersonate the server. Raises SourceFault."""
-    path = Path(ca).expanduser()
-    mend = "name the site's certificates with ca"
-    try:
-        with files.open_to_read(path):
-            return path
-    except FileNotFoundError:
-        raise SourceFault("missing", f"there is no file {path}", mend) from None
-    except OSError as error:
-        raise SourceFault("auth", f"cannot read the certificates {path}: {error.strerror}", mend) from None
-    except files.UntrustedFile as error:
-        raise SourceFault("auth", f"the certificates {path} are not used: {error}", mend) from None
 
 
 def check_url(url: str, token: bool) -> None:

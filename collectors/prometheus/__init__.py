@@ -1,7 +1,7 @@
 """GPUs, XIDs, power and plant from Prometheus, or any server with its API: Thanos, Mimir, VictoriaMetrics.
 
 This file has the settings and the light descriptor. `query_table` holds every query, `site_queries` fills in a site's
-settings, `client` and `http_transport` ask, `sources` opens what the console polls, `on_demand` what it reads on
+settings, `client` asks, `answers` has the rows, `sources` opens what the console polls, `on_demand` what it reads on
 demand; `plant` has the sources on cooling, fabric, NVLink domains, storage and checkups.
 """
 

@@ -20,7 +20,7 @@ from .site_queries import SiteQueries
 from .values import NODE_NAME, Notes
 
 if TYPE_CHECKING:
-    from .http_transport import Row
+    from .answers import Row
 
 #: Seconds between two host queries: while some hosts are no nodes, and at least after a change.
 AGAIN_S, LEAST_S = 600.0, 30.0

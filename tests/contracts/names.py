@@ -32,7 +32,7 @@ _DRIVER = (f"{_EXT}/linux_driver.py", "takes the size from the terminal, and the
 _BROWSER = (f"{_EXT}/browser_driver.py", "ends with the browser's server, and bounds the size")
 _STRIPS = (f"{_EXT}/strip_cache.py", "makes strips without their caches")
 _SHEET = (f"{_EXT}/stylesheet_cache.py", "parses each style once")
-_HTTP = ("collectors/http_connection.py", "gives httpx a connection with a deadline")
+_HTTP = ("collectors/http/connection.py", "gives httpx a connection with a deadline")
 
 NAMES = (
     PrivateName(*_ERRORS, _APP, "_handle_exception", "self, error"),

@@ -374,16 +374,16 @@ async def test_a_short_write_to_the_browser_loses_nothing_and_the_size_is_bounde
     os.close(ends[1])
 
 
-# collectors/http_connection.py
+# collectors/http/connection.py
 
 
 def test_httpx_connects_through_the_network_with_a_deadline() -> None:
     import httpcore
     import httpx
 
-    from collectors.http_connection import Wire, transport_over, trusted_certificates
+    from collectors.http.connection import DeadlineNetwork, transport_over, trusted_certificates
 
-    class Refuses(Wire):
+    class Refuses(DeadlineNetwork):
         def connect_tcp(self, host: str, *_: object, **__: object) -> httpcore.NetworkStream:
             raise httpcore.ConnectError(f"asked for {host}")
 

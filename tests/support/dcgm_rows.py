@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collectors.prometheus.answers import Row
 from collectors.prometheus.gpu_rows import gpus_of
-from collectors.prometheus.http_transport import Row
 from tests.support.make import NOW
 
 

@@ -61,6 +61,8 @@ PROCESS_CALLS = re.compile(
     r"|.*\.(create_subprocess_\w+|subprocess_exec|subprocess_shell)"
     r"|(.*\.)?ProcessPoolExecutor|pty\.\w+"
 )
+HTTP_PACKAGE = "collectors/http/"
+HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request")
 DECODING_MODULE = "collectors/decoding.py"
 DECODES = re.compile(r"msgspec\.(convert|\w+\.Decoder)")
 HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "pynvml", "pyslurm", "requests", "numpy")
@@ -335,6 +337,16 @@ def test_processes_start_in_one_module():
                 call = ast.unparse(node)
                 if PROCESS_CALLS.fullmatch(call) and not excused(file, call):
                     wrong.append(f"{file}:{node.lineno} uses {call}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_http_is_sent_by_one_package():
+    wrong = [
+        f"{file}:{line} imports {module}"
+        for file in files(*LAYERS)
+        for module, line in imports(file)
+        if within(module, HTTP_LIBRARIES) and not file.startswith(HTTP_PACKAGE)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

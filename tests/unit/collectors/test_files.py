@@ -20,10 +20,10 @@ from collectors import files
 from collectors.bearer_token import read_token
 from collectors.clock import ManualClock
 from collectors.files import SECRET, TRUSTED, UntrustedFile
+from collectors.http.connection import ca_file
 from collectors.process import ProcessResult
 from collectors.racks import read_file
 from collectors.shared_readings import SharedAnswer, SharedFolder, boot_id
-from collectors.web import ca_file
 from console.config.settings import ConfigError, load
 from console.health.xid_policy import load_policy
 from console.journal import chain
