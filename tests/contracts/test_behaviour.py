@@ -184,30 +184,7 @@ async def test_the_frames_of_an_app_come_as_pieces_of_lines(monkeypatch: pytest.
         assert done == [app]
 
 
-# screen_layout
-
-
-async def layouts(made: type[Screen[None]], monkeypatch: pytest.MonkeyPatch) -> int:
-    """How often a screen of this class is laid out when it is shown."""
-    from textual._compositor import Compositor
-
-    found: list[str | None] = []
-    own = Compositor.reflow
-    with monkeypatch.context() as patch:
-        patch.setattr(Compositor, "reflow", lambda one, root, size: (found.append(root.id), own(one, root, size))[1])
-        app = App[None]()
-        async with app.run_test() as pilot:
-            await app.push_screen(made(id="new"))
-            await pilot.pause()
-    return found.count("new")
-
-
-async def test_a_screen_is_laid_out_once_less_when_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    from widgets.textual_ext.screen_layout import SettledScreen
-
-    settled, plain = await layouts(SettledScreen, monkeypatch), await layouts(Screen, monkeypatch)
-    assert settled == 2
-    assert plain > settled, NEEDLESS.format("screen_layout.py")
+# screen_callbacks
 
 
 async def called_after(made: type[Screen[None]]) -> list[str]:
@@ -229,10 +206,10 @@ async def called_after(made: type[Screen[None]]) -> list[str]:
 
 
 async def test_what_waits_for_a_painting_survives_the_screen_on_top() -> None:
-    from widgets.textual_ext.screen_layout import SettledScreen
+    from widgets.textual_ext.screen_callbacks import CallbackScreen
 
-    assert await called_after(Screen) == [], NEEDLESS.format("screen_layout.py")
-    assert await called_after(SettledScreen) == ["below"]
+    assert await called_after(Screen) == [], NEEDLESS.format("screen_callbacks.py")
+    assert await called_after(CallbackScreen) == ["below"]
 
 
 # installed_screens
@@ -323,30 +300,6 @@ class _Unpatched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.made, name)
-
-
-# stylesheet_cache
-
-
-def test_a_style_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from textual.css import stylesheet
-
-    from widgets.textual_ext.stylesheet_cache import CachedStylesheet
-
-    parsed: list[object] = []
-    own = stylesheet.parse
-    monkeypatch.setattr(stylesheet, "parse", lambda *given, **named: (parsed.append(given), own(*given, **named))[1])
-
-    def parses(sheet: stylesheet.Stylesheet) -> int:
-        parsed.clear()
-        sheet.add_source("Static { color: $text; }", read_from=("one", ""))
-        for colour in ("red", "red", "blue"):
-            sheet.set_variables({"text": colour})
-            sheet.reparse()
-        return len(parsed)
-
-    assert parses(CachedStylesheet({"text": "red"})) == 2
-    assert parses(stylesheet.Stylesheet(variables={"text": "red"})) > 2, NEEDLESS.format("stylesheet_cache.py")
 
 
 # browser_driver

@@ -248,6 +248,7 @@ def test_two_hundred_resizes(room):
     one.pump(0.2)
     one.resize(90, 25)
     one.comes(lambda: "Enter open" in one.rows[24])
+    assert 1016 not in ever_on(one.out), "the mouse reports cells, although the terminal reports its size"
     one.type(b"q")
     assert one.end() == 0
     one.given_back()

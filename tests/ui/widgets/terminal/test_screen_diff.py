@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import Compositor
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.drivers.headless_driver import HeadlessDriver
@@ -330,20 +329,6 @@ async def test_nor_is_what_was_painted_in_between_taken_for_the_whole(
         screen = pyte.Screen(100, 30)
         feed(screen, wire)
         assert screen.display == full_repaint(app, (100, 30)).display
-
-
-async def test_a_screen_that_comes_up_is_not_laid_out_twice_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual does so, and paints it twice, in one turn of the loop."""
-    laid: list[str] = []
-    reflow = Compositor.reflow
-    monkeypatch.setattr(
-        Compositor, "reflow", lambda one, root, size: (laid.append(root.id), reflow(one, root, size))[1]
-    )
-    app = Bench()
-    async with app.run_test(size=(100, 30)) as pilot:
-        await app.push_screen(QuietScreen(id="new"))
-        await pilot.pause()
-        assert laid.count("new") == 2, "when it comes, and when it has its styles"
 
 
 async def test_what_waits_for_a_painting_is_called_although_the_screen_on_top_goes(wire: list[str]) -> None:
