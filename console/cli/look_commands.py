@@ -63,7 +63,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         chosen = site.choose(config, ctx.obj.cluster)
     except UserError as error:
         wrong = [examination.no_site(error)]
-    plugins.collectors(), plugins.actions(), plugins.columns()
+    plugins.collectors(), plugins.actions(), plugins.fields()
     report_left_out_plugins()
     report = examination.examine(chosen, config, wrong)
     if as_json:
