@@ -179,7 +179,12 @@ def _series_legend(series: Sequence[ChartSeries], unit: Unit) -> list[Span]:
         known = [value for _, value in one.points if value is not None]
         reach = f" ({unit.write(min(known))} to {unit.write(max(known))})" if known else ""
         now = unit.write(one.newest)
-        spans += [(f"{'  ' if at else ''}{sign} ", role), (f"{one.name} ", ""), (now, "text-strong"), (reach, "text-dim")]
+        spans += [
+            (f"{'  ' if at else ''}{sign} ", role),
+            (f"{one.name} ", ""),
+            (now, "text-strong"),
+            (reach, "text-dim"),
+        ]
     return spans
 
 
@@ -343,4 +348,3 @@ def _time_labels(ticks: Iterable[tuple[float, str]], span: tuple[float, float], 
         if start + len(label) <= columns and (not text or start > len(text)):
             text = text.ljust(start) + label
     return text
-
