@@ -1,14 +1,15 @@
 """A chart as lines of spans: a filled area, further series as lines, limits, marks on the time axis. Pure.
 
-The first series is an area of block characters, eight steps a line; further ones are lines of braille dots, told apart by
-their pattern as well as by their role. A gap in the samples is a gap in the area: unknown is never 0, and a known value is
-always at least one step tall.
+The first series is an area of block characters, eight steps a line; further ones are lines of braille dots that differ in
+pattern as well as in role. A gap in the samples is a gap in the area: unknown is never 0, and a known value is at least
+one step tall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
+from itertools import pairwise
 from textwrap import wrap
 
 from msgspec import Struct
@@ -29,6 +30,8 @@ MARKS: dict[str, tuple[str, str, str]] = {
 }
 #: Pattern (every how many-th column of dots is drawn), role and legend of the series after the first.
 _LINES = ((1, "text-strong", "⠒⠒"), (2, "accent", "⠂⠂"), (4, "title", "⠂ "))
+#: The roles of the top of the area and of what is below it.
+_EDGE, _BODY = "fill", "trough"
 _AREA_LEGEND = "▆"
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 #: Neighbouring samples further apart than this many usual steps have a gap between them.
@@ -78,6 +81,8 @@ class ChartContent(Struct, frozen=True, kw_only=True):
     marks: tuple[ChartMark, ...] = ()
     empty_text: str = ""
     """Why there is nothing to show."""
+    with_legend: bool = True
+    """False where a chart beside it has the legend of the marks."""
 
 
 def chart_lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None = None) -> list[list[Span]]:
@@ -103,7 +108,7 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
     span = _span(content.series)
     legend = _series_legend(content.series, unit) if len(content.series) > 1 else []
     marks = [one for one in content.marks if span[0] <= one.at <= span[1]] if height >= _AXIS_HEIGHT else []
-    marks_legend = _marks_legend(marks)
+    marks_legend = _marks_legend(marks) if content.with_legend else []
 
     own_line = False
     while True:
@@ -115,7 +120,8 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
         if own_line or spans_width([*title, *notes, *head]) + 1 <= cells:
             break
         if height < (_AXIS_HEIGHT if legend else _LEGEND_HEIGHT) or not (legend or marks_legend):
-            marks, head = [], figures  # without its legend a mark means nothing
+            # Without its legend a mark means nothing.
+            marks, head = [] if content.with_legend else marks, figures
             break
         own_line = True
     if own_line:
@@ -175,7 +181,7 @@ def _figures(series: ChartSeries, unit: Unit, room: int) -> list[Span]:
 def _series_legend(series: Sequence[ChartSeries], unit: Unit) -> list[Span]:
     spans: list[Span] = []
     for at, one in enumerate(series):
-        sign, role = (_AREA_LEGEND, "fill") if at == 0 else _line_style(at)[:0:-1]
+        sign, role = (_AREA_LEGEND, _EDGE) if at == 0 else _line_style(at)[:0:-1]
         known = [value for _, value in one.points if value is not None]
         reach = f" ({unit.write(min(known))} to {unit.write(max(known))})" if known else ""
         now = unit.write(one.newest)
@@ -226,7 +232,7 @@ def column_values(points: Sequence[Point], span: tuple[float, float], columns: i
     """
     found: list[float | None] = [None] * columns
     times = [at for at, _ in points]
-    steps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+    steps = sorted(after - before for before, after in pairwise(times))
     usual = steps[len(steps) // 2] if steps else 0
     before: tuple[float, float, int] | None = None
     for at, value in points:
@@ -261,8 +267,8 @@ def _plot(
     for row in range(rows):
         base = (rows - 1 - row) * 8
         text = [LEVELS[min(8, max(0, level - base))] for level in levels]
-        role = "fill" if at_limit is None or base < at_limit * 8 or axis.part(limit.value) >= 1 else "bad"  # type: ignore[union-attr]
-        roles = [role] * columns
+        over = limit is not None and at_limit is not None and base >= at_limit * 8 and axis.part(limit.value) < 1
+        roles = ["bad" if over else _EDGE if level <= base + 8 else _BODY for level in levels]
         if rows - 1 - row == at_limit and limit is not None:
             _draw_limit(text, roles, limit.name, unit_of(content.unit).write(limit.value))
         for line_role, cells in curves:

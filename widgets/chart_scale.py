@@ -16,7 +16,7 @@ _LEAST_REACH = 0.05
 #: The least top of an axis of shares, in percent.
 _LEAST_SHARE = 10.0
 #: A limit is within the axis where it is at most this far from the values, as a ratio.
-_LIMIT_REACH = 1.4
+_LIMIT_REACH = 1.3
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 #: Seconds between two labels of the time axis.
 _TIME_STEPS = (
@@ -34,13 +34,15 @@ class Unit(NamedTuple):
     """Divisor and suffix, ascending."""
     is_share: bool = False
     """Shares start at 0 and end at 100."""
+    has_zero: bool = True
+    """Whether 0 is the least value: it is not for temperatures."""
 
 
 UNITS = {
     "%": Unit(units.percent, ((1, "%"),), is_share=True),
     "W": Unit(units.power, ((1, "W"), (1e3, "kW"), (1e6, "MW"))),
-    "°C": Unit(units.degrees, ((1, "°C"),)),
-    "C": Unit(units.degrees, ((1, "°C"),)),
+    "°C": Unit(units.degrees, ((1, "°C"),), has_zero=False),
+    "C": Unit(units.degrees, ((1, "°C"),), has_zero=False),
     "MB": Unit(units.memory, ((1, "MB"), (1024, "GB"), (1024**2, "TB"))),
 }
 
@@ -76,7 +78,7 @@ def value_axis(low: float, high: float, unit: Unit, rows: int) -> ValueAxis:
     """
     if unit.is_share:
         low, high = min(low, 0.0), max(high, _LEAST_SHARE)
-    elif 0 <= low <= _NEAR_ZERO * high:
+    elif unit.has_zero and 0 <= low <= _NEAR_ZERO * high:
         low = 0.0
     missing = _LEAST_REACH * max(abs(low), abs(high)) - (high - low)
     if missing > 0:
@@ -98,8 +100,8 @@ def value_axis(low: float, high: float, unit: Unit, rows: int) -> ValueAxis:
 
 
 def _steps(low: float, high: float, rows: int) -> tuple[float, int, int, int]:
-    """A round step, the ends of the axis in steps, and how many steps there are from one label to the next: both ends have
-    a label, labels are at least two lines apart (three on a tall chart), and little room is left over.
+    """A round step, the ends of the axis in steps, and how many steps there are from one label to the next: both ends
+    have a label, labels are at least two lines apart (three on a tall chart), and little room is left over.
     """
     apart = 3 if rows > 12 else 2
     power = math.floor(math.log10((high - low) / rows))
@@ -111,10 +113,11 @@ def _steps(low: float, high: float, rows: int) -> tuple[float, int, int, int]:
             count = last - first
             for each in groups:
                 labels = count // each
-                if count % each or first % each or (labels > 1 and rows - 1 < (apart - 0.5) * labels):
+                if count % each or (labels > 1 and rows - 1 < apart * labels):
                     continue
                 blank = 1 - (high - low) / (count * step)
-                score = blank + 0.5 / (labels + 1)
+                # Labels such as 350, 450, 550 are less round than 400, 500, 600.
+                score = blank + 0.5 / (labels + 1) + (0.1 if first % each else 0.0)
                 if best is None or score < best[0] - 1e-9:
                     best = score, (step, first, last, each)
     return best[1] if best is not None else (step, first, last, count)
@@ -135,8 +138,8 @@ def time_ticks(start: float, end: float, columns: int, zone: tzinfo | None = Non
         if step > _DAY:  # whole days since a fixed one, so that a label keeps its place while time passes
             day -= timedelta(days=day.toordinal() % (step // _DAY))
         ticks = []
-        number = math.ceil((at - day).total_seconds() / step)
-        for number in range(number, number + columns + 1):
+        begin = math.ceil((at - day).total_seconds() / step)
+        for number in range(begin, begin + columns + 1):
             local = day + timedelta(seconds=number * step)
             epoch = local.replace(tzinfo=zone).timestamp()
             if epoch > end:

@@ -61,6 +61,7 @@ class NodeScreen(Inspection):
     NodeScreen.-wide #facts { width: 2fr; height: 1fr; }
     NodeScreen.-wide #gpus { width: 3fr; height: 1fr; max-height: 100%; }
     NodeScreen.-wide.-charts #gpus { display: block; }
+    NodeScreen.-wide.-charts #above { height: 13; }
     """
 
     def __init__(self, key: str) -> None:
@@ -127,7 +128,7 @@ class NodeScreen(Inspection):
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one above the other the facts take what the GPUs leave.
             gpus, below = len(self._gpus) + 3 if self._gpus else 3, max(5, self.size.height // 4 - 1)
-            room = max(4, self.size.height - 2 - gpus - below)
+            room = max(4, self.size.height - 2 - gpus - below) if self._range is None else self.size.height // 5
             self.facts.styles.height = None if self.has_class("-wide") else min(len(self.facts.lines) + 2, room)
         ids = cluster.jobs_on.get(self.key, ())
         known_jobs = "jobs" in cluster.known
@@ -199,6 +200,7 @@ class NodeScreen(Inspection):
         if self._range >= len(RANGES):
             self._range = None
         self.set_class(self._range is not None, "-charts")
+        self.tick(self.ctx())  # the facts leave their room to the charts
         if self._range is not None:
             self._fetched_mono["charts"] = self.app.clock.mono()
             self._read_charts()
@@ -235,6 +237,7 @@ class NodeScreen(Inspection):
                     limit=self._limit(unit, name),
                     marks=marks,
                     empty_text=note or "no sample in this time",
+                    with_legend=chart is self.charts[0],
                 )
             )
 

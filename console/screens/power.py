@@ -43,7 +43,6 @@ class PowerScreen(TwoTables):
     """Figures and a chart at the top, racks and jobs below."""
 
     DEFAULT_CSS = """
-    PowerScreen #above { height: 9; }
     PowerScreen #site { width: 46; }
     PowerScreen #loops { width: 48; display: none; }
     PowerScreen #loops-line { height: 1; display: none; }
@@ -54,7 +53,6 @@ class PowerScreen(TwoTables):
     PowerScreen .half { width: 1fr; height: 1fr; }
     PowerScreen .crumbs { height: 1; }
     PowerScreen.-narrow #below { layout: vertical; }
-    PowerScreen.-narrow #above { height: 8; }
     PowerScreen.-narrow #site { width: 42; }
     """
     crumb = "power"
@@ -86,6 +84,7 @@ class PowerScreen(TwoTables):
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
         self.set_class(event.size.width < 130, "-narrow")
+        self.query_one("#above").styles.height = max(8, event.size.height // 3)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Update the sums and the rows that differ."""

@@ -21,7 +21,9 @@ SPAN_S = 24 * 3600
 #: Seconds between two reads; the charts have about one point for every five minutes.
 EVERY_S = 300.0
 #: Fewest and most lines of a chart.
-MIN_LINES, MAX_LINES = 5, 32
+MIN_LINES, MAX_LINES = 5, 48
+#: Number of lines from which the charts are one above the other: wide charts show more.
+STACKED_LINES = 22
 #: Number of cells below which only one chart is shown.
 TWO_CHARTS_WIDTH = 60
 
@@ -31,6 +33,7 @@ class Trends(Horizontal):
 
     DEFAULT_CSS = """
     Trends { height: auto; display: none; margin-top: 1; }
+    Trends.-stacked { layout: vertical; }
     """
 
     def __init__(self, id: str | None = None) -> None:
@@ -47,6 +50,7 @@ class Trends(Horizontal):
         """Take this many lines; hide the charts where that is too few."""
         self.display = lines > MIN_LINES
         self.styles.height = max(1, min(lines - 1, MAX_LINES))
+        self.set_class(lines > STACKED_LINES, "-stacked")
 
     def on_resize(self, event: events.Resize) -> None:
         """Show only power where both charts do not fit."""
