@@ -1,7 +1,7 @@
 """A chart as lines of spans: a filled area, further series as lines, limits, marks on the time axis. Pure.
 
-The first series is an area of block characters, eight steps a line; further ones are lines of braille dots that differ in
-pattern as well as in role. A gap in the samples is a gap in the area: unknown is never 0, and a known value is at least
+The first series is an area of block characters, eight steps a line; further ones are lines of braille dots, each with
+its own pattern and role. A gap in the samples is a gap in the area: unknown is never 0, and a known value is at least
 one step tall.
 """
 

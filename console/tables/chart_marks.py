@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from collectors.model import Cluster, PastJob
 from console.alerts.folds import CRITICAL_SEVERITIES
@@ -26,6 +26,18 @@ def node_marks(
         *_marks("action", action_times),
         *_marks("job start", (*running, *(run.started for run in runs))),
         *_marks("job end", (run.ended for run in runs)),
+    )
+
+
+def job_marks(
+    cluster: Cluster, job: str, nodes: Collection[str], action_times: Iterable[float]
+) -> tuple[ChartMark, ...]:
+    """Actions on a running job, its start, and the starts of the alerts of these nodes that are known now."""
+    known = cluster.jobs.get(job)
+    return (
+        *_marks("alert", (one.starts for one in cluster.alerts.values() if one.node in nodes)),
+        *_marks("action", action_times),
+        *_marks("job start", (known.started if known is not None else None,)),
     )
 
 
