@@ -13,6 +13,8 @@ from . import units
 _NEAR_ZERO = 0.35
 #: The least reach of a scaled axis, as a share of its greatest value: noise must not look like a change.
 _LEAST_REACH = 0.05
+#: Room below the least value on a scaled axis, as a share of the reach of the values.
+_BELOW = 0.04
 #: The least top of an axis of shares, in percent.
 _LEAST_SHARE = 10.0
 #: A limit is within the axis where it is at most this far from the values, as a ratio.
@@ -83,6 +85,8 @@ def value_axis(low: float, high: float, unit: Unit, rows: int) -> ValueAxis:
     missing = _LEAST_REACH * max(abs(low), abs(high)) - (high - low)
     if missing > 0:
         low, high = low - missing / 2, high + missing / 2
+    elif low > 0 or not unit.has_zero:
+        low -= _BELOW * (high - low)  # so that the least value has an area too
     if high <= low:
         high = low + 1.0
     if unit.is_share and 50 < high <= 100:
