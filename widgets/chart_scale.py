@@ -95,7 +95,7 @@ def value_axis(low: float, high: float, unit: Unit, rows: int) -> ValueAxis:
         (one for one in reversed(unit.prefixes) if max(abs(low), abs(high)) >= one[0]), unit.prefixes[0]
     )
     step, first, last, each = _steps(low / divisor, high / divisor, max(1, rows))
-    digits = max(0, -math.floor(math.log10(step * each) + 1e-9))
+    digits = max(0, -math.floor(math.log10(step if first % each else step * each) + 1e-9))
     ticks = tuple(
         (at * step * divisor, f"{at * step:,.{digits}f} {suffix}".rstrip()) for at in range(first, last + 1, each)
     )
