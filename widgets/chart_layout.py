@@ -107,7 +107,7 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
         low, high = min(low, limit.value), max(high, limit.value)
     span = _span(content.series)
     legend = _series_legend(content.series, unit) if len(content.series) > 1 else []
-    marks = [one for one in content.marks if span[0] <= one.at <= span[1]] if height >= _AXIS_HEIGHT else []
+    marks = [one for one in content.marks if one.at >= span[0]] if height >= _AXIS_HEIGHT else []
     marks_legend = _marks_legend(marks) if content.with_legend else []
 
     own_line = False
@@ -341,7 +341,7 @@ def _time_axis(
     order = list(MARKS)
     # The most important last: it stays where two fall on one column.
     for mark in sorted(marks, key=lambda one: -order.index(one.kind)):
-        x = _column(mark.at, span, columns)
+        x = _column(min(mark.at, span[1]), span, columns)  # what is newer than the newest sample is at the end
         text[x], roles[x] = MARKS[mark.kind][:2]
     return _runs(text, roles)
 
