@@ -87,7 +87,7 @@ def value_axis(low: float, high: float, unit: Unit, rows: int) -> ValueAxis:
         low, high = low - missing / 2, high + missing / 2
     elif low > 0 or not unit.has_zero:
         low -= _BELOW * (high - low)  # so that the least value has an area too
-    if high <= low:
+    if high - low < 1e-6:  # all values are 0, as far as labels can say
         high = low + 1.0
     if unit.is_share and 50 < high <= 100:
         high = 100.0
