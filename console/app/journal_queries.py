@@ -63,6 +63,19 @@ class JournalQueries:
             acts, past_actions.drains(key, records, now) if kind == "node" else None, now
         )
 
+    def action_times(
+        self, session: ClusterSession, since: float, kind: Kind | None = None, key: str | None = None
+    ) -> tuple[float, ...]:
+        """When something was changed since then, or one target was, for the marks of a chart; none where the journal
+        cannot be read. Blocks: call it off the event loop.
+        """
+        from console.journal import past_actions, writer
+
+        try:
+            return past_actions.action_times(session.journal.lines(), since, kind, key)
+        except (OSError, writer.JournalFault):
+            return ()
+
 
 class ShiftNotes:
     """Notes every `NOTE_EVERY_S` seconds that this person is on shift, for the next hand-over."""

@@ -12,7 +12,6 @@ from console.plant import gpus
 from console.tables import inspection_lines
 from tests.support.operator import Operator, console
 from widgets.cells import wrap_spans
-from widgets.chart import round_up
 from widgets.pane import PaneLine
 
 pytestmark = pytest.mark.slow
@@ -197,11 +196,6 @@ def test_a_job_on_whole_nodes_says_its_gpus_in_one_line():
         "GPUs           gpu[0001-0002]: 0-7",
         "GPUs           gpu0003: 0-3",
     ]
-
-
-@pytest.mark.parametrize(("most", "top"), [(0, 1), (1.65, 2), (6.84, 8), (2.1, 3), (83, 100), (5.2, 6)])
-def test_a_line_fills_its_chart(most, top):
-    assert round_up(most) == pytest.approx(top)
 
 
 @pytest.mark.parametrize(

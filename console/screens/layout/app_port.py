@@ -69,6 +69,10 @@ class JournalCalls(Protocol):
 
     def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]: ...
 
+    def action_times(
+        self, session: ClusterSession, since: float, kind: Kind | None = None, key: str | None = None
+    ) -> tuple[float, ...]: ...
+
 
 class ErrorCalls(Protocol):
     """`console.app.error_reporting`."""
