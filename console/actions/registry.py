@@ -47,12 +47,20 @@ class ActionKey(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     shown: str
     help: str
+    synonyms: tuple[str, ...] = ()
+    """Other words for it, in lower case: Slurm's commands and common words. `:` and the palette find it by them."""
 
 
 NAVIGATION: tuple[ActionKey, ...] = (
-    ActionKey(id="quit", keys=("q",), shown="q", help="quit"),
-    ActionKey(id="help", keys=("question_mark",), shown="?", help="all keys, and why one is refused"),
-    ActionKey(id="filter", keys=("slash",), shown="/", help="filter the rows"),
+    ActionKey(id="quit", keys=("q",), shown="q", help="quit", synonyms=("exit", "leave")),
+    ActionKey(
+        id="help",
+        keys=("question_mark",),
+        shown="?",
+        help="all keys, and why one is refused",
+        synonyms=("keys", "manual", "man"),
+    ),
+    ActionKey(id="filter", keys=("slash",), shown="/", help="filter the rows", synonyms=("search", "find", "grep")),
     ActionKey(id="command", keys=("colon",), shown=":", help="type a command"),
     ActionKey(id="palette", keys=("ctrl+p",), shown="Ctrl+P", help="the palette: everything by name"),
     ActionKey(id="open", keys=("enter",), shown="Enter", help="open what the cursor is on"),
@@ -71,44 +79,142 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ActionKey(id="next_pane", keys=("tab",), shown="Tab", help="to the next table or pane"),
     ActionKey(id="order", keys=("o",), shown="o", help="order by the next column"),
     ActionKey(id="reverse", keys=("O",), shown="O", help="turn the order round"),
-    ActionKey(id="copy", keys=("y",), shown="y", help="copy the command or query behind it"),
+    ActionKey(
+        id="copy", keys=("y",), shown="y", help="copy the command or query behind it", synonyms=("clipboard", "yank")
+    ),
     ActionKey(
         id="copy_rows", keys=("Y",), shown="Y", help="copy the names of the marked rows, else of that of the cursor"
     ),
     ActionKey(id="beside", keys=("w",), shown="w", help="lists: what the cursor is on, beside it; and away again"),
-    ActionKey(id="refresh", keys=("ctrl+r",), shown="Ctrl+R", help="read every source again now"),
+    ActionKey(
+        id="refresh",
+        keys=("ctrl+r",),
+        shown="Ctrl+R",
+        help="read every source again now",
+        synonyms=("reload", "read again"),
+    ),
     ActionKey(id="redraw", keys=("ctrl+l",), shown="Ctrl+L", help="draw the screen again"),
-    ActionKey(id="suspend_process", keys=("ctrl+z",), shown="Ctrl+Z", help="to the shell; its fg comes back"),
+    ActionKey(
+        id="suspend_process",
+        keys=("ctrl+z",),
+        shown="Ctrl+Z",
+        help="to the shell; its fg comes back",
+        synonyms=("background",),
+    ),
     ActionKey(
         id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, memory, temperature, power"
     ),
-    ActionKey(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
-    ActionKey(id="log", keys=("J",), shown="J", help="the end of what a job wrote, where you may read it"),
-    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
-    ActionKey(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
-    ActionKey(id="overview", keys=("1",), shown="1", help="Overview"),
-    ActionKey(id="nodes", keys=("2",), shown="2", help="Nodes"),
-    ActionKey(id="jobs", keys=("3",), shown="3", help="Jobs"),
-    ActionKey(id="gpus", keys=("4",), shown="4", help="GPUs"),
-    ActionKey(id="power", keys=("5",), shown="5", help="Power"),
-    ActionKey(id="inbox", keys=("i",), shown="i", help="the drain inbox, and facts that disagree"),
-    ActionKey(id="alerts", keys=("6",), shown="6", help="Alerts, folded by what failed together"),
-    ActionKey(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
-    ActionKey(id="journal", keys=("8",), shown="8", help="Journal: who did what, when, why, and what came of it"),
-    ActionKey(id="domains", keys=("V",), shown="V", help="NVLink domains: trays, cliques, fabric, IMEX, and what fits"),
     ActionKey(
-        id="cooling", keys=("c",), shown="c", help="Cooling: loops, their water and leaks, and what hangs on each"
+        id="ssh",
+        keys=("x",),
+        shown="x",
+        help="ssh to the node, and back",
+        synonyms=("console", "shell", "dmesg", "login", "terminal", "journalctl"),
     ),
-    ActionKey(id="accounts", keys=("A",), shown="A", help="Accounts: who holds what, shares, use and limits"),
-    ActionKey(id="fabric", keys=("F",), shown="F", help="Fabric: ports that are down, slow or flap, folded by switch"),
-    ActionKey(id="storage", keys=("S",), shown="S", help="Storage: file systems that hang or are missing, and where"),
+    ActionKey(
+        id="log",
+        keys=("J",),
+        shown="J",
+        help="the end of what a job wrote, where you may read it",
+        synonyms=("output", "stdout", "stderr", "tail"),
+    ),
+    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
+    ActionKey(
+        id="charts",
+        keys=("g",),
+        shown="g",
+        help="charts of a node: 1 h, 6 h, 24 h, 7 days",
+        synonyms=("graph", "history", "trend"),
+    ),
+    ActionKey(
+        id="overview", keys=("1",), shown="1", help="Overview", synonyms=("map", "status", "state of the machine")
+    ),
+    ActionKey(id="nodes", keys=("2",), shown="2", help="Nodes", synonyms=("sinfo", "hosts", "list nodes")),
+    ActionKey(id="jobs", keys=("3",), shown="3", help="Jobs", synonyms=("squeue", "queue")),
+    ActionKey(id="gpus", keys=("4",), shown="4", help="GPUs", synonyms=("nvidia-smi", "dcgm", "xid")),
+    ActionKey(id="power", keys=("5",), shown="5", help="Power", synonyms=("energy", "watt")),
+    ActionKey(
+        id="inbox",
+        keys=("i",),
+        shown="i",
+        help="the drain inbox, and facts that disagree",
+        synonyms=("who drained", "drained nodes", "drain reasons", "sinfo -r", "who drained a node"),
+    ),
+    ActionKey(
+        id="alerts",
+        keys=("6",),
+        shown="6",
+        help="Alerts, folded by what failed together",
+        synonyms=("alertmanager", "firing"),
+    ),
+    ActionKey(
+        id="partitions",
+        keys=("7",),
+        shown="7",
+        help="Partitions and Reservations",
+        synonyms=("scontrol show partition", "scontrol show reservation", "reservations"),
+    ),
+    ActionKey(
+        id="journal",
+        keys=("8",),
+        shown="8",
+        help="Journal: who did what, when, why, and what came of it",
+        synonyms=("audit", "who did what", "past actions"),
+    ),
+    ActionKey(
+        id="domains",
+        keys=("V",),
+        shown="V",
+        help="NVLink domains: trays, cliques, fabric, IMEX, and what fits",
+        synonyms=("imex", "nvl72"),
+    ),
+    ActionKey(
+        id="cooling",
+        keys=("c",),
+        shown="c",
+        help="Cooling: loops, their water and leaks, and what hangs on each",
+        synonyms=("water", "leak"),
+    ),
+    ActionKey(
+        id="accounts",
+        keys=("A",),
+        shown="A",
+        help="Accounts: who holds what, shares, use and limits",
+        synonyms=("sshare", "users", "fair share", "quota", "limits"),
+    ),
+    ActionKey(
+        id="fabric",
+        keys=("F",),
+        shown="F",
+        help="Fabric: ports that are down, slow or flap, folded by switch",
+        synonyms=("infiniband", "network", "nvswitch"),
+    ),
+    ActionKey(
+        id="storage",
+        keys=("S",),
+        shown="S",
+        help="Storage: file systems that hang or are missing, and where",
+        synonyms=("lustre", "disk", "file systems"),
+    ),
     ActionKey(id="clusters", keys=("9",), shown="9", help="Clusters: all that are known, one a line"),
-    ActionKey(id="handover", keys=("B",), shown="B", help="Hand-over: since your last shift, and what was left behind"),
+    ActionKey(
+        id="handover",
+        keys=("B",),
+        shown="B",
+        help="Hand-over: since your last shift, and what was left behind",
+        synonyms=("on-call", "shift report"),
+    ),
     ActionKey(id="common", keys=("equals_sign",), shown="=", help="what the marked nodes have in common"),
     ActionKey(id="vendor", keys=("e",), shown="e", help="a vendor's ticket of the node, to the clipboard"),
     ActionKey(id="next_cluster", keys=("C",), shown="C", help="show the next cluster, where several are configured"),
     ActionKey(id="read_back", keys=("v",), shown="v", help="journal: see what came of an action without a result"),
-    ActionKey(id="look_back", keys=("T",), shown="T", help="look back at what was recorded, and back to the present"),
+    ActionKey(
+        id="look_back",
+        keys=("T",),
+        shown="T",
+        help="look back at what was recorded, and back to the present",
+        synonyms=("replay", "recording", "time travel"),
+    ),
     ActionKey(id="play", keys=("p",), shown="p", help="recording: play, pause"),
     ActionKey(id="slower", keys=("left_square_bracket",), shown="[", help="recording: slower (×1, ×10, ×60, ×600)"),
     ActionKey(id="faster", keys=("right_square_bracket",), shown="]", help="recording: faster"),
@@ -120,7 +226,11 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ActionKey(id="last_mark", keys=("N",), shown="N", help="recording: the alert, action or failure before"),
     ActionKey(id="go_to", keys=("t",), shown="t", help="recording: go to a moment (03:12, -15m)"),
     ActionKey(
-        id="undo", keys=("Z",), shown="Z", help="undo what the cursor is on in the journal, else your last action"
+        id="undo",
+        keys=("Z",),
+        shown="Z",
+        help="undo what the cursor is on in the journal, else your last action",
+        synonyms=("revert", "take back"),
     ),
 )
 
