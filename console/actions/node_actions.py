@@ -232,7 +232,8 @@ ROWS: tuple[Action, ...] = (
         key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
         value=Value(
-            noun="ticket", form="KubeGPU-1182 | none", example="KubeGPU-1182, or none", parse=_ticket, complete=with_ticket,
+            noun="ticket", form="KubeGPU-1182 | none", example="KubeGPU-1182, or none", parse=_ticket,
+            complete=with_ticket,
             current=lambda node: node.comment or "",
         ),
         left_alone="",

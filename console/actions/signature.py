@@ -30,7 +30,7 @@ def signature(action: Action) -> str:
     if action.needs_reason:
         words.append("REASON")
     if action.creates is RESERVATION:
-        words.append("--name NAME --start WHEN")
+        return " ".join((*words, "--name NAME --start WHEN --for 4h --users USERS"))
     words += [f"[--{OPTION_OF[field]} {_OPTIONS[field]}".rstrip() + "]" for field in action.option_fields]
     return " ".join(words)
 

@@ -16,7 +16,7 @@ from console.actions.plan import Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
-from console.config.commands import CommandError
+from console.config.commands import CommandError, hint
 from console.preflight.checks import PreflightReads
 from console.screens.layout.screen import WachtScreen, stepped
 
@@ -142,7 +142,7 @@ class Acting:
                 f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"
             )
         elif isinstance(self._port.screen, WachtScreen):
-            self._port.screen.prompt.open(":", text)
+            self._port.screen.prompt.open(":", text, None, hint)
 
     def ask(
         self,

@@ -16,7 +16,7 @@ from collectors.clean import clean
 from collectors.model import Cluster
 from console.actions.action import Kind
 from console.clusters.fleet import Fleet
-from console.config.commands import CommandError, completer
+from console.config.commands import CommandError, completer, hint
 from console.config.keymap import Keymap, read_keys
 from console.config.paths import state_folder
 from console.config.saved_filters import (
@@ -157,7 +157,7 @@ class InputHandling:
         if isinstance(self._port.screen, WachtScreen):
             self.prepare_completions()
             offers = completer(lambda: self._fleet.cluster, self._looks.known, self.completions)
-            self._port.screen.prompt.open(":", text, offers)
+            self._port.screen.prompt.open(":", text, offers, hint)
 
     def prepare_completions(self) -> None:
         """Prepare the completions for this screen. A thread collects the field values from all rows."""
