@@ -144,15 +144,18 @@ class WachtApp(TerminalApp):
 
     def action_go(self, screen: str) -> None:
         """Keys of screens."""
-        self.navigation.go(screen)
+        if self.input.accepts(screen):
+            self.navigation.go(screen)
 
     def action_act(self, action: str) -> None:
         """Keys of actions."""
-        self.acting.act(action)
+        if self.input.accepts(action):
+            self.acting.act(action)
 
     def action_key(self, key: str) -> None:
         """Keys of `KEYS`."""
-        KEYS[key](self)
+        if self.input.accepts(key):
+            KEYS[key](self)
 
     def on_mount(self) -> None:
         """Show the first screen, then start to read."""

@@ -145,6 +145,15 @@ class InputHandling:
                     return _same_moment(event, events.Key(turned or "nothing", event.character))
         return event
 
+    def accepts(self, key_id: str) -> bool:
+        """Whether a key of the app works on the screen that is shown; says why where it does not."""
+        screen = self._port.screen
+        if not isinstance(screen, WachtScreen) or screen.takes_keys is None or key_id in screen.takes_keys:
+            return True
+        back, search = self.keymap.first("back"), self.keymap.first("filter")
+        self._notify.show(f"the {screen.crumb} is open: {back} closes it, {search} searches it")
+        return False
+
     def add_key(self, action_id: str, key: str) -> bool:
         """Add the key of a plugin's action; returns whether the key was free."""
         self.keymap = self.keymap.beside(action_id, key)

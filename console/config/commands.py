@@ -227,19 +227,18 @@ def nearest(word: str, every: Iterable[Entry]) -> list[Entry]:
 
 
 def hint(text: str) -> str:
-    """For the line below a command that is being typed: its signature, what it does, an example; "" for none."""
-    head, _, rest = text.strip().lower().lstrip(":").partition(" ")
-    if not head:
-        return ""
-    try:
-        verb, _ = _verb(head, rest.strip())
-    except CommandError:
-        every = entries()
-        verb = next((one.id for one in every.values() if one.id.startswith(head)), "")
-        verb = verb or next(
-            (one.id for one in every.values() if any(word.startswith(head) for word in one.synonyms)), ""
-        )
-    entry = entries().get(verb)
+    """For the line below a command that is being typed: its signature, an example, what it does; "" for none."""
+    said = " ".join(text.lower().lstrip(":").split())
+    head, _, rest = said.partition(" ")
+    every = entries()
+    entry = next((one for one in every.values() if rest and any(word.startswith(said) for word in one.synonyms)), None)
+    if head and entry is None:
+        try:
+            entry = every[_verb(head, rest)[0]]
+        except CommandError:
+            begins = (one for one in every.values() if one.id.startswith(head))
+            means = (one for one in every.values() if any(word.startswith(head) for word in one.synonyms))
+            entry = next(begins, None) or next(means, None)
     if entry is None:
         return ""
     such = f"   e.g. {entry.examples[0]}" if entry.examples else ""

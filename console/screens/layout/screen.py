@@ -81,6 +81,9 @@ class WachtScreen(QuietScreen[None]):
     sums: ClassVar[tuple[Sum, ...]] = ()
     """Sums over the whole machine that it shows; computed off the event loop before the Cluster is shown."""
 
+    takes_keys: ClassVar[frozenset[str] | None] = None
+    """Ids of the keys of the app that work while it is open; None for all, those of actions too."""
+
     shows_all_clusters: ClassVar[bool] = False
     """Whether it also shows other clusters."""
 
@@ -210,6 +213,11 @@ class WachtScreen(QuietScreen[None]):
     # Common to all screens.
 
     @property
+    def kinds_acted_on(self) -> tuple[Kind, ...]:
+        """`acts_on` as a tuple."""
+        return (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
+
+    @property
     def at(self) -> ClusterSession:
         """The cluster of this screen, which answers its on-demand reads whichever cluster is on the screen by then."""
         return self._at or self.app.session
@@ -292,10 +300,9 @@ class WachtScreen(QuietScreen[None]):
     def _action_keys(self) -> Sequence[KeyHint]:
         if self.app.fleet.replaying:
             return self.app.replay.keys()
-        kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
             KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
-            for kind in kinds
+            for kind in self.kinds_acted_on
             for action in keys_for(kind)
             if self.app.input.keymap.keys.get(action.id)
         ]
