@@ -40,11 +40,11 @@ class Acting:
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, journal: JournalQueries, port: Screens,
-        expand: Callable[[Kind, Sequence[str]], list[str]],
+        expand: Callable[[Kind, Sequence[str]], list[str]], undo_key: Callable[[], str],
     ) -> None:  # fmt: skip
-        """`expand` replaces the saved filters in typed targets."""
+        """`expand` replaces the saved filters in typed targets; `undo_key` is the key of undo as displayed."""
         self._fleet, self._notify, self._port, self._expand = fleet, notifications, port, expand
-        self.outcomes = OutcomeReports(notifications, journal, port)
+        self.outcomes = OutcomeReports(notifications, journal, port, undo_key)
         self.rollout = RolloutDialogs(fleet, notifications, port, self.ask)
         self.preflight_of = ""
         """Targets whose pre-flight reads are in progress, as text; "" when none are."""

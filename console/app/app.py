@@ -108,7 +108,9 @@ class WachtApp(TerminalApp):
         self.input: InputHandling = InputHandling(fleet, notify, config, looks, writer, self)
         self.journal_queries: JournalQueries = JournalQueries(self)
         self.shifts = ShiftNotes(fleet, writer)
-        self.acting = acting = Acting(fleet, notify, self.journal_queries, self, self.input.expand_targets)
+        self.acting = acting = Acting(
+            fleet, notify, self.journal_queries, self, self.input.expand_targets, self.input.undo_key
+        )
         self.undoing: UndoActions = UndoActions(fleet, notify, acting, self)
         self.stacks = stacks = ClusterScreens(fleet, self)
         self.updates = updates = ClusterUpdates(

@@ -154,6 +154,10 @@ class InputHandling:
         self._notify.show(f"the {screen.crumb} is open: {back} closes it, {search} searches it")
         return False
 
+    def undo_key(self) -> str:
+        """The key of undo as displayed; "" for none."""
+        return self.keymap.first("undo")
+
     def add_key(self, action_id: str, key: str) -> bool:
         """Add the key of a plugin's action; returns whether the key was free."""
         self.keymap = self.keymap.beside(action_id, key)
