@@ -282,7 +282,7 @@ async def test_two_notifications_are_shown_none_while_they_are_held_and_no_timer
         held = True
         refresh_toasts(app)
         await pilot.pause()
-        assert not app.screen.query(Shown)
+        assert not app.screen.query(Shown) and not app.screen.query("ToastHolder")
         held = False
         refresh_toasts(app)
         await pilot.pause()

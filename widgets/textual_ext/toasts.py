@@ -1,4 +1,4 @@
-"""Notifications in the corner of the screen: at most two, equal ones counted, none over a dialog or a line that is typed.
+"""Notifications in the corner of the screen: at most two, equal ones counted, none over a dialog or a typed line.
 
 Mends: Textual 8.2.8 checks whether a notification has expired, and later sets a timer of the time left. On a busy
 machine that time may be negative by then, and a negative timer blocks the event loop for ever. And it shows as many
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 from textual.app import App
 from textual.notifications import Notification, Notifications
@@ -22,6 +23,8 @@ MIN_TIMER_S = 0.01
 MAX_SHOWN = 2
 MAX_WAITING = 20
 """Most notifications that wait for their turn; the oldest of the least severe are dropped."""
+_CONTAINER = "--textual-toast-"
+"""What precedes the identity of a notification in the id of its container."""
 _RANKS = {"error": 0, "warning": 1, "information": 2}
 
 
@@ -84,8 +87,10 @@ class ToastList(Notifications):
         return self
 
     def _drop(self, one: Notification) -> None:
-        if self._shown.pop(one.identity, None) is None:
+        if one in self._waiting:
             self._waiting.remove(one)
+        else:
+            self._hide(one)
 
     def _settle(self) -> None:
         """Decide which ones are shown now."""
@@ -94,12 +99,12 @@ class ToastList(Notifications):
         if self._held():
             # Information has been seen by now; the others come back.
             self._waiting[:0] = [one for one in self._shown.values() if one.severity != "information"]
-            self._shown.clear()
+            self._hide(*self._shown.values())
         else:
             while self._waiting and self._make_room():
                 first = min(self._waiting, key=lambda one: _RANKS[one.severity])
                 self._waiting.remove(first)
-                first.raised_at = time.time()
+                first.raised_at, first.identity = time.time(), str(uuid4())  # a shown identity is not shown again
                 self._shown[first.identity] = first
         while len(self._waiting) > MAX_WAITING:
             self._waiting.remove(max(self._waiting, key=lambda one: _RANKS[one.severity]))
@@ -109,8 +114,16 @@ class ToastList(Notifications):
             old = next((one for one in self._shown.values() if one.severity == "information"), None)
             if old is None:
                 return False
-            del self._shown[old.identity]
+            self._hide(old)
         return True
+
+    def _hide(self, *those: Notification) -> None:
+        """Show these no longer. Textual removes their text, but not the container around it."""
+        gone = {f"{_CONTAINER}{one.identity}" for one in those if self._shown.pop(one.identity, None) is not None}
+        for screen in self._app.screen_stack if gone else ():
+            for one in screen.query("ToastHolder"):
+                if one.id in gone:
+                    one.remove()
 
     def __len__(self) -> int:
         """The number of those shown."""
