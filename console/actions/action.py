@@ -39,6 +39,8 @@ class Value(Struct, frozen=True, kw_only=True):
 
     noun: str
     """Its name for people: "time limit"."""
+    form: str = "VALUE"
+    """What may be typed, in short, for the signature in the command line: "4h | +2h | UNLIMITED"."""
     example: str
     """Examples of what may be typed: "4h, 2-12:00:00 or unlimited"."""
     parse: Callable[[str], str]
@@ -127,6 +129,8 @@ class Action(Struct, frozen=True, kw_only=True):
     done: str
     help: str
     kind: Kind
+    synonyms: tuple[str, ...] = ()
+    """Other words for it, in lower case: Slurm's commands and common words. `:` and the palette find it by them."""
     operation: Operation | None = None
     """The operation of the writer; None for the command of a site's own action."""
     danger: Danger = "reversible"

@@ -56,6 +56,7 @@ def _with_silences(change: Change, given: ChangeInputs, comment: str, usual_s: i
 ROWS: tuple[Action, ...] = (
     Action(
         id="take", operation=CREATE_SILENCES,
+        synonyms=("ack", "acknowledge", "claim"),
         key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
         option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
         proof=proofs.silenced, complete=_take_silences, marks_taken=True, eased=True,
@@ -63,6 +64,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="silence", operation=CREATE_SILENCES,
+        synonyms=("mute", "snooze", "amtool silence"),
         key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
         needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
         proof=proofs.silenced, complete=_new_silences, eased=True,
@@ -70,6 +72,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="lift", operation=EXPIRE_SILENCES,
+        synonyms=("expire", "unmute", "unsilence"),
         key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
         inverse="silence", help="end a silence: its alerts ring again",
         proof=proofs.expired,

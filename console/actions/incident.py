@@ -243,6 +243,7 @@ def _never(_: Cluster, __: Node) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="incident", operation=DECLARE_INCIDENT,
+        synonyms=("outage", "emergency"),
         key="", kind="node", label="declare an incident", doing="declaring…", done="declared",
         refuse=_never, needs_reason=True, option_fields=("seconds",), creates=CREATION, inverse="lift",
         prefill="--name ",

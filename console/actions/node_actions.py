@@ -164,6 +164,7 @@ def _features(text: str) -> str:
 ROWS: tuple[Action, ...] = (
     Action(
         id="drain", operation=operations.DRAIN,
+        synonyms=("cordon", "maintenance", "out of service", "scontrol update"),
         key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
         needs_reason=True, takes_out=True, option_fields=("resume_after_s",), inverse="undrain",
         drift=DRAINS, help="no new work on the node; running jobs go on until they end",
@@ -174,6 +175,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="undrain", operation=operations.UNDRAIN,
+        synonyms=("uncordon", "back in service"),
         key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
         option_fields=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
         help="take the drain off; a node that is down stays down",
@@ -183,6 +185,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="resume", operation=operations.RESUME,
+        synonyms=("return to service", "enable", "online"),
         key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
         option_fields=("waves", "canary", "redrain"), inverse="drain",
         drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
@@ -193,6 +196,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="down", operation=operations.DOWN,
+        synonyms=("offline", "disable"),
         key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
         needs_reason=True, takes_out=True, danger="kills",
         drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
@@ -203,6 +207,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="reboot", operation=operations.REBOOT,
+        synonyms=("power cycle", "restart", "scontrol reboot"),
         key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=_reboot,
         needs_reason=True, takes_out=True, count_confirmed=True, option_fields=("next_state",),
         drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
@@ -213,18 +218,22 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="comment", operation=operations.NODE_COMMENT,
+        synonyms=("note", "annotate"),
         key="", kind="node", label="comment", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="write a node's comment, for everybody who looks at it; none takes it away",
-        value=Value(noun="comment", example="a line, or none", parse=_comment, current=lambda node: node.comment or ""),
+        value=Value(noun="comment", form="TEXT | none", example="a line, or none", parse=_comment,
+                    current=lambda node: node.comment or ""),
         left_alone="",
         sample="spare PSU",
     ),
     Action(
         id="ticket", operation=operations.NODE_COMMENT,
+        synonyms=("case", "rma"),
         key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
         value=Value(
-            noun="ticket", example="KubeGPU-1182, or none", parse=_ticket, complete=with_ticket,
+            noun="ticket", form="KubeGPU-1182 | none", example="KubeGPU-1182, or none", parse=_ticket,
+            complete=with_ticket,
             current=lambda node: node.comment or "",
         ),
         left_alone="",
@@ -232,10 +241,11 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="features", operation=operations.NODE_FEATURES,
+        synonyms=("constraint",),
         key="", kind="node", label="features", doing="changing…", done="changed", refuse=_any,
         inverse="features", help="say which of its features a node has just now, until its slurmd starts again",
         value=Value(
-            noun="list of features", example="h100,ib", parse=_features,
+            noun="list of features", form="h100,ib | none", example="h100,ib", parse=_features,
             current=lambda node: ",".join(sorted(node.features)),
         ),
         check=node_checks.features,
@@ -244,6 +254,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="reboot-now", operation=operations.REBOOT_NOW,
+        synonyms=("power cycle now", "hard reset", "reset"),
         key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
         refuse=_reboot, needs_reason=True, takes_out=True, danger="kills", option_fields=("next_state",),
         drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
@@ -254,6 +265,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="cancel_reboot", operation=operations.CANCEL_REBOOT,
+        synonyms=("abort reboot",),
         key="", kind="node", label="cancel reboot", doing="calling off…", done="called off",
         refuse=_cancel_reboot, proof=proofs.reboot_cancelled,
         help="call a reboot off that waits for jobs to end; the drain that came with it goes too",
@@ -264,6 +276,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="powerdown", operation=operations.POWER_DOWN,
+        synonyms=("power off", "poweroff", "power down", "shutdown", "switch off"),
         key="", kind="node", label="power down", doing="powering down…", done="on its way down",
         refuse=_powerdown, takes_out=True, count_confirmed=True, batched=True, inverse="powerup",
         drift=TAKES_OUT, help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
@@ -272,6 +285,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="powerup", operation=operations.POWER_UP,
+        synonyms=("power on", "poweron", "power up", "switch on", "boot"),
         key="", kind="node", label="power up", doing="powering up…", done="on its way up",
         refuse=_powerup, proof=proofs.powers_up, count_confirmed=True, batched=True, inverse="powerdown",
         help="power on, as Slurm's ResumeProgram does it",

@@ -21,6 +21,7 @@ def _up(_: Cluster, partition: Partition) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="partition-down", operation=operations.PARTITION_DOWN,
+        synonyms=("close partition",),
         key="", kind="partition", label="partition-down", doing="closing…", done="down",
         refuse=_down, needs_reason=True, inverse="partition-up", proof=has_state("DOWN"),
         help="no new job starts in the partition; what runs goes on, what is sent waits",
@@ -29,6 +30,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="partition-up", operation=operations.PARTITION_UP,
+        synonyms=("open partition",),
         key="", kind="partition", label="partition-up", doing="opening…", done="up",
         refuse=_up, inverse="partition-down", proof=has_state("UP"), help="let jobs start in the partition again",
         impact=impact.opened, sets="UP", toggles=True,

@@ -91,7 +91,6 @@ class ControlScreen(TwoTables):
             KeyHint("Enter", "jobs of it"),
             KeyHint("Tab", "other table"),
             KeyHint("o", "order"),
-            KeyHint(":", "command"),
         )
 
     def copy_text(self) -> str | None:

@@ -97,7 +97,7 @@ class CoolingScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
+        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"))
 
     def copy_text(self) -> str | None:
         """The command that shows the nodes on the loop under the cursor."""

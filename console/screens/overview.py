@@ -246,9 +246,7 @@ class OverviewScreen(WachtScreen):
             KeyHint("2", "nodes"),
             KeyHint("3", "jobs"),
             KeyHint("6", "alerts"),
-            KeyHint("i", "inbox"),
             KeyHint("7", "partitions"),
-            KeyHint(":", "command"),
         )
 
     def _line_of(self, key: str | None) -> AttentionLine | None:

@@ -26,7 +26,7 @@ _OUTPUT = (f"{_EXT}/app_output.py", "takes the frames of the app")
 _CONTENTS = (f"{_EXT}/screen_contents.py", "reads what is on the screen")
 _CALLBACKS = (f"{_EXT}/screen_callbacks.py", "keeps the callbacks of a screen that goes")
 _INSTALLED = (f"{_EXT}/installed_screens.py", "finds the screens of hidden clusters")
-_TOASTS = (f"{_EXT}/toasts.py", "removes information before a dialog")
+_TOASTS = (f"{_EXT}/toasts.py", "decides which notifications are shown")
 _KEYS = (f"{_EXT}/key_parser.py", "makes keys, pastes and clicks of what the terminal sends")
 _DRIVER = (f"{_EXT}/linux_driver.py", "takes the size from the terminal, and the mouse in cells")
 _BROWSER = (f"{_EXT}/browser_driver.py", "ends with the browser's server, and bounds the size")
@@ -57,7 +57,8 @@ NAMES = (
     PrivateName(*_INSTALLED, _APP, "_installed_screens"),
     PrivateName(*_INSTALLED, _APP, "_screen_stacks"),
     PrivateName(*_TOASTS, _APP, "_notifications"),
-    PrivateName(*_TOASTS, _APP, "_unnotify", "self, notification, refresh"),
+    PrivateName(*_TOASTS, _APP, "_refresh_notifications", "self"),
+    PrivateName(*_TOASTS, "textual.notifications:Notifications", "_notifications"),
     PrivateName(*_KEYS, "textual._ansi_sequences", "ANSI_SEQUENCES_KEYS"),
     PrivateName(*_KEYS, "textual._xterm_parser", "XTermParser"),
     PrivateName(*_KEYS, "textual._xterm_parser:XTermParser", "_sequence_to_key_events", "self, sequence, alt"),

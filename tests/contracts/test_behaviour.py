@@ -241,20 +241,29 @@ async def test_the_screens_of_hidden_modes_are_found_and_freed() -> None:
 # toasts
 
 
-async def test_information_is_removed_and_no_timer_is_negative() -> None:
+async def test_two_notifications_are_shown_none_while_they_are_held_and_no_timer_is_negative() -> None:
     from textual.notifications import Notification, Notify
+    from textual.widgets._toast import Toast as Shown
 
-    from widgets.textual_ext.toasts import MIN_TIMER_S, Toast, remove_information
+    from widgets.textual_ext.toasts import MIN_TIMER_S, Toast, bound_toasts, refresh_toasts
 
     assert Notification("x", timeout=-1.0).time_left < 0, NEEDLESS.format("toasts.py")
     assert Toast("x", timeout=-1.0).time_left == MIN_TIMER_S and Toast("x", timeout=-1.0).has_expired
-    app = App[None]()
+    app, held = App[None](), False
+    bound_toasts(app, lambda: held)
     async with app.run_test(notifications=True) as pilot:
-        for severity in ("information", "error"):
+        for severity in ("information", "error", "warning"):
             app.post_message(Notify(Toast(severity, "", severity, 60.0)))  # type: ignore[arg-type]
         await pilot.pause()
-        remove_information(app)
-        assert [one.message for one in app._notifications] == ["error"]
+        assert [one._notification.message for one in app.screen.query(Shown)] == ["error", "warning"]
+        held = True
+        refresh_toasts(app)
+        await pilot.pause()
+        assert not app.screen.query(Shown) and not app.screen.query("ToastHolder")
+        held = False
+        refresh_toasts(app)
+        await pilot.pause()
+        assert [one._notification.message for one in app.screen.query(Shown)] == ["error", "warning"]
 
 
 # strip_cache

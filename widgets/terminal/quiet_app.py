@@ -13,7 +13,7 @@ from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from textual import on
 from textual.driver import Driver
-from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
+from textual.events import DescendantBlur, DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
 from textual.filter import LineFilter
 from textual.geometry import Offset
 from textual.messages import TerminalSupportsSynchronizedOutput
@@ -27,7 +27,7 @@ from widgets.textual_ext.app_output import OutputApp
 from widgets.textual_ext.screen_callbacks import CallbackScreen
 from widgets.textual_ext.screen_contents import ScreenUpdate, full_update, is_full, update_pieces
 from widgets.textual_ext.strip_cache import patch_strips
-from widgets.textual_ext.toasts import Toast
+from widgets.textual_ext.toasts import Toast, bound_toasts, refresh_toasts
 
 from .colour_filter import filter_colours
 from .flow_control import LinePace
@@ -55,6 +55,13 @@ class QuietScreen(CallbackScreen[Result]):
         """Stop the blinking cursor of an input: nothing on the screen animates."""
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
+
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _typing_changed(self, event: DescendantFocus | DescendantBlur) -> None:
+        """No notification covers a line that is typed."""
+        if isinstance(event.widget, Input):
+            refresh_toasts(self.app)
 
     @on(Resize)
     def _repaint_resized(self) -> None:
@@ -109,6 +116,7 @@ class QuietApp(OutputApp[Result]):
         not sent.
         """
         super().__init__(**options)
+        bound_toasts(self, self._toasts_held)
         patch_strips()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -165,6 +173,12 @@ class QuietApp(OutputApp[Result]):
         """Show a message in the corner; a late one delays nothing."""
         lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
         self.post_message(Notify(Toast(message, title, severity, lasts_s, markup)))
+
+    def _toasts_held(self) -> bool:
+        """Whether a notification would cover a dialog or a line that is typed."""
+        if not self.screen_stack:
+            return False
+        return isinstance(self.screen, ModalScreen) or isinstance(self.screen.focused, Input)
 
     # Events of the line to the terminal.
 

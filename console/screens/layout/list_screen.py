@@ -242,7 +242,6 @@ class ListScreen(FilteredScreen):
             KeyHint("/", "filter"),
             *mark,
             KeyHint("o", "order"),
-            KeyHint(":", "command"),
             *beside,
         )
 

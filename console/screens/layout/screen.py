@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: Step (seconds) of the clock for cells, so that a table of running jobs is not repainted every second.
 CTX_STEP_S = 5
 _WIDE_COLUMNS = 120
+_FIRST_ACTIONS = 2
+"""Actions that precede the other keys on a narrower screen."""
 
 
 def stepped(now: float) -> float:
@@ -78,6 +80,9 @@ class WachtScreen(QuietScreen[None]):
 
     sums: ClassVar[tuple[Sum, ...]] = ()
     """Sums over the whole machine that it shows; computed off the event loop before the Cluster is shown."""
+
+    takes_keys: ClassVar[frozenset[str] | None] = None
+    """Ids of the keys of the app that work while it is open; None for all, those of actions too."""
 
     shows_all_clusters: ClassVar[bool] = False
     """Whether it also shows other clusters."""
@@ -208,6 +213,11 @@ class WachtScreen(QuietScreen[None]):
     # Common to all screens.
 
     @property
+    def kinds_acted_on(self) -> tuple[Kind, ...]:
+        """`acts_on` as a tuple."""
+        return (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
+
+    @property
     def at(self) -> ClusterSession:
         """The cluster of this screen, which answers its on-demand reads whichever cluster is on the screen by then."""
         return self._at or self.app.session
@@ -282,23 +292,44 @@ class WachtScreen(QuietScreen[None]):
         self.top.show(self.cluster, clock.now(), clock.mono(), self.app.session.modes, self.app.clusters.chips(), trail)
 
     def refresh_keys(self) -> None:
-        """Update the key bar: possible actions first, then the keys of the screen."""
+        """Update the key bar: possible actions first, then the keys of the screen, then those that are always there."""
         keymap = self.app.input.keymap
-        named = [*self._action_keys(), *self.keys(), KeyHint("?", "help")]
+        always = self._pinned_keys()
+        held = {one.key for one in always}
+        acts = self._action_keys()
+        # On a narrow screen the keys of the screen come before the third action: `?` lists all.
+        first = len(acts) if self._is_wide else _FIRST_ACTIONS
+        named = [*(one for one in (*acts[:first], *self.keys(), *acts[first:]) if one.key not in held), *always]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.size.width >= _WIDE_COLUMNS
+
+    def _pinned_keys(self) -> Sequence[KeyHint]:
+        """The keys that the bar shows at every width, the most important last."""
+        locked = self.app.session.locked
+        every = (
+            KeyHint("Z", "undo", enabled=not locked, refusal=locked or "", pinned=True),
+            KeyHint("i", "inbox", pinned=True),
+            KeyHint(":", "command" if self._is_wide else "cmd", pinned=True),
+            KeyHint("q", "quit", pinned=True),
+            KeyHint("?", "help", pinned=True),
+        )
+        takes, ids = self.takes_keys, {key.shown: key.id for key in NAVIGATION}
+        return [one for one in every if takes is None or ids[one.key] in takes]
 
     def _action_keys(self) -> Sequence[KeyHint]:
         if self.app.fleet.replaying:
             return self.app.replay.keys()
-        kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
             KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
-            for kind in kinds
+            for kind in self.kinds_acted_on
             for action in keys_for(kind)
             if self.app.input.keymap.keys.get(action.id)
         ]
         # On a narrow screen a refused key would push out a possible one; `?` lists all keys.
-        return every if self.size.width >= _WIDE_COLUMNS else [key for key in every if key.enabled]
+        return every if self._is_wide else [key for key in every if key.enabled]
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on the selected targets; None when it applies to at least one of them."""

@@ -87,6 +87,7 @@ def texts(plan: Plan) -> str:
     [
         ("timelimit", "4h", "4:00:00"), ("timelimit", "1h30m", "1:30:00"), ("timelimit", "90m", "1:30:00"),
         ("timelimit", "unlimited", "UNLIMITED"), ("timelimit", " Unlimited ", "UNLIMITED"),
+        ("timelimit", "infinite", "UNLIMITED"), ("timelimit", "2-12", "2-12:00:00"), ("timelimit", "+2h", "+2:00:00"),
         ("timelimit", "36:00", "1-12:00:00"), ("timelimit", "36:00:00", "1-12:00:00"),
         ("timelimit", "2-12:00:00", "2-12:00:00"), ("timelimit", "2d", "2-00:00:00"),
         ("jobpartition", " long ", "long"), ("qos", "high", "high"),
@@ -105,7 +106,7 @@ def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
 @pytest.mark.parametrize(
     ("action", "typed"),
     [
-        ("timelimit", "4"), ("timelimit", "unlimited!"), ("timelimit", "infinite"),
+        ("timelimit", "4"), ("timelimit", "unlimited!"), ("timelimit", "+"), ("timelimit", "+unlimited"),
         ("timelimit", ""), ("timelimit", "30s"), ("timelimit", "2 years"),
         ("timelimit", "400d"), ("timelimit", "-1:00:00"),
         ("jobpartition", "a b"), ("jobpartition", "ALL"), ("jobpartition", "-x"), ("qos", "$(id)"), ("qos", ""),
@@ -139,6 +140,7 @@ def test_the_word_of_the_command_line():
     ("action", "target", "value", "move"),
     [
         ("timelimit", "2", "2h", "time limit    2: 1:00:00 → 2:00:00"),
+        ("timelimit", "2", "+2h", "time limit    2: 1:00:00 → 3:00:00"),
         ("jobpartition", "2", "gpu,debug", "partition     2: gpu → gpu,debug"),
         ("qos", "2", "high", "QOS           2: normal → high"),
         ("nice", "2", "100", "nice value    2: 0 → 100"),

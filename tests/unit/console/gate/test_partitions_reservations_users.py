@@ -302,7 +302,7 @@ def test_moments_are_the_next_that_is_meant():
     assert reservations.parse_moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
     clock = reservations.parse_moment("03:07", noon)
     assert 0 < clock - noon <= 24 * HOUR and clock % 60 == 0
-    for wrong in ("tomorrow", "25:99", "1e99", "ALL"):
+    for wrong in ("tomorrowx", "13pm", "+60", "now+", "25:99", "1e99", "ALL"):
         with pytest.raises(ValueError, match="no moment"):
             reservations.parse_moment(wrong, noon)
 
