@@ -57,8 +57,8 @@ def array_key(job: str) -> str:
 
 
 def fold_arrays(jobs: Mapping[str, Job], before: Mapping[str, Job] | None = None) -> dict[str, Job]:
-    """The rows by key, with the tasks of each array as one JobArray where there are several. `before` are rows that were
-    folded earlier: arrays whose tasks did not change are taken from there."""
+    """The rows by key, with the tasks of each array as one JobArray where there are several. `before` are rows that
+    were folded earlier: arrays whose tasks did not change are taken from there."""
     rows: dict[str, Job] = {}
     arrays: dict[str, list[Job]] = {}
     for key, job in jobs.items():

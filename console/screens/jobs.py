@@ -138,9 +138,10 @@ class JobsScreen(ListScreen):
     def exported(self) -> tuple[Sequence[str], Mapping[str, Any]]:
         """The jobs to be exported: programs get each task of a folded array."""
         keys, rows = super().exported()
-        jobs = {
-            job.id: job for key in keys for job in (row.tasks if isinstance(row := rows[key], JobArray) else (row,))
-        }
+        jobs: dict[str, Job] = {}
+        for key in keys:
+            row = rows[key]
+            jobs.update((job.id, job) for job in (row.tasks if isinstance(row, JobArray) else (row,)))
         return tuple(jobs), jobs
 
     def copy_text(self) -> str | None:
