@@ -53,7 +53,7 @@ class VirtualTable(TableKeys, Generic[R]):
         sort: str | None = None,
         reverse: bool = False,
         pending_column: str | None = None,
-        arranged: Callable[[Mapping[str, R], SortKey, TableView[R] | None], TableView[R]] = arrange,
+        arranged: Callable[[Mapping[str, R], SortKey, TableView[R] | None], TableView[R]] | None = None,
         given_order: str = "",
         empty_text: str = "",
         id: str | None = None,
@@ -65,7 +65,7 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._arranged = arranged
+        self._arranged = arranged or (lambda rows, by, before: arrange(rows, by, before))
         self.given_order = given_order
         self._view: TableView[R] = arrange({})
         self._request = 0
