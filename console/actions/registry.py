@@ -79,7 +79,13 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ActionKey(id="palette", keys=("ctrl+p",), shown="Ctrl+P", help="the palette: everything by name"),
     ActionKey(id="open", keys=("enter",), shown="Enter", help="open what the cursor is on"),
     ActionKey(id="back", keys=("escape",), shown="Esc", help="go back"),
-    ActionKey(id="previous", keys=("minus",), shown="-", help="to the view before this one, and back again"),
+    ActionKey(
+        id="previous",
+        keys=("minus",),
+        shown="-",
+        help="to the view before this one, and back again; on an unfolded array of jobs: fold it",
+    ),
+    ActionKey(id="unfold", keys=("plus",), shown="+", help="jobs: unfold an array, one task a line", where="table"),
     ActionKey(
         id="mark", keys=("space",), shown="Space", help="mark a row; an action takes all marked rows", where="table"
     ),

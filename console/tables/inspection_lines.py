@@ -14,6 +14,7 @@ from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, preceding_xid
 from console.journal.past_actions import PastAction, drains_text
 from console.plant import cooling, nvlink_domains
+from console.queue.job_arrays import JobArray
 from console.runtime.memo import Sum
 from widgets.cells import Span, pad, spans_of
 from widgets.pane import PaneLine, pane_line
@@ -260,6 +261,21 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[PaneLine]:
         lines += [fact("expected start", soon), fact("time limit", limit)]
     lines.append(fact("restarts", count(job.restarts)))
     return lines
+
+
+def array_lines(array: JobArray) -> list[PaneLine]:
+    """The facts of a job array: its tasks by state and reason, and what they have in common."""
+    return [
+        fact("tasks", (count(len(array.tasks)), "text-strong"), f"   {array.id}"),
+        *(
+            fact("", f"{number:>9,} {word}", (f"   {reason}" if reason else "", "text-dim"))
+            for word, reason, number in array.kinds
+        ),
+        fact("name", array.name),
+        fact("user", array.user, (f"   account {array.account or UNKNOWN}   QOS {array.qos or UNKNOWN}", "text-dim")),
+        fact("partition", array.partition or UNKNOWN),
+        fact("time limit", "none" if array.unlimited else clock_span(array.time_limit_s)),
+    ]
 
 
 def detail_lines(detail: JobDetail) -> list[PaneLine]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical
@@ -19,6 +20,7 @@ from collectors.model import Cluster, Gpu, Job, Node
 from collectors.nodeset import names_in
 from console.fields.common_cells import state_cell
 from console.health.unknown_reasons import why_unknown
+from console.queue.job_arrays import JobArray
 from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from widgets.cells import spans_of
@@ -55,9 +57,11 @@ class SidePane(Vertical):
     SidePane #beside-last { height: 1fr; }
     """
 
-    def __init__(self, screen: WachtScreen, kind: Kind, cursor: Callable[[], str | None]) -> None:
+    def __init__(
+        self, screen: WachtScreen, kind: Kind, cursor: Callable[[], str | None], row_of: Callable[[str], Any]
+    ) -> None:
         super().__init__(id="beside")
-        self._screen, self._kind, self._cursor = screen, kind, cursor
+        self._screen, self._kind, self._cursor, self._row_of = screen, kind, cursor, row_of
         self.facts = Pane("—", scroll=True, id="beside-facts")
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="beside-gpus")
         self.more = Pane("Jobs here", select=True, empty_text="no job is on this node", id="beside-more")
@@ -203,8 +207,24 @@ class SidePane(Vertical):
             self._gpus_message = str(answer)
         self.paint()
 
+    def _paint_array(self, array: JobArray) -> None:
+        """An array: its tasks by state, and those that run."""
+        screen = self._screen
+        self.facts.set_title(
+            [(f"Job array {array.id.partition('_')[0]}", "title")], screen.stale_mark("slurm.jobs")
+        )  # fmt: skip
+        self._set_lines(self.facts, inspection_lines.array_lines(array), max(8, self.size.height // 2))
+        self.gpus.display = self.more.display = False
+        has_nodes = (task.id for task in array.tasks if task.nodes is not None)
+        lines = inspection_lines.job_rows(list(islice(has_nodes, MAX_NODES)), screen.cluster.jobs, screen.ctx().now)
+        self.last.set_title("Tasks with nodes" if lines else "Tasks")
+        self.last.set_lines(lines or [pane_line(("no task has started", "text-dim"))])
+
     def _paint_job(self, key: str) -> None:
         screen, cluster = self._screen, self._screen.cluster
+        if isinstance(row := self._row_of(key), JobArray):
+            self._paint_array(row)
+            return
         job = cluster.jobs.get(key)
         if job is None:
             self._paint_empty(f"job {key} is not in the queue any more")

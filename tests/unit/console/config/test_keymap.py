@@ -68,13 +68,13 @@ def test_characters_are_named_as_textual_names_them():
 
 
 def test_a_single_key_takes_the_place_of_the_old_one():
-    keymap = read_keys(key_lines(drain="ctrl+d", page_down=["ctrl+f", "+"], charts=""))
+    keymap = read_keys(key_lines(drain="ctrl+d", page_down=["ctrl+f", "!"], charts=""))
     assert keymap.messages == ()
-    assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("plus")) == (
+    assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("exclamation_mark")) == (
         "d", "", "pagedown", "pagedown",
     )  # fmt: skip
     assert keymap.turn("pagedown") == "pagedown" and keymap.turn("g") == ""
-    assert (keymap.first("drain"), keymap.shown("page_down"), keymap.first("charts")) == ("Ctrl+D", "PgDn Ctrl+F +", "")
+    assert (keymap.first("drain"), keymap.shown("page_down"), keymap.first("charts")) == ("Ctrl+D", "PgDn Ctrl+F !", "")
     assert keymap.instead("d") == "Ctrl+D" and keymap.instead("g") == "" and keymap.instead("Enter") == "Enter"
 
 
