@@ -166,7 +166,7 @@ class Action(Struct, frozen=True, kw_only=True):
     """From the rows acted on, options and cluster: the rows and options to go on with, and why others are skipped."""
     marks_taken: bool = False
     """Its silence says that a person takes the alert ("I'm on it")."""
-    sets: str = ""
+    target_state: str = ""
     """The state, or Slurm's reason for a held job, that it sets: `DOWN`, `JobHeldAdmin`."""
     argv: tuple[str, ...] = ()
     """The command of a site's own action (console/config/plugins.py), run once for each target."""
@@ -176,16 +176,16 @@ class Action(Struct, frozen=True, kw_only=True):
     # Pre-flight, preview and confirmation
     check: RowCheck | None = None
     """The pre-flight check of one target."""
-    joint_check: Callable[[Mapping[str, Row], PreflightContext], Iterable[Check]] | None = None
+    check_together: Callable[[Mapping[str, Row], PreflightContext], Iterable[Check]] | None = None
     """The pre-flight check of all targets together."""
     preflight_read: PreflightRead = ""
     sources: tuple[str, ...] = ()
     """Further sources that its checks need besides nodes, jobs and rights; `wacht act` reads only these."""
     count_when: Callable[[Any, str], bool] | None = None
     """From a row and its new value: whether the count must be typed."""
-    by_name: bool = False
+    name_confirmed: bool = False
     """The name of a partition that holds much of the machine must be typed."""
-    eased: bool = False
+    one_key_in_incident: bool = False
     """One key confirms it on the nodes of a declared incident."""
     admin_only: Callable[[Any], bool] | None = None
     """Whether the owner of a job may not do it, only an administrator."""
@@ -203,7 +203,7 @@ class Action(Struct, frozen=True, kw_only=True):
     """The same if it has stages; `proof` then says what a reading shows at once."""
     verify_s: float = 60.0
     """Seconds after which a change that no reading shows is unknown."""
-    registers: bool = False
+    must_register: bool = False
     """A node must register before it is done."""
     done_is_state: bool = False
     """`done` is the name of a state; otherwise it names the event."""

@@ -59,7 +59,7 @@ ROWS: tuple[Action, ...] = (
         synonyms=("ack", "acknowledge", "claim"),
         key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
         option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
-        proof=proofs.silenced, complete=_take_silences, marks_taken=True, eased=True,
+        proof=proofs.silenced, complete=_take_silences, marks_taken=True, one_key_in_incident=True,
         left_alone="an alert that somebody has taken or silenced already",
     ),
     Action(
@@ -67,7 +67,7 @@ ROWS: tuple[Action, ...] = (
         synonyms=("mute", "snooze", "amtool silence"),
         key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
         needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
-        proof=proofs.silenced, complete=_new_silences, eased=True,
+        proof=proofs.silenced, complete=_new_silences, one_key_in_incident=True,
         left_alone="an alert that is silenced already; over an “I'm on it” it acts",
     ),
     Action(

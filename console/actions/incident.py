@@ -67,8 +67,8 @@ class Scope(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
-        """Whether the action is eased and all its targets are inside."""
-        if not action.eased or not acting:
+        """Whether the action is one_key_in_incident and all its targets are inside."""
+        if not action.one_key_in_incident or not acting:
             return False
         return all(self._holds(row, cluster) for row in acting.values())
 

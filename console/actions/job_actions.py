@@ -228,7 +228,7 @@ ROWS: tuple[Action, ...] = (
         synonyms=("scontrol hold",),
         key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
         inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
-        check=job_checks.hold, proof=proofs.holds, done_is_state=True, sets="JobHeldAdmin",
+        check=job_checks.hold, proof=proofs.holds, done_is_state=True, target_state="JobHeldAdmin",
         left_alone="a job that runs (legal, but it would change nothing before a requeue), one that an "
         "administrator holds",
     ),
@@ -237,7 +237,7 @@ ROWS: tuple[Action, ...] = (
         synonyms=("scontrol uhold",),
         key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
         inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
-        proof=proofs.holds, sets="JobHeldUser",
+        proof=proofs.holds, target_state="JobHeldUser",
         left_alone="a job that runs, one that its owner holds",
     ),
     Action(

@@ -150,7 +150,7 @@ def _check_target(
     if one.stage == ASKED:
         return over("done", _WAITS)
     said_so = f"; Slurm said: {one.err}" if one.err else ""
-    if BY_ID[one.action].registers and isinstance(row, Node) and now:
+    if BY_ID[one.action].must_register and isinstance(row, Node) and now:
         because = f": {row.reason}" if row.reason else ""
         return over("unknown", f"{row.display}: not registered after {waited:.0f} s{because}{said_so}")
     return over("unknown", f"not seen after {waited:.0f} s{f', {now}' if now else ''}{said_so}")

@@ -202,8 +202,8 @@ def run_checks(
     found = [Check("", "unknown", "not-read", (fault,)) for fault in extra.faults]
     if action.kind == "node" and not good.nodes:
         found.append(Check("", "unknown", "nodes-old"))
-    if action.joint_check is not None:
-        found += action.joint_check(rows, known)
+    if action.check_together is not None:
+        found += action.check_together(rows, known)
     for row in rows.values():
         action.check(row, known, found)
     return tuple(found)

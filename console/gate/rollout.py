@@ -374,7 +374,7 @@ class Rollout:
         """Why a returned node is out again (drained by a person or NHC, or down); "" if it is not."""
         if row is None:
             return ""
-        fell = row.state == "DOWN" and self._plan.action.registers
+        fell = row.state == "DOWN" and self._plan.action.must_register
         because = f": {row.reason}" if row.reason else ""
         return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 

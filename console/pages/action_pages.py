@@ -211,7 +211,7 @@ def _for(action: Action) -> str:
 def _asks(action: Action) -> str:
     count = action.danger == "kills" or action.count_confirmed
     words = ["a reason"] * action.needs_reason + ["the count"] * count
-    words += ["its name where it holds most of the machine"] * action.by_name
+    words += ["its name where it holds most of the machine"] * action.name_confirmed
     words += [f"a {action.value.noun}"] if action.value is not None else []
     return ", ".join(words) or "y"
 
