@@ -50,6 +50,8 @@ async def test_two_are_shown_and_equal_ones_counted():
 
 
 class _Line(QuietScreen[None]):
+    AUTO_FOCUS = ""
+
     def compose(self):
         yield Input()
 
