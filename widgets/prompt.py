@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from msgspec import Struct
@@ -26,8 +27,10 @@ Complete = Callable[[str], Sequence[str]]
 """Maps the typed text to its completions as whole texts, best first."""
 Hint = Callable[[str], str]
 """Maps the typed text to a line that explains it; "" for none."""
-MAX_LINES = 5
+MAX_LINES = 8
 """Most lines of a message."""
+_MIN_WIDTH = 20
+"""Cells below which nothing is wrapped any narrower."""
 
 
 class History(Struct):
@@ -196,7 +199,11 @@ class Prompt(Vertical):
 
     def show_message(self, text: str, role: str = "bad") -> None:
         """Show a message below the input: why the text is refused, or its completions. "" removes it."""
-        lines = text.split("\n")[:MAX_LINES]
+        lines = text.split("\n")
+        if role == "bad":
+            room = max(_MIN_WIDTH, self.size.width - 4)
+            lines = [piece for line in lines for piece in wrap(line, room, subsequent_indent="    ")]
+        lines = lines[:MAX_LINES]
         self._say.show(*(((" " * 3, ""), (line, role if at == 0 else "text-dim")) for at, line in enumerate(lines)))
         self.set_class(bool(text), "-say")
 

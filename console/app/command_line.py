@@ -192,7 +192,9 @@ class CommandLine:
             description = action.help if why is None else f"not now: {why}"
             run = partial(self._acting.act, action.id)
             name = f"{action.label.capitalize()} {action.kind}"
-            yield PaletteEntry(name, description, run, keys.first(action.id), why is not None, action.synonyms)
+            yield PaletteEntry(
+                name, description, run, keys.first(action.id), why is not None, action.synonyms, action.help
+            )
         for key in NAVIGATION:
             if (run_key := _key_action(key.id)) is not None:
                 name = key.help[0].upper() + key.help[1:]

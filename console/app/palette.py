@@ -35,6 +35,8 @@ class PaletteEntry(Struct, frozen=True, eq=False):
     refused: bool = False
     synonyms: tuple[str, ...] = ()
     """Other words for it, in lower case."""
+    does: str = ""
+    """What it does, where the description says something else."""
 
 
 def score(query: str, name: str) -> int | None:
@@ -71,7 +73,7 @@ def _points(query: str, entry: PaletteEntry) -> int | None:
     found = [] if named is None else [named]
     found += [len(low) * _RUN * 8 + (_SYNONYM if one == low else 0) for one in entry.synonyms if one.startswith(low)]
     if not found and len(low) >= _TOLD:
-        text = f" {' '.join(entry.synonyms)} {entry.description.lower()}"
+        text = f" {' '.join(entry.synonyms)} {(entry.does or entry.description).lower()}"
         if all(f" {word}" in text for word in low.split()):
             found.append(len(low))
     return max(found, default=None)

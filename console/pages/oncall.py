@@ -40,14 +40,15 @@ def actions() -> str:
 
 
 def key_sets() -> str:
-    """Every action and navigation key with its id in `[keys]` and its keys in each set; – means the default."""
+    """Every action and navigation key with its id in `[keys]` and its keys in each set, and its other words; – means the default."""
     maps = [read_keys([KeyLine("", "base", base)]) for base in SETS]
-    lines = [f"| name | {' | '.join(SETS)} | what it does |", "|---|" + "---|" * (len(SETS) + 1)]
+    lines = [f"| name | {' | '.join(SETS)} | what it does | other words |", "|---|" + "---|" * (len(SETS) + 2)]
+    words = {one.id: ", ".join(one.synonyms) for one in (*ACTIONS, *NAVIGATION)}
     helps = {one.id: f"{one.kind}: {one.help}" for one in ACTIONS} | {one.id: one.help for one in NAVIGATION}
     for name, help in helps.items():
         own, *others = (_ticked(one.shown(name)) for one in maps)
         cells = [own, *("–" if other == own else other for other in others)]
-        lines.append(f"| `{name}` | {' | '.join(cells)} | {help} |")
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {help} | {words[name]} |")
     return "\n".join(lines) + "\n"
 
 

@@ -235,16 +235,49 @@ async def test_commands_go_where_they_say():
         assert op.app.theme == "daylight"
 
 
-async def test_help_tells_every_key_and_why_one_is_refused():
-    async with console((120, 200)) as op:
+async def test_help_is_for_the_screen_and_names_each_refusal_once():
+    async with console((120, 100)) as op:
         (name,) = op.node("allocated")
         await op.press("2")
         await op.select(name)
         await op.press("question_mark")
         assert isinstance(op.app.screen, HelpScreen)
-        op.sees("requeue and hold", "not now: nothing to resume: allocated", ":drain TARGETS REASON")
-        await op.press("escape")
+        op.sees("Help: nodes", "Actions on nodes", "not now: nothing to resume: allocated")
+        op.sees_not("requeue and hold", "keep the alerts quiet", "recording: slower")
+        shown = op.screen()
+        assert shown.index("Navigation") < shown.index("Actions on nodes")
+        await op.press("question_mark")
         assert not isinstance(op.app.screen, HelpScreen)
+        await op.command("alerts")
+        await op.press("question_mark")
+        op.sees("Actions on alerts", "Actions on silences")
+    async with console((120, 100), read_only=True) as op:
+        await op.press("2", "question_mark")
+        assert op.screen().count("not now: ") == 1
+
+
+async def test_help_is_searched_and_no_key_acts_in_it():
+    async with console() as op:
+        await op.press("2")
+        await op.select(op.node("allocated")[0])
+        below = op.app.screen
+        await op.press("question_mark")
+        help = op.app.screen
+        await op.press("d", "K", "Z", "i", "x", "3")
+        assert op.app.screen is help and not op.app.acting.preflight_of
+        op.sees("the help is open: Esc closes it, / searches it (x5)")
+        await op.burst("/drain")
+        op.sees("/ drain", "no new work on the node", ":drain NODES REASON", "the drain inbox")
+        op.sees_not("quit")
+        await op.press("enter", "d")
+        assert op.app.screen is help
+        await op.press("slash", "ctrl+u")
+        await op.burst("scancel")
+        op.sees("end the job; running work is lost")
+        await op.press("escape")
+        op.sees("Help: nodes")
+        await op.press("escape")
+        assert op.app.screen is below
 
 
 async def test_the_cursor_stays_on_its_node_when_rows_go():

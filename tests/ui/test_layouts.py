@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail
-from console.actions.registry import ACTIONS
+from console.actions.registry import keys_for
 from console.app.confirm_dialog import ConfirmDialog, _shorten
 from console.gate.preview import Fact
 from console.plant import gpus
@@ -164,8 +164,9 @@ async def test_where_nothing_can_be_tinted_the_screen_stands_below_a_dialog(them
 async def test_help_parts_every_name_from_what_is_said_of_it():
     async with console((LARGE[0], 200)) as op:
         await op.press("question_mark")
-        op.sees(*(f" {action.label}  " for action in ACTIONS))
-        op.sees(":reservations, :res  the screen partitions")
+        op.sees(*(f" {action.label if action.key else action.id}  " for action in keys_for("node")))
+        await op.burst("/partitions")
+        op.sees(":partitions                   Partitions and Reservations")
 
 
 async def test_a_map_that_leaves_room_is_followed_by_charts():

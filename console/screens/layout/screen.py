@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 #: Step (seconds) of the clock for cells, so that a table of running jobs is not repainted every second.
 CTX_STEP_S = 5
 _WIDE_COLUMNS = 120
-_FIRST_ACTIONS = 2
-"""Actions that precede the other keys on a narrower screen."""
+_FIRST_ACTIONS = ((_WIDE_COLUMNS, 2), (160, 3))
+"""On a screen narrower than that, so many actions precede the other keys."""
 
 
 def stepped(now: float) -> float:
@@ -294,12 +294,13 @@ class WachtScreen(QuietScreen[None]):
     def refresh_keys(self) -> None:
         """Update the key bar: possible actions first, then the keys of the screen, then those that are always there."""
         keymap = self.app.input.keymap
-        always = self._pinned_keys()
+        own = {one.key: one for one in self.keys()}
+        always = [structs.replace(own.get(one.key, one), pinned=True) for one in self._pinned_keys()]
         held = {one.key for one in always}
         acts = self._action_keys()
-        # On a narrow screen the keys of the screen come before the third action: `?` lists all.
-        first = len(acts) if self._is_wide else _FIRST_ACTIONS
-        named = [*(one for one in (*acts[:first], *self.keys(), *acts[first:]) if one.key not in held), *always]
+        # Where not all fit, the keys of the screen come before the last actions: `?` lists all.
+        first = next((count for width, count in _FIRST_ACTIONS if self.size.width < width), len(acts))
+        named = [*(one for one in (*acts[:first], *own.values(), *acts[first:]) if one.key not in held), *always]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 
     @property

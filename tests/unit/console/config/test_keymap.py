@@ -255,7 +255,7 @@ async def test_a_click_in_the_bar_is_the_key_that_stands_there():
 
 
 async def test_the_help_shows_the_keys_in_force_and_the_start_tells_what_was_left_out():
-    async with console(keys=key_lines(drain="ctrl+x", hold="j")) as op:
+    async with console((120, 80), keys=key_lines(drain="ctrl+x", hold="j")) as op:
         op.sees("own.toml:2: keys.hold: j moves the cursor")
         await op.press("2", "question_mark")
         op.sees("Ctrl+X", "drain")
