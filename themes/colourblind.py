@@ -13,18 +13,19 @@ from themes.theme_spec import ThemeSpec
 _GROUND = "#0e1116"
 _RAISED = "#1a2029"
 _TEXT = "#cdd3da"
-# From the palette of 256 colours: a map sends one of these for every cell, and these take half the bytes.
+# One hue from dim to bright: load is no alarm. From the palette of 256 colours: a map sends one of these for every
+# cell, and these take half the bytes.
 _HEAT = (
     "#5f87af",
     "#5f87d7",
     "#5fafd7",
-    "#87afaf",
-    "#afafaf",
-    "#d7af5f",
-    "#d7d75f",
-    "#ffd75f",
-    "#ffff5f",
-    "#ffffd7",
+    "#5fafff",
+    "#87afff",
+    "#5fd7ff",
+    "#87d7ff",
+    "#afd7ff",
+    "#d7d7ff",
+    "#d7ffff",
 )
 
 LOOK = ThemeSpec(
@@ -38,23 +39,25 @@ LOOK = ThemeSpec(
         "title": "bold #b5c4d4",
         "cursor": "#f4f7fa on #243447",
         "map-cursor": "bold reverse #f2f5f8 on #0e1116",
-        "mark": "bold #f0e442",
+        "mark": "bold #43d1c9",
         "header": f"#9fadbc on {_RAISED}",
         "header-sorted": f"bold #e4eaf0 on {_RAISED}",
         "chip-ok": f"#8fc3e8 on {_RAISED}",
         "chip-stale": f"bold #f0e442 on {_RAISED}",
         "chip-fault": "bold #14100c on #f08a62",
-        "mode-demo": "bold #17130a on #f0c23c",
+        "mode-demo": "bold #07171a on #43d1c9",
         "mode-readonly": "bold #0c1420 on #8fc8f5",
         "mode-replay": "bold #17131a on #d8b4c4",
         "bar": f"#bcc6d0 on {_RAISED}",
         "bar-strong": f"bold #f2f5f8 on {_RAISED}",
-        "key": f"bold #f0e442 on {_RAISED}",
+        "key": f"bold #a8d4ff on {_RAISED}",
         "key-off": f"#8793a0 on {_RAISED}",
-        "pending": "italic #f0e442",
+        "pending": "italic #43d1c9",
         "good": "#7cc0f0",
         "warn": "#f0e442",
         "bad": "bold #f08a62",
+        "map-bad": "bold #14100c on #f08a62",
+        "map-warn": "#14110a on #f0e442",
         "state-idle": "#a8d4ff",
         "state-allocated": "#0584d8",
         "state-mixed": "#55afe8",
@@ -75,7 +78,7 @@ LOOK = ThemeSpec(
         "panel": f"{_TEXT} on {_RAISED}",
         "trough": "#2c3845",
         "fill": "#4a8fc4",
-        "map-allocated": "#08619e",
+        "map-healthy": "#1f4a68",
         "thumb": "#506274",
         **dict(zip(HEAT, _HEAT, strict=True)),
     },

@@ -12,18 +12,19 @@ from themes.theme_spec import ThemeSpec
 _GROUND = "#10151b"
 _RAISED = "#18202a"
 _TEXT = "#c3ccd6"
-# From the palette of 256 colours: a map sends one of these for every cell, and these take half the bytes.
+# One hue from dim to bright: load is no alarm. From the palette of 256 colours: a map sends one of these for every
+# cell, and these take half the bytes.
 _HEAT = (
-    "#878787",
     "#5f87af",
-    "#5fafaf",
-    "#5faf87",
-    "#87af87",
-    "#afaf5f",
-    "#d7af5f",
-    "#ffaf5f",
-    "#ff875f",
-    "#ff5f5f",
+    "#5f87d7",
+    "#5fafd7",
+    "#5fafff",
+    "#87afff",
+    "#5fd7ff",
+    "#87d7ff",
+    "#afd7ff",
+    "#d7d7ff",
+    "#d7ffff",
 )
 
 LOOK = ThemeSpec(
@@ -37,23 +38,25 @@ LOOK = ThemeSpec(
         "title": "bold #a9bccf",
         "cursor": "#f0f5fa on #22374d",
         "map-cursor": "bold #ffffff on #2f5f93",
-        "mark": "bold #f0cb7f",
+        "mark": "bold #7fe0e6",
         "header": f"#94a5b7 on {_RAISED}",
         "header-sorted": f"bold #d9e4ee on {_RAISED}",
         "chip-ok": f"#8fb8a8 on {_RAISED}",
         "chip-stale": f"bold #e8bd62 on {_RAISED}",
         "chip-fault": "bold #1a0d10 on #f0808a",
-        "mode-demo": "bold #17130a on #e3bf74",
+        "mode-demo": "bold #07171a on #6fc7c0",
         "mode-readonly": "bold #0c1420 on #8fbbea",
         "mode-replay": "bold #150f1f on #c3a2ea",
         "bar": f"#b4c0cc on {_RAISED}",
         "bar-strong": f"bold #eef3f8 on {_RAISED}",
-        "key": f"bold #e3bf74 on {_RAISED}",
+        "key": f"bold #9cc7ee on {_RAISED}",
         "key-off": f"#7f8b99 on {_RAISED}",
-        "pending": "italic #e3bf74",
+        "pending": "italic #7fd3da",
         "good": "#62c49b",
         "warn": "#e8bd62",
         "bad": "bold #f4808a",
+        "map-bad": "bold #1a0d10 on #f46f7e",
+        "map-warn": "#17130a on #e8bd62",
         "state-idle": "#a0c6eb",
         "state-allocated": "#48b38e",
         "state-mixed": "#87cdae",
@@ -74,7 +77,7 @@ LOOK = ThemeSpec(
         "panel": f"{_TEXT} on {_RAISED}",
         "trough": "#2a3541",
         "fill": "#4f86b8",
-        "map-allocated": "#247d66",
+        "map-healthy": "#35574f",
         "thumb": "#4a5b6d",
         **dict(zip(HEAT, _HEAT, strict=True)),
     },

@@ -85,11 +85,11 @@ class Measured(Struct, frozen=True):
 
 #: Roles that can be in the cursor's line.
 _UNDER = ("text", "text-dim", "text-strong", "accent", "mark", "pending", "good", "warn", "bad", *STATE_ROLES, *HEAT)
-#: Roles next to each other on the map; an allocated node has a colour of its own there.
+#: Roles next to each other on the map or in a list; on the map a healthy node has a colour of its own.
 _SIDE_BY_SIDE = [
     pair
-    for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-allocated"], 2)
-    if pair != ("state-allocated", "map-allocated")
+    for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-healthy"], 2)
+    if pair[1] != "map-healthy" or pair[0] not in {"state-allocated", "state-mixed", "state-idle"}
 ]
 
 
