@@ -19,12 +19,11 @@ from .map_measures import (
     Measure,
     cell_of_state,
 )
-from .units import power
+from .units import plural, power
 
 _ENDS = {"util": ("0 %", "100 %"), "memory": ("0 %", "100 %"), "temp": (f"{COLD_C:.0f} °C", f"{HOT_C:.0f} °C")}
 
-_NODE_WORDS: tuple[tuple[Level, str], ...] = (("bad", "faulty"), ("warn", "check"))
-_RACK_WORDS: tuple[tuple[Level, str], ...] = (("bad", "racks with faults"), ("warn", "racks to check"))
+_WORDS: tuple[tuple[Level, str], ...] = (("bad", "fault"), ("warn", "check"))
 
 
 def legend(measure: Measure, health: MapHealth, top_w: float, *, racks: bool, numbers: bool) -> list[Span]:
@@ -50,7 +49,7 @@ def _node_faults(health: MapHealth) -> list[Span]:
     """Faults of nodes: those over the Slurm state, then states that are faults."""
     spans: list[Span] = []
     levels = Counter(health.faults.values())
-    for level, word in _NODE_WORDS:
+    for level, word in _WORDS:
         if levels[level]:
             spans += _entry(FAULT_CELLS[level], word, levels[level])
     for word in _known(health.states):
@@ -67,12 +66,12 @@ def _node_states(health: MapHealth) -> list[Span]:
 
 def _rack_faults(health: MapHealth, numbers: bool) -> list[Span]:
     spans: list[Span] = []
-    for level, word in _RACK_WORDS:
+    for level, word in _WORDS:
         mine = [one.faults for one in health.racks.values() if one.level == level]
         if mine:
             glyph = "3" if numbers else FAULT_CELLS[level][0]
-            spans += _entry((glyph, FAULT_CELLS[level][1]), word, len(mine))
-            spans += [("with ", "text-dim"), (f"{sum(mine):,}", ""), (" nodes  ", "text-dim")]
+            spans += [(glyph, FAULT_CELLS[level][1]), (f" {word} ", "text-dim")]
+            spans.append((f"{plural(len(mine), 'rack')}, {plural(sum(mine), 'node')}  ", ""))
     return spans
 
 

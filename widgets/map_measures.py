@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from collectors.model import HOT_C, Cluster, Load, Node
+from collectors.nodestate import UNAVAILABLE
 from themes.roles import HEAT, state_look
 
 from .cells import Span
@@ -50,7 +51,11 @@ def cell_of_state(display: str) -> Span:
         glyph, role = state_look(display)
         level = FAULT_LEVELS.get(display)
         quiet = QUIET_CELLS.get(display)
-        found = _STATE_CELLS[display] = quiet or (glyph, role if level is None else FAULT_CELLS[level][1])
+        if level is not None:
+            role = FAULT_CELLS[level][1]
+        elif display in UNAVAILABLE:
+            role = "text-dim"  # taken out of service: known, no fault
+        found = _STATE_CELLS[display] = quiet or (glyph, role)
     return found
 
 

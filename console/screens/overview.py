@@ -179,7 +179,7 @@ class OverviewScreen(WachtScreen):
         elif node is not None:
             line = map_cursor_line(self.cluster, node)
         else:
-            line = PaneLine([(" ", ""), *self.map.legend()])
+            line = PaneLine(self.map.legend())
         self.cursor_line.set_lines([line])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
