@@ -17,14 +17,14 @@ _TEXT = "#c3ccd6"
 _HEAT = (
     "#5f87af",
     "#5f87d7",
+    "#5f87ff",
+    "#00afd7",
     "#5fafd7",
     "#5fafff",
+    "#87afd7",
     "#87afff",
     "#5fd7ff",
     "#87d7ff",
-    "#afd7ff",
-    "#d7d7ff",
-    "#d7ffff",
 )
 
 LOOK = ThemeSpec(

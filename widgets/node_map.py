@@ -3,7 +3,7 @@ fit, and then a single rack after Enter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -73,6 +73,18 @@ class NodeMap(Scrolled):
         def __init__(self, map: NodeMap, rack: str) -> None:
             super().__init__()
             self.map, self.rack = map, rack
+
+        @property
+        def control(self) -> NodeMap:
+            """The map."""
+            return self.map
+
+    class RackLeft(Message):
+        """The operator clicked on the way back to the whole machine."""
+
+        def __init__(self, map: NodeMap) -> None:
+            super().__init__()
+            self.map = map
 
         @property
         def control(self) -> NodeMap:
@@ -152,13 +164,11 @@ class NodeMap(Scrolled):
             return False
         before, self.zoomed = self.zoomed, rack
         self.top = 0
-        if rack is None:
-            self.cursor_key = before
-        else:
-            names = self._cluster.racks[rack]
-            self.cursor_key = next((name for name in names if self._at_fault(name)), next(iter(names), None))
-        self.chosen = True
         self._lay_out()
+        names = self._cluster.racks.get(rack or "", ())
+        at_fault = (name for name in names if is_solid(self._cell(name)[1]))
+        self.cursor_key = before if rack is None else next(at_fault, next(iter(names), None))
+        self.chosen = True
         if self.cursor_key is not None:
             self.show_line(self._layout.places[self.cursor_key][0])
         self.refresh()
@@ -238,9 +248,6 @@ class NodeMap(Scrolled):
             left.append((f"  {plural(rack.faults, 'fault')}", rack.level))
         return self.role_styles.split_line(left, [("‹ whole machine", "key")], cells)
 
-    def _at_fault(self, node: str) -> bool:
-        return is_solid(self._cell(node)[1])
-
     def _renew_cells(self) -> None:
         """Make the function that gives each cell its content."""
         layout, health = self._layout, self._health
@@ -254,24 +261,31 @@ class NodeMap(Scrolled):
         self._laid_out = self._cluster.racks
         if self.zoomed is not None and self.zoomed not in self._laid_out:
             self.zoomed = None
-        place = lay_out
-        if self.zoomed is not None:
-            nodes = self._laid_out[self.zoomed]
-
-            def place(racks: Mapping[str, Sequence[str]], cells: int, page: int) -> MapLayout:
-                return lay_out_rack(nodes, cells, page)
-
-        self._layout = place(self._laid_out, self.extent.width, self.page)
+        self._layout = self._layout_in(self.extent.width)
         if len(self._layout.lines) > self.page:  # leave a column for the bar
-            self._layout = place(self._laid_out, self.extent.width - 1, self.page)
+            self._layout = self._layout_in(self.extent.width - 1)
         self._cells.clear()
         self._renew_cells()
         self._shown_cells.clear()
         self._painted.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
-            self.cursor_key, self.chosen = next(iter(self._layout.places), None), False
+            beside = self._beside_cursor()
+            self.chosen = self.chosen and beside is not None
+            self.cursor_key = beside or next(iter(self._layout.places), None)
             self.post_message(self.Moved(self, self.cursor_key))
+
+    def _layout_in(self, cells: int) -> MapLayout:
+        if self.zoomed is not None:
+            return lay_out_rack(self._laid_out[self.zoomed], cells, self.page)
+        return lay_out(self._laid_out, cells, self.page)
+
+    def _beside_cursor(self) -> str | None:
+        """What the cursor goes to where the map now shows the rack of its node, or the nodes of its rack."""
+        node = self._cluster.nodes.get(self.cursor_key or "")
+        names = self._laid_out.get(self.cursor_key or "", ())
+        found = next(iter(names), None) if node is None else node.rack
+        return found if found in self._layout.places else None
 
     def _cells_of(self, at: int) -> list[Span]:
         return [self._cell(key) for run in self._layout.lines[at] for key in run.keys]
@@ -440,7 +454,7 @@ class NodeMap(Scrolled):
             return
         if where.y < self.head:
             event.stop()
-            self.zoom(None)
+            self.post_message(self.RackLeft(self))
             return
         key = self._layout.key_at(self.top + where.y - self.head, where.x)
         if key is not None:

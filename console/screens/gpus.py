@@ -15,7 +15,7 @@ from console.fields.common_cells import Ctx
 from console.health.inconsistencies import suspect_nodes
 from console.health.unknown_reasons import SOURCES
 from console.plant import gpus
-from console.plant.racks import rack_loads, rack_states
+from console.plant.rack_sums import rack_loads, rack_states
 from console.tables.gpu_lines import (
     gpu_grid,
     hottest_lines,
@@ -102,7 +102,7 @@ class GpusScreen(WachtScreen):
         """Show the trends in the room that the map leaves."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
         # Charts are queried on demand, which a recording cannot answer.
-        shows = shows and not self.app.fleet.replaying
+        shows = shows and not self.app.fleet.replaying and not self.map.shows_racks
         wanted = self.map.lines_wanted
         self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
         self.trends.read(self)
@@ -150,12 +150,10 @@ class GpusScreen(WachtScreen):
             [PaneLine([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
         )
         rack = self.map.cursor_key if self.map.shows_racks and self.rack is None else None
-        line = (
-            map_cursor_line(self.cluster, self.map.cursor_node)
-            if rack is None
-            else map_rack_line(rack, self.map.health)
-        )
-        self.cursor_line.set_lines([line])
+        if rack is not None:
+            self.cursor_line.set_lines([map_rack_line(rack, self.map.health)])
+        else:
+            self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.cursor_node)])
 
     # Zoom: the GPUs of one rack, read on demand.
 
@@ -226,7 +224,7 @@ class GpusScreen(WachtScreen):
         """The keys of this screen for the key bar."""
         zoom = "whole machine" if self.rack is not None else "zoom rack"
         return (
-            KeyHint("Enter", "open"),
+            KeyHint("Enter", "zoom" if self.map.shows_racks and self.rack is None else "open"),
             KeyHint("m", f"by {self.map.measure}"),
             KeyHint("z", zoom),
             KeyHint("Tab", "next pane"),

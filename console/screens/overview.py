@@ -18,7 +18,7 @@ from console.health.version_drift import drifts
 from console.plant import cooling, nvlink_domains
 from console.plant.power import by_rack
 from console.plant.power import source as power_source
-from console.plant.racks import rack_loads, rack_states
+from console.plant.rack_sums import rack_loads, rack_states
 from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
 from console.tables.gpu_lines import map_cursor_line, map_rack_line
@@ -112,7 +112,8 @@ class OverviewScreen(WachtScreen):
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
         # Charts are queried on demand, which a recording cannot answer.
         telemetry = "prom.loads" in self.cluster.sources and not self.app.fleet.replaying
-        self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
+        wanted = self.map.lines_wanted
+        self.trends.fit(room - wanted if telemetry and wanted and not self.map.shows_racks else 0)
 
     def discard_fetched(self) -> None:
         """Drop the charts."""
@@ -202,7 +203,7 @@ class OverviewScreen(WachtScreen):
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
         return (
-            KeyHint("Enter", "open"),
+            KeyHint("Enter", "zoom" if self.map.shows_racks else "open"),
             *(() if self.map.zoomed is None else (KeyHint("Esc", "whole machine"),)),
             KeyHint("m", f"by {self.map.measure}"),
             KeyHint("Tab", "next pane"),
@@ -229,12 +230,20 @@ class OverviewScreen(WachtScreen):
 
     def action_zoom(self) -> None:
         """Zoom into the rack under the cursor, or out again."""
-        if not self.map.zoom(self.map.cursor_rack if self.map.zoomed is None else None):
-            self.app.show_message("no rack is on the map")
+        self._zoom(self.map.cursor_rack if self.map.zoomed is None else None)
+
+    def _zoom(self, rack: str | None) -> bool:
+        """Show a rack alone, or the whole machine; the charts get the room that is left."""
+        if not self.map.zoom(rack):
+            return False
+        if rack is None:
+            self.trends.fit(0)  # the map is laid out for all the room first
+        self.call_after_refresh(self._fit_trends)
+        return True
 
     def action_back(self) -> None:
         """Esc: leave the rack first."""
-        if not self.map.zoom(None):
+        if not self._zoom(None):
             super().action_back()
 
     @on(NodeMap.Moved)
@@ -248,7 +257,11 @@ class OverviewScreen(WachtScreen):
 
     @on(NodeMap.RackOpened)
     def _rack_opened(self, event: NodeMap.RackOpened) -> None:
-        self.map.zoom(event.rack)
+        self._zoom(event.rack)
+
+    @on(NodeMap.RackLeft)
+    def _rack_left(self) -> None:
+        self._zoom(None)
 
     @on(Pane.Moved, "#needs")
     def _attention_moved(self) -> None:

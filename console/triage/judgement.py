@@ -48,7 +48,7 @@ def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Po
     def judged() -> AttentionResult:
         # Slow to import: it would delay the first frame.
         from .attention import attention_lines
-        from .map_health import map_health
+        from .fault_map import map_health
 
         mono = by.clock.mono()
         found = attention_lines(cluster, now, policy, mono=mono, resumed=by.resumed, leftovers=by.leftovers)

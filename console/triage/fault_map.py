@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from collectors.model import Cluster
 from collectors.nodestate import DISPLAYS, UNAVAILABLE
 from console.health.inconsistencies import fresh_facts
-from console.plant.racks import rack_loads, rack_states
+from console.plant.rack_sums import rack_loads, rack_states
 from widgets.map_health import FAULT_LEVELS, Level, MapHealth, RackHealth
 
 from . import attention_cooling, attention_domains
