@@ -13,19 +13,18 @@ from themes.theme_spec import ThemeSpec
 _GROUND = "#0e1116"
 _RAISED = "#1a2029"
 _TEXT = "#cdd3da"
-# One hue from dim to bright: load is no alarm. From the palette of 256 colours: a map sends one of these for every
-# cell, and these take half the bytes.
+# One hue from dim to bright: load is no alarm.
 _HEAT = (
-    "#5f87af",
-    "#5f87d7",
-    "#5f87ff",
-    "#00afd7",
-    "#5fafd7",
-    "#5fafff",
-    "#87afd7",
-    "#87afff",
-    "#5fd7ff",
-    "#87d7ff",
+    "#4782b3",
+    "#558dba",
+    "#6398c2",
+    "#72a3ca",
+    "#83aed2",
+    "#94bada",
+    "#a6c7e2",
+    "#b9d4ea",
+    "#cde1f2",
+    "#e2f0fb",
 )
 
 LOOK = ThemeSpec(

@@ -12,16 +12,16 @@ _RAISED = "#1c1c1c"
 _TEXT = "#ffffff"
 # One hue from dim to bright: load is no alarm.
 _HEAT = (
-    "#00afd7",
-    "#5fafd7",
-    "#5fafff",
-    "#87afff",
-    "#00d7ff",
-    "#5fd7ff",
-    "#87d7ff",
-    "#afd7ff",
-    "#afffff",
-    "#d7ffff",
+    "#669ecb",
+    "#71a6d1",
+    "#7dadd5",
+    "#89b6da",
+    "#95bedf",
+    "#a2c6e3",
+    "#afcfe9",
+    "#bdd7ed",
+    "#cbe0f2",
+    "#d9eaf7",
 )
 
 LOOK = ThemeSpec(

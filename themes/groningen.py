@@ -12,19 +12,18 @@ from themes.theme_spec import ThemeSpec
 _GROUND = "#10151b"
 _RAISED = "#18202a"
 _TEXT = "#c3ccd6"
-# One hue from dim to bright: load is no alarm. From the palette of 256 colours: a map sends one of these for every
-# cell, and these take half the bytes.
+# One hue from dim to bright: load is no alarm.
 _HEAT = (
-    "#5f87af",
-    "#5f87d7",
-    "#5f87ff",
-    "#00afd7",
-    "#5fafd7",
-    "#5fafff",
-    "#87afd7",
-    "#87afff",
-    "#5fd7ff",
-    "#87d7ff",
+    "#5486ae",
+    "#5a8db6",
+    "#6094be",
+    "#679bc5",
+    "#6da2cd",
+    "#75aad5",
+    "#7cb2dd",
+    "#84b9e6",
+    "#8cc2ee",
+    "#94caf6",
 )
 
 LOOK = ThemeSpec(

@@ -271,7 +271,8 @@ class NodeMap(Scrolled):
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
             beside = self._beside_cursor()
-            self.chosen = self.chosen and beside is not None
+            # A node that the user did not choose is no target.
+            self.chosen = self.chosen and beside is not None and self.shows_racks
             self.cursor_key = beside or next(iter(self._layout.places), None)
             self.post_message(self.Moved(self, self.cursor_key))
 
