@@ -112,7 +112,7 @@ def _tiles(racks: Sequence[str], label: int, cells: int, page: int) -> MapLayout
     named = _named(racks, cells, page, tiles=True)
     if named is not None:
         return named
-    before = label + 1 if cells > 2 * label else 0
+    before = label + 1 if 0 < 2 * label < cells else 0
     scale = across = 1
     for scale in TILE_SCALES:
         # The blank after the last tile of a line may be cut.

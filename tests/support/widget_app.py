@@ -45,6 +45,7 @@ class Bench(QuietApp[None]):
         self.told.append(message)
 
     on_pane_opened = on_pane_moved = on_node_map_opened = on_node_map_moved = _tell
+    on_node_map_rack_opened = on_node_map_rack_left = _tell
     on_key_bar_pressed = on_prompt_submitted = on_prompt_edited = on_prompt_cancelled = _tell
 
     def last(self, kind: type[Message]) -> Message:
@@ -59,7 +60,7 @@ def machine(racks: int = 4, each: int = 8, words: Sequence[str] = ("allocated",)
         names = tuple(f"gpu{rack:02d}{i:02d}" for i in range(each))
         shelves[f"R{rack:02d}"] = names
         for i, name in enumerate(names):
-            nodes[name] = Node(name=name, state="X", display=words[i % len(words)])
+            nodes[name] = Node(name=name, state="X", display=words[i % len(words)], rack=f"R{rack:02d}")
             loads[name] = Load(node=name, gpu_util_pct=10.0 * i, temp_c=60.0, power_w=None)
     source = Source(name="slurm.nodes", ok=True, tried=True, read_mono=-4.0)
     return Cluster(name="lab", nodes=nodes, loads=loads, racks=shelves, sources={source.name: source})

@@ -106,7 +106,7 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
         over.tick(over.ctx())
         await op.until(lambda: op.app.session.judgements[0].by.leftovers is left, "it was judged by that")
         await _let_go(op, judge)
-        assert op.app.session.judgements[0].by.leftovers is left and over._judgements[0].now == over.ctx().now
+        assert op.app.session.judgements[0].by.leftovers is left and op.app.session.judgements[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:

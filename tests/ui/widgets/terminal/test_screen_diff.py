@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyte
 import pytest
+from msgspec.structs import replace
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
@@ -24,9 +25,12 @@ from textual.widgets import Input
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
+from console.triage.attention_list import AttentionLine
+from console.triage.fault_map import map_health
 from tests.support.rows import put
 from widgets.bars import gauge
 from widgets.key_bar import KeyBar, KeyHint
+from widgets.map_health import MapHealth
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, pane_line
 from widgets.table import VirtualTable
@@ -116,6 +120,15 @@ def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
     return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
 
 
+def some_health(rng: random.Random, cluster: Cluster) -> MapHealth:
+    """Faults of a few nodes, and a rack that is ill."""
+    lines = [
+        AttentionLine("!", role, "", None, "", nodes=tuple(rng.sample(list(cluster.nodes), 3)))
+        for role in ("bad", "warn")
+    ]
+    return replace(map_health(cluster, lines, 0.0, 0.0), ill_racks=frozenset(rng.sample(list(cluster.racks), 2)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) -> None:
@@ -164,7 +177,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
                     app.bar.set_keys([KeyHint("d", "drain", bool(step % 3)), KeyHint("?", "help")])
                 elif act == 9:
-                    app.map.mark_racks(frozenset(rng.sample(list(cluster.racks), min(2, len(cluster.racks)))))
+                    app.map.set_health(some_health(rng, cluster))
                 elif act == 10:
                     app.theme = rng.choice(["groningen", "daylight"])
                 elif act == 8:
@@ -372,18 +385,23 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
     rng = random.Random(3)
     names = [f"gpu{i:05d}" for i in range(12_000)]
     racks = {f"R{i:03d}": tuple(names[i * 64 : i * 64 + 64]) for i in range(188)}
-    nodes = {name: Node(name=name, state="X", display="allocated") for name in names}
+    nodes = {
+        name: Node(name=name, state="X", display="allocated", rack=rack) for rack, its in racks.items() for name in its
+    }
     loads = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in names}
     first = Cluster(name="big", nodes=nodes, loads=loads, racks=racks)
     app = Mapped()
     async with app.run_test(size=(200, 50)) as pilot:
         app.map.measure = "util"
+        app.map.set_health(map_health(first, (), 0.0, 0.0))
         app.map.set_cluster(first)
         await pilot.pause()
         screen = pyte.Screen(200, 50)
         feed(screen, wire)
         changed = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in rng.sample(names, 120)}
-        app.map.set_cluster(Cluster(name="big", nodes=nodes, loads={**loads, **changed}, racks=racks))
+        second = Cluster(name="big", nodes=nodes, loads={**loads, **changed}, racks=racks)
+        app.map.set_health(map_health(second, [AttentionLine("!", "bad", "", None, "", nodes=("gpu00700",))], 0.0, 0.0))
+        app.map.set_cluster(second)
         await pilot.pause()
         assert 0 < feed(screen, wire) < 6000
         app.map.set_cluster(Cluster(name="big", nodes=dict(nodes), loads={**loads, **changed}, racks=dict(racks)))
