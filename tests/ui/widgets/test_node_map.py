@@ -291,7 +291,7 @@ async def test_from_the_racks_to_one_and_back() -> None:
         assert isinstance(app.last(NodeMap.RackLeft), NodeMap.RackLeft)
         assert shown.zoom(None) and not shown.zoom(None)
         assert (shown.chosen_rack, shown.head) == ("R01", 0)
-        await pilot.click(NodeMap, offset=(12, 0), times=2)
+        await pilot.click(NodeMap, offset=(15, 0), times=2)
         opened = app.last(NodeMap.RackOpened)
         assert isinstance(opened, NodeMap.RackOpened) and opened.rack == "R02"
         assert shown.select("gpu0501") and shown.chosen_rack == "R05"
