@@ -84,7 +84,7 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ),
     ActionKey(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
     ActionKey(id="log", keys=("J",), shown="J", help="the end of what a job wrote, where you may read it"),
-    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
+    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the map, and out again"),
     ActionKey(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
     ActionKey(id="overview", keys=("1",), shown="1", help="Overview"),
     ActionKey(id="nodes", keys=("2",), shown="2", help="Nodes"),
