@@ -156,7 +156,7 @@ NAVIGATION: tuple[ActionKey, ...] = (
         where="job",
         synonyms=("output", "stdout", "stderr", "tail"),
     ),
-    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again", where="map"),
+    ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the map, and out again", where="map"),
     ActionKey(
         id="charts",
         keys=("g",),

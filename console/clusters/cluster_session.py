@@ -27,7 +27,7 @@ from console.journal.still_closed import StillClosed
 from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
-from console.triage.attention_task import AttentionInputs
+from console.triage.attention_task import AttentionInputs, AttentionResult
 from widgets.units import duration, stamp
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class ClusterSession:
         """Sends that are under way."""
         self.looked = 0.0
         """Monotonic time of the last extra reading made to verify an action."""
+        self.judgements: tuple[AttentionResult, ...] = ()
+        """The newest attention lists, newest first: of the Cluster shown, and of the next or previous one."""
         self.ring = BellState()
         self.logged = log.SourceLog()
         self.recorder: Recorder | None = None

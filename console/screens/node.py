@@ -9,10 +9,9 @@ from textual import events, on
 from textual.containers import Container, Grid, Horizontal
 from textual.widget import Widget
 
-from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
+from collectors.model import HOT_C, Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
 from console.actions.action import Kind
 from console.fields.common_cells import Ctx
-from console.ingest.reduce import HOT_C
 from console.tables import chart_marks, inspection_lines, port_and_mount_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title

@@ -50,6 +50,8 @@ class AttentionLine(Struct, frozen=True):
     opens: str
     event: bool = False
     """Several things of one place failed together."""
+    nodes: tuple[str, ...] = ()
+    """The nodes that it covers."""
 
 
 class _RankedLine(Struct, frozen=True):
@@ -113,7 +115,7 @@ class AttentionList:
         self._covered.update(names)
         # Folding thousands of names takes 0.1 s.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
-        need = AttentionLine(glyph, role, text, since, opens, event)
+        need = AttentionLine(glyph, role, text, since, opens, event, tuple(names))
         self.lines.append(_RankedLine(rank, (since or 0) if at is None else at, need))
 
     def _uncovered(self, names: Iterable[str]) -> list[str]:

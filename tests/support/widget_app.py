@@ -46,6 +46,7 @@ class Bench(QuietApp[None]):
         self.told.append(message)
 
     on_pane_opened = on_pane_moved = on_node_map_opened = on_node_map_moved = _tell
+    on_node_map_rack_opened = on_node_map_rack_left = _tell
     on_key_bar_pressed = on_prompt_submitted = on_prompt_edited = on_prompt_cancelled = _tell
 
     def last(self, kind: type[Message]) -> Message:

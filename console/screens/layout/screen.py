@@ -188,7 +188,7 @@ class WachtScreen(QuietScreen[None]):
         self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
-        """Show a message: only the map of GPUs can be zoomed."""
+        """Show a message: only maps can be zoomed."""
         self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.input.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:

@@ -81,7 +81,7 @@ async def test_no_step_of_the_clock_and_no_reading_is_judged_on_the_loop(judge: 
         for _ in range(3):
             clock.advance(10.0)
             over.tick(over.ctx())
-            await op.until(lambda: over._judgements[0].now == over.ctx().now, "a thread has judged it")
+            await op.until(lambda: op.app.session.judgements[0].now == over.ctx().now, "a thread has judged it")
             await op.press("3")
             await op.look_again()
             await op.press("1")
@@ -104,9 +104,11 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
         left = op.app.session.still_closed = type(op.app.session.still_closed)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
-        await op.until(lambda: over._judgements[0].by.still_closed is left, "it was judged by that")
+        await op.until(lambda: op.app.session.judgements[0].by.still_closed is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._judgements[0].by.still_closed is left and over._judgements[0].now == over.ctx().now
+        assert (
+            op.app.session.judgements[0].by.still_closed is left and op.app.session.judgements[0].now == over.ctx().now
+        )
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
@@ -117,7 +119,7 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
         op.app.session.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
-        assert over._judgements[0].by.clock is other
+        assert op.app.session.judgements[0].by.clock is other
 
 
 class All(NamedTuple):

@@ -24,10 +24,13 @@ from textual.widgets import Input
 
 import themes
 from collectors.model import Cluster, Load, Source
+from console.triage.attention_list import AttentionLine
+from console.triage.fault_map import map_health
 from tests.support import make
 from tests.support.rows import put
 from widgets.bars import gauge
 from widgets.key_bar import KeyBar, KeyHint
+from widgets.map_health import MapHealth
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, pane_line
 from widgets.table import VirtualTable
@@ -116,6 +119,15 @@ def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
     return make.cluster(nodes=nodes, loads=loads, sources=[source])
 
 
+def some_health(rng: random.Random, cluster: Cluster) -> MapHealth:
+    """Faults of a few nodes, and a rack that is ill."""
+    lines = [
+        AttentionLine("!", role, "", None, "", nodes=tuple(rng.sample(list(cluster.nodes), 3)))
+        for role in ("bad", "warn")
+    ]
+    return replace(map_health(cluster, lines, 0.0, 0.0), ill_racks=frozenset(rng.sample(list(cluster.racks), 2)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) -> None:
@@ -164,7 +176,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
                     app.bar.set_keys([KeyHint("d", "drain", bool(step % 3)), KeyHint("?", "help")])
                 elif act == 9:
-                    app.map.mark_racks(frozenset(rng.sample(list(cluster.racks), min(2, len(cluster.racks)))))
+                    app.map.set_health(some_health(rng, cluster))
                 elif act == 10:
                     app.theme = rng.choice(["groningen", "daylight"])
                 elif act == 8:
@@ -362,12 +374,14 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
     app = Mapped()
     async with app.run_test(size=(200, 50)) as pilot:
         app.map.measure = "util"
+        app.map.set_health(map_health(first, (), 0.0, 0.0))
         app.map.set_cluster(first)
         await pilot.pause()
         screen = pyte.Screen(200, 50)
         feed(screen, wire)
         changed = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in rng.sample(names, 120)}
         second = replace(first, loads={**first.loads, **changed})
+        app.map.set_health(map_health(second, [AttentionLine("!", "bad", "", None, "", nodes=("gpu00700",))], 0.0, 0.0))
         app.map.set_cluster(second)
         await pilot.pause()
         assert 0 < feed(screen, wire) < 6000
