@@ -101,8 +101,8 @@ it.
 
 Why so: three designs were drawn for 64 nodes at 80x24, 1,000 at 200x50 and 12,000 at 120x40, and looked at side by
 side: a tall dim wall with solid faults, low dim blocks with bright glyphs, and low dim blocks with solid faults. Of
-the light that the map gives off over its ground, faults gave 14, 2 and 26 % in the first, 7, 1 and 12 % in the second,
-24, 3 and 38 % in the third, which was kept. In the first the wall competes with the faults, in the second a fault has
+the light that the map gives off over its ground, faults gave 15, 2 and 27 % in the first, 8, 1 and 13 % in the second,
+27, 4 and 41 % in the third, which was kept. In the first the wall competes with the faults, in the second a fault has
 less ink than the nodes beside it. In the third the faults are what is seen first, at each size. It was the judgement
 of pictures and that figure, not a trial with people.
 

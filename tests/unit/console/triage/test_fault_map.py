@@ -14,9 +14,7 @@ from tests.support.widget_app import machine
 from tests.support.yardstick import cost
 from widgets.map_health import FAULT_LEVELS, RackHealth
 
-nodes = st.lists(
-    st.sampled_from(["IDLE", "ALLOCATED", "DOWN*", "IDLE+DRAIN", "MIXED*", "IDLE+INVALID_REG"]), max_size=24
-)
+states = st.sampled_from(["IDLE", "ALLOCATED", "DOWN*", "IDLE+DRAIN", "MIXED*", "IDLE+INVALID_REG"])
 roles = st.sampled_from(["bad", "warn", "text-dim", "state-draining"])
 
 
@@ -38,8 +36,8 @@ def test_a_node_with_an_xid_or_an_alert_is_at_fault_though_slurm_says_it_works()
 
 
 @given(st.lists(states, max_size=24), st.lists(st.tuples(roles, st.lists(st.integers(1, 24), max_size=5)), max_size=5))
-def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(states, said) -> None:
-    some = {f"gpu{n:04d}": node(n, state, rack=n // 5) for n, state in enumerate(states, 1)}
+def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(found_states, said) -> None:
+    some = {f"gpu{n:04d}": node(n, state, rack=n // 5) for n, state in enumerate(found_states, 1)}
     cluster = site(*some.values())
     lines = [line(role, *(f"gpu{n:04d}" for n in numbers)) for role, numbers in said]
     found = map_health(cluster, lines, NOW, None)
