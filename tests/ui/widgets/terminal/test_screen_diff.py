@@ -388,6 +388,14 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
         app.map.set_cluster(replace(second, nodes=dict(first.nodes), racks=dict(first.racks)))
         await pilot.pause()
         assert feed(screen, wire) == 0
+        app.map.focus()
+        await pilot.press("right")
+        await pilot.pause()
+        feed(screen, wire)
+        for key in ("right", "down", "left", "up"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert 0 < feed(screen, wire) < 500, key
 
 
 def test_what_was_made_for_a_wider_terminal_is_cut_to_this_one():

@@ -14,9 +14,7 @@ from tests.support.widget_app import machine
 from tests.support.yardstick import cost
 from widgets.map_health import FAULT_LEVELS, RackHealth
 
-nodes = st.lists(
-    st.sampled_from(["IDLE", "ALLOCATED", "DOWN*", "IDLE+DRAIN", "MIXED*", "IDLE+INVALID_REG"]), max_size=24
-)
+states = st.sampled_from(["IDLE", "ALLOCATED", "DOWN*", "IDLE+DRAIN", "MIXED*", "IDLE+INVALID_REG"])
 roles = st.sampled_from(["bad", "warn", "text-dim", "state-draining"])
 
 
@@ -37,9 +35,9 @@ def test_a_node_with_an_xid_or_an_alert_is_at_fault_though_slurm_says_it_works()
     assert dict(found.states) == {"allocated": 10}
 
 
-@given(nodes, st.lists(st.tuples(roles, st.lists(st.integers(1, 24), max_size=5)), max_size=5))
-def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(states, said) -> None:
-    some = {f"gpu{n:04d}": node(n, state, rack=n // 5) for n, state in enumerate(states, 1)}
+@given(st.lists(states, max_size=24), st.lists(st.tuples(roles, st.lists(st.integers(1, 24), max_size=5)), max_size=5))
+def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(found_states, said) -> None:
+    some = {f"gpu{n:04d}": node(n, state, rack=n // 5) for n, state in enumerate(found_states, 1)}
     cluster = site(*some.values())
     lines = [line(role, *(f"gpu{n:04d}" for n in numbers)) for role, numbers in said]
     found = map_health(cluster, lines, NOW, None)
@@ -58,16 +56,13 @@ def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(states, sai
 
 
 def test_the_worst_state_of_a_rack_names_it() -> None:
-    words = ("allocated", "drained", "allocated", "unknown", "down")
-    cluster = machine(racks=1, each=5, words=words)
-    assert map_health(cluster, (), 0.0, 0.0).racks == {"R00": RackHealth("down", "bad", 2)}
-    assert map_health(machine(racks=1, each=4, words=words), (), 0.0, 0.0).racks["R00"] == RackHealth(
-        "unknown", "warn", 1
-    )
-    assert map_health(machine(racks=1, each=3, words=words), (), 0.0, 0.0).racks["R00"] == RackHealth("drained")
-    assert map_health(machine(racks=1, each=3, words=("idle", "mixed", "mixed")), (), 0.0, 0.0).racks[
-        "R00"
-    ] == RackHealth("mixed")
+    def rack(*words: str) -> RackHealth:
+        return map_health(machine(racks=1, each=len(words), words=words), (), 0.0, 0.0).racks["R00"]
+
+    assert rack("allocated", "drained", "unknown", "down") == RackHealth("down", "bad", 2)
+    assert rack("allocated", "drained", "unknown") == RackHealth("unknown", "warn", 1)
+    assert rack("allocated", "drained", "allocated") == RackHealth("drained")
+    assert rack("idle", "mixed", "mixed") == RackHealth("mixed")
     assert set(FAULT_LEVELS) <= set(DISPLAYS)
 
 
