@@ -65,7 +65,7 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._arranged = arranged or (lambda rows, by, before: arrange(rows, by, before))
+        self._arranged = arranged or arrange
         self.given_order = given_order
         self._view: TableView[R] = arrange({})
         self._request = 0
