@@ -50,6 +50,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """Every target to its new value, for actions that set one (a time limit, a partition, a comment)."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings of the change as a whole, by the action's word: a reservation's name, its end, its users."""
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of an array to its tasks, where all that have not ended are targets: its id alone names exactly these."""
     silences: tuple[NewSilence, ...] = ()
     """take, silence: the silences to create; every target is in one of them."""
 

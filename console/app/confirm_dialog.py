@@ -162,7 +162,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         plan = self.plan
         self._laid_out_for = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
-        told, asked = _split_at_reason(preview.rows(plan, width))
+        told, asked = _split_at_reason(preview.rows(plan, width, brief=True))
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
         about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [

@@ -18,6 +18,7 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertReader, Change, Cluster, Row, Sent, SourceFault, Transport, Writer
+from collectors.slurm.operations import SlurmOperation
 from console.actions.action import ROWS, Action, clean_reason
 from console.actions.incident import Scope, declared
 from console.actions.options import Guard, Options
@@ -28,6 +29,7 @@ from console.health.xid_policy import Policy, default_policy
 from console.journal.entries import JournalEntry, outcome_of, valid_targets
 from console.journal.writer import Journal, JournalFault
 from console.preflight.checks import PreflightReads
+from console.queue.job_arrays import whole_arrays
 from console.runtime.operator_identity import login_name
 
 from .confirmation import exceeds_confirmation
@@ -177,6 +179,7 @@ class Gate:
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
             ready = with_reason(plan, reason, login_name())
+            ready = msgspec.structs.replace(ready, change=self._with_arrays(plan, ready.change))
             writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
@@ -246,8 +249,8 @@ class Gate:
         progress.results |= dropped
         progress.reconfirm |= again
         try:
-            change = change_for(plan, left, rows, plan.reason, login_name())
-        except ValueError as error:
+            change = self._with_arrays(plan, change_for(plan, left, rows, plan.reason, login_name()))
+        except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         return self._do(plan, change, rows, age, dropped, progress)
 
@@ -350,7 +353,7 @@ class Gate:
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
-                return change_for(plan, left, rows, plan.reason, login_name()), ""
+                return self._with_arrays(plan, change_for(plan, left, rows, plan.reason, login_name())), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
@@ -415,6 +418,13 @@ class Gate:
             outcome=found, note=f"read back by {login_name()}",
         )  # fmt: skip
         return found, warning
+
+    def _with_arrays(self, plan: Plan, change: Change) -> Change:
+        """The change with the arrays that are sent by their own ids, where operation and writer can do that."""
+        takes = isinstance(change.operation, SlurmOperation) and change.operation.takes_arrays
+        if not takes or not getattr(self._opened(plan.action), "takes_arrays", False):
+            return change
+        return msgspec.structs.replace(change, arrays=whole_arrays(change.targets, plan.cluster))
 
     def _opened(self, action: Action) -> Writer:
         kind = action.id if action.argv else action.result_kind

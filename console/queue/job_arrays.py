@@ -118,6 +118,41 @@ def tasks_of(key: str, jobs: Iterable[str]) -> tuple[str, ...]:
     return tuple(job for job in jobs if job.startswith(base))
 
 
+def array_tasks(jobs: Iterable[str]) -> dict[str, list[str]]:
+    """Id of each array to those of these jobs that are its tasks."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        base, sign, _ = job.partition("_")
+        if sign:
+            found.setdefault(base, []).append(job)
+    return found
+
+
+def one_array(jobs: Iterable[str]) -> str:
+    """The id of the array that all these jobs are tasks of; "" where there is none."""
+    bases = {job.partition("_")[:2] for job in jobs}
+    base, sign = bases.pop() if len(bases) == 1 else ("", "")
+    return base if sign else ""
+
+
+def whole_arrays(targets: Iterable[str], cluster: Cluster) -> dict[str, tuple[str, ...]]:
+    """Id of each array to its tasks, where all tasks that have not ended are among the targets. An array with a single
+    such task is left out, and one of which a reading left out rows."""
+    named = {base: tasks for base, tasks in array_tasks(targets).items() if len(tasks) > 1}
+    if not named:
+        return {}
+    alive = Counter(
+        base for id, job in cluster.jobs.items() if (base := id.partition("_")[0]) in named and job.state not in ENDED
+    )
+    source = cluster.sources.get("slurm.jobs")
+    hidden = source.hidden if source is not None else frozenset()
+    return {
+        base: tuple(tasks)
+        for base, tasks in named.items()
+        if alive[base] == len(tasks) and not any(one.startswith(("*", base)) for one in hidden)
+    }
+
+
 def tasks_label(base: str, numbers: Sequence[int]) -> str:
     """`101_[0-9]`: an array and its sorted task numbers; of a long list with gaps only the ends (`101_[0…99]`)."""
     ranges: list[list[int]] = []

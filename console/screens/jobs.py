@@ -84,6 +84,7 @@ class JobsScreen(ListScreen):
     kind = acts_on = "job"
     columns = JOBS
     joins = frozenset({"nodes"})
+    sums = (endangered,)
     given_order = "trouble first"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("plus", "unfold", "Unfold an array", show=False),
