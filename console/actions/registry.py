@@ -22,6 +22,7 @@ from . import (
     user_actions,
 )
 from .action import Action, Kind
+from .screen_rows import SCREEN_ROWS
 
 ACTIONS: list[Action] = [
     *node_actions.ROWS,
@@ -86,24 +87,7 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ActionKey(id="log", keys=("J",), shown="J", help="the end of what a job wrote, where you may read it"),
     ActionKey(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
     ActionKey(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
-    ActionKey(id="overview", keys=("1",), shown="1", help="Overview"),
-    ActionKey(id="nodes", keys=("2",), shown="2", help="Nodes"),
-    ActionKey(id="jobs", keys=("3",), shown="3", help="Jobs"),
-    ActionKey(id="gpus", keys=("4",), shown="4", help="GPUs"),
-    ActionKey(id="power", keys=("5",), shown="5", help="Power"),
-    ActionKey(id="inbox", keys=("i",), shown="i", help="the drain inbox, and facts that disagree"),
-    ActionKey(id="alerts", keys=("6",), shown="6", help="Alerts, folded by what failed together"),
-    ActionKey(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
-    ActionKey(id="journal", keys=("8",), shown="8", help="Journal: who did what, when, why, and what came of it"),
-    ActionKey(id="domains", keys=("V",), shown="V", help="NVLink domains: trays, cliques, fabric, IMEX, and what fits"),
-    ActionKey(
-        id="cooling", keys=("c",), shown="c", help="Cooling: loops, their water and leaks, and what hangs on each"
-    ),
-    ActionKey(id="accounts", keys=("A",), shown="A", help="Accounts: who holds what, shares, use and limits"),
-    ActionKey(id="fabric", keys=("F",), shown="F", help="Fabric: ports that are down, slow or flap, folded by switch"),
-    ActionKey(id="storage", keys=("S",), shown="S", help="Storage: file systems that hang or are missing, and where"),
-    ActionKey(id="clusters", keys=("9",), shown="9", help="Clusters: all that are known, one a line"),
-    ActionKey(id="handover", keys=("B",), shown="B", help="Hand-over: since your last shift, and what was left behind"),
+    *(ActionKey(id=row.id, keys=(row.key,), shown=row.key, help=row.help) for row in SCREEN_ROWS if row.key),
     ActionKey(id="common", keys=("equals_sign",), shown="=", help="what the marked nodes have in common"),
     ActionKey(id="vendor", keys=("e",), shown="e", help="a vendor's ticket of the node, to the clipboard"),
     ActionKey(id="next_cluster", keys=("C",), shown="C", help="show the next cluster, where several are configured"),
