@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from msgspec import Struct
@@ -28,6 +29,15 @@ class Descriptor(Struct, frozen=True, kw_only=True):
     title: str
     settings: type[Struct]
     opens: str
+
+
+@cache
+def modules_with(attribute: str, package: str, first: tuple[str, ...] = (), ending: str = "") -> tuple[ModuleType, ...]:
+    """The modules of a package whose names end so and that have this attribute: those of `first`, then by name."""
+    names = [one.name for one in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    names = [*first, *(name for name in names if name not in first and name.endswith(ending))]
+    modules = (importlib.import_module(f"{package}.{name}") for name in names)
+    return tuple(module for module in modules if hasattr(module, attribute))
 
 
 @cache

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from collectors.clean import clean
 from collectors.redaction import redact
 
-from .plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
+from .plant import PLANT_VALUES, PlantFacts, PlantRows
 from .queue_limits import User
 from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
@@ -29,7 +29,7 @@ class ReadOrigin(Struct, frozen=True, kw_only=True):
     """True if another console ran the commands and this one took the answer."""
 
 
-class Facts(Struct, frozen=True, eq=False, kw_only=True):
+class Facts(PlantFacts, frozen=True, eq=False, kw_only=True):
     """The result of one reading. A kind that is None was not read; an empty mapping was read and is truly empty."""
 
     nodes: Mapping[str, Node] | None = None
@@ -44,14 +44,6 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     silences: Mapping[str, Silence] | None = None
     diag: Diag | None = None
     rights: Rights | None = None
-    ports: Mapping[str, Port] | None = None
-    fabric: Fabric | None = None
-    domains: Mapping[str, Domain] | None = None
-    trays: Mapping[str, Tray] | None = None
-    cooling: Mapping[str, Coolant] | None = None
-    storage: Mapping[str, FileSystem] | None = None
-    checkups: Mapping[str, Checkup] | None = None
-    control: Control | None = None
     cluster: str | None = None
     """The cluster's name as the source itself has it."""
     warnings: tuple[str, ...] = ()
@@ -63,11 +55,11 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     """None if the call that returned the facts read all of them itself."""
 
 
+#: Kinds of facts of Slurm, telemetry and alerts, then those of the plant.
 KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "counts", "alerts", "silences",
-         "diag", "rights", "ports", "fabric", "domains", "trays", "cooling", "storage", "checkups",
-         "control")  # fmt: skip
+         "diag", "rights", *PlantFacts.__struct_fields__)  # fmt: skip
 #: Kinds that are a single value; all others are rows by key.
-SINGLE_VALUES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
+SINGLE_VALUES = frozenset({"power", "counts", "diag", "rights"} | PLANT_VALUES)
 
 
 class Fault(Struct, frozen=True):
@@ -185,7 +177,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     """Nodes whose hottest GPU is above 85 degrees."""
 
 
-class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
+class Cluster(PlantRows, frozen=True, weakref=True, eq=False, kw_only=True):
     """All that is known of one cluster at one moment. Compared by identity; the mappings are never changed in place."""
 
     name: str
@@ -212,16 +204,6 @@ class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
     """The load that this console's user causes on the controller; None if unknown."""
     rights: Rights | None = None
     """What the console's user may change; None if unknown."""
-    ports: Mapping[str, Port] = field(default_factory=dict)
-    """Unhealthy ports; `fabric` counts all of them."""
-    fabric: Fabric | None = None
-    domains: Mapping[str, Domain] = field(default_factory=dict)
-    """NVLink domains as configured; without configuration, `trays` are used (console/plant/nvlink_domains.py)."""
-    trays: Mapping[str, Tray] = field(default_factory=dict)
-    cooling: Mapping[str, Coolant] = field(default_factory=dict)
-    storage: Mapping[str, FileSystem] = field(default_factory=dict)
-    checkups: Mapping[str, Checkup] = field(default_factory=dict)
-    control: Control | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     """Kinds that were read at least once: an empty mapping of any other kind means unknown, not none."""

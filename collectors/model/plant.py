@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args, get_type_hints
 
 from msgspec import Struct, field
+from msgspec.structs import fields
 
 
 class Port(Struct, frozen=True, gc=False, kw_only=True):
@@ -222,3 +224,39 @@ class Control(Struct, frozen=True, kw_only=True):
     """When runaway jobs were last looked for."""
     unkillable_s: int | None = None
     """UnkillableStepTimeout in seconds."""
+
+
+class PlantFacts(Struct, frozen=True, eq=False, kw_only=True):
+    """The kinds of facts of the plant in a reading (`Facts`); None is not read."""
+
+    ports: Mapping[str, Port] | None = None
+    fabric: Fabric | None = None
+    domains: Mapping[str, Domain] | None = None
+    trays: Mapping[str, Tray] | None = None
+    cooling: Mapping[str, Coolant] | None = None
+    storage: Mapping[str, FileSystem] | None = None
+    checkups: Mapping[str, Checkup] | None = None
+    control: Control | None = None
+
+
+class PlantRows(Struct, frozen=True, eq=False, kw_only=True):
+    """The same kinds in a `Cluster`."""
+
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    """Unhealthy ports; `fabric` counts all of them."""
+    fabric: Fabric | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    """NVLink domains as configured; without configuration, `trays` are used (console/plant/nvlink_domains.py)."""
+    trays: Mapping[str, Tray] = field(default_factory=dict)
+    cooling: Mapping[str, Coolant] = field(default_factory=dict)
+    storage: Mapping[str, FileSystem] = field(default_factory=dict)
+    checkups: Mapping[str, Checkup] = field(default_factory=dict)
+    control: Control | None = None
+
+
+#: Kinds that are a single value; the others are rows by key.
+PLANT_VALUES = frozenset(one.name for one in fields(PlantRows) if one.default is None)
+#: Kinds that are rows by key, with the type of a row.
+PLANT_ROWS: Mapping[str, type[Struct]] = {
+    kind: get_args(hint)[1] for kind, hint in get_type_hints(PlantRows).items() if kind not in PLANT_VALUES
+}

@@ -20,7 +20,7 @@ from collectors.hosts import HOST_PATTERN, HOST_REPLACEMENT
 from collectors.model import FOLLOWERS
 
 from .dcgm_names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
-from .plant import checkup_queries, cooling_queries, domain_queries, fabric_queries, storage_queries
+from .plant import query_modules
 from .query import Query
 
 _SERIES = re.compile(r"<([A-Za-z_:][A-Za-z0-9_:]*)(?: ([^>]+))?>")
@@ -235,19 +235,11 @@ TABLE: tuple[Query, ...] = (
         about="energy that the GPUs of some nodes took in a span of time; since the boot, where there was one in it",
         expr=f"sum by ($host) ({_NOW} - {_THEN} >= 0 or {_NOW} * ({_NOW} - {_THEN} < bool 0) > 0)",
     ),
-    *domain_queries.QUERIES,
-    *fabric_queries.QUERIES,
-    *storage_queries.QUERIES,
-    *cooling_queries.QUERIES,
-    *checkup_queries.QUERIES,
+    *(query for module in query_modules() for query in module.QUERIES),
 )  # fmt: skip
 BY_NAME: Mapping[str, Query] = {query.name: query for query in TABLE}
 #: Queries for what only some sites have, detected automatically: an empty answer is no fault.
-OPTIONAL = frozenset(
-    query.name
-    for module in (domain_queries, fabric_queries, storage_queries, checkup_queries)
-    for query in module.QUERIES
-)
+OPTIONAL = frozenset(query.name for module in query_modules("SOURCE") for query in module.QUERIES)
 
 
 def quoted(text: str) -> str:

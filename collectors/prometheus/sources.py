@@ -3,6 +3,9 @@ telemetry."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
@@ -14,11 +17,8 @@ from .client import PrometheusClient
 from .host_labels import HostFamilies
 from .loads import LoadReader
 from .on_demand import PrometheusTelemetry
-from .plant.checkups import CheckupReader
+from .plant import PlantSource, query_modules
 from .plant.cooling import CoolingReader
-from .plant.fabric import FabricReader
-from .plant.nvlink_domains import TrayReader
-from .plant.storage import StorageReader
 from .site_power import PowerReader
 from .site_queries import SiteQueries
 from .slurmctld_counts import CountsReader
@@ -123,77 +123,42 @@ class Cooling(PrometheusSource):
 class Plant(PrometheusSource):
     """A source that only some sites have: detected automatically, silently absent, and a fault if it disappears."""
 
-    subject = ""
-    """Its name for the fault: "the fabric's ports"."""
-    floor_s = 60.0
     seen = False
 
-    def __init__(self, settings: PrometheusSettings, clock: Clock | None = None) -> None:
+    def __init__(self, row: PlantSource, settings: PrometheusSettings, clock: Clock | None = None) -> None:
         super().__init__(settings, clock)
+        self.row, self.name = row, row.name
         # It changes slowly compared with loads and power.
-        self.floor_s = max(type(self).floor_s, settings.interval_s)
+        self.floor_s = max(row.floor_s, settings.interval_s)
 
     def collect(self) -> Facts:
         """Read it once; empty Facts if the site has no such series. Raises SourceFault."""
         facts = super().collect()
         found = any(getattr(facts, kind) for kind in KINDS)
         if self.seen and not found:
-            what = f"{self.subject}: the series were there and are gone"
+            what = f"{self.row.subject}: the series were there and are gone"
             raise SourceFault("empty", what, "do their exporters run, and is Prometheus scraping them?")
         self.seen = self.seen or found
         return facts if found else Facts(warnings=facts.warnings)
 
-
-class Trays(Plant):
-    """The NVLink fabric, node by node."""
-
-    name = "prom.trays"
-    subject = "the NVLink fabric"
-
     def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
-        return TrayReader(book, client, self._clock.mono)
+        module, _, reader = self.row.reader.partition(":")
+        made = getattr(importlib.import_module(f"collectors.prometheus.plant.{module}"), reader)
+        opened: PrometheusReader = made(book, client, self._clock.mono)
+        return opened
 
 
-class Ports(Plant):
-    """The fabric: nodes' ports, in sums and the unhealthy ones."""
-
-    name = "prom.fabric"
-    subject = "the fabric's ports"
-
-    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
-        return FabricReader(book, client, self._clock.mono)
-
-
-class FileSystems(Plant):
-    """The shared file systems, as nodes and the exporters of their servers see them."""
-
-    name = "prom.storage"
-    subject = "the shared file systems"
-
-    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
-        return StorageReader(book, client, self._clock.mono)
-
-
-class Checkups(Plant):
-    """The results of nodes' own checks, and their versions."""
-
-    name = "prom.checkups"
-    subject = "versions and health checks of nodes"
-    floor_s = 300.0
-
-    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
-        return CheckupReader(book, client, self._clock.mono)
-
-
-#: The sources that only some sites have.
-PLANT: tuple[type[Plant], ...] = (Trays, Ports, FileSystems, Checkups)
+#: The sources that only some sites have, by name.
+PLANT: Mapping[str, Callable[..., Plant]] = {
+    module.SOURCE.name: partial(Plant, module.SOURCE) for module in query_modules("SOURCE")
+}
 
 
 def open_sources(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> list[Collector]:
     """The sources of one Prometheus. Sends nothing yet."""
     counts: list[Collector] = [Counts(settings, clock)] if settings.slurm_metrics else []
     counts += [Cooling(settings, clock)] if settings.cooling is not None else []
-    plant = [one(settings, clock) for one in PLANT]
+    plant = [made(settings, clock) for made in PLANT.values()]
     return [Loads(settings, clock), PowerSource(settings, clock), *counts, *plant]
 
 

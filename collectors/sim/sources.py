@@ -34,6 +34,7 @@ from collectors.model import (
     User,
 )
 from collectors.nodeset import expand
+from collectors.source_registry import modules_with
 
 from . import SimSettings
 
@@ -138,26 +139,8 @@ class SimSource:
         self.delay.close()
 
 
-def _fabric(machine: Machine) -> Facts:
-    with machine.locked():
-        unhealthy = machine.links.unhealthy()
-        return Facts(ports=unhealthy, fabric=machine.links.fabric(unhealthy))
-
-
-def _storage(machine: Machine) -> Facts:
-    with machine.locked():
-        return Facts(storage=machine.storage.rows())
-
-
-def _cooling(machine: Machine) -> Facts:
-    from .plant.cooling import read
-
-    return Facts(cooling=read(machine))
-
-
-def _checkups(machine: Machine) -> Facts:
-    with machine.locked():
-        return Facts(checkups=machine.checks.rows(machine.now))
+#: The first sources of the plant, in the order in which the console shows them; others follow by name.
+_FIRST = ("fabric", "storage", "cooling", "checkups")
 
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
@@ -175,10 +158,7 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
         ("prom.loads", 5.0, lambda at: Facts(loads=at.loads(), xids=at.xids()), None),
         ("prom.power", 15.0, lambda at: Facts(power=at.power()), None),
         ("prom.trays", 15.0, lambda at: Facts(trays=at.trays() or None), None),
-        ("prom.fabric", 30.0, _fabric, None),
-        ("prom.storage", 30.0, _storage, None),
-        ("prom.cooling", 15.0, _cooling, None),
-        ("prom.checkups", 60.0, _checkups, None),
+        *((*module.SOURCE, None) for module in modules_with("SOURCE", "collectors.sim.plant", _FIRST)),
         ("alerts.alerts", 10.0, lambda at: Facts(alerts=at.alerts(), silences=at.silences()), None),
     )
     return [SimSource(partial(_now, cluster, settings, clock), settings.seed, *kind) for kind in kinds]

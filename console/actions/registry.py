@@ -23,6 +23,7 @@ from . import (
     user_actions,
 )
 from .action import Action, Kind
+from .screen_rows import SCREEN_ROWS
 
 ACTIONS: list[Action] = [
     *node_actions.ROWS,
@@ -165,100 +166,10 @@ NAVIGATION: tuple[ActionKey, ...] = (
         where="node",
         synonyms=("graph", "history", "trend"),
     ),
-    ActionKey(
-        id="overview",
-        keys=("1",),
-        shown="1",
-        help="Overview",
-        where="screen",
-        synonyms=("map", "status", "state of the machine"),
-    ),
-    ActionKey(
-        id="nodes", keys=("2",), shown="2", help="Nodes", where="screen", synonyms=("sinfo", "hosts", "list nodes")
-    ),
-    ActionKey(id="jobs", keys=("3",), shown="3", help="Jobs", where="screen", synonyms=("squeue", "queue")),
-    ActionKey(id="gpus", keys=("4",), shown="4", help="GPUs", where="screen", synonyms=("nvidia-smi", "dcgm", "xid")),
-    ActionKey(id="power", keys=("5",), shown="5", help="Power", where="screen", synonyms=("energy", "watt")),
-    ActionKey(
-        id="inbox",
-        keys=("i",),
-        shown="i",
-        help="the drain inbox, and facts that disagree",
-        where="screen",
-        synonyms=("who drained", "drained nodes", "drain reasons", "sinfo -r", "who drained a node"),
-    ),
-    ActionKey(
-        id="alerts",
-        keys=("6",),
-        shown="6",
-        help="Alerts, folded by what failed together",
-        where="screen",
-        synonyms=("alertmanager", "firing"),
-    ),
-    ActionKey(
-        id="partitions",
-        keys=("7",),
-        shown="7",
-        help="Partitions and Reservations",
-        where="screen",
-        synonyms=("scontrol show partition", "scontrol show reservation", "reservations"),
-    ),
-    ActionKey(
-        id="journal",
-        keys=("8",),
-        shown="8",
-        help="Journal: who did what, when, why, and what came of it",
-        where="screen",
-        synonyms=("audit", "who did what", "past actions"),
-    ),
-    ActionKey(
-        id="domains",
-        keys=("V",),
-        shown="V",
-        help="NVLink domains: trays, cliques, fabric, IMEX, and what fits",
-        where="screen",
-        synonyms=("imex", "nvl72"),
-    ),
-    ActionKey(
-        id="cooling",
-        keys=("c",),
-        shown="c",
-        help="Cooling: loops, their water and leaks, and what hangs on each",
-        where="screen",
-        synonyms=("water", "leak"),
-    ),
-    ActionKey(
-        id="accounts",
-        keys=("A",),
-        shown="A",
-        help="Accounts: who holds what, shares, use and limits",
-        where="screen",
-        synonyms=("sshare", "users", "fair share", "quota", "limits"),
-    ),
-    ActionKey(
-        id="fabric",
-        keys=("F",),
-        shown="F",
-        help="Fabric: ports that are down, slow or flap, folded by switch",
-        where="screen",
-        synonyms=("infiniband", "network", "nvswitch"),
-    ),
-    ActionKey(
-        id="storage",
-        keys=("S",),
-        shown="S",
-        help="Storage: file systems that hang or are missing, and where",
-        where="screen",
-        synonyms=("lustre", "disk", "file systems"),
-    ),
-    ActionKey(id="clusters", keys=("9",), shown="9", help="Clusters: all that are known, one a line", where="screen"),
-    ActionKey(
-        id="handover",
-        keys=("B",),
-        shown="B",
-        help="Hand-over: since your last shift, and what was left behind",
-        where="screen",
-        synonyms=("on-call", "shift report"),
+    *(
+        ActionKey(id=row.id, keys=(row.key,), shown=row.key, help=row.help, where="screen", synonyms=row.synonyms)
+        for row in SCREEN_ROWS
+        if row.key
     ),
     ActionKey(id="common", keys=("equals_sign",), shown="=", help="what the marked nodes have in common", where="node"),
     ActionKey(

@@ -2,88 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
+
 from console.actions.action import Kind
+from console.actions.screen_rows import SCREEN_ROWS
+from console.screens.layout.list_detail_screen import ListDetailSpec
 from console.screens.layout.screen import Inspection, WachtScreen
+from console.screens.layout.two_table_screen import TwoTableSpec
+
+_PACKAGES = {row.id: "console.screens.plant" if row.plant else "console.screens" for row in SCREEN_ROWS}
 
 
-def view(name: str) -> type[WachtScreen]:
-    """The class of the screen that `:NAME` and `--screen NAME` show (console.config.commands.SCREENS). Raises
+@cache
+def view(name: str) -> type[WachtScreen] | TwoTableSpec | ListDetailSpec:
+    """The class of a screen of `SCREEN_ROWS`, or its data: what its module calls NameScreen or SCREEN. Raises
     KeyError."""
-    match name:
-        case "overview":
-            from console.screens.overview import OverviewScreen
-
-            return OverviewScreen
-        case "nodes":
-            from console.screens.nodes import NodesScreen
-
-            return NodesScreen
-        case "jobs":
-            from console.screens.jobs import JobsScreen
-
-            return JobsScreen
-        case "gpus":
-            from console.screens.gpus import GpusScreen
-
-            return GpusScreen
-        case "power":
-            from console.screens.power import PowerScreen
-
-            return PowerScreen
-        case "inbox":
-            from console.screens.inbox import InboxScreen
-
-            return InboxScreen
-        case "alerts":
-            from console.screens.alerts import AlertsScreen
-
-            return AlertsScreen
-        case "partitions":
-            from console.screens.partitions import PartitionsScreen
-
-            return PartitionsScreen
-        case "accounts":
-            from console.screens.accounts import AccountsScreen
-
-            return AccountsScreen
-        case "journal":
-            from console.screens.journal import JournalScreen
-
-            return JournalScreen
-        case "control":
-            from console.screens.control import ControlScreen
-
-            return ControlScreen
-        case "domains":
-            from console.screens.domains import DomainsScreen
-
-            return DomainsScreen
-        case "cooling":
-            from console.screens.cooling import CoolingScreen
-
-            return CoolingScreen
-        case "fabric":
-            from console.screens.fabric import FabricScreen
-
-            return FabricScreen
-        case "storage":
-            from console.screens.storage import StorageScreen
-
-            return StorageScreen
-        case "clusters":
-            from console.screens.clusters import ClustersScreen
-
-            return ClustersScreen
-        case "handover":
-            from console.screens.handover import HandoverScreen
-
-            return HandoverScreen
-    raise KeyError(name)
+    module = importlib.import_module(f"{_PACKAGES[name]}.{name}")
+    found: type[WachtScreen] | TwoTableSpec | ListDetailSpec = getattr(module, "SCREEN", None) or getattr(
+        module, f"{name.capitalize()}Screen"
+    )
+    return found
 
 
 def make(name: str) -> WachtScreen:
     """A new screen by its name."""
-    return view(name)()
+    made = view(name)
+    return made() if isinstance(made, type) else made.screen()
 
 
 def inspection(kind: Kind, key: str) -> Inspection:

@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from console import __version__
+from console.actions.screen_rows import SCREEN_ROWS
 from console.config.settings import Config, load
 from console.health import automation
 from console.runtime import log
 from console.runtime.errors import UserError
 
-SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal",
-           "control", "domains", "cooling", "accounts", "fabric", "storage", "clusters")  # fmt: skip
+SCREENS = tuple(row.id for row in SCREEN_ROWS)
 
 
 F = TypeVar("F", bound=Callable[..., Any])

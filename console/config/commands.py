@@ -9,30 +9,13 @@ from msgspec import Struct
 
 from collectors.model import Cluster
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
+from console.actions.screen_rows import SCREEN_ROWS
 from console.actions.signature import examples, signature
 from console.filters.completion import KINDS, LineCompletions
 from console.filters.completion import matching_names as names_of
 
 #: Screens with all their names; the first one is canonical.
-SCREENS: dict[str, tuple[str, ...]] = {
-    "overview": ("overview", "ov", "home"),
-    "nodes": ("nodes", "no"),
-    "jobs": ("jobs", "jo", "queue", "q"),
-    "gpus": ("gpus", "gpu"),
-    "power": ("power", "po"),
-    "alerts": ("alerts", "al"),
-    "inbox": ("inbox", "in", "drains"),
-    "journal": ("journal", "jou"),
-    "partitions": ("partitions", "parts", "pa", "reservations", "res"),
-    "control": ("control", "ctl", "daemons"),
-    "domains": ("domains", "dom", "nvlink"),
-    "cooling": ("cooling", "cool", "cdu"),
-    "accounts": ("accounts", "acc", "shares"),
-    "fabric": ("fabric", "fab", "ports", "switches"),
-    "storage": ("storage", "sto", "mounts", "fs"),
-    "clusters": ("clusters", "ctx"),
-    "handover": ("handover", "ho", "shift"),
-}
+SCREENS: dict[str, tuple[str, ...]] = {row.id: (row.id, *row.names) for row in SCREEN_ROWS}
 
 
 class CommandRow(Struct, frozen=True):

@@ -20,29 +20,16 @@ from msgspec.structs import FieldInfo, fields, replace
 
 from collectors.clean import clean
 from collectors.decoding import msgpack_decoder
-from collectors.model import (
-    Alert,
-    Checkup,
-    Coolant,
-    Domain,
-    FileSystem,
-    Job,
-    Load,
-    Node,
-    Partition,
-    Port,
-    Reservation,
-    Silence,
-    Tray,
-    Xid,
-)
+from collectors.model import Alert, Job, Load, Node, Partition, Reservation, Silence, Xid
+from collectors.model.plant import PLANT_ROWS
 
 #: Kinds that are rows by key, and the field that is the key (None: no field).
 ROWS: Mapping[str, tuple[type[Struct], str | None]] = {
     "nodes": (Node, "name"), "jobs": (Job, "id"), "partitions": (Partition, "name"),
     "reservations": (Reservation, "name"), "loads": (Load, "node"), "xids": (Xid, None), "alerts": (Alert, "id"),
-    "silences": (Silence, "id"), "ports": (Port, None), "domains": (Domain, "name"), "trays": (Tray, "node"),
-    "cooling": (Coolant, None), "storage": (FileSystem, "name"), "checkups": (Checkup, "node"),
+    "silences": (Silence, "id"),
+    # A row of the plant that has no key of its own is called by its first field.
+    **{kind: (row, None if hasattr(row, "key") else row.__struct_fields__[0]) for kind, row in PLANT_ROWS.items()},
 }  # fmt: skip
 #: Most rows of one kind in a frame.
 MOST_ROWS = 1_000_000

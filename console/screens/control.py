@@ -2,111 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from textual import on
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff
-from console.actions.action import Kind
 from console.fields.common_cells import Ctx
 from console.tables import control_lines
-from console.tables.control_columns import HUNG, RPC_USERS, hung, rpc_users
+from console.tables.control_columns import HUNG, RPC_USERS, Hung, hung, rpc_users
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane
-from widgets.table import VirtualTable
-from widgets.table_keys import TableKeys
 from widgets.units import when
 
-from .layout.two_tables import TwoTables
+from .layout.two_table_screen import Head, TableSpec, TwoTableScreen, TwoTableSpec
+
+_KEYS = (
+    KeyHint("Enter", "jobs of it"),
+    KeyHint("Tab", "other table"),
+    KeyHint("o", "order"),
+)
 
 
-class ControlScreen(TwoTables):
+def _users_head(screen: TwoTableScreen) -> Head:
+    diag, now = screen.cluster.diag, screen.ctx().now
+    since = diag.since if diag is not None else None
+    began = f"since {when(since, None, now)}" if since is not None else ""
+    return (("Who asks slurmctld ", "title"), (began, "text-dim")), ()
+
+
+def _hung(screen: TwoTableScreen) -> Mapping[str, Hung]:
+    return hung(screen.cluster, screen.ctx().now)
+
+
+def _hung_head(screen: TwoTableScreen) -> Head:
+    rows = [one for key in screen.lower.keys if (one := screen.lower.row_of(key)) is not None]
+    late = sum(one.late for one in rows)
+    count = f" {len(rows):,}" if "jobs" in screen.cluster.known else " —"
+    return (("Jobs that end or should have ", "title"), (count, "")), ((f"{late:,} too long", "bad"),) if late else ()
+
+
+def _open_hung(screen: TwoTableScreen, one: Hung) -> None:
+    if one.job in screen.cluster.jobs:
+        screen.app.navigation.open_row("job", one.job)
+    elif one.nodes:
+        screen.app.navigation.go("nodes", one.nodes)
+
+
+_SPEC = TwoTableSpec(
+    crumb="control",
+    upper=TableSpec(
+        id="main", columns=RPC_USERS, sort="time", reverse=True, height=3, sources=("slurm.diag",), keys=_KEYS,
+        rows=lambda screen: rpc_users(screen.cluster.diag), changes=frozenset({"diag"}), head=_users_head,
+        empty=lambda screen: screen.missing_text("diag", "slurm.diag", "sdiag names nobody"),
+        copied=lambda *_: "sdiag", opened=lambda screen, row: screen.app.navigation.go("jobs", f"user={row.user}"),
+    ),
+    lower=TableSpec(
+        id="hung", columns=HUNG, sort="since", height=2, sources=("slurm.control", "slurm.jobs"), keys=_KEYS,
+        rows=_hung, head=_hung_head,
+        empty=lambda screen: screen.missing_text("jobs", "slurm.jobs", "no job is completing"),
+        copied=lambda *_: "squeue -a -t CG", opened=_open_hung, targets={"job": lambda one: (one.job,)},
+    ),
+)  # fmt: skip
+
+
+class ControlScreen(TwoTableScreen):
     """Daemon figures at the top, RPC users in the middle, hung jobs below."""
 
     DEFAULT_CSS = """
     ControlScreen #daemons { height: auto; max-height: 50%; }
-    ControlScreen .crumbs { height: 1; }
-    ControlScreen #main { height: 3fr; }
-    ControlScreen #hung { height: 2fr; }
     """
-    crumb = "control"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_SPEC)
         self.daemons = Pane("Slurm's daemons", id="daemons")
-        self.rpc_users: VirtualTable[Any] = VirtualTable(RPC_USERS, sort="time", reverse=True, id="main")
-        self.hung: VirtualTable[Any] = VirtualTable(HUNG, sort="since", id="hung")
-        self.set_tables(self.rpc_users, self.hung)
 
     def body(self) -> Iterable[Widget]:
         """The pane and both tables, one above the other."""
         yield self.daemons
-        yield self._heads[0]
-        yield self.rpc_users
-        yield self._heads[1]
-        yield self.hung
-
-    def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Update everything; both tables are short."""
-        ctx = self.ctx()
-        self.rpc_users.set_rows(rpc_users(cluster.diag), ctx=ctx)
-        found = hung(cluster, ctx.now)
-        self.hung.set_rows(found, ctx=ctx)
-        self.rpc_users.dimmed = self.stale("slurm.diag")
-        self.hung.dimmed = self.stale("slurm.control", "slurm.jobs")
-        since = cluster.diag.since if cluster.diag is not None else None
-        began = f"since {when(since, None, ctx.now)}" if since is not None else ""
-        self.set_head(0, (("Who asks slurmctld ", "title"), (began, "text-dim")))
-        late = sum(1 for one in found.values() if one.late)
-        right = ((f"{late:,} too long", "bad"),) if late else ()
-        known = "jobs" in cluster.known
-        self.set_head(
-            1, (("Jobs that end or should have ", "title"), (f" {len(found):,}" if known else " —", "")), right
-        )
-        self.rpc_users.empty_text = self.missing_text("diag", "slurm.diag", "sdiag names nobody")
-        self.hung.empty_text = self.missing_text("jobs", "slurm.jobs", "no job is completing")
-        self._paint_daemons(ctx)
+        yield from super().body()
 
     def tick(self, ctx: Ctx) -> None:
-        """Update the ages."""
-        self.hung.set_rows(hung(self.cluster, ctx.now), ctx=ctx)
-        self._paint_daemons(ctx)
-
-    def _paint_daemons(self, ctx: Ctx) -> None:
+        """Update the ages, and the daemons."""
+        super().tick(ctx)
         lines = control_lines.lines(self.cluster, ctx.now)
         self.daemons.set_title("Slurm's daemons", self.stale_mark("slurm.control", "slurm.diag"))
         self.daemons.styles.height = len(lines) + 2
         self.daemons.set_lines(lines)
-
-    def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The job under the cursor, if the controller still knows it."""
-        row = self.hung.row_of(self.hung.cursor_key) if self.hung.cursor_key and self.active is self.hung else None
-        return (row.job,) if kind == "job" and row is not None and row.job in self.cluster.jobs else ()
-
-    def keys(self) -> Sequence[KeyHint]:
-        """The keys of this screen for the key bar."""
-        return (
-            KeyHint("Enter", "jobs of it"),
-            KeyHint("Tab", "other table"),
-            KeyHint("o", "order"),
-        )
-
-    def copy_text(self) -> str | None:
-        """The command for the table that has the focus."""
-        return "sdiag" if self.active is self.rpc_users else "squeue -a -t CG"
-
-    @on(TableKeys.Opened, "#main")
-    def _user_opened(self, event: TableKeys.Opened) -> None:
-        self.app.navigation.go("jobs", f"user={event.key}")
-
-    @on(TableKeys.Opened, "#hung")
-    def _job_opened(self, event: TableKeys.Opened) -> None:
-        row = self.hung.row_of(event.key)
-        if row is None:
-            return
-        if row.job in self.cluster.jobs:
-            self.app.navigation.open_row("job", row.job)
-        elif row.nodes:
-            self.app.navigation.go("nodes", row.nodes)

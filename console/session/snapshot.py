@@ -11,6 +11,7 @@ import msgspec
 from collectors import process
 from collectors.clock import Clock, stamp
 from collectors.model import Cluster, Collector, Reading
+from collectors.model.plant import PLANT_ROWS
 from console.fields.common_cells import Ctx
 from console.fields.job_fields import JOB_SNAPSHOT
 from console.fields.node_fields import NODE_SNAPSHOT
@@ -21,8 +22,6 @@ from console.ingest.reduce import begin, reduce
 from console.runtime import log
 
 VERSION = 1
-#: Kinds of rows that only some sites have.
-PLANT = ("ports", "domains", "trays", "cooling", "storage", "checkups")
 
 
 def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = False) -> Cluster:
@@ -95,7 +94,7 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
         "totals": _totals(cluster),
     }  # fmt: skip
     # Kinds that not every site has: a key only when they were read.
-    for kind in PLANT:
+    for kind in PLANT_ROWS:
         if kind in known:
             document[kind] = [_stamped(row) for row in getattr(cluster, kind).values()]
     for kind in ("fabric", "control"):

@@ -15,7 +15,7 @@ from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.plant import fabric_queries, storage_queries
 from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
 from collectors.prometheus.site_queries import SiteQueries
-from collectors.prometheus.sources import FileSystems, Ports, open_telemetry
+from collectors.prometheus.sources import PLANT, open_telemetry
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console.health.inconsistencies import fresh_facts
@@ -50,7 +50,7 @@ def settings(monitor: Monitor, **more: object) -> PrometheusSettings:
 def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: Monitor) -> None:
     """One after the other, since each changes the machine: well, a switch loses links, a mount hangs, silence."""
     machine = plant.machine
-    ports, stores = Ports(settings(plant)), FileSystems(settings(plant))
+    ports, stores = PLANT["prom.fabric"](settings(plant)), PLANT["prom.storage"](settings(plant))
     plant.settle()
     before = ports.collect()
     assert before.warnings == () and before.fabric is not None and before.ports is not None
@@ -135,7 +135,7 @@ def test_ports_and_file_systems_from_the_exporters_to_the_list_of_needs(plant: M
 
 def test_a_site_without_such_series_shows_nothing_and_has_no_fault(plant: Monitor) -> None:
     elsewhere = settings(plant, matchers='cluster="elsewhere"', storage=StorageSettings(mounts=("/scratch",)))
-    for source in (Ports(elsewhere), FileSystems(elsewhere)):
+    for source in (PLANT["prom.fabric"](elsewhere), PLANT["prom.storage"](elsewhere)):
         facts = source.collect()
         assert facts.ports is facts.fabric is facts.storage is None and facts.warnings == ()
 

@@ -9,7 +9,7 @@ import pytest
 
 from collectors.model import Cluster
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.sources import Checkups
+from collectors.prometheus.sources import PLANT
 from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.plant import hardware
 from console.health.version_drift import drifts
@@ -29,7 +29,7 @@ def plant() -> Iterator[Monitor]:
 def read(monitor: Monitor, **more: object) -> Cluster:
     """The facts, beside the nodes that Slurm would tell."""
     settings = PrometheusSettings(url=monitor.url, **more)  # type: ignore[arg-type]
-    found = Checkups(settings).collect()
+    found = PLANT["prom.checkups"](settings).collect()
     assert found.checkups is not None and found.warnings == ()
     return Cluster(name="demo", nodes=monitor.machine.nodes(), checkups=found.checkups)
 

@@ -10,7 +10,7 @@ import pytest
 from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.sources import Trays
+from collectors.prometheus.sources import PLANT
 from collectors.racks import RackRule
 from collectors.sim import SimSettings
 from collectors.sim.incidents import STARTS_S
@@ -125,7 +125,7 @@ def monitor(request: pytest.FixtureRequest) -> Iterator[Monitor]:
 
 
 def read(monitor: Monitor) -> Facts:
-    return Trays(PrometheusSettings(url=monitor.url)).collect()
+    return PLANT["prom.trays"](PrometheusSettings(url=monitor.url)).collect()
 
 
 def comes(monitor: Monitor) -> Facts:

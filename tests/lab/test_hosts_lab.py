@@ -12,7 +12,7 @@ from collectors.hosts import NodeNames
 from collectors.model import Collector, Facts, Node, SourceFault
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.recording_rules import FILE
-from collectors.prometheus.sources import Checkups, FileSystems, Loads, Ports, PowerSource, open_sources, open_telemetry
+from collectors.prometheus.sources import PLANT, Loads, PowerSource, open_sources, open_telemetry
 from collectors.sim import SimSettings
 from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
@@ -159,9 +159,9 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
         return ""
 
     wait_for(missing, 60)
-    checks = read(Checkups, plant, slurm).checkups
+    checks = read(PLANT["prom.checkups"], plant, slurm).checkups
     assert checks is not None and {own[name] for name in machine.loads()} <= checks.keys() <= slurm.keys()
-    for kind in (Ports, FileSystems):
+    for kind in (PLANT["prom.fabric"], PLANT["prom.storage"]):
         source = kind(settings(plant))
         source.set_node_names(names(slurm))
         source.collect()
@@ -208,7 +208,7 @@ def check_addresses(plant: Monitor, slurm: Mapping[str, str | None]) -> None:
 
     wait_for(seen, 60)
     # node_uname_info bears the name of its host beside the address; what else is checked there does not.
-    checks = read(Checkups, plant, slurm).checkups or {}
+    checks = read(PLANT["prom.checkups"], plant, slurm).checkups or {}
     assert all(one.nhc is one.diag is one.serial is None for one in checks.values())
     assert {mark for mark, _ in findings(plant, slurm, "prom.checkups").values()} <= {"bad", "warn"}
     for source in ("prom.loads", "prom.power", "prom.fabric", "prom.storage"):

@@ -68,13 +68,13 @@ async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read
         await op.command("inbox")
         await op.comes("Facts that disagree")
         screen = op.app.screen
-        for table in (screen.inbox, screen.inconsistencies):
+        for table in (screen.upper, screen.lower):
             for key in table.keys[:4]:
                 table.select(key)
                 await op.pilot.pause()
                 row = table.row_of(key)
                 full_text = " ".join("".join(_text(screen.full_text.lines)).split())
-                assert (row.reason if table is screen.inbox else row.text).split()[-1].strip(".") in full_text
+                assert (row.reason if table is screen.upper else row.text).split()[-1].strip(".") in full_text
                 assert len(screen.full_text.lines) <= 3 and "…" not in full_text
             await op.press("tab")
         # What, where, since when: of every line.

@@ -74,6 +74,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "dynamic import",
     ): "finds subpackages by themselves: the one place for collectors",
     ("themes/__init__.py", "dynamic import"): "finds themes by themselves",
+    ("collectors/prometheus/sources.py", "dynamic import"): "imports the reader of a plant source when it is opened",
+    ("console/app/screen_factory.py", "dynamic import"): "imports a screen when it is first shown, by its row",
     ("console/config/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
     (
         "console/session/site.py",

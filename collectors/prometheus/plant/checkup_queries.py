@@ -13,6 +13,8 @@ from __future__ import annotations
 from collectors.prometheus.dcgm_names import TEMP
 from collectors.prometheus.query import Query
 
+from . import PlantSource
+
 HEALTH = "DCGM_EXP_GPU_HEALTH_STATUS"
 #: Labels.
 DRIVER, DRIVER_NEW, VBIOS = "DCGM_FI_DRIVER_VERSION", "DCGM_FI_SYSTEM_DRIVER_VERSION", "DCGM_FI_DEV_VBIOS_VERSION"
@@ -22,6 +24,9 @@ _MTIME = "node_textfile_mtime_seconds"
 _HOST, _ASKED = "node_labels", "each 5 minutes"
 _TOLD = " or ".join(TEMP.each(f'<{{}} {label}!="">') for label in (DRIVER, DRIVER_NEW, VBIOS))
 
+SOURCE = PlantSource(
+    name="prom.checkups", subject="versions and health checks of nodes", reader="checkups:CheckupReader", floor_s=300.0
+)
 QUERIES: tuple[Query, ...] = (
     Query(
         name="gpu_versions", unit="GPUs", by=("node", DRIVER, DRIVER_NEW, VBIOS), asked=_ASKED,

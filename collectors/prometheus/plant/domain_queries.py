@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collectors.prometheus.query import Query
 
+from . import PlantSource
+
 CLIQUE, MASK, SUMMARY = (
     "DCGM_FI_DEV_FABRIC_CLIQUE_ID", "DCGM_FI_DEV_FABRIC_HEALTH_MASK", "DCGM_FI_DEV_FABRIC_HEALTH_SUMMARY",
 )  # fmt: skip
@@ -24,6 +26,7 @@ def _by_value(series: str, label: str) -> str:
     return f'count_values by ($host) ("{label}", max by ($host, UUID) (<{series}>))'
 
 
+SOURCE = PlantSource(name="prom.trays", subject="the NVLink fabric", reader="nvlink_domains:TrayReader")
 QUERIES: tuple[Query, ...] = (
     Query(
         name="nvlink_cliques", unit="GPUs", low=1.0, high=1e4, by=("node", DOMAIN, IMEX, "clique"),

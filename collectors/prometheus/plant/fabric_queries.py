@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collectors.prometheus.query import Query
 
+from . import PlantSource
+
 STATE, PHYSICAL = "node_infiniband_state_id", "node_infiniband_physical_state_id"
 RATE, DOWNED = "node_infiniband_rate_bytes_per_second", "node_infiniband_link_downed_total"
 UP, SPEED, CARRIER = "node_network_up", "node_network_speed_bytes", "node_network_carrier_changes_total"
@@ -33,6 +35,7 @@ _HOST = "node_labels"
 #: Placeholder values for the documentation, before anything is known of a site.
 WORDS = {"uncabled": "", "devices": ".+", "usual": "0", "least": "2", "ill": "1000"}
 
+SOURCE = PlantSource(name="prom.fabric", subject="the fabric's ports", reader="fabric:FabricReader")
 QUERIES: tuple[Query, ...] = (
     Query(
         name="ports", unit="ports", by=("device", "port", "what"), series=(STATE, UP),

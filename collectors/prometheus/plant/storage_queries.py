@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collectors.prometheus.query import Query
 
+from . import PlantSource
+
 ERROR, READONLY = "node_filesystem_device_error", "node_filesystem_readonly"
 SIZE, AVAIL = "node_filesystem_size_bytes", "node_filesystem_avail_bytes"
 LUSTRE, LUSTRE_HEALTH = "lustre_capacity_kibibytes", "lustre_health_check"
@@ -31,6 +33,7 @@ def _what(word: str, expr: str) -> str:
     return f'label_replace({expr}, "what", "{word}", "", "")'
 
 
+SOURCE = PlantSource(name="prom.storage", subject="the shared file systems", reader="storage:StorageReader")
 QUERIES: tuple[Query, ...] = (
     Query(
         name="mounts", unit="nodes", by=("mountpoint", "fstype", "device", "what"), series=(ERROR, READONLY),

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -32,7 +32,8 @@ from msgspec.structs import replace
 from collectors.model import Gpu
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from collectors.sim.plant import checkups, cooling
+from collectors.sim.plant import checkups
+from collectors.source_registry import modules_with
 
 from .dcgm import DEFAULT, FIELDS, ExporterOptions, labels_of, number, text
 from .node_exporter import PORT as NODE_PORT
@@ -42,6 +43,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Ports of the real exporters: what `instance` says behind the node's name.
 DCGM_PORT, IPMI_PORT = 9400, 9290
 XID_WINDOW_S = 300
+#: Subjects of the plant with series of their own: what is served at `/SUBJECT/metrics`.
+_SERVED: Mapping[str, Callable[[Machine], str]] = {
+    module.__name__.rpartition(".")[2]: module.exposition
+    for module in modules_with("exposition", "collectors.sim.plant")
+}
 
 
 class Exporter:
@@ -80,8 +86,6 @@ class Exporter:
                 return self._ipmi([node], one=True) or None
             case ["pdu", "metrics"]:
                 return self._pdu()
-            case ["cooling", "metrics"]:
-                return cooling.text(self.machine)
             case ["node", "metrics"]:
                 return self._node(list(self.machine.site.by_name), one=False)
             case ["node", node, "metrics"]:
@@ -92,6 +96,8 @@ class Exporter:
                 return self._text.links()
             case ["targets", ("dcgm" | "ipmi" | "node") as what]:
                 return self._discovered(what)
+            case [subject, "metrics"] if (served := _SERVED.get(subject)) is not None:
+                return served(self.machine)
         return None
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:

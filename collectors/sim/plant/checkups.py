@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from collectors.model import Checkup
+from collectors.model import Checkup, Facts
 
 from .hardware import serial, versions_of
 from .site_layout import DAY, Host, SimSite
@@ -97,3 +98,11 @@ def text(hosts: Iterable[Host], one: bool, port: int, now: float) -> str:
         add("dcgmi_diag_last_run_timestamp_seconds", where | {"level": str(LEVEL)}, diag_at(host, now))
     lines = [line for name, samples in found.items() for line in (f"# TYPE {name} gauge", *samples)]
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _facts(machine: Any) -> Facts:
+    with machine.locked():
+        return Facts(checkups=machine.checks.rows(machine.now))
+
+
+SOURCE = "prom.checkups", 60.0, _facts

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
-from collectors.model import Coolant
+from collectors.model import Coolant, Facts
 
 from .hardware import Hardware
 
@@ -137,7 +137,7 @@ def read(machine: CooledMachine) -> dict[str, Coolant]:
     return found
 
 
-def text(machine: CooledMachine) -> str:
+def exposition(machine: CooledMachine) -> str:
     """The exposition of the CDUs and of the racks' leak detectors."""
     families: dict[str, list[str]] = {name: [] for name in _HELP}
     drawn = _drawn(machine)
@@ -180,3 +180,10 @@ def _points(loop: SimLoop, at: float, drawn: Mapping[str, float]) -> tuple[float
     # At low flow the water stays longer in the cold plates, and returns warmer.
     rise = RISE_K * min(1.2, watts / most) * (1 + 0.8 * (1 - share))
     return supply, round(supply + rise, 1), round(loop.flow_lpm * share, 0), round(BAR * (0.3 + 0.7 * share**2), 2)
+
+
+def _facts(machine: Any) -> Facts:
+    return Facts(cooling=read(machine))
+
+
+SOURCE = "prom.cooling", 15.0, _facts

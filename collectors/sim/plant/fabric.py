@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import re
 import zlib
+from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from collectors.model import Fabric, Port
+from collectors.model import Fabric, Facts, Port
 from collectors.sim.timeline import Timeline
 
 from .site_layout import HOUR, Host, SimSite
@@ -166,3 +167,12 @@ class Links:
             switches=switches,
             source="node_exporter and the switches' own names",
         )
+
+
+def _facts(machine: Any) -> Facts:
+    with machine.locked():
+        unhealthy = machine.links.unhealthy()
+        return Facts(ports=unhealthy, fabric=machine.links.fabric(unhealthy))
+
+
+SOURCE = "prom.fabric", 30.0, _facts

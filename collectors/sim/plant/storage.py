@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct, field
 
-from collectors.model import FileSystem
+from collectors.model import Facts, FileSystem
 from collectors.sim.timeline import Timeline
 
 from .site_layout import HOUR, Host, SimSite
@@ -105,3 +106,11 @@ class Storage:
                 wrong=wrong,
             )
         return found
+
+
+def _facts(machine: Any) -> Facts:
+    with machine.locked():
+        return Facts(storage=machine.storage.rows())
+
+
+SOURCE = "prom.storage", 30.0, _facts

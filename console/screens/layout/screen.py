@@ -70,15 +70,15 @@ class WachtScreen(QuietScreen[None]):
         if key.id in {"filter", "back", "measure", "zoom", "charts", "ssh", "beside"}
     ]
     AUTO_FOCUS = "#main"
-    crumb: ClassVar[str] = ""
+    crumb: str = ""
     """The name in the crumbs and in `--screen`."""
-    acts_on: ClassVar[Kind | tuple[Kind, ...] | None] = None
+    acts_on: Kind | tuple[Kind, ...] | None = None
     """Kinds of targets whose action keys the bar shows, in this order."""
 
-    needed_kinds: ClassVar[frozenset[str]] = frozenset()
+    needed_kinds: frozenset[str] = frozenset()
     """Kinds of facts it needs that are polled rarely while no screen shows them (`poller.SELDOM`)."""
 
-    sums: ClassVar[tuple[Sum, ...]] = ()
+    sums: tuple[Sum, ...] = ()
     """Sums over the whole machine that it shows; computed off the event loop before the Cluster is shown."""
 
     takes_keys: ClassVar[frozenset[str] | None] = None
@@ -352,6 +352,14 @@ class WachtScreen(QuietScreen[None]):
         """`old` for the right end of a title, where one of these sources gave facts earlier and fails now."""
         found = (one for name in sources if (one := self.cluster.sources.get(name)) is not None)
         return [("old", "warn")] if any(one.read_mono is not None and self.stale(one.name) for one in found) else ()
+
+    def source_spans(self, *sources: str, warnings: bool = True) -> Sequence[Span]:
+        """The first fault of these sources for a head, else, with `warnings`, the first warning."""
+        states = [one for name in sources if (one := self.cluster.sources.get(name)) is not None]
+        if fault := next((one.fault for one in states if one.fault is not None), None):
+            return ((str(fault), "bad"),)
+        words = [word for one in states for word in one.warnings] if warnings else ()
+        return ((words[0], "warn"),) if words else ()
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """The text of an empty table: why the facts are missing, or `none` if there are none."""

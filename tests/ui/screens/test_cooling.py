@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from collectors.sim.incidents import STARTS_S
-from console.app.screen_factory import view
-from console.screens.cooling import NOT_CONFIGURED
+from console.app.screen_factory import make
+from console.screens.plant.cooling import NOT_CONFIGURED
 from tests.support.operator import console
 
 MINUTE = 60
@@ -61,7 +61,7 @@ async def test_without_cooling_the_power_screen_has_no_hole_and_its_own_says_why
         op.app.screen.update_cluster(cluster, None)
         await op.pilot.pause()
         assert "Cooling" not in op.screen() and not op.app.screen.loops.display and not op.app.screen.loops_line.display
-        shown = view("cooling")()
+        shown = make("cooling")
         await op.app.push_screen(shown)
         shown.update_cluster(cluster, None)
         await op.pilot.pause()

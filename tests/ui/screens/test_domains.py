@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from console.screens.domains import DomainsScreen
 from tests.support.operator import console
 
 SMALL, LARGE = (80, 24), (200, 50)
@@ -20,7 +19,7 @@ async def arrive(op, seconds=0):
     op.app.clock.advance(seconds)
     await op.look_again()
     await op.press("V")
-    await op.until(lambda: isinstance(op.app.screen, DomainsScreen) and op.app.screen.cluster is op.cluster, "it shows")
+    await op.until(lambda: op.app.screen.crumb == "domains" and op.app.screen.cluster is op.cluster, "it shows")
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -33,10 +33,10 @@ async def test_a_switch_that_loses_links(size):
         await op.press("F")
         op.sees("Fabric", "ports,", "down   ≈", leaf, "Ports that are not well")
         assert ("without a cable" in op.screen()) == (size == LARGE)
-        assert op.app.screen.switches.cursor_key == f"switch/{leaf}", "the worst is the first"
+        assert op.app.screen.upper.cursor_key == f"switch/{leaf}", "the worst is the first"
         assert set(op.app.screen.targets("node")) <= set(hit) and len(op.app.screen.targets("node")) >= 14
         await op.press("enter")
-        row = op.app.screen.ports.row_of(op.app.screen.ports.cursor_key)
+        row = op.app.screen.lower.row_of(op.app.screen.lower.cursor_key)
         assert op.app.screen.targets("node") == (row.node,) and row.switch == leaf
         assert op.app.screen.suggested_reason("drain").startswith(row.device)
         await op.press("enter")
@@ -54,7 +54,7 @@ async def test_a_file_system_that_hangs(size):
         assert "storage ok" in op.screen() or size == SMALL
         await op.press("S")
         op.sees("Storage", "/scratch", "/home", "well")
-        assert op.app.screen.stores.select("/scratch")
+        assert op.app.screen.upper.select("/scratch")
         await later(op, clock, 300)
         hit = op.machine.incidents.affected
         await op.until(lambda: op.cluster.storage["/scratch"].hung == hit, "the hang")

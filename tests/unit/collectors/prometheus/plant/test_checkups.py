@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from collectors.model import Checkup, Fault, Source, SourceFault
-from collectors.prometheus.sources import Checkups
+from collectors.prometheus.sources import PLANT
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.plant.checkups import Checks
@@ -31,7 +31,7 @@ def prom():
 
 
 def read(server):
-    return Checkups(server.settings).collect()
+    return PLANT["prom.checkups"](server.settings).collect()
 
 
 def on(name, **labels):
@@ -95,7 +95,7 @@ def test_a_site_without_any_of_it_has_no_checkups_and_no_fault(prom):
 
 
 def test_series_that_were_there_and_are_gone_are_a_fault(prom):
-    source = Checkups(prom.settings)
+    source = PLANT["prom.checkups"](prom.settings)
     prom.rows["kernel"] = [(on("gpu1", release="5.14"), 1)]
     assert source.collect().checkups
     prom.rows.clear()

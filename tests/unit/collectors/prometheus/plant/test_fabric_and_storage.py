@@ -14,7 +14,7 @@ from collectors.prometheus.plant.fabric import FabricReader, usual_of
 from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
 from collectors.prometheus.plant.storage import StorageReader
 from collectors.prometheus.site_queries import SiteQueries
-from collectors.prometheus.sources import FileSystems, Ports
+from collectors.prometheus.sources import PLANT
 from tests.support.prometheus_server import StandIn
 
 HDR, NDR = 25_000_000_000, 50_000_000_000
@@ -149,7 +149,7 @@ def test_ports_that_were_sampled_long_ago_are_not_how_they_are_now():
 
 def test_no_series_is_nothing_and_series_that_are_gone_are_a_fault():
     with StandIn() as prom:
-        source = Ports(prom.settings)
+        source = PLANT["prom.fabric"](prom.settings)
         nothing = source.collect()
         assert nothing.ports is nothing.fabric is None and nothing.warnings == () and prom.asked == ["ports"]
         well(prom)
@@ -267,7 +267,7 @@ def test_weka_and_a_silent_nfs_server_are_told():
 
 def test_file_systems_that_are_gone_are_a_fault():
     with StandIn() as prom:
-        source = FileSystems(prom.settings)
+        source = PLANT["prom.storage"](prom.settings)
         assert source.collect().storage is None
         mounted(prom)
         assert source.collect().storage

@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import SourceFault, Tray
 from collectors.prometheus.plant.domain_queries import DOMAIN, IMEX
-from collectors.prometheus.sources import Trays
+from collectors.prometheus.sources import PLANT
 from tests.support.prometheus_server import StandIn, node
 
 ID, OTHER = "8f1d2c3b-0000-4000-8000-000000000007", "11111111-0000-4000-8000-000000000009"
@@ -24,7 +24,7 @@ def part(name, clique, gpus=4, domain=ID, imex="UP"):
 
 
 def told(server):
-    return Trays(server.settings).collect().trays
+    return PLANT["prom.trays"](server.settings).collect().trays
 
 
 def test_a_tray_that_is_well(server):
@@ -83,7 +83,7 @@ def test_no_fabric_between_nodes_is_nothing(server):
     server.rows = {"nvlink_cliques": [part("gpu0001", "0", 8, domain=zeros), part("gpu0002", "0", 8, domain=""),
                                       part("gpu0003", "2147483632"), part("gpu0004", "9223372036854775794"),
                                       part("gpu0005", "-1"), part("gpu0006", "NaN"), part("", "3")]}  # fmt: skip
-    facts = Trays(server.settings).collect()
+    facts = PLANT["prom.trays"](server.settings).collect()
     assert facts.trays is None and server.asked == ["hosts", "nvlink_cliques"], "and nothing more is asked"
 
 
@@ -94,7 +94,7 @@ def test_without_the_label_of_the_domain_the_clique_is_known(server):
 
 
 def test_what_was_there_and_is_gone_is_a_fault(server):
-    source = Trays(server.settings)
+    source = PLANT["prom.trays"](server.settings)
     server.rows = {"nvlink_cliques": [part("gpu0001", "3")]}
     assert source.collect().trays
     server.rows = {}

@@ -8,7 +8,7 @@ from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from collectors.sim.plant.cooling import SUPPLY_HIGH, read, text
+from collectors.sim.plant.cooling import SUPPLY_HIGH, exposition, read
 
 MINUTE, HOUR = 60, 3600
 
@@ -43,7 +43,7 @@ def test_every_rack_hangs_on_one_loop_and_its_water_follows_what_it_draws():
 def test_the_exporter_says_the_same():
     machine = Watched(128).machine
     machine.site.loops["cdu-01"].wet.add("R01 tray")
-    lines = dict(line.rsplit(" ", 1) for line in text(machine).splitlines() if not line.startswith("#"))
+    lines = dict(line.rsplit(" ", 1) for line in exposition(machine).splitlines() if not line.startswith("#"))
     for row in read(machine).values():
         if row.what == "supply":
             assert float(lines[f'cdu_supply_temperature_celsius{{cdu="{row.loop}"}}']) == row.value

@@ -1,0 +1,121 @@
+"""A list with a pane of details of the row under its cursor, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from textual import on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from collectors.nodeset import fold_for_slurm
+from console.fields.common_cells import Ctx
+from console.runtime.memo import Sum
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
+from widgets.table import VirtualTable
+from widgets.table_column import Column
+from widgets.table_keys import TableKeys
+
+from .screen import WachtScreen
+from .two_table_screen import Head
+
+
+class ListDetailSpec(Struct, frozen=True, kw_only=True):
+    """A screen of a list and a pane. Its functions get the screen for the cluster and the time, or a row."""
+
+    crumb: str
+    columns: Sequence[Column]
+    sources: tuple[str, ...]
+    """The list is dimmed while one of these is stale."""
+    rows: Callable[[Cluster], Mapping[str, Any]]
+    changes: frozenset[str]
+    """Kinds of facts that the rows are made of."""
+    head: Callable[[ListDetailScreen], Head]
+    empty: Callable[[ListDetailScreen], str]
+    """The text where there are no rows."""
+    detail: Callable[[Any, float], Iterable[PaneLine]]
+    """The lines of the pane, from a row and the time (epoch)."""
+    opened: Callable[[ListDetailScreen, Any], None]
+    """Enter on a row."""
+    copied_without_row: str | None = None
+    """The command to copy where no row is under the cursor."""
+    needed_kinds: frozenset[str] = frozenset()
+    sums: tuple[Sum, ...] = ()
+
+    def screen(self) -> ListDetailScreen:
+        """A new screen."""
+        return ListDetailScreen(self)
+
+
+class ListDetailScreen(WachtScreen):
+    """Shows a `ListDetailSpec`. A row has a `name` and `nodes`."""
+
+    DEFAULT_CSS = """
+    ListDetailScreen #crumbs { height: 1; }
+    ListDetailScreen #main { height: 1fr; }
+    ListDetailScreen #detail { height: 6; }
+    """
+
+    def __init__(self, spec: ListDetailSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.crumb, self.needed_kinds, self.sums = spec.crumb, spec.needed_kinds, spec.sums
+        self.table: VirtualTable[Any] = VirtualTable(spec.columns, id="main")
+        self.crumbs = Pane(border=False, id="crumbs")
+        self.detail = Pane("", wrap=True, id="detail")
+
+    def body(self) -> Iterable[Widget]:
+        """The crumbs, the table, the details."""
+        yield self.crumbs
+        yield self.table
+        yield self.detail
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Update from sums that are computed once for each reading."""
+        if diff is None or diff.kinds & self.spec.changes:
+            self.table.empty_text = self.spec.empty(self)
+            self.table.set_rows(self.spec.rows(cluster), ctx=self.ctx())
+        (first, *spans), right = self.spec.head(self)
+        self.crumbs.set_lines([PaneLine([(f" {first[0]}", "title"), *spans], right)])
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Update ages and staleness."""
+        self.table.dimmed = self.stale(*self.spec.sources)
+        self.table.set_ctx(ctx)
+        self._paint_detail()
+
+    @property
+    def selected(self) -> Any:
+        """The row under the cursor; None where there is none."""
+        return self.table.row_of(self.table.cursor_key or "")
+
+    def _paint_detail(self) -> None:
+        row = self.selected
+        self.detail.display = row is not None
+        self.detail.set_title([(row.name, "title")] if row is not None else "")
+        self.detail.set_lines([] if row is None else list(self.spec.detail(row, self.ctx().now)))
+        # A fixed height for all but the longest details, so that the table does not move.
+        self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
+
+    def keys(self) -> Sequence[KeyHint]:
+        """The keys of this screen for the key bar."""
+        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"))
+
+    def copy_text(self) -> str | None:
+        """The command that shows the nodes of the row under the cursor."""
+        if (row := self.selected) is None:
+            return self.spec.copied_without_row
+        return f"scontrol show node {fold_for_slurm(row.nodes)}" if row.nodes else None
+
+    @on(TableKeys.Moved)
+    def _moved(self) -> None:
+        self._paint_detail()
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        if (row := self.table.row_of(event.key)) is not None:
+            self.spec.opened(self, row)
