@@ -40,7 +40,7 @@ def actions() -> str:
 
 
 def key_sets() -> str:
-    """Every action and navigation key with its id in `[keys]` and its keys in each set, and its other words; – means the default."""
+    """Every action and navigation key: its id in `[keys]`, its keys in each set (– means the default), other words."""
     maps = [read_keys([KeyLine("", "base", base)]) for base in SETS]
     lines = [f"| name | {' | '.join(SETS)} | what it does | other words |", "|---|" + "---|" * (len(SETS) + 2)]
     words = {one.id: ", ".join(one.synonyms) for one in (*ACTIONS, *NAVIGATION)}
