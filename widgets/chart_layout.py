@@ -114,7 +114,7 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
     while True:
         rows = height - 1 - own_line - (height >= _TIMES_HEIGHT) - (height >= _AXIS_HEIGHT)
         axis = value_axis(low, high, unit, rows)
-        notes = _axis_notes(axis, limit, unit)
+        notes = _axis_notes(axis, limit, unit, cells - spans_width(title) - 12)
         figures = legend or _figures(content.series[0], unit, cells - spans_width([*title, *notes]) - 2)
         head = [*figures, *([("   ", "")] if marks_legend else []), *marks_legend]
         if own_line or spans_width([*title, *notes, *head]) + 1 <= cells:
@@ -125,7 +125,10 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
             break
         own_line = True
     if own_line:
-        below = [*legend, *([("   ", "")] if legend else []), *marks_legend]
+        gap = [("   ", "")] if legend and marks_legend else []
+        if spans_width([*legend, *gap, *marks_legend]) >= cells:
+            legend = legend and _series_legend(content.series, unit, with_reach=False)
+        below = [*legend, *gap, *marks_legend]
         lines = [_spread([*title, *notes], *([] if legend else figures), cells=cells), [(" ", ""), *below]]
     else:
         lines = [_spread([*title, *notes], *head, cells=cells)]
@@ -149,12 +152,15 @@ def _lines(content: ChartContent, cells: int, height: int, zone: tzinfo | None) 
 # The title and the legends.
 
 
-def _axis_notes(axis: ValueAxis, limit: ChartLimit | None, unit: Unit) -> list[Span]:
-    """What must be known to read the axis: that it does not start at 0, and a limit that is not on it."""
+def _axis_notes(axis: ValueAxis, limit: ChartLimit | None, unit: Unit, room: int) -> list[Span]:
+    """What must be known to read the axis: a limit that is not on it, and that it does not start at 0. Its lowest label
+    says the latter too, so that is left out where it does not fit.
+    """
     notes = []
     if axis.low:
         label = next((label for value, label in axis.ticks if value == axis.low), unit.write(axis.low))
-        notes.append((f"  axis from {label}", "text-dim"))
+        if len(note := f"  axis from {label}") <= room:
+            notes.append((note, "text-dim"))
     if limit is not None and not axis.low <= limit.value <= axis.high:
         way = "above" if limit.value > axis.high else "below"
         notes.append((f"  {limit.name} {unit.write(limit.value)} {way} this axis", "text-dim"))
@@ -178,12 +184,13 @@ def _figures(series: ChartSeries, unit: Unit, room: int) -> list[Span]:
     return [(now, "text-strong"), (rest, "text-dim")]
 
 
-def _series_legend(series: Sequence[ChartSeries], unit: Unit) -> list[Span]:
+def _series_legend(series: Sequence[ChartSeries], unit: Unit, *, with_reach: bool = True) -> list[Span]:
+    """Sign, name and newest value of each series, and its least and greatest."""
     spans: list[Span] = []
     for at, one in enumerate(series):
         sign, role = (_AREA_LEGEND, _EDGE) if at == 0 else _line_style(at)[:0:-1]
         known = [value for _, value in one.points if value is not None]
-        reach = f" ({unit.write(min(known))} to {unit.write(max(known))})" if known else ""
+        reach = f" ({unit.write(min(known))} to {unit.write(max(known))})" if known and with_reach else ""
         now = unit.write(one.newest)
         spans += [
             (f"{'  ' if at else ''}{sign} ", role),

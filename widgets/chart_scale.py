@@ -111,7 +111,7 @@ def _steps(low: float, high: float, rows: int) -> tuple[float, int, int, int]:
     power = math.floor(math.log10((high - low) / rows))
     best: tuple[float, tuple[float, int, int, int]] | None = None
     for exponent in range(power, power + 4):
-        for digit, groups in ((1, (1, 2, 5)), (2, (1, 5)), (5, (1, 2))):
+        for digit, groups in ((1, (1, 2, 5)), (2, (1, 2, 5)), (5, (1, 2))):
             step = digit * 10.0**exponent
             first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
             count = last - first
@@ -120,8 +120,8 @@ def _steps(low: float, high: float, rows: int) -> tuple[float, int, int, int]:
                 if count % each or (labels > 1 and rows - 1 < apart * labels):
                     continue
                 blank = 1 - (high - low) / (count * step)
-                # Labels such as 350, 450, 550 are less round than 400, 500, 600.
-                score = blank + 0.5 / (labels + 1) + (0.1 if first % each else 0.0)
+                # Labels such as 350, 450, 550 or 400, 440, 480 are less round than 400, 500, 600.
+                score = blank + 0.5 / (labels + 1) + (0.1 if first % each or digit * each == 4 else 0.0)
                 if best is None or score < best[0] - 1e-9:
                     best = score, (step, first, last, each)
     return best[1] if best is not None else (step, first, last, count)

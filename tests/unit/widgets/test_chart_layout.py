@@ -7,6 +7,7 @@ from datetime import UTC
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from widgets.cells import spans_width
 from widgets.chart_layout import (
@@ -115,6 +116,11 @@ def test_two_series_differ_without_colour_and_have_a_legend():
 def test_a_legend_that_does_not_fit_the_title_has_its_own_line():
     lines = text(TWO, 60, 14)
     assert "▆" not in lines[0] and "▆ utilisation" in lines[1]
+
+
+def test_a_narrow_legend_leaves_out_the_least_and_greatest_first():
+    both = structs.replace(TWO, marks=(ChartMark(START + 600, "job start"), ChartMark(START + 900, "job end")))
+    assert " ▆ utilisation 80 %  ⠒⠒ memory 40 %   ► job start  ◄ job end" in text(both, 80, 12)[1]
 
 
 def test_marks_are_at_their_time_with_a_legend_and_only_then():
