@@ -65,7 +65,7 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._arranged = arranged or arrange
+        self._own_arrange = arranged
         self.given_order = given_order
         self._view: TableView[R] = arrange({})
         self._request = 0
@@ -221,6 +221,9 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _sort_of(self, key: str | None) -> Callable[[Any], Any] | None:
         return next((column.sort for column in self.columns if column.key == key), None)
+
+    def _arranged(self, rows: Mapping[str, R], by: SortKey, before: TableView[R] | None) -> TableView[R]:
+        return (self._own_arrange or arrange)(rows, by, before)
 
     def _arrange(self, ctx: Any = None) -> None:
         """Sort the rows and show them: at once where they are few."""
