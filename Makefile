@@ -17,7 +17,7 @@ TEXTUAL ?=
 .PHONY: help demo check test quick contracts lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
 
 help:
-	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
+	@echo 'make demo       the console on the simulated cluster; needs no Slurm, no service'
 	@echo 'make test       every test'
 	@echo 'make quick      the tests of tests/unit, tests/ui and tests/contracts that are not slow: two minutes, between two edits'
 	@echo 'make contracts  does Textual still do what wacht leans on; TEXTUAL=8.2.7: does that version'

@@ -33,7 +33,7 @@ class UntrustedFile(Exception):
 
 @contextlib.contextmanager
 def open_to_read(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
-    """A descriptor for reading a file. `shut` None accepts any plain file, whoever owns it, in any folder.
+    """A descriptor for reading a file. `shut` None accepts any plain file, of any owner, in any folder.
 
     Raises OSError, and UntrustedFile for a file that fails the checks.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-#: The beginning of a token that already gives it away. A text shorter than `_LEAST` is no useful token, and may be a
+#: A prefix of a token that already identifies it. A text shorter than `_LEAST` is no useful token, and may be a
 #: part of ordinary words.
 _HEAD, _LEAST = 12, 8
 #: Tokens that are remembered. There are more only if they are renewed, and then the old ones have expired.

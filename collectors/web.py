@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
-
-from . import files
-from .model import SourceFault
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -22,41 +18,19 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a source behind HTTP is, and how it is asked."""
+    """Address of an HTTP source, and how requests to it are made."""
 
     url: str
-    """Without the API's own path (/api/v1, /api/v2) at its end."""
+    """Without the API's own path (/api/v1, /api/v2)."""
     ca: str | None = None
-    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
+    """File with the certificates to trust; None for those of this computer. Certificates are always verified."""
     token_file: str | None = None
-    """File with a bearer token, readable by its owner alone."""
+    """File with a bearer token, readable only by its owner."""
     timeout_s: Seconds = 10.0
-    """Longest that one answer may take, from connecting to its last byte."""
+    """Maximum seconds for one answer, from connecting to its last byte."""
 
     def __post_init__(self) -> None:
         check_url(self.url, self.token_file is not None)
-
-
-def parse_retry_after(retry_after: str) -> tuple[str, float]:
-    """A server's Retry-After in words and in seconds; "" and 0 if it has no number of seconds."""
-    text = retry_after.strip()
-    known = text.isascii() and text.isdecimal() and len(text) < 7
-    return (f"it asks for {text} s of peace", float(text)) if known else ("", 0.0)
-
-
-def ca_file(ca: str) -> Path:
-    """The file with trusted certificates: whoever can write it can impersonate the server. Raises SourceFault."""
-    path = Path(ca).expanduser()
-    mend = "name the site's certificates with ca"
-    try:
-        with files.open_to_read(path):
-            return path
-    except FileNotFoundError:
-        raise SourceFault("missing", f"there is no file {path}", mend) from None
-    except OSError as error:
-        raise SourceFault("auth", f"cannot read the certificates {path}: {error.strerror}", mend) from None
-    except files.UntrustedFile as error:
-        raise SourceFault("auth", f"the certificates {path} are not used: {error}", mend) from None
 
 
 def check_url(url: str, token: bool) -> None:

@@ -37,6 +37,8 @@ TEXT_ROLES: tuple[str, ...] = (
     "good",
     "warn",
     "bad",
+    "map-bad",
+    "map-warn",
 )
 #: Glyph + word + colour: contrast of at least 3:1, as for any sign.
 STATE_ROLES: tuple[str, ...] = (
@@ -57,10 +59,26 @@ STATE_ROLES: tuple[str, ...] = (
     "job-held",
 )
 #: Lines, troughs and surfaces: no words are painted in these.
-QUIET_ROLES: tuple[str, ...] = ("border", "border-focus", "panel", "trough", "thumb", "fill", "map-allocated")
+QUIET_ROLES: tuple[str, ...] = ("border", "border-focus", "panel", "trough", "thumb", "fill", "map-healthy")
 
 ROLES: tuple[str, ...] = (*TEXT_ROLES, *STATE_ROLES, *QUIET_ROLES, *HEAT)
 """Every role a theme must define."""
+
+ALARM_ROLES: tuple[str, ...] = (
+    "warn",
+    "bad",
+    "map-bad",
+    "map-warn",
+    "chip-stale",
+    "chip-fault",
+    "state-draining",
+    "state-drained",
+    "state-down",
+    "state-unknown",
+    "job-failed",
+    "job-held",
+)
+"""Faults, limits, and what is out of service: only these may be red or amber."""
 
 #: Display word of a node (collectors.nodestate.DISPLAYS) to its glyph, one cell wide, and its role.
 STATE_LOOK: dict[str, tuple[str, str]] = {

@@ -10,7 +10,8 @@ from __future__ import annotations
 from themes.roles import HEAT
 from themes.theme_spec import ThemeSpec
 
-_HEAT = ("dim", "dim", "cyan", "cyan", "green", "green", "yellow", "yellow", "bright_red", "bold bright_red")
+# One hue from dim to bright: load is no alarm, and red and yellow are for faults and limits.
+_HEAT = (*["dim cyan"] * 3, *["cyan"] * 4, *["bright_cyan"] * 2, "bold bright_cyan")
 
 LOOK = ThemeSpec(
     name="16-colour",
@@ -24,23 +25,25 @@ LOOK = ThemeSpec(
         "title": "bold",
         "cursor": "reverse",
         "map-cursor": "bold reverse",
-        "mark": "bold yellow",
+        "mark": "bold bright_cyan",
         "header": "underline",
         "header-sorted": "bold underline",
         "chip-ok": "green",
         "chip-stale": "bold yellow",
         "chip-fault": "bold bright_white on red",
-        "mode-demo": "black on yellow",
+        "mode-demo": "black on green",
         "mode-readonly": "black on cyan",
         "mode-replay": "bold bright_white on magenta",
         "bar": "default on default",
         "bar-strong": "bold",
-        "key": "bold yellow",
+        "key": "bold cyan",
         "key-off": "dim",
-        "pending": "italic yellow",
+        "pending": "italic cyan",
         "good": "green",
         "warn": "yellow",
         "bad": "bold bright_red",
+        "map-bad": "bold bright_white on red",
+        "map-warn": "black on yellow",
         "state-idle": "default",
         "state-allocated": "green",
         "state-mixed": "bold green",
@@ -61,7 +64,7 @@ LOOK = ThemeSpec(
         "panel": "default on default",
         "trough": "dim",
         "fill": "cyan",
-        "map-allocated": "dim green",
+        "map-healthy": "dim green",
         "thumb": "default",
         **dict(zip(HEAT, _HEAT, strict=True)),
     },

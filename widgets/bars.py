@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .cells import Span
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_LEVELS = "▁▂▃▄▅▆▇█"
+LEVELS = " ▁▂▃▄▅▆▇█"
 
 
 def bar(part: float | None, cells: int, full: str = "fill", empty: str = "trough") -> list[Span]:
@@ -65,5 +65,5 @@ def sparkline(values: Sequence[float | None], cells: int, low: float | None = No
             out.append("·")
         else:
             step = 0 if reach <= 0 else int((value - low) / reach * 7.999)
-            out.append(_LEVELS[max(0, min(7, step))])
+            out.append(LEVELS[1 + max(0, min(7, step))])
     return "".join(out)

@@ -84,7 +84,7 @@ def _fits(widths: Sequence[int], room: int) -> bool:
 
 
 def _grow(shown: Sequence[Column], widths: list[int], spare: int) -> None:
-    """Distribute the spare cells among the columns that grow, by weight, none beyond its `most`."""
+    """Distribute the spare cells among the columns that grow, by weight, none beyond its `max_width`."""
     while spare > 0:
         can = [at for at, c in enumerate(shown) if c.grow and (c.max_width is None or widths[at] < c.max_width)]
         if not can:

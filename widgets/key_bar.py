@@ -23,6 +23,8 @@ class KeyHint(Struct, frozen=True):
     label: str
     enabled: bool = True
     refusal: str = ""
+    pinned: bool = False
+    """Whether it stays when the bar is too narrow for all keys."""
 
     @property
     def cells(self) -> int:
@@ -31,8 +33,8 @@ class KeyHint(Struct, frozen=True):
 
 
 class KeyBar(Widget):
-    """Shows the keys given to `set_keys`. Keys that do not fit are dropped at the end, but the last one
-    always stays.
+    """Shows the keys given to `set_keys`. Where they do not fit, refused ones are dropped, then others that are not
+    pinned, the last first; then the pinned ones from the first on. The last one always stays.
     """
 
     DEFAULT_CSS = """
@@ -67,7 +69,9 @@ class KeyBar(Widget):
         """The keys that fit, each with its first cell."""
         shown = list(self.keys)
         while len(shown) > 1 and 2 + sum(key.cells for key in shown) + _GAP * (len(shown) - 1) > cells:
-            del shown[-2]
+            loose = [at for at, key in enumerate(shown[:-1]) if not key.pinned]
+            refused = [at for at in loose if not shown[at].enabled]
+            del shown[(refused or loose or [0])[-1]]
         places, x = [], 1
         for key in shown:
             places.append((x, key))

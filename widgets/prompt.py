@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from msgspec import Struct
@@ -24,6 +25,12 @@ MAX_LENGTH = 4000
 """Most characters in the line; a longer paste is dropped."""
 Complete = Callable[[str], Sequence[str]]
 """Maps the typed text to its completions as whole texts, best first."""
+Hint = Callable[[str], str]
+"""Maps the typed text to a line that explains it; "" for none."""
+MAX_LINES = 8
+"""Most lines of a message."""
+_MIN_WIDTH = 20
+"""Cells below which nothing is wrapped any narrower."""
 
 
 class History(Struct):
@@ -69,24 +76,26 @@ class History(Struct):
         return self.entries[self.at]
 
 
-class _SpanLine(Widget):
-    """A line of spans."""
+class _SpanLines(Widget):
+    """Lines of spans, as many as are given."""
 
     ALLOW_SELECT = False
 
-    def __init__(self, spans: Sequence[Span] = (), classes: str | None = None) -> None:
+    def __init__(self, classes: str | None = None) -> None:
         super().__init__(classes=classes)
-        self._spans: Sequence[Span] = spans
+        self._lines: Sequence[Sequence[Span]] = ()
 
-    def show(self, spans: Sequence[Span]) -> None:
-        """Show other spans."""
-        if spans != self._spans:
-            self._spans = spans
+    def show(self, *lines: Sequence[Span]) -> None:
+        """Show other lines."""
+        if lines != self._lines:
+            if len(lines) != len(self._lines):
+                self.styles.height = max(1, len(lines))
+            self._lines = lines
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The line."""
-        return role_styles(self).line(self._spans, self.size.width, on="bar")
+        """One line."""
+        return role_styles(self).line(self._lines[y] if y < len(self._lines) else (), self.size.width, on="bar")
 
 
 class Prompt(Vertical):
@@ -95,13 +104,13 @@ class Prompt(Vertical):
     """
 
     DEFAULT_CSS = """
-    Prompt { dock: bottom; height: auto; max-height: 2; background: $panel; display: none; }
+    Prompt { dock: bottom; height: auto; background: $panel; display: none; }
     Prompt.-open { display: block; }
     Prompt > Horizontal, Prompt .row { layout: horizontal; height: 1; }
     Prompt .sign { width: 3; height: 1; }
     Prompt Input { border: none; height: 1; padding: 0; width: 1fr; background: $panel; color: $foreground; }
     Prompt Input:focus { border: none; background-tint: $foreground 0%; }
-    Prompt .say { height: 1; display: none; }
+    Prompt .say { display: none; }
     Prompt.-say .say { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
@@ -136,11 +145,13 @@ class Prompt(Vertical):
         self.kind = "/"
         self.complete: Complete | None = None
         """Called with the text on Tab and, for the line below, while typing."""
+        self.explain: Hint | None = None
+        """Called with the text while typing, for the last line."""
         self.histories: dict[str, History] = {}
         self._before: Widget | None = None
-        self._sign = _SpanLine(classes="sign")
+        self._sign = _SpanLines(classes="sign")
         self._input = Input(select_on_focus=False, max_length=MAX_LENGTH)
-        self._say = _SpanLine(classes="say")
+        self._say = _SpanLines(classes="say")
         self._tabs: list[str] = []
         self._tab_at = -1
 
@@ -161,9 +172,11 @@ class Prompt(Vertical):
         """The typed text."""
         return self._input.value
 
-    def open(self, kind: str = "/", value: str = "", complete: Complete | None = None) -> None:
+    def open(
+        self, kind: str = "/", value: str = "", complete: Complete | None = None, explain: Hint | None = None
+    ) -> None:
         """Show it with the sign of its kind (`/` or `:`), and take the focus."""
-        self.kind, self.complete = kind, complete
+        self.kind, self.complete, self.explain = kind, complete, explain
         self._before = self.screen.focused
         self._sign.show(((f" {kind} ", "key"),))
         with self._input.prevent(Input.Changed):
@@ -172,6 +185,8 @@ class Prompt(Vertical):
         self._history.at = None
         self._tabs = []
         self.show_message("")
+        if value and explain is not None:
+            self.hint()
         self.add_class("-open")
         # Immediately: text typed together with the sign follows closely.
         self.screen.set_focus(self._input, scroll_visible=False)
@@ -184,7 +199,12 @@ class Prompt(Vertical):
 
     def show_message(self, text: str, role: str = "bad") -> None:
         """Show a message below the input: why the text is refused, or its completions. "" removes it."""
-        self._say.show(((" " * 3, ""), (text, role)))
+        lines = text.split("\n")
+        if role == "bad":
+            room = max(_MIN_WIDTH, self.size.width - 4)
+            lines = [piece for line in lines for piece in wrap(line, room, subsequent_indent="    ")]
+        lines = lines[:MAX_LINES]
+        self._say.show(*(((" " * 3, ""), (line, role if at == 0 else "text-dim")) for at, line in enumerate(lines)))
         self.set_class(bool(text), "-say")
 
     @property
@@ -207,12 +227,14 @@ class Prompt(Vertical):
         self.post_message(self.Edited(self, self.kind, event.value))
 
     def hint(self) -> bool:
-        """Show the completions below the input. False when there are none."""
+        """Show the completions below the input, then what explains it. False when there are no completions."""
         text = self.value
         may = list(self.complete(text))[:12] if self.complete is not None and text else []
         # Completions begin with the typed text: only the new word is shown.
         kept = text.rfind(" ") + 1
-        self.show_message("  ".join(one[kept:] for one in may if one != text), "text-dim")
+        found = "  ".join(one[kept:] for one in may if one != text)
+        explained = self.explain(text) if self.explain is not None else ""
+        self.show_message("\n".join(filter(None, (found, explained))), "text-dim")
         return any(one != text for one in may)
 
     def on_key(self, event: Key) -> None:

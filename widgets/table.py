@@ -53,16 +53,20 @@ class VirtualTable(TableKeys, Generic[R]):
         sort: str | None = None,
         reverse: bool = False,
         pending_column: str | None = None,
+        arranged: Callable[[Mapping[str, R], SortKey, TableView[R] | None], TableView[R]] | None = None,
+        given_order: str = "",
         empty_text: str = "",
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         """`key` gives the key of a row where rows are a sequence; `sort` is the key of a column, None keeps
-        the given order.
+        the given order, which may have a name. `arranged` sorts the rows, in any thread.
         """
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
+        self._arranged = arranged or arrange
+        self.given_order = given_order
         self._view: TableView[R] = arrange({})
         self._request = 0
         """Incremented with every requested view: of several in progress only the last counts."""
@@ -223,11 +227,11 @@ class VirtualTable(TableKeys, Generic[R]):
         self._request += 1
         asked, by, before, (rows, alive) = self._request, self.sort_key, self._view, self._source_rows
         if len(rows) <= MAX_SYNC_ROWS or not self.is_running:
-            self._show_view(arrange(rows, by, before), ctx, alive)
+            self._show_view(self._arranged(rows, by, before), ctx, alive)
             return
 
         def work() -> None:
-            view = arrange(rows, by, before)
+            view = self._arranged(rows, by, before)
             self.app.call_from_thread(came, view)
 
         def came(view: TableView[R]) -> None:

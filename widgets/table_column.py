@@ -21,10 +21,10 @@ class ExportField(NamedTuple):
 class Column(Struct, frozen=True):
     """One column. `cell(row, ctx)` returns its text, a (text, role) or spans; `ctx` is the context of the table.
 
-    `width` is its least width in cells; a column that grows gets its share of the rest, up to `most`. On a narrow
-    screen columns of the highest `priority` number are dropped first (0 last); before an ESSENTIAL one is dropped,
-    those with a `least` are narrowed to it. The text of a `volatile` column depends on `ctx` (such as the clock) and
-    not on the row alone.
+    `width` is its minimum width in cells; a column that grows gets its share of the rest, up to `max_width`. On a
+    narrow screen columns of the highest `priority` number are dropped first (0 last); before a column of priority
+    `ESSENTIAL` or lower is dropped, those with a `min_width` are narrowed to it. The text of a `volatile` column
+    depends on `ctx` (such as the clock) and not on the row alone.
     """
 
     key: str

@@ -27,12 +27,12 @@ class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknow
         "nodename",
         "instance",
     )
-    """Labels that may hold the node an alert is about; the first that is one of Slurm's nodes counts."""
+    """Labels that may hold the node of an alert; the first whose value is one of Slurm's nodes is used."""
     node: str | None = None
-    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it; without it
-    they are compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
+    """Regular expression that matches the whole label; group 1 is the NodeName. Without it the labels are compared
+    with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     matchers: str = ""
-    """Which alerts are this cluster's, where one Alertmanager holds those of several: `cluster="groningen"`."""
+    """Label matchers for this cluster's alerts, where one Alertmanager serves several: `cluster="groningen"`."""
 
     def __post_init__(self) -> None:
         WebSettings.__post_init__(self)

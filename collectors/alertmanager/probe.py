@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.clock import ClockSkew
+from collectors.clock import ClockSkew, skew_of
 from collectors.decoding import from_json
-from collectors.http_probe import HttpProbe, probe_http
 from collectors.model import SourceFault
 
 from . import AlertmanagerSettings
+from .client import open_client
 
 T = TypeVar("T")
 
@@ -49,23 +52,33 @@ class _Receiver(Struct):
 
 def probe_alertmanager(settings: AlertmanagerSettings) -> AlertmanagerProbe:
     """Probe it. Raises SourceFault. Its configuration, which the answer contains, is not kept."""
-    seen = probe_http(settings, "/api/v2/status", settings.timeout_s)
-    status = _decoded(seen, _ServerStatus)
-    receivers = _decoded(probe_http(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
+    with contextlib.closing(open_client(settings)) as client:
+        sent = time.time()
+        answer = client.ask("GET", "/status")
+        received = time.time()
+        status = _decoded(answer.content, _ServerStatus)
+        receivers = _decoded(client.ask("GET", "/receivers").content, list[_Receiver])
     version = status.versionInfo.version
     return AlertmanagerProbe(
         version=None if version is None else clean(version)[:40],
         cluster=clean(status.cluster.status)[:40],
         peers=len(status.cluster.peers or []),
         receivers=tuple(clean(one.name)[:80] for one in receivers),
-        moment=seen.moment,
+        moment=_moment(answer.headers.get("date", ""), sent, received),
     )
 
 
-def _decoded(seen: HttpProbe, kind: type[T]) -> T:
-    if seen.status != 200:
-        raise SourceFault("refused", f"it answered {seen.status}", "does url end where /api/v2 begins?")
+def _moment(date: str, sent: float, received: float) -> ClockSkew | None:
+    """The server's clock, if its header has a date (to the second)."""
     try:
-        return from_json(seen.body, kind)
+        said = parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return skew_of(said, 1.0, sent, received)
+
+
+def _decoded(content: bytes, kind: type[T]) -> T:
+    try:
+        return from_json(content, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SourceFault("malformed", "the answer is none of Alertmanager", "see url") from None

@@ -7,10 +7,9 @@ simulated cluster both use it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from collectors.clean import clean, hostile
@@ -89,10 +88,10 @@ def _declared(change: Change, where: str) -> SilenceRequest:
     return SilenceRequest(targets=change.targets, argv=_argv(new, where), new=new)
 
 
-def body(new: NewSilence, now: float) -> Mapping[str, Any]:
+def body(new: NewSilence, now: float) -> bytes:
     """The request body that creates it, from now (epoch) on."""
     starts = datetime.fromtimestamp(now, UTC)
-    return {
+    fields = {
         "matchers": [
             {"name": one.name, "value": one.value, "isRegex": one.regex, "isEqual": one.equal} for one in new.matchers
         ],
@@ -101,6 +100,7 @@ def body(new: NewSilence, now: float) -> Mapping[str, Any]:
         "createdBy": new.by,
         "comment": new.comment,
     }
+    return msgspec.json.encode(fields)
 
 
 def _argv(new: NewSilence, where: str) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
 from collectors.hosts import HostMapping, NodeNames, mapping_summary
+from collectors.http.client import HttpClient
+from collectors.http.http_faults import HttpRefusal
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
 from .answers import AlertAnswers, conditions, silence_of
-from .client import AlertmanagerClient, AlertmanagerRefusal
+from .client import open_client
 from .requests import ID
 
 #: Given in full, so that other defaults of an Alertmanager leave nothing out.
@@ -23,7 +25,7 @@ class AlertmanagerReader:
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._settings = settings
         self._reader = AlertAnswers(settings)
-        self._client: AlertmanagerClient | None = None
+        self._client: HttpClient | None = None
 
     def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
@@ -38,20 +40,20 @@ class AlertmanagerReader:
         return (made,) if fits else ()
 
     @property
-    def client(self) -> AlertmanagerClient:
+    def client(self) -> HttpClient:
         """The client. Raises SourceFault if it cannot be created."""
         if self._client is None:
-            self._client = AlertmanagerClient(self._settings)
+            self._client = open_client(self._settings)
         return self._client
 
     def alerts(self) -> tuple[Mapping[str, Alert], tuple[str, ...]]:
         """All alerts of this cluster, and warnings about skipped rows. Raises SourceFault."""
-        content = self.client.get("/alerts", [*_ALL, *conditions(self._settings)])
-        return self._reader.alerts(content)
+        answer = self.client.ask("GET", "/alerts", params=[*_ALL, *conditions(self._settings)])
+        return self._reader.alerts(answer.content)
 
     def silences(self) -> tuple[Mapping[str, Silence], tuple[str, ...]]:
         """All active and pending silences, and warnings about skipped rows. Raises SourceFault."""
-        return self._reader.silences(self.client.get("/silences"))
+        return self._reader.silences(self.client.ask("GET", "/silences").content)
 
     def close(self) -> None:
         """End a running request."""
@@ -108,8 +110,8 @@ class AlertmanagerReads:
             if not ID.fullmatch(one):
                 continue
             try:
-                silence = silence_of(self._asking.client.get(f"/silence/{one}"))
-            except AlertmanagerRefusal as error:
+                silence = silence_of(self._asking.client.ask("GET", f"/silence/{one}").content)
+            except HttpRefusal as error:
                 # A 404 of another server lacks these words, and is no answer to this request.
                 if error.code == 404 and not _elsewhere(error):
                     continue
@@ -125,7 +127,7 @@ class AlertmanagerReads:
         return {key: one for key, one in silences.items() if one.matchers in wanted}
 
 
-def _elsewhere(error: AlertmanagerRefusal) -> bool:
+def _elsewhere(error: HttpRefusal) -> bool:
     return bool(error.said) and "silence" not in error.said.lower()
 
 

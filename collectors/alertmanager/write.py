@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.clock import Clock, SystemClock
+from collectors.http.client import HttpClient
+from collectors.http.http_faults import REDIRECTS, HttpRefusal, HttpUnsent
 from collectors.model import Change, Sent, SourceFault
 
 from . import AlertmanagerSettings
 from .answers import made_id
-from .client import AlertmanagerClient, AlertmanagerRefusal, AlertmanagerUnsent
+from .client import open_client
 from .requests import SilenceRequest, body, requests_of
 
 #: Statuses that concern the caller or the whole server: the next request would fail too.
-_TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}
+_TO_ALL = REDIRECTS | {401, 403, 405, 429, 503}
 
 
 class AlertWriter:
@@ -36,7 +38,7 @@ class AlertWriter:
         asked = requests_of(change, self._settings.url)
         try:
             # A new connection: a kept one may be dead, and a request into it would be in doubt.
-            client = AlertmanagerClient(self._settings)
+            client = open_client(self._settings)
         except SourceFault as error:
             return (_failed(asked[0], str(error.fault), 0.0, fatal=True),)
         ended = []
@@ -49,17 +51,17 @@ class AlertWriter:
             client.close()
         return tuple(ended)
 
-    def _one(self, client: AlertmanagerClient, order: SilenceRequest) -> Sent:
+    def _one(self, client: HttpClient, order: SilenceRequest) -> Sent:
         """Send one request and return its result."""
         began = self._clock.mono()
         try:
             if order.new is None:
-                client.delete(f"/silence/{order.targets[0]}")
-            elif made_id(client.post("/silences", body(order.new, self._clock.now()))) is None:
+                client.ask("DELETE", f"/silence/{order.targets[0]}")
+            elif made_id(client.ask("POST", "/silences", body=body(order.new, self._clock.now())).content) is None:
                 return _unknown(order, "the answer is none of Alertmanager", self._clock.mono() - began)
-        except AlertmanagerUnsent as error:
+        except HttpUnsent as error:
             return _failed(order, str(error.fault), self._clock.mono() - began, fatal=True)
-        except AlertmanagerRefusal as error:
+        except HttpRefusal as error:
             took = self._clock.mono() - began
             if error.code in _TO_ALL:
                 return _failed(order, str(error.fault), took, fatal=True)

@@ -57,6 +57,7 @@ from .queue_limits import Association, Factors, Limit, Limits, Queueing, Share, 
 from .slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
 from .telemetry import (
     FOLLOWERS,
+    HOT_C,
     TAKEN,
     Alert,
     Gpu,
@@ -73,6 +74,7 @@ from .telemetry import (
 
 __all__ = [
     "FOLLOWERS",
+    "HOT_C",
     "KINDS",
     "SINGLE_VALUES",
     "TAKEN",

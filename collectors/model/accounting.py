@@ -38,7 +38,7 @@ class PastJob(Struct, frozen=True, gc=False, kw_only=True):
     cpus: int | None = None
     gpus: int | None = None
     failed_node: str | None = None
-    """The node whose failure ended it, if Slurm tells (from 24.11 on)."""
+    """The node whose failure ended it, if Slurm reports it (from 24.11 on)."""
 
     @property
     def ran_s(self) -> int | None:

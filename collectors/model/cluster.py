@@ -134,7 +134,7 @@ class Source(Struct, frozen=True, kw_only=True):
     @property
     def recalled(self) -> bool:
         """Whether its facts were read by another console, and this one has not read them yet."""
-        return not self.tried and self.read_mono is not None
+        return not self.ok and not self.tried and self.read_mono is not None
 
     @property
     def chip(self) -> str:

@@ -35,7 +35,7 @@ class Change(Struct, frozen=True, kw_only=True):
     action: str
     """Id of the action, for messages and the journal; nothing decides by it."""
     operation: Operation | None = None
-    """What the writer is asked to do; None for the command of a site's own action."""
+    """The operation of the writer; None for the command of a site's own action."""
     kind: str
     """The kind of the targets: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
     targets: tuple[str, ...]
@@ -43,13 +43,15 @@ class Change(Struct, frozen=True, kw_only=True):
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Node to its own reason if it differs from `reason`: an existing reason is kept."""
     resume_after_s: int | None = None
-    """drain: Slurm resumes the nodes after so many seconds."""
+    """drain: seconds after which Slurm resumes the nodes."""
     next_state: Mapping[str, str] = field(default_factory=dict)
-    """reboot: node to the state in which it comes back, RESUME or DOWN; every target stands in it."""
+    """reboot: node to the state in which it comes back, RESUME or DOWN; contains every target."""
     values: Mapping[str, str] = field(default_factory=dict)
     """Every target to its new value, for actions that set one (a time limit, a partition, a comment)."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings of the change as a whole, by the action's word: a reservation's name, its end, its users."""
+    arrays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of an array to its tasks, where all that have not ended are targets: its id alone names exactly these."""
     silences: tuple[NewSilence, ...] = ()
     """take, silence: the silences to create; every target is in one of them."""
 

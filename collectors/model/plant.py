@@ -111,7 +111,7 @@ class Coolant(Struct, frozen=True, gc=False, kw_only=True):
     high: float | None = None
     """The configured limits, None without one."""
     racks: tuple[str, ...] = ()
-    """Racks on the loop, as far as this point or the configuration tells."""
+    """Racks on the loop, if this point or the configuration gives them."""
     sampled_at: int | None = None
     """Time of the last sample, on this computer's clock; None if unknown."""
     detectors: int | None = None

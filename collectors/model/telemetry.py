@@ -90,6 +90,10 @@ class Xid(Struct, frozen=True, gc=False, kw_only=True):
         return f"{self.node}/{self.gpu}/{self.code}"
 
 
+HOT_C = 85.0
+"""A GPU above this is too hot: most throttle a few degrees later."""
+
+
 class Load(Struct, frozen=True, gc=False, kw_only=True):
     """The telemetry of one node in sums, for the map, the lists and the totals."""
 

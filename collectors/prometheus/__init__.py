@@ -1,7 +1,7 @@
 """GPUs, XIDs, power and plant from Prometheus, or any server with its API: Thanos, Mimir, VictoriaMetrics.
 
 This file has the settings and the light descriptor. `query_table` holds every query, `site_queries` fills in a site's
-settings, `client` and `http_transport` ask, `sources` opens what the console polls, `on_demand` what it reads on
+settings, `client` asks, `answers` has the rows, `sources` opens what the console polls, `on_demand` what it reads on
 demand; `plant` has the sources on cooling, fabric, NVLink domains, storage and checkups.
 """
 
@@ -29,16 +29,16 @@ class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     node_series: str | None = None
     """Watts of a node: a metric, or PromQL that gives one series a node (`sum by (instance) (ipmi_power_watts)`)."""
     node_label: str | None = None
-    """The label of it that holds the node; without it the one that Slurm's nodes are found by."""
+    """Label of `node_series` that holds the node; without it the label that matches most of Slurm's nodes."""
     node: str | None = None
-    """How the node's name stands in that label: group 1 of a regular expression that matches all of it; without it the
-    label is compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
+    """Regular expression that matches the whole label; group 1 is the NodeName. Without it the label is compared with
+    NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     rack_series: str | None = None
-    """Watts of a power unit, or of a rack: a metric or any PromQL. Those of one rack are added up."""
+    """Watts of a power unit or a rack: a metric or any PromQL. Series of the same rack are summed."""
     rack_label: str = "rack"
-    """The label of it that holds the rack, as Slurm's side calls it."""
+    """Label of `rack_series` that holds the rack, under the name that Slurm's nodes have for it."""
     source: str | None = None
-    """How the screen names the source; None is "PDU", "BMC" or "sum of GPUs", as it is."""
+    """Name of the source on the screen; without it "PDU", "BMC" or "sum of GPUs", according to the series."""
 
     def __post_init__(self) -> None:
         if self.node_label is not None:
@@ -54,24 +54,24 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 15.0
     """Least seconds between two readings."""
     stale_s: Seconds = 180.0
-    """A sample older than this is told with its age, and its value is left out."""
+    """A sample older than this is shown with its age, without its value."""
     host_labels: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
-    """The labels of dcgm-exporter's series that hold the host, one or the other; without it those of Hostname,
-    hostname, node, nodename and instance that Slurm's nodes are found by (`wacht doctor` says which)."""
+    """Labels of dcgm-exporter's series that may hold the host; without it those of Hostname, hostname, node, nodename
+    and instance that match most of Slurm's nodes (`wacht doctor` shows which)."""
     node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
-    """The labels of node_exporter's series that hold the host; without it those that Slurm's nodes are found by."""
+    """Labels of node_exporter's series that may hold the host; without it those that match most of Slurm's nodes."""
     node: str | None = None
-    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it; without it
-    they are compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
+    """Regular expression that matches the whole label; group 1 is the NodeName. Without it the labels are compared
+    with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     matchers: str = ""
-    """More label matchers for every DCGM series, where one server holds several clusters: `cluster="groningen"`."""
+    """More label matchers for every DCGM series, where one server serves several clusters: `cluster="groningen"`."""
     recorded: bool = False
     """Read the series of the recording rules in wacht-rules.yml, which the server must have loaded."""
     slurm_metrics: bool | str = False
     """Label matchers of the targets where slurmctld's own metrics are scraped (25.11 or newer), or true for those whose
-    job begins with slurm; with them its counts stand beside what the commands say."""
+    job begins with slurm. The screens then show its counts as well as those of the commands."""
     queries: dict[str, str] = field(default_factory=dict)
-    """PromQL of the site's own for queries of the table (docs/queries.md), by name."""
+    """The site's own PromQL for queries of the table (docs/queries.md), by name."""
     fabric: FabricSettings = field(default_factory=FabricSettings)
     """Ports and switches."""
     storage: StorageSettings = field(default_factory=StorageSettings)

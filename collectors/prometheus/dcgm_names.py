@@ -7,8 +7,8 @@ depending on their roll-out: the newer one counts if it is there.
 Sources: the release notes of 4.9.0 (23 fields renamed, the label of the driver among them; eleven with another unit:
 hertz, joules, 0 to 1, bytes, bytes a second), `etc/default-counters.csv` up to 4.8.2 (the older names and units),
 `dcgm_fields.h` of DCGM 4.6.0 (the renamings that keep the unit), go-dcgm 1.4611 (clocks and energy: fields 1603, 1604
-and 1611, beside the older ones), and for utilisation and memory NVIDIA's "Field Identifiers" of DCGM 4.7 (1613, 1626 to
-1628) as quoted by others on 19 September 2026: the counters file of 4.9.0 itself was not available.
+and 1611, next to the older ones), and for utilisation and memory NVIDIA's "Field Identifiers" of DCGM 4.7 (1613, 1626
+to 1628) as quoted by others on 19 September 2026: the counters file of 4.9.0 itself was not available.
 """
 
 from __future__ import annotations

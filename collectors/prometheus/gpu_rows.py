@@ -16,7 +16,7 @@ from .dcgm_names import Quantity
 from .values import number
 
 if TYPE_CHECKING:
-    from .http_transport import Row
+    from .answers import Row
 
 #: A larger value is no share: DCGM 4.6 gives percent under the newer utilisation name (see dcgm_names.UTIL).
 _MOST_PCT = 101.0

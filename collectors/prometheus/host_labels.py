@@ -20,7 +20,7 @@ from .site_queries import SiteQueries
 from .values import NODE_NAME, Notes
 
 if TYPE_CHECKING:
-    from .http_transport import Row
+    from .answers import Row
 
 #: Seconds between two host queries: while some hosts are no nodes, and at least after a change.
 AGAIN_S, LEAST_S = 600.0, 30.0
@@ -59,14 +59,14 @@ class Hosts:
         self._version = -1
         self._looked: float | None = None
         self._fits: dict[str, HostMatch] = {}
-        """Every value of a label that may hold a host, as of the last look, to what it is."""
+        """Every value of a label that may hold a host in the last host query, to its match."""
         self._seen: dict[str, HostMatch] = {}
-        """Every host of the last look to what it is."""
+        """Every host of the last host query to its match."""
         self._where: dict[str, Where] = {}
         self._missed = False
-        """Some row named a host that was not there at the last look."""
+        """A row named a host that the last host query did not have."""
         self._plural = False
-        """Some node stands under several values: its rows are made one."""
+        """A node has several label values; its rows are merged."""
         self._unlabelled = 0
         self.labels: Labels = book.labels[kind]
         self._order = self._ordered()

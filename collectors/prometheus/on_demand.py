@@ -203,5 +203,5 @@ def _shift(client: PrometheusClient) -> int:
 
 
 def step_of(seconds: int, most: int) -> int:
-    """Seconds between two points of a chart over so many seconds."""
+    """Seconds between two points of a chart over `seconds`."""
     return next((step for step in STEPS if seconds <= step * most), STEPS[-1])

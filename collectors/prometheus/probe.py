@@ -12,7 +12,6 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.clock import ClockSkew, SystemClock, skew_of
 from collectors.decoding import from_json
-from collectors.http_probe import probe_http
 from collectors.model import SourceFault
 
 from . import PrometheusSettings
@@ -29,7 +28,7 @@ _OR = " or "
 _WRONGS = ("lacking", "hosts")
 #: Server flags that let any client delete data, or stop the server.
 FLAGS = ("web.enable-admin-api", "web.enable-lifecycle")
-_FLAGS_PATH = "/api/v1/status/flags"
+_FLAGS_PATH = "/status/flags"
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -75,7 +74,7 @@ def probe_prometheus(settings: PrometheusSettings) -> PrometheusProbe:
         at = client.ask("clock", book.whole("clock")).at
         moment = None if at is None else skew_of(at, 0.001, sent, time.time())
         return PrometheusProbe(
-            moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings)
+            moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(client)
         )
     finally:
         client.close()
@@ -103,11 +102,10 @@ def _names(book: SiteQueries, client: PrometheusClient) -> DcgmNames:
     return DcgmNames(older=found.get("older", 0), newer=found.get("newer", 0), percent=found.get("percent", 0))
 
 
-def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
+def _flags(client: PrometheusClient) -> Mapping[str, bool] | None:
     """Which dangerous flags are set. They are only read, never tried."""
     try:
-        seen = probe_http(settings, _FLAGS_PATH, settings.timeout_s)
-        told = from_json(seen.body, _Flags).data if seen.status == 200 else None
+        told = from_json(client.get(_FLAGS_PATH), _Flags).data
     except (SourceFault, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return {flag: told[flag] == "true" for flag in FLAGS if flag in told} or None if told else None

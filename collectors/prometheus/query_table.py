@@ -1,7 +1,7 @@
 """Every query that wacht sends to Prometheus, in one table, and how a site's settings are filled in.
 
 A template names a series as `<NAME>` or `<NAME label="value">`, which becomes the series with the matchers of the site
-and of the requested node. `$host` stands for the labels that hold the host, `$only` for the matchers only. A query with
+and of the requested node. `$host` becomes the labels that hold the host, `$only` the matchers only. A query with
 the label `node` gives rows by those labels: `host_labels` maps each to a Slurm node, and makes one row of a host with
 two exporters that write its label differently. `max by ($host, UUID)` counts a GPU once that has one series for each
 job, instance or exporter.

@@ -12,7 +12,7 @@ from collectors.nodeset import natural_key
 from .query_table import BY_NAME
 
 if TYPE_CHECKING:
-    from .http_transport import Row
+    from .answers import Row
 
 #: The form of a node's name in Slurm, and thus of one that may be queried.
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -66,7 +66,7 @@ class XidMemory:
         self._gpus: dict[Gpu, _Known] = {}
         self._last_at: float | None = None
         self._todo: dict[Gpu, bool] = {}
-        """GPUs whose past is not known yet; True: the day was looked at in vain."""
+        """GPUs whose history is not known yet; True: the last day had no result."""
 
     def see(self, gauges: Mapping[Gpu, int], at: float) -> None:
         """Add the gauges' current codes, at the server's time."""

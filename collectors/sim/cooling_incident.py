@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from .alerts import AlertStore
-from .faults import MINUTE, Faults
+from .failures import MINUTE, Faults
 from .plant.cooling import SUPPLY_HIGH, SimLoop
 from .plant.gpu_telemetry import STEP_S, levels_now, sample_step
 from .plant.site_layout import DAY, HOUR, Host, NodeFault

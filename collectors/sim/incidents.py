@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from . import INCIDENTS
 from .alerts import AlertStore
 from .cooling_incident import CoolingTrip
-from .faults import MINUTE, FaultKind, Faults
+from .failures import MINUTE, FaultKind, Faults
 from .plant.fabric import Links
 from .plant.nvlink import NO_ROUTE, NvLink
 from .plant.site_layout import HOUR, Host, NodeFault, indices_of

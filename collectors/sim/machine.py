@@ -38,7 +38,7 @@ from collectors.model import (
 
 from . import SimSettings
 from .alerts import AlertStore
-from .faults import Faults
+from .failures import Faults
 from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks

@@ -145,7 +145,7 @@ _FIRST = ("fabric", "storage", "cooling", "checkups")
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
     """The sources of a simulated cluster."""
-    rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the embedded machine")
+    rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the simulated cluster")
     kinds: tuple[tuple[str, float, Callable[[Machine], Facts], str | None], ...] = (
         ("slurm.nodes", 3.0, lambda at: Facts(nodes=at.nodes(), cluster=cluster), "scontrol show node"),
         ("slurm.jobs", 3.0, lambda at: Facts(jobs=at.jobs()), "squeue"),

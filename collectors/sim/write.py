@@ -19,6 +19,9 @@ ALERTMANAGER = "http://alertmanager:9093"
 class SimWriter:
     """Sends changes: of nodes and jobs to the simulated Slurm, of alerts and silences to the simulated Alertmanager."""
 
+    takes_arrays = True
+    """Whether it sends `Change.arrays` by their own ids."""
+
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 

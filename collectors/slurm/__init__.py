@@ -27,36 +27,36 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
     transport: TransportName = "cli"
-    """How Slurm is asked: by its commands, through slurmrestd, or by pyslurm (docs/slurm.md)."""
+    """How Slurm is reached: by its commands, slurmrestd or pyslurm (docs/slurm.md)."""
     prefix: tuple[str, ...] = ()
-    """What a site's operators put before a writing command; reads go without it."""
+    """Words put before commands that change something; reads run without them."""
     deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
-    """Longest that one read may take; the whole queue over rest may take four times as long."""
+    """Maximum seconds for one read; reading the whole queue over rest may take four times as long."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
-    """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
+    """Minimum seconds between two reads of nodes or jobs (Slurm advises at least 10)."""
     reboot_s: Annotated[float, Meta(ge=60, le=86400)] = 1800.0
     """A node that reboots for longer than this is shown as down: more than the ResumeTimeout of the site, after which
-    slurmctld itself gives it up."""
+    slurmctld itself gives up on it."""
     budget: Budget = Budget()
-    """What each of its sources may cost in a minute."""
+    """Limit for what each source may cost per minute."""
     share: bool = True
     """Let the consoles of one user on this computer share their readings."""
     published: Published | None = None
-    """Take the readings of a site's recorder, where they are fresh enough."""
+    """Use the readings of a site's recorder if they are fresh enough."""
     fallback: tuple[TransportName, ...] = ()
-    """Over what goes, in this order, what `transport` cannot do; without any it is refused with the reason."""
+    """Transports for what `transport` cannot do, in this order; without any it is refused with the reason."""
     url: str | None = None
     """rest: the address of slurmrestd, up to where /slurm begins."""
     socket: str | None = None
-    """rest: its unix socket instead, on which it knows who asks by itself (rest_auth/local)."""
+    """rest: its unix socket instead, where it identifies the caller itself (rest_auth/local)."""
     token_file: str | None = None
-    """rest: file with a JSON Web Token, readable by its owner alone; without it `scontrol token` makes them."""
+    """rest: file with a JSON Web Token, readable only by its owner; without it `scontrol token` makes them."""
     user: str | None = None
-    """rest: whom the token is for; None is this account."""
+    """rest: the user of the token; None for this account."""
     ca: str | None = None
-    """rest: file with the certificates to trust; None trusts what this computer trusts."""
+    """rest: file with the certificates to trust; None for those of this computer."""
     conf: str | None = None
-    """The slurm.conf of this cluster, where its commands are to read another than this computer's own."""
+    """The slurm.conf of this cluster, if its commands must read one other than this computer's default."""
     racks: RackRule | None = None
     """Filled in from the cluster's own `racks`."""
 

@@ -1,4 +1,4 @@
-"""The changes that Slurm supports: one operation each, with its parameters beside the targets, and its commands.
+"""The changes that Slurm supports: one operation each, with its parameters besides the targets, and its commands.
 
 An action of the console names its operation; the transports and the simulated Slurm dispatch on it. `checked` is the
 last check before anything is sent, for every transport; `calls` spells the commands of scontrol, scancel and sacctmgr.
@@ -88,6 +88,8 @@ class SlurmOperation(Operation, frozen=True, kw_only=True):
     """What its targets are."""
     takes_reason: ClassVar[bool] = False
     """Whether it needs a reason; each target may have its own."""
+    takes_arrays: ClassVar[bool] = False
+    """Whether the id of an array (`Change.arrays`) stands for its tasks, and leaves those alone that have ended."""
 
     @property
     def value_form(self) -> re.Pattern[str] | None:
@@ -211,6 +213,26 @@ class JobCommand(SlurmOperation, frozen=True, kw_only=True):
         """One command a batch."""
         return [
             ((*self.words, ",".join(some)) if self.joined else (*self.words, *some), some) for some in batches(names)
+        ]
+
+
+class CancelJob(SlurmOperation, frozen=True, kw_only=True):
+    """Cancel jobs; an array whose tasks are all targets by its own id."""
+
+    takes_arrays: ClassVar[bool] = True
+
+    def calls(self, change: Change, names: tuple[str, ...]) -> list[Call]:
+        """One command a batch of ids."""
+        array_of = {task: array for array, tasks in change.arrays.items() for task in tasks}
+        ids: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            array = array_of.get(name)
+            if array is None:
+                ids[name] = (name,)
+            elif array not in ids:
+                ids[array] = change.arrays[array]
+        return [
+            (("scancel", *some), tuple(target for one in some for target in ids[one])) for some in batches(tuple(ids))
         ]
 
 
@@ -381,7 +403,7 @@ REQUEUE_HOLD = JobCommand(words=("scontrol", "requeuehold", "Incomplete"))
 HOLD = JobCommand(words=("scontrol", "hold"), joined=False)
 USER_HOLD = JobCommand(words=("scontrol", "uhold"), joined=False)
 RELEASE = JobCommand(words=("scontrol", "release"), joined=False)
-CANCEL = JobCommand(words=("scancel",), joined=False)
+CANCEL = CancelJob()
 SUSPEND = JobCommand(words=("scontrol", "suspend"))
 UNSUSPEND = JobCommand(words=("scontrol", "resume"))
 PRIORITY = UpdateJob(field="Priority", form=PRIORITY_FORM)
@@ -428,6 +450,14 @@ def checked(change: Change) -> tuple[str, ...]:
             raise ValueError(f"{clean(name)[:60]!r} is no {change.kind} that can be named to Slurm")
     if len(set(change.targets)) != len(change.targets):
         raise ValueError("a target is named twice")
+    if change.arrays and not operation.takes_arrays:
+        raise ValueError(f"{change.action} takes no arrays")
+    targets = frozenset(change.targets)
+    for array, tasks in change.arrays.items():
+        if not array.isdecimal() or not tasks or not targets.issuperset(tasks):
+            raise ValueError(f"not all tasks of array {clean(array)[:20]} are targets")
+        if any(task.partition("_")[0] != array for task in tasks):
+            raise ValueError(f"a task of another array is given for {array}")
     _check_fields(change, operation)
     return change.targets
 

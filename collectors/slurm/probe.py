@@ -18,7 +18,7 @@ TRANSPORTS = ("cli", "rest", "native")
 
 
 class ProbeRead(Struct, frozen=True, kw_only=True):
-    """One reading of all of a kind."""
+    """One full reading of one kind of facts."""
 
     ms: float | None = None
     size: int | None = None

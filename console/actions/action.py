@@ -39,6 +39,8 @@ class Value(Struct, frozen=True, kw_only=True):
 
     noun: str
     """Its name for people: "time limit"."""
+    form: str = "VALUE"
+    """What may be typed, in short, for the signature in the command line: "4h | +2h | UNLIMITED"."""
     example: str
     """Examples of what may be typed: "4h, 2-12:00:00 or unlimited"."""
     parse: Callable[[str], str]
@@ -47,7 +49,7 @@ class Value(Struct, frozen=True, kw_only=True):
     """The current value of a row, in the form of `parse`; None is unknown. It verifies the change, and an undo restores
     it."""
     complete: Callable[[Any, str, float], str] | None = None
-    """What a row is given, where that is more than was typed: from the row, that, and the time (epoch)."""
+    """From the row, the typed value and the time (epoch): the complete value, if more than what was typed is set."""
     undo_note: str = ""
     """What a person must know before an old value is put back."""
     on_demand: bool = False
@@ -57,7 +59,7 @@ class Value(Struct, frozen=True, kw_only=True):
     draft: Callable[[Cluster, Sequence[str]], str] | None = None
     """From cluster and targets: the text to start from where none was typed."""
     addressed: bool = False
-    """Whether it goes to the user of the job, so that the preview names the user."""
+    """Whether it is sent to the user of the job, so that the preview names the user."""
 
 
 class Creation(Struct, frozen=True, kw_only=True):
@@ -69,13 +71,13 @@ class Creation(Struct, frozen=True, kw_only=True):
     invalid: Callable[[Cluster, Sequence[str], Options, float], str | None]
     """From cluster, targets, options and time (epoch): why it is refused, else None."""
     break_glass: Callable[[Cluster, Sequence[str], Options], tuple[str, str] | None]
-    """From cluster, targets and options: the word to type and why, where the glass must be broken; else None."""
+    """From cluster, targets and options: the word to type and why, for a break-glass confirmation; else None."""
     exists: Callable[[Cluster, str, str], bool]
     """Whether the created object exists and contains this target; by its name in `Change.values`."""
 
 
 class ChangeInputs(Struct, frozen=True, kw_only=True):
-    """What completes a Change beside its targets and values."""
+    """What completes a Change besides its targets and values."""
 
     rows: Mapping[str, Row]
     """Target to its row."""
@@ -127,8 +129,10 @@ class Action(Struct, frozen=True, kw_only=True):
     done: str
     help: str
     kind: Kind
+    synonyms: tuple[str, ...] = ()
+    """Other words for it, in lower case: Slurm's commands and common words. `:` and the palette find it by them."""
     operation: Operation | None = None
-    """What its writer is asked to do; None for the command of a site's own action."""
+    """The operation of the writer; None for the command of a site's own action."""
     danger: Danger = "reversible"
     needs_reason: bool = False
     takes_out: bool = False
@@ -136,7 +140,7 @@ class Action(Struct, frozen=True, kw_only=True):
     count_confirmed: bool = False
     """The count must be typed even for one target, to prevent accidents, though it kills nothing."""
     batched: bool = False
-    """Goes in batches although it kills nothing, to spare power and cooling."""
+    """Sent in batches although it kills nothing, to limit the load on power and cooling."""
     unobservable: bool = False
     """No reading can show its effect: its result is the exit status of the command."""
     plain_confirmed: bool = False
@@ -157,12 +161,12 @@ class Action(Struct, frozen=True, kw_only=True):
     """The value that it sets on each target: `--value`, or the word after the targets."""
     creates: Creation | None = None
     complete: Callable[[Change, ChangeInputs], Change] | None = None
-    """Completes the Change; None where targets, values and reason say all. Raises ValueError."""
+    """Completes the Change; None where targets, values and reason are complete. Raises ValueError."""
     adjust: Callable[[dict[str, Row], Options, Cluster], tuple[dict[str, Row], Options, dict[str, str]]] | None = None
     """From the rows acted on, options and cluster: the rows and options to go on with, and why others are skipped."""
     marks_taken: bool = False
     """Its silence says that a person takes the alert ("I'm on it")."""
-    sets: str = ""
+    target_state: str = ""
     """The state, or Slurm's reason for a held job, that it sets: `DOWN`, `JobHeldAdmin`."""
     argv: tuple[str, ...] = ()
     """The command of a site's own action (console/config/plugins.py), run once for each target."""
@@ -172,16 +176,16 @@ class Action(Struct, frozen=True, kw_only=True):
     # Pre-flight, preview and confirmation
     check: RowCheck | None = None
     """The pre-flight check of one target."""
-    joint_check: Callable[[Mapping[str, Row], PreflightContext], Iterable[Check]] | None = None
+    check_together: Callable[[Mapping[str, Row], PreflightContext], Iterable[Check]] | None = None
     """The pre-flight check of all targets together."""
     preflight_read: PreflightRead = ""
     sources: tuple[str, ...] = ()
-    """Sources that judge it beside nodes, jobs and rights, where only what is needed is read (`wacht act`)."""
+    """Further sources that its checks need besides nodes, jobs and rights; `wacht act` reads only these."""
     count_when: Callable[[Any, str], bool] | None = None
     """From a row and its new value: whether the count must be typed."""
-    by_name: bool = False
+    name_confirmed: bool = False
     """The name of a partition that holds much of the machine must be typed."""
-    eased: bool = False
+    one_key_in_incident: bool = False
     """One key confirms it on the nodes of a declared incident."""
     admin_only: Callable[[Any], bool] | None = None
     """Whether the owner of a job may not do it, only an administrator."""
@@ -190,16 +194,16 @@ class Action(Struct, frozen=True, kw_only=True):
     impact: Callable[[Any, bool], Iterable[tuple[str, str, str]]] | None = None
     """From a Plan, and whether all is shown: label, text and role of what changes for users (`impact`)."""
     jobs_note: str = ""
-    """Said in the preview of the jobs on its nodes."""
+    """Text in the preview about the jobs on its nodes."""
 
     # Verification and undo
     proof: Proof | None = None
     """Proves that it was done; None where the value of the row does, or nothing can."""
     staged_proof: StagedProof | None = None
-    """The same where it goes through stages; `proof` says then what a reading shows at once."""
+    """The same if it has stages; `proof` then says what a reading shows at once."""
     verify_s: float = 60.0
     """Seconds after which a change that no reading shows is unknown."""
-    registers: bool = False
+    must_register: bool = False
     """A node must register before it is done."""
     done_is_state: bool = False
     """`done` is the name of a state; otherwise it names the event."""
@@ -208,7 +212,7 @@ class Action(Struct, frozen=True, kw_only=True):
     toggles: bool = False
     """Its inverse undoes it, whatever the state before."""
     prefill: str = ""
-    """Text that its key or the palette puts behind the targets in the command line, where more must be typed."""
+    """Text that its key or the palette adds after the targets in the command line, if more must be typed."""
     sample: str = ""
     """An example of its value, for docs/actions.md."""
     sample_settings: Mapping[str, str] = field(default_factory=dict)

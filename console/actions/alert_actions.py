@@ -56,20 +56,23 @@ def _with_silences(change: Change, given: ChangeInputs, comment: str, usual_s: i
 ROWS: tuple[Action, ...] = (
     Action(
         id="take", operation=CREATE_SILENCES,
+        synonyms=("ack", "acknowledge", "claim"),
         key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
         option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
-        proof=proofs.silenced, complete=_take_silences, marks_taken=True, eased=True,
+        proof=proofs.silenced, complete=_take_silences, marks_taken=True, one_key_in_incident=True,
         left_alone="an alert that somebody has taken or silenced already",
     ),
     Action(
         id="silence", operation=CREATE_SILENCES,
+        synonyms=("mute", "snooze", "amtool silence"),
         key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
         needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
-        proof=proofs.silenced, complete=_new_silences, eased=True,
+        proof=proofs.silenced, complete=_new_silences, one_key_in_incident=True,
         left_alone="an alert that is silenced already; over an “I'm on it” it acts",
     ),
     Action(
         id="lift", operation=EXPIRE_SILENCES,
+        synonyms=("expire", "unmute", "unsilence"),
         key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
         inverse="silence", help="end a silence: its alerts ring again",
         proof=proofs.expired,

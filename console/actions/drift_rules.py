@@ -1,5 +1,5 @@
 """What may change about a target between preview and confirmation, and the default rule for each change (exceptions:
-`Action.drift`). Data only; `console.actions.verification.find_drift` finds the changes.
+`Action.drift`). Data only; `console.actions.drift.find_drift` finds the changes.
 
 A target is dropped if the harm grew or another person changed it. It is confirmed again if the action became safer or
 more needed. It is sent if the harm shrank.
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 Drift = Literal[
-    "gone", "vain", "kills", "edited", "value", "reason", "reboot", "undrained", "returned", "new_job", "next_down",
-    "next_resume", "other_job", "restarted", "requeued", "started", "held", "silenced",
+    "gone", "no_effect", "kills", "edited", "value", "reason", "reboot", "undrained", "returned", "new_job",
+    "next_down", "next_resume", "other_job", "restarted", "requeued", "started", "held", "silenced",
 ]  # fmt: skip
 #: `goes`: it is sent as confirmed. `asks`: it is not sent; the change is shown in a new preview. `drops`: it is not
 #: sent, and that is reported.
@@ -20,11 +20,11 @@ DriftRule = Literal["goes", "asks", "drops"]
 
 RULES: Mapping[Drift, DriftRule] = {
     "gone": "drops",  # Slurm no longer lists it, the alert is over
-    "vain": "drops",  # the action would do nothing there now, or Slurm would refuse (`Action.refuse`)
+    "no_effect": "drops",  # the action would do nothing there now, or Slurm would refuse (`Action.refuse`)
     "kills": "drops",  # it would kill jobs now, and did not in the preview
     "edited": "drops",  # another person changed the partition, the reservation, the user or the silence
     "value": "drops",  # another person changed the value that the action sets
-    "reason": "drops",  # the node has a new reason that speaks against the action (`verification.reason_replaced`)
+    "reason": "drops",  # the node has a new reason that speaks against the action (`drift.reason_replaced`)
     "reboot": "goes",  # a reboot of the node was requested
     "undrained": "goes",  # another person undrained the node
     "returned": "goes",  # the node was out of service, and is back

@@ -93,7 +93,7 @@ def closed(plan: Plan, whole: bool) -> Sequence[Line]:
         if others:
             few = ", ".join(f"{other} ({_counted(of, 'node')})" for other, of in _first(others.items(), whole))
             made.append(("still starts", f"what was sent to {few}: they have nodes of {name} too", ""))
-    made.append(("until", "partition-up; “Needs you” reminds of it as long as it lasts", "text-dim"))
+    made.append(("until", "partition-up; “Attention” reminds of it as long as it lasts", "text-dim"))
     return made
 
 
@@ -205,7 +205,7 @@ def blocked(plan: Plan, _: bool) -> Sequence[Line]:
         many = _counted(len(hidden), "node")
         work = f"whether more goes on is unknown: of what runs on {many} no job is shown to you"
         made.append(("goes on", work, "warn"))
-    made.append(("until", "unblock; “Needs you” reminds of it as long as it lasts", "text-dim"))
+    made.append(("until", "unblock; “Attention” reminds of it as long as it lasts", "text-dim"))
     return made
 
 

@@ -67,8 +67,8 @@ class Scope(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
-        """Whether the action is eased and all its targets are inside."""
-        if not action.eased or not acting:
+        """Whether the action is one_key_in_incident and all its targets are inside."""
+        if not action.one_key_in_incident or not acting:
             return False
         return all(self._holds(row, cluster) for row in acting.values())
 
@@ -243,6 +243,7 @@ def _never(_: Cluster, __: Node) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="incident", operation=DECLARE_INCIDENT,
+        synonyms=("outage", "emergency"),
         key="", kind="node", label="declare an incident", doing="declaring…", done="declared",
         refuse=_never, needs_reason=True, option_fields=("seconds",), creates=CREATION, inverse="lift",
         prefill="--name ",

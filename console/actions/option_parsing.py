@@ -9,7 +9,7 @@ import msgspec
 
 from collectors.slurm.operations import RESUME_AFTER_S
 from console.actions.options import Options
-from console.runtime.durations import seconds_in
+from console.runtime.durations import clock_seconds, seconds_in
 
 from .action import Action
 from .reservations import SETTINGS, parse_setting
@@ -32,8 +32,10 @@ OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() i
 
 
 def parse_seconds(text: str) -> int:
-    """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
+    """`10s`, `5m`, `1h30m`, `2d`, or Slurm's `4:00:00` and `2-12:00:00`, in seconds. Raises ValueError."""
     seconds = seconds_in(text)
+    if seconds is None:
+        seconds = clock_seconds(text)
     if seconds is None:
         raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
     if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:

@@ -9,48 +9,48 @@ from msgspec import Meta, Struct, field
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
+    """The limits of the guard: `[guard]` in the configuration, with their defaults."""
 
     plain_most: Annotated[int, Meta(ge=0)] = 1
-    """Most targets of a reversible action that a plain yes confirms."""
+    """Largest number of targets of a reversible action that a plain yes confirms."""
     share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
-    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
+    """Taking more than this share of a partition's healthy nodes out of service needs a count and a reason."""
     share_nodes: Annotated[int, Meta(ge=0)] = 2
-    """… unless it is no more than so many nodes."""
+    """No count is asked for up to this number of nodes."""
     break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
+    """Above this share (and above `share_nodes`) the partition's name must be typed (break-glass)."""
     part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
+    """To close a partition with at least this share of all nodes or running jobs, its name must be typed."""
     facts_s: Annotated[float, Meta(gt=0)] = 30.0
-    """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
+    """Maximum age in seconds (or two polls, if longer) of facts that may be acted on without reading again."""
     preview_s: Annotated[float, Meta(ge=30)] = 300.0
-    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
+    """A preview older than this (seconds) can no longer be confirmed: jobs and GPUs have changed since."""
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
-    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
+    """Targets per call of an action that kills jobs; it can be paused and stopped between two calls."""
     take_s: Annotated[int, Meta(ge=60)] = 3600
-    """How long "I'm on it" lasts."""
+    """Seconds that "I'm on it" lasts."""
     silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
-    """How long a silence lasts when nothing else is said."""
+    """Default duration of a silence in seconds."""
     wave_from: Annotated[int, Meta(ge=2)] = 100
-    """Nodes from which a resume or undrain goes in waves, asked or not."""
+    """Number of nodes from which a resume or undrain always goes in waves."""
     wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
-    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
+    """If more than this share of a wave is unfit, the waves pause until an operator continues them."""
     wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
-    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
+    """Longest time (seconds) that a wave waits for a node to register before it goes on without it."""
     wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
-    """Least time (seconds) between two waves where no ramp can be kept."""
+    """Shortest time (seconds) between two waves if no ramp applies."""
     ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
-    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
+    """Power (kW) that waves may add within a minute; 0: no ramp."""
     node_kw: Annotated[float, Meta(ge=0)] = 0.0
-    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
+    """Power of a busy node (kW), for the ramp; 0: measured on busy nodes of its kind."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Options beside targets and reason; `Action.option_fields` lists those of an action."""
+    """Options besides targets and reason; `Action.option_fields` lists those of an action."""
 
     resume_after_s: int | None = None
     seconds: int | None = None
-    """How long a silence lasts."""
+    """Duration of a silence."""
     next_state: Literal["RESUME", "DOWN"] | None = None
     """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
     value: str | None = None

@@ -21,17 +21,19 @@ def _up(_: Cluster, partition: Partition) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="partition-down", operation=operations.PARTITION_DOWN,
+        synonyms=("close partition",),
         key="", kind="partition", label="partition-down", doing="closing…", done="down",
         refuse=_down, needs_reason=True, inverse="partition-up", proof=has_state("DOWN"),
         help="no new job starts in the partition; what runs goes on, what is sent waits",
-        impact=impact.closed, sets="DOWN", toggles=True, by_name=True, eased=True,
+        impact=impact.closed, target_state="DOWN", toggles=True, name_confirmed=True, one_key_in_incident=True,
         left_alone="a partition that is DOWN",
     ),
     Action(
         id="partition-up", operation=operations.PARTITION_UP,
+        synonyms=("open partition",),
         key="", kind="partition", label="partition-up", doing="opening…", done="up",
         refuse=_up, inverse="partition-down", proof=has_state("UP"), help="let jobs start in the partition again",
-        impact=impact.opened, sets="UP", toggles=True,
+        impact=impact.opened, target_state="UP", toggles=True,
         left_alone="a partition that is UP",
     ),
 )  # fmt: skip

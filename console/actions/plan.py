@@ -100,7 +100,7 @@ class Confirmation(Struct, frozen=True):
     kind: Literal["plain", "count", "break"]
     count: int
     word: str = ""
-    """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
+    """break: the partition that loses that share, or "anyway" against a failed pre-flight."""
     why: str = ""
     """break: why it is required."""
 
@@ -175,7 +175,7 @@ class Refusal(Struct, frozen=True):
     why: str
     skipped: tuple[Skip, ...] = ()
     can_break_glass: bool = False
-    """True where a plan with `Options.break_glass` would go through: only a failed pre-flight stands in the way."""
+    """True if only a failed pre-flight check blocks it, so that `Options.break_glass` would allow it."""
 
 
 class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
@@ -198,7 +198,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """Seconds until the last of these jobs ends by itself; None when that is not known, or there are none."""
     shares: tuple[PartitionShare, ...]
     commands: tuple[tuple[str, ...], ...]
-    """Exactly what will run; as long as a reason is missing, `…` stands for it."""
+    """Exactly what will run; `…` replaces a missing reason."""
     confirmation: Confirmation
     checks: tuple[Check, ...] = ()
     """What the pre-flight found."""
@@ -235,7 +235,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
 
     def age_s(self, mono: float) -> float | None:
-        """Age of the facts it was made from; None when no source tells it."""
+        """Age of the facts it was made from; None if unknown."""
         ages = [source.age_s(mono) for name, source in self.cluster.sources.items()
                 if name.endswith(f".{self.change.kind}s")]  # fmt: skip
         return max((age for age in ages if age is not None), default=None)

@@ -27,6 +27,7 @@ def _extend(_: Cluster, row: Reservation) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="reserve", operation=operations.RESERVE,
+        synonyms=("reservation", "maintenance", "maintenance window", "scontrol create reservation"),
         key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
         option_fields=("seconds",), creates=reservations.CREATION, inverse="unreserve",
         prefill="--name  --start now --for 4h --users ",
@@ -42,11 +43,12 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="extend", operation=operations.EXTEND,
+        synonyms=("reservation", "prolong", "extend reservation"),
         key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
         inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
         value=Value(
-            noun="closing time",
-            example="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
+            noun="closing time", form="4h | -1h | 22:00 | tomorrow",
+            example="4h later, -1h sooner, or at 22:00 or 2026-11-26T08:00",
             parse=reservations.parse_end, current=reservations.end_of, complete=reservations.new_end,
             not_restorable=reservations.not_restorable,
         ),
@@ -57,6 +59,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="unreserve", operation=operations.UNRESERVE,
+        synonyms=("reservation", "delete reservation", "scontrol delete reservation"),
         key="", kind="reservation", label="unreserve", doing="deleting…", done="deleted",
         refuse=_never_refused, inverse="reserve", proof=proofs.gone,
         help="delete a reservation: its nodes are everybody's again; Slurm refuses while a job asks for it",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,7 +13,6 @@ from collectors.model import Change, Cluster, Job, Reservation, Row
 from collectors.nodeset import fold, names_in
 from collectors.nodestate import UNAVAILABLE
 from collectors.slurm.operations import (
-    EPOCH,
     MOMENT,
     NAME,
     RESERVATION_FLAGS,
@@ -24,6 +22,7 @@ from collectors.slurm.operations import (
     moment_of,
 )
 from console.runtime.durations import FORM, seconds_in
+from console.runtime.slurm_times import parse_moment
 
 from .action import ChangeInputs, Creation
 from .plan import partition_shares
@@ -42,7 +41,8 @@ FLAG_TEXTS: Mapping[str, str] = {
 }
 #: Settings as typed (`--name`), each with an example.
 SETTINGS: Mapping[str, str] = {
-    "name": "--name maint", "start": "--start now, 22:00 or 2026-11-26T08:00", "users": "--users alice,bob",
+    "name": "--name maint", "start": "--start now, now+1h, tomorrow, 22:00 or 2026-11-26T08:00",
+    "users": "--users alice,bob",
     "accounts": "--accounts ml", "flags": f"--flags {','.join(RESERVATION_FLAGS[:2])}",
 }  # fmt: skip
 #: The user of a maintenance when none is given: Slurm requires one.
@@ -50,7 +50,6 @@ _NOBODY = "root"
 #: Longest time (seconds) in the past that Slurm accepts for a start.
 _LATE_S = 300
 _SHIFT = re.compile(rf"([+-]?)({FORM})")
-_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 #: Flags that record how Slurm chose the nodes. A recreated reservation names the same nodes instead.
 _CHOSEN = frozenset({"SPEC_NODES", "ALL_NODES", "PART_NODES", "REPLACE", "REPLACE_DOWN", "ANY_NODES", "STATIC",
                      "STATIC_ALLOC", "FIRST_CORES"})  # fmt: skip
@@ -78,23 +77,6 @@ def parse_setting(key: str, text: str, now: float | None = None) -> str:
     return said
 
 
-def parse_moment(text: str, now: float) -> int:
-    """`22:00` (the next such time), `2026-11-26T08:00`, `+2h` or an epoch, as an epoch. Raises ValueError."""
-    said = text.strip()
-    if EPOCH.fullmatch(said):
-        return int(said)
-    if (shift := _SHIFT.fullmatch(said.lower())) and shift[1] == "+":
-        return int(now) + (seconds_in(shift[2]) or 0)
-    try:
-        if clock := _CLOCK.fullmatch(said):
-            here = datetime.fromtimestamp(now)
-            then = here.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-            return int((then if then > here else then + timedelta(days=1)).timestamp())
-        return int(datetime.fromisoformat(said).timestamp())
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{text!r} is no moment; write 22:00, 2026-11-26T08:00 or +2h") from None
-
-
 # -- another end ------------------------------------------------------------------------------------------------------
 
 
@@ -107,6 +89,8 @@ def parse_end(text: str) -> str:
     """`4h` or `+4h` (later than its end), `-1h` (sooner) or a time, in the form for `new_end`. Raises ValueError."""
     shift = _SHIFT.fullmatch(text.strip().lower())
     if shift is None:
+        if text.strip()[:1] in {"+", "-"}:
+            raise ValueError(f"{text!r} is no length of time; write +4h, -1h or +1d12h")
         return str(parse_moment(text, time.time()))
     return f"{shift[1] or '+'}{seconds_in(shift[2])}"
 
@@ -181,7 +165,7 @@ def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: 
 
 
 def all_withheld(rows: Mapping[str, Row], _: Mapping[str, str], __: Cluster) -> tuple[str, ...]:
-    """The nodes that a new reservation withholds from other users: all of it."""
+    """The nodes that a new reservation withholds from other users: all its nodes."""
     return tuple(rows)
 
 

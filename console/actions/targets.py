@@ -14,8 +14,8 @@ from typing import Any, Literal
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import DISPLAYS
+from console.fields.filter_fields import FIELDS
 from console.fields.job_fields import JOB_STATE_WORDS, JOB_STATES
-from console.fields.kinds import FIELDS
 from console.fields.node_fields import NODE_BASES, NODE_STATES
 from console.filters.language import (
     PLACES,

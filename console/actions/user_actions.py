@@ -100,6 +100,7 @@ def _open(_: Any, after: User | None, __: Expected) -> bool | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="block", operation=operations.BLOCK_USER,
+        synonyms=("ban", "lock out"),
         key="", kind="user", label="block", doing="blocking…", done="blocked", refuse=_block,
         needs_reason=True, inverse="unblock", proof=_shut,
         help="the user may submit no job (MaxSubmitJobs=0); what runs and waits is not touched",
@@ -110,6 +111,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="unblock", operation=operations.UNBLOCK_USER,
+        synonyms=("unban", "let in"),
         key="", kind="user", label="unblock", doing="letting in…", done="may submit", refuse=_unblock,
         inverse="block", proof=_open, help="let a blocked user submit again; the undo of a block gives old limits back",
         impact=impact.unblocked, complete=_with_limits,

@@ -18,7 +18,7 @@ from .plan import Wave, Waves
 
 #: Percent of all nodes in the wave after the canary, and in each later wave.
 SECOND_PCT, REST_PCT = 10, 25
-#: Quantile of the power of busy nodes of a kind that stands for one node.
+#: Quantile of the power of busy nodes of a kind, used as the power of one node.
 _MOST = 0.9
 MINUTE = 60.0
 

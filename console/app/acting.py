@@ -16,7 +16,7 @@ from console.actions.plan import Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
-from console.config.commands import CommandError
+from console.config.commands import CommandError, hint
 from console.preflight.checks import PreflightReads
 from console.screens.layout.screen import WachtScreen, stepped
 
@@ -40,11 +40,11 @@ class Acting:
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, journal: JournalQueries, port: Screens,
-        expand: Callable[[Kind, Sequence[str]], list[str]],
+        expand: Callable[[Kind, Sequence[str]], list[str]], undo_key: Callable[[], str],
     ) -> None:  # fmt: skip
-        """`expand` replaces the saved filters in typed targets."""
+        """`expand` replaces the saved filters in typed targets; `undo_key` is the key of undo as displayed."""
         self._fleet, self._notify, self._port, self._expand = fleet, notifications, port, expand
-        self.outcomes = OutcomeReports(notifications, journal, port)
+        self.outcomes = OutcomeReports(notifications, journal, port, undo_key)
         self.rollout = RolloutDialogs(fleet, notifications, port, self.ask)
         self.preflight_of = ""
         """Targets whose pre-flight reads are in progress, as text; "" when none are."""
@@ -142,7 +142,7 @@ class Acting:
                 f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning"
             )
         elif isinstance(self._port.screen, WachtScreen):
-            self._port.screen.prompt.open(":", text)
+            self._port.screen.prompt.open(":", text, None, hint)
 
     def ask(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from collectors.model import Cluster
@@ -33,13 +33,20 @@ _SOURCES = {
 class OutcomeReports:
     """Reports the outcome of each send, and reads until its targets are verified."""
 
-    def __init__(self, notifications: Notifications, journal: JournalQueries, port: Screens) -> None:
-        self._notify, self._journal, self._port = notifications, journal, port
+    def __init__(
+        self, notifications: Notifications, journal: JournalQueries, port: Screens, undo_key: Callable[[], str]
+    ) -> None:
+        """`undo_key` is the key of undo as displayed; "" for none."""
+        self._notify, self._journal, self._port, self._undo_key = notifications, journal, port, undo_key
+        self._undoable = ""
+        """Id of the plan that undo would take back: the last one, if it has an inverse and is no undo itself."""
 
     def show(self, session: ClusterSession, outcome: Outcome) -> None:
         """Show the outcome of a send, and have its targets verified."""
         plan = outcome.plan
         again = outcome.reconfirm
+        if outcome.results:
+            self._undoable = plan.id if plan.action.inverse and not plan.options.undoes else ""
         if outcome.refused and not again:
             self._notify.show_for(session, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
@@ -58,8 +65,9 @@ class OutcomeReports:
             )
         if done := tuple(target for target, result in outcome.results.items() if result.state == "done"):
             self._show_done(
-                session, session.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in done}
-            )
+                session, session.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in done},
+                plan.id,
+            )  # fmt: skip
             self._journal.read_facts(session)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
@@ -93,7 +101,9 @@ class OutcomeReports:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = [one for one in settled if one.action == action_id and one.state == "done"]
-            self._show_done(session, cluster, action, {one.target: (one.shown_state, one.why) for one in done})
+            for plan in dict.fromkeys(one.plan for one in done):
+                seen = {one.target: (one.shown_state, one.why) for one in done if one.plan == plan}
+                self._show_done(session, cluster, action, seen, plan)
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
@@ -117,10 +127,12 @@ class OutcomeReports:
         self.repaint()
 
     def _show_done(
-        self, session: ClusterSession, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]
+        self, session: ClusterSession, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]], plan: str
     ) -> None:
-        """Report done targets, one message for each word. `done` maps a target to its seen state and a further
-        explanation."""
+        """Report done targets of a plan, one message for each word, and offer to undo it. `done` maps a target to its
+        seen state and a further explanation."""
+        key = self._undo_key() if plan == self._undoable else ""
+        offer = f" · {key} undo" if key else ""
         by_word: dict[str, list[str]] = {}
         for target, (seen, _) in done.items():
             by_word.setdefault(done_word(action, seen), []).append(target)
@@ -130,7 +142,7 @@ class OutcomeReports:
             where = f"{'no longer listed' if gone else 'seen'} in {_system_of(action.kind)}"
             now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _MAX_MESSAGES else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self._notify.show_for(session, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
+            self._notify.show_for(session, f"{word}: {display_names(cluster, targets, action.kind)} ({how}){offer}")
 
     def _refresh_now(self, session: ClusterSession, kinds: Iterable[Kind]) -> None:
         """Read the kinds that were just changed again now."""

@@ -108,7 +108,9 @@ class WachtApp(TerminalApp):
         self.input: InputHandling = InputHandling(fleet, notify, config, looks, writer, self)
         self.journal_queries: JournalQueries = JournalQueries(self)
         self.shifts = ShiftNotes(fleet, writer)
-        self.acting = acting = Acting(fleet, notify, self.journal_queries, self, self.input.expand_targets)
+        self.acting = acting = Acting(
+            fleet, notify, self.journal_queries, self, self.input.expand_targets, self.input.undo_key
+        )
         self.undoing: UndoActions = UndoActions(fleet, notify, acting, self)
         self.stacks = stacks = ClusterScreens(fleet, self)
         self.updates = updates = ClusterUpdates(
@@ -144,15 +146,18 @@ class WachtApp(TerminalApp):
 
     def action_go(self, screen: str) -> None:
         """Keys of screens."""
-        self.navigation.go(screen)
+        if self.input.accepts(screen):
+            self.navigation.go(screen)
 
     def action_act(self, action: str) -> None:
         """Keys of actions."""
-        self.acting.act(action)
+        if self.input.accepts(action):
+            self.acting.act(action)
 
     def action_key(self, key: str) -> None:
         """Keys of `KEYS`."""
-        KEYS[key](self)
+        if self.input.accepts(key):
+            KEYS[key](self)
 
     def on_mount(self) -> None:
         """Show the first screen, then start to read."""

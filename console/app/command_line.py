@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from collectors.clean import clean
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.clusters.fleet import Fleet
-from console.config.commands import OTHERS, SCREENS, Command, CommandError, is_job, parse
+from console.config.commands import FILTERED, OTHERS, SCREENS, Command, CommandError, entries, is_job, parse
 from console.config.theme_files import ThemeChoice
 from console.health.unknown_reasons import why_unknown
 from console.runtime.errors import FilterError
@@ -73,6 +73,7 @@ class CommandLine:
             "node": self._open_node,
             "job": self._open_job,
             "log": navigation.open_log,
+            "ssh": self._ssh,
             "filter": self._filter,
             "save": input.save_filter,
             "forget": input.forget_filter,
@@ -99,6 +100,8 @@ class CommandLine:
             self._port.exports.vendor(command.rest, over=command.over)
         elif command.verb in SCREENS:
             self._navigation.go(command.verb, command.rest or None)
+            if command.verb not in FILTERED and command.rest in self._fleet.cluster.nodes:
+                self._open_node(command.rest)  # "who drained gpu0001"
         else:
             self._acting.run_command(command.verb, command.words)
 
@@ -129,6 +132,13 @@ class CommandLine:
             why = why_unknown(cluster, "nodes", mono=self._fleet.session.clock.mono())
             raise CommandError(why or f"no node {clean(name)} is known")
         self._navigation.open_row("node", name)
+
+    def _ssh(self, name: str) -> None:
+        screen = self._port.screen
+        if name:
+            self._navigation.ssh(name)
+        elif isinstance(screen, WachtScreen):
+            screen.action_ssh()
 
     def _open_job(self, key: str) -> None:
         # A job that is not in the queue has ended: its inspection asks the accounting.
@@ -170,21 +180,29 @@ class CommandLine:
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Every entry that does not depend on what is typed. `run` is called after the palette has closed."""
+        every = entries()
         keys, go, run_action = self._input.keymap, self._navigation.go, self._port.run_action
         for screen in SCREENS:
-            yield PaletteEntry(f"Show {screen}", "screen", partial(go, screen), keys.first(screen))
+            known = every[screen]
+            yield PaletteEntry(
+                f"Show {screen}", known.help, partial(go, screen), keys.first(screen), synonyms=known.synonyms
+            )
         for action in ACTIONS:
             why = self._acting.refusal(action.id)
             description = action.help if why is None else f"not now: {why}"
             run = partial(self._acting.act, action.id)
             name = f"{action.label.capitalize()} {action.kind}"
-            yield PaletteEntry(name, description, run, keys.first(action.id), why is not None)
+            yield PaletteEntry(
+                name, description, run, keys.first(action.id), why is not None, action.synonyms, action.help
+            )
         for key in NAVIGATION:
             if (run_key := _key_action(key.id)) is not None:
                 name = key.help[0].upper() + key.help[1:]
-                yield PaletteEntry(name, "key", partial(run_action, run_key), keys.first(key.id))
-        for verb, help in OTHERS.items():
-            yield PaletteEntry(f":{verb}", help, partial(self._input.open_command_line, f"{verb} "))
+                yield PaletteEntry(name, "key", partial(run_action, run_key), keys.first(key.id), synonyms=key.synonyms)
+        for verb in OTHERS:
+            if _key_action(verb) is None or every[verb].signature != verb:  # else its key is there
+                run = partial(self._input.open_command_line, f"{verb} ")
+                yield PaletteEntry(f":{verb}", every[verb].help, run, synonyms=every[verb].synonyms)
         for one in self._input.filters.known.values():
             for screen in one.on:
                 yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(go, screen, f"@{one.name}"))

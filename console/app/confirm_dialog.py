@@ -24,7 +24,6 @@ from console.gate.gate import Gate
 from console.gate.preview import Fact
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
-from widgets.textual_ext.toasts import remove_information
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
@@ -135,8 +134,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             yield self._count
 
     def on_mount(self) -> None:
-        """Draw first, then accept keys. Remove information toasts, which would cover the inputs; errors stay."""
-        remove_information(self.app)
+        """Draw first, then accept keys."""
         self._show()
         self.call_when_shown(self._arm)
 
@@ -164,7 +162,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         plan = self.plan
         self._laid_out_for = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
-        told, asked = _split_at_reason(preview.rows(plan, width))
+        told, asked = _split_at_reason(preview.rows(plan, width, brief=True))
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
         about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [

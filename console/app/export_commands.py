@@ -176,7 +176,9 @@ class ExportCommands:
             raise CommandError(f"the {name} are just being filtered or put in order: try again in a moment")
         view, marked, every = table.view, table.marked, _all_rows(screen)
         keys, rows = view.keys, view.rows
-        if marked:
+        if isinstance(screen, ListScreen):
+            keys, rows = screen.exported()
+        elif marked:
             # As for an action: marked rows in the order shown, then those that a filter hides.
             keys = [key for key in keys if key in marked]
             keys += sorted(key for key in marked.difference(keys) if key in every)

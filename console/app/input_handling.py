@@ -16,7 +16,7 @@ from collectors.clean import clean
 from collectors.model import Cluster
 from console.actions.action import Kind
 from console.clusters.fleet import Fleet
-from console.config.commands import CommandError, completer
+from console.config.commands import CommandError, completer, hint
 from console.config.keymap import Keymap, read_keys
 from console.config.paths import state_folder
 from console.config.saved_filters import (
@@ -145,6 +145,19 @@ class InputHandling:
                     return _same_moment(event, events.Key(turned or "nothing", event.character))
         return event
 
+    def accepts(self, key_id: str) -> bool:
+        """Whether a key of the app works on the screen that is shown; says why where it does not."""
+        screen = self._port.screen
+        if not isinstance(screen, WachtScreen) or screen.takes_keys is None or key_id in screen.takes_keys:
+            return True
+        back, search = self.keymap.first("back"), self.keymap.first("filter")
+        self._notify.show(f"the {screen.crumb} is open: {back} closes it, {search} searches it")
+        return False
+
+    def undo_key(self) -> str:
+        """The key of undo as displayed; "" for none."""
+        return self.keymap.first("undo")
+
     def add_key(self, action_id: str, key: str) -> bool:
         """Add the key of a plugin's action; returns whether the key was free."""
         self.keymap = self.keymap.beside(action_id, key)
@@ -157,7 +170,7 @@ class InputHandling:
         if isinstance(self._port.screen, WachtScreen):
             self.prepare_completions()
             offers = completer(lambda: self._fleet.cluster, self._looks.known, self.completions)
-            self._port.screen.prompt.open(":", text, offers)
+            self._port.screen.prompt.open(":", text, offers, hint)
 
     def prepare_completions(self) -> None:
         """Prepare the completions for this screen. A thread collects the field values from all rows."""

@@ -9,8 +9,8 @@ from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
-from console.journal.leftovers import leftovers, still_blocked
 from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
+from console.journal.still_closed import still_blocked, still_closed
 from console.runtime.state_files import BackgroundWriter, StateFileFault
 from widgets.pane import PaneLine, pane_line
 
@@ -31,7 +31,7 @@ class JournalQueries:
 
             with contextlib.suppress(OSError, writer.JournalFault):
                 lines = session.journal.lines()
-                shut = leftovers(lines)
+                shut = still_closed(lines)
                 if shut.users:
                     # A user may have been unblocked by hand. Where Slurm cannot say, the journal counts.
                     with contextlib.suppress(SourceFault):
@@ -39,7 +39,7 @@ class JournalQueries:
                         shut = still_blocked(
                             shut, {name for name in shut.users if name not in rows or rows[name].blocked}
                         )
-                session.resumed, session.leftovers, session.ticketed = (
+                session.resumed, session.still_closed, session.ticketed = (
                     past_actions.resumed(lines),
                     shut,
                     past_actions.ticketed(lines),
@@ -62,6 +62,19 @@ class JournalQueries:
         return inspection_lines.history_lines(
             acts, past_actions.drains(key, records, now) if kind == "node" else None, now
         )
+
+    def action_times(
+        self, session: ClusterSession, since: float, kind: Kind | None = None, key: str | None = None
+    ) -> tuple[float, ...]:
+        """When something was changed since then, or one target was, for the marks of a chart; none where the journal
+        cannot be read. Blocks: call it off the event loop.
+        """
+        from console.journal import past_actions, writer
+
+        try:
+            return past_actions.action_times(session.journal.lines(), since, kind, key)
+        except (OSError, writer.JournalFault):
+            return ()
 
 
 class ShiftNotes:

@@ -81,10 +81,13 @@ class Navigation:
         self._port.push_screen(screen_factory.inspection(kind, key))
 
     def open_help(self) -> None:
-        """Show all keys, each with the reason if it is refused now."""
+        """Show the keys of the screen, each action with the reason if it is refused now; close it if it is open."""
         screen = self._port.screen
-        if isinstance(screen, WachtScreen) and screen.crumb != "help":
-            self._port.push_screen(screen_factory.help_screen({one.id: self._refusal(one.id) for one in ACTIONS}))
+        if isinstance(screen, WachtScreen) and screen.crumb == "help":
+            self._port.pop_screen()
+        elif isinstance(screen, WachtScreen):
+            refused = {one.id: self._refusal(one.id) for one in ACTIONS}
+            self._port.push_screen(screen_factory.help_screen(screen, refused))
 
     def open_log(self, job: str = "") -> None:
         """Show the output of a job; by default of that under the cursor. Raises CommandError."""
@@ -128,7 +131,7 @@ class Navigation:
             show(f"{name} is no node that ssh could go to", "warning")
             return
         if session.cluster.demo:
-            show("the embedded machine has no nodes to ssh to")
+            show("the simulated cluster has no nodes to ssh to")
             return
         try:
             with self._port.suspend():

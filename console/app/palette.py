@@ -18,6 +18,10 @@ _WORD_START = 8
 _RUN = 4
 #: Bonus of a recent choice over an equally good match.
 _RECENT = 6
+_SYNONYM = 64
+"""Bonus of another word that is typed whole."""
+#: Characters from which the description is searched.
+_TOLD = 3
 
 
 class PaletteEntry(Struct, frozen=True, eq=False):
@@ -29,6 +33,10 @@ class PaletteEntry(Struct, frozen=True, eq=False):
     key: str = ""
     """The key with the same effect."""
     refused: bool = False
+    synonyms: tuple[str, ...] = ()
+    """Other words for it, in lower case."""
+    does: str = ""
+    """What it does, where the description says something else."""
 
 
 def score(query: str, name: str) -> int | None:
@@ -59,6 +67,18 @@ def _word_score(word: str, text: str) -> int | None:
     return got
 
 
+def _points(query: str, entry: PaletteEntry) -> int | None:
+    """How well an entry matches: by its name, else by one of its other words, else by what it does."""
+    named, low = score(query, entry.name), query.strip().lower()
+    found = [] if named is None else [named]
+    found += [len(low) * _RUN * 8 + (_SYNONYM if one == low else 0) for one in entry.synonyms if one.startswith(low)]
+    if not found and len(low) >= _TOLD:
+        text = f" {' '.join(entry.synonyms)} {(entry.does or entry.description).lower()}"
+        if all(f" {word}" in text for word in low.split()):
+            found.append(len(low))
+    return max(found, default=None)
+
+
 def found(every: Iterable[PaletteEntry], query: str, recent: Sequence[str]) -> list[PaletteEntry]:
     """The matching entries, best first: recent choices before equal matches, refused ones after them."""
     ages = {name: age for age, name in enumerate(reversed(recent))}
@@ -67,7 +87,7 @@ def found(every: Iterable[PaletteEntry], query: str, recent: Sequence[str]) -> l
         return sorted(listed, key=lambda one: ages.get(one.name, len(ages)))
     fits = []
     for one in every:
-        points = score(query, one.name)
+        points = _points(query, one)
         if points is not None:
             age = ages.get(one.name)
             extra = 0 if age is None else max(1, _RECENT * 8 - age)

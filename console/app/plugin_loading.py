@@ -1,18 +1,18 @@
-"""Actions and columns from installed plugin packages: loaded off the event loop after the first frame."""
+"""Actions and fields from installed plugin packages: loaded off the event loop after the first frame."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from collectors.clean import clean
 from console.actions.action import Action
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
+from console.fields.field import Field, Shown, field
 from console.runtime import log
 from console.screens.layout.screen import WachtScreen
 from widgets.cells import Cell
-from widgets.table_column import Column
 from widgets.units import UNKNOWN
 
 from . import screen_factory
@@ -21,20 +21,22 @@ from .notifications import Notifications
 from .ports import Terminal
 
 if TYPE_CHECKING:
-    from console.config.plugins import OwnColumn
+    from console.config.plugins import OwnField
 
 #: Characters of a plugin cell that are shown.
 _MAX_CHARS = 200
+#: What the cell of a field says whose function raised.
+_BROKEN = "broken"
 #: Messages about plugins that are shown; `wacht doctor` has the others.
 _MAX_MESSAGES = 3
 
 
 class PluginLoading:
-    """Loads plugins, and gives their actions a key and their columns a list."""
+    """Loads plugins, and gives their actions a key and their fields a column."""
 
     def __init__(self, fleet: Fleet, notifications: Notifications, input: InputHandling, port: Terminal) -> None:
         self._fleet, self._notify, self._input, self._port = fleet, notifications, input, port
-        self._own_columns: Sequence[OwnColumn] = ()
+        self._own: Mapping[str, tuple[Field, ...]] = {}
 
     def read(self) -> None:
         """Load the plugins in a thread."""
@@ -43,20 +45,21 @@ class PluginLoading:
             screen_factory.rest()
             from console.config import plugins
 
-            found = plugins.actions(), plugins.columns()
+            found = plugins.actions(), plugins.fields()
             self._port.call_from_thread(self.take, *found, plugins.messages())
 
         self._port.run_in_thread(work, "plugins")
 
-    def take(self, actions: Sequence[Action], columns: Sequence[OwnColumn], messages: Sequence[str]) -> None:
+    def take(self, actions: Sequence[Action], fields: Sequence[OwnField], messages: Sequence[str]) -> None:
         """Use what was loaded."""
         from console.config import plugins
+        from console.fields import filter_fields
 
         plugins.register(actions)
         for one in actions:
             if self._input.add_key(one.id, one.key):
                 self._port.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
-        self._own_columns = columns
+        self._own = {kind: filter_fields.register(kind, found) for kind, found in own_fields(fields).items()}
         for session in self._fleet.sessions.values():
             self.add_columns(session)
         if isinstance(self._port.screen, WachtScreen):
@@ -69,41 +72,47 @@ class PluginLoading:
             )
 
     def add_columns(self, session: ClusterSession) -> None:
-        """Add the plugin columns to the lists of a cluster."""
-        if self._own_columns:
+        """Add the columns of plugins to the lists of a cluster."""
+        if any(self._own.values()):
             from console.screens.layout.list_screen import ListScreen
 
             for one in session.ahead:
-                if not isinstance(one, ListScreen):
-                    continue
-                own = [column for column in self._own_columns if column.on == one.kind]
-                one.table.set_columns(with_plugin_columns(one.table.columns, own))
+                if isinstance(one, ListScreen):
+                    there = {column.key for column in one.table.columns}
+                    own = (field.column for field in self._own.get(one.kind, ()) if field.column is not None)
+                    new = [column for column in own if column.key not in there]
+                    one.table.set_columns((*one.table.columns, *new))
 
 
-def with_plugin_columns(columns: Sequence[Column], own: Sequence[OwnColumn]) -> tuple[Column, ...]:
-    """The columns, followed by those of plugins. A plugin column whose key is taken is left out."""
-    taken = {one.key for one in columns}
-    return (*columns, *(_column(one) for one in own if one.key not in taken))
+def own_fields(found: Sequence[OwnField]) -> Mapping[str, tuple[Field, ...]]:
+    """Kind of rows to the fields of plugins, as the tables and the filter language take them."""
+    return {kind: tuple(_field(one) for one in found if one.on == kind) for kind in ("node", "job")}
 
 
-def _column(own: OwnColumn) -> Column:
-    """A table column of a plugin: its text is cleaned and cut; if it raises, the cell says so and the log has
-    it once."""
+def _field(own: OwnField) -> Field:
+    """A field of a plugin: its text is cleaned and cut, its number is one; if it raises, the cell says so and the log
+    has it once."""
     broke = False
 
-    def text(row: Any) -> str | None:
+    def read(row: Any) -> str | float | None:
         nonlocal broke
         try:
-            said = own.text(row)
+            said = own.read(row)
+            if said is None:
+                return None
+            return clean(str(said)[:_MAX_CHARS]) if own.shape == "text" else float(said)
         except Exception as error:
             if not broke:
                 broke = True
-                log.warning("plugin", f"the column {own.key} broke: {type(error).__name__}: {error}")
-            return "broken"
-        return None if said is None else clean(str(said)[:_MAX_CHARS])
+                log.warning("plugin", f"the field {own.name} broke: {type(error).__name__}: {error}")
+            return _BROKEN if own.shape == "text" else None
 
-    def cell(row: Any, _: Any) -> Cell:
-        said = text(row)
-        return UNKNOWN if said is None else (said, "warn") if broke and said == "broken" else said
+    def text(row: Any, _: Any) -> Cell:
+        said = read(row)
+        return UNKNOWN if said is None else (_BROKEN, "warn") if broke and said == _BROKEN else str(said)
 
-    return Column(own.key, own.title, own.width, cell, text, priority=own.priority, grow=1, max_width=own.width + 20)
+    shown = Shown(
+        own.title, own.width, text if own.shape == "text" else None, sort=read, priority=own.priority, grow=1,
+        max_width=own.width + 20,
+    )  # fmt: skip
+    return field(own.name, own.shape, lambda row, _cluster, _now: read(row), own.help or own.title, column=shown)

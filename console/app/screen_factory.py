@@ -52,8 +52,8 @@ def rest() -> None:
     from . import confirm_dialog, palette_screen  # noqa: F401
 
 
-def help_screen(refused: dict[str, str | None]) -> WachtScreen:
-    """The help screen; `refused` maps an action to why it is refused now."""
+def help_screen(about: WachtScreen, refused: dict[str, str | None]) -> WachtScreen:
+    """The help for the screen `about`; `refused` maps an action to why it is refused now."""
     from console.screens.help import HelpScreen
 
-    return HelpScreen(refused)
+    return HelpScreen(about, refused)

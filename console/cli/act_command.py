@@ -81,7 +81,7 @@ def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...
 @click.option("--canary", metavar="RACK", help="resume, undrain: the rack that comes back first.")
 @click.option("--failed", metavar="WORD", help="In waves: what comes back unfit can stay, or drain (it asks).")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--demo", "on_demo", is_flag=True, help="On the embedded machine.")
+@click.option("--demo", "on_demo", is_flag=True, help="On the simulated cluster.")
 @sim_options
 @common_options
 @click.pass_context
@@ -186,7 +186,7 @@ def act(
 
 @click.group()
 def journal() -> None:
-    """What was done to the machine, by whom, and what came of it."""
+    """Changes made to the machine: who made them, and the outcome."""
 
 
 def _journal_file(ctx: click.Context) -> Any:
@@ -224,7 +224,7 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
 @common_options
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
+    """Check the chain; report gaps, actions without a result, and a missing syslog. Exit 0 whole, 1 broken."""
     from console.journal import writer
 
     _print_result(ctx, *writer.verified(_journal_file(ctx), as_json))

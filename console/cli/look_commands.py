@@ -47,9 +47,9 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
 @common_options
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Try each source, the rights, the clock, the terminal; say how to mend each.
+    """Test each source, the rights, the clock and the terminal; say how to fix each problem.
 
-    Exit 0 when all that is configured works, 1 when some of it does not, 2 when nothing does.
+    Exit 0 if everything configured works, 1 if a part does not, 2 if nothing does.
     """
     from console.config import plugins
     from console.doctor import run as examination
@@ -63,7 +63,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         chosen = site.choose(config, ctx.obj.cluster)
     except UserError as error:
         wrong = [examination.no_site(error)]
-    plugins.collectors(), plugins.actions(), plugins.columns()
+    plugins.collectors(), plugins.actions(), plugins.fields()
     report_left_out_plugins()
     report = examination.examine(chosen, config, wrong)
     if as_json:

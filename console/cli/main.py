@@ -73,9 +73,9 @@ class Lazy(click.Group):
 
                 return report_command.report
             case "completion":
-                from . import shell_command
+                from . import completion_command
 
-                return shell_command.completion
+                return completion_command.completion
         return super().get_command(ctx, cmd_name)
 
 
@@ -106,7 +106,7 @@ def demo(
     ctx: click.Context, nodes: int, jobs: int | None, seed: int, incident: str | None, speed: float, nvl72: bool,
     clusters: int,
 ) -> None:  # fmt: skip
-    """The console on the embedded simulated machine; needs no service."""
+    """The console on the simulated cluster; needs no service."""
     from console.session import site
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
@@ -121,7 +121,7 @@ def demo(
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--demo", "on_demo", is_flag=True, help="Of the embedded machine.")
+@click.option("--demo", "on_demo", is_flag=True, help="Of the simulated cluster.")
 @sim_options
 @common_options
 @click.pass_context

@@ -20,7 +20,7 @@ from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock, SystemClock, stamp
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
-from collectors.nvml import NvmlSettings, verdicts
+from collectors.nvml import NvmlSettings, gpu_problems
 from collectors.nvml.client import Sample
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
@@ -185,7 +185,7 @@ def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
 
 
 def _disagree(look: NodeReport) -> list[str]:
-    return verdicts.inconsistencies(
+    return gpu_problems.inconsistencies(
         look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
     )
 
@@ -207,7 +207,10 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
         lines += ["", *_tables(look, width)]
     parts: list[tuple[str, Iterable[str]]] = [
         ("XIDs", _xid_lines(look, policy)),
-        ("Troubles", [f"GPU {index}: {text}" for index, text in verdicts.gpu_problems(look.gpus or (), look.extras)]),
+        (
+            "Problems",
+            [f"GPU {index}: {text}" for index, text in gpu_problems.gpu_problems(look.gpus or (), look.extras)],
+        ),
         ("Facts that disagree", _disagree(look)),
         ("Processes", _process_lines(look)),
         ("Jobs here", _job_lines(look)),
@@ -251,7 +254,7 @@ def _head(look: NodeReport) -> Iterator[str]:
         state = f"{state_look(node.display)[0]} {node.display} ({'+'.join((node.state, *node.flags))})"
         yield f"{look.node}  {state}{rack}  {moment(look.at)}"
         if node.reason is not None:
-            kind = "robot" if is_automation(node.reason_by, node.reason) else "human"
+            kind = "automation" if is_automation(node.reason_by, node.reason) else "human"
             since = "" if node.reason_at is None else f"{duration(look.at - node.reason_at)} ago "
             by = f"by {node.reason_by} ({kind})" if node.reason_by else "by unknown"
             yield f'  reason  "{node.reason}"  {since}{by}'
@@ -332,8 +335,9 @@ def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
         advice = policy.advice_for(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
         said = f"  {xid.severity}" if xid.severity is not None else ""
+        meaning = f": {advice.meaning}" if advice is not None else ""
         step = policy.step(xid.code, xid.severity)
-        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
+        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}{meaning}  {times}  policy: {step}{source}"
         before = preceding_xid(xid, look.xids or ())
         if before is not None:
             yield f"      before it XID {before.code}: {policy.step(before.code, before.severity)}"
@@ -394,7 +398,7 @@ def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
             {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in look.xids
         ],
         "troubles": None if look.gpus is None else [
-            {"gpu": index, "text": text} for index, text in verdicts.gpu_problems(look.gpus, look.extras)
+            {"gpu": index, "text": text} for index, text in gpu_problems.gpu_problems(look.gpus, look.extras)
         ],
         "disagree": None if look.gpus is None else _disagree(look),
     }  # fmt: skip

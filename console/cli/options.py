@@ -46,9 +46,9 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 def offered(ctx: click.Context, param: click.Parameter, begun: str) -> list[Any]:
     """The shell completions of this parameter."""
-    from . import shell_command
+    from . import completion_command
 
-    return shell_command.offered(param.name, ctx, begun)
+    return completion_command.offered(param.name, ctx, begun)
 
 
 def common_options(function: F) -> F:

@@ -38,7 +38,7 @@ _LASTING, _MOMENT = _Checked("T"), _Checked("MOMENT")
 @click.option("--publish", type=click.Path(readable=False, path_type=Path), metavar="FOLDER",
               help="Leave each reading of Slurm there for the consoles of other users (`published`).")  # fmt: skip
 @click.option("--group", metavar="NAME", help="Whose members can read what is published.")
-@click.option("--demo", "on_demo", is_flag=True, help="Of the embedded machine.")
+@click.option("--demo", "on_demo", is_flag=True, help="Of the simulated cluster.")
 @click.option("--incident", type=click.Choice(sorted(INCIDENTS)), help="With --demo: what goes wrong there.")
 @sim_options
 @common_options

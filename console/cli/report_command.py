@@ -27,7 +27,7 @@ def report(
     ctx: click.Context, since: str | None, begin: str | None, until: str | None, recording: Path | None, as_json: bool,
     out: Path | None,
 ) -> None:  # fmt: skip
-    """What broke, what was done and by whom, what is open, what it cost: a shift in Markdown.
+    """A shift report in Markdown: failures, actions and who took them, open problems, cost.
 
     Made from the journal, the recording of the consoles of this user, and one reading of every source.
     """

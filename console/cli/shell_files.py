@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from . import shell_command
+from . import completion_command
 from .main import cli
 
 _ABOUT = """\
@@ -158,7 +158,7 @@ def files() -> dict[str, str]:
     """Each file's name and content."""
     return {
         "wacht.1": page(),
-        **{f"wacht.{one}": shell_command.script(one, cli) + "\n" for one in shell_command.SHELLS},
+        **{f"wacht.{one}": completion_command.script(one, cli) + "\n" for one in completion_command.SHELLS},
     }
 
 

@@ -23,11 +23,11 @@ from console.alerts.bell import BellState
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
-from console.journal.leftovers import Leftovers
+from console.journal.still_closed import StillClosed
 from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
 from console.session.site import Site
-from console.triage.judgement import AttentionInputs
+from console.triage.attention_task import AttentionInputs, AttentionResult
 from widgets.units import duration, stamp
 
 if TYPE_CHECKING:
@@ -65,13 +65,15 @@ class ClusterSession:
         """When each node was last returned to service, as far as the journal knows."""
         self.ticketed: Mapping[tuple[str, str], float] = {}
         """Node and ticket to the time when the journal first mentions it."""
-        self.leftovers = Leftovers()
+        self.still_closed = StillClosed()
         """What was closed from here and is still closed, from the journal and Slurm."""
         self.sent_watch = Verification()
         self.sending: set[Progress] = set()
         """Sends that are under way."""
         self.looked = 0.0
         """Monotonic time of the last extra reading made to verify an action."""
+        self.judgements: tuple[AttentionResult, ...] = ()
+        """The newest attention lists, newest first: of the Cluster shown, and of the next or previous one."""
         self.ring = BellState()
         self.logged = log.SourceLog()
         self.recorder: Recorder | None = None
@@ -112,7 +114,7 @@ class ClusterSession:
     @property
     def by(self) -> AttentionInputs:
         """What its facts are judged with."""
-        return AttentionInputs(self.clock, self.resumed, self.leftovers)
+        return AttentionInputs(self.clock, self.resumed, self.still_closed)
 
     @cached_property
     def ledger(self) -> AccountingReader:

@@ -7,7 +7,7 @@
 
 The code knows every key by its default in `console/actions/registry.py`. A pressed key is translated to that default
 first, so screens, widgets and bindings are the same in every set. An invalid line is reported with file and line and
-left out; it never prevents the start. The configuration is data; nothing of it is executed. Pure.
+left out; it never prevents the start. The configuration is data; no part is executed. Pure.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Keymap(Struct, frozen=True):
         return LEAVES.get(self.base, ())
 
     def turn(self, key: str) -> str:
-        """The default key that a pressed key stands for."""
+        """The default key that a pressed key is bound to."""
         return self.turned.get(key, key)
 
     def shown(self, name: str) -> str:

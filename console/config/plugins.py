@@ -1,4 +1,4 @@
-"""Plugins: collectors, columns and actions that a site's installed packages add through entry points. See
+"""Plugins: collectors, fields and actions that a site's installed packages add through entry points. See
 docs/plugins.md.
 
     [project.entry-points."wacht.actions"]
@@ -24,8 +24,8 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.decoding import convert
 from collectors.model import Collector, Facts, SourceFault
+from collectors.site_command import template_fault
 from collectors.source_registry import Descriptor, descriptors, open_sources
-from collectors.template import template_fault
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
@@ -63,16 +63,19 @@ class OwnAction(Struct, frozen=True, kw_only=True):
     deadline_s: float = 30.0
 
 
-class OwnColumn(Struct, frozen=True, kw_only=True):
-    """A column of a site's own in the list of nodes or of jobs."""
+class OwnField(Struct, frozen=True, kw_only=True):
+    """A field of a site's own: a column in the list of nodes or of jobs that is filtered, ordered and exported by."""
 
     on: Literal["node", "job"]
-    key: str
+    name: str
+    """As typed in a filter: `/NAME=value`."""
     title: str
     width: int
-    text: Callable[[Any], str | None]
-    """Its text for a row (collectors.model.Node or Job): a pure function, called for every row that is shown. None
-    is unknown."""
+    read: Callable[[Any], str | float | None]
+    """Its value for a row (collectors.model.Node or Job): a pure function, called for every row. None is unknown."""
+    shape: Literal["text", "number", "size", "duration", "watts", "percent", "degrees"] = "text"
+    """text, or a number in MB, seconds, W, % or °C: how it is shown and compared."""
+    help: str = ""
     priority: int = 4
     """On a narrow screen the highest number vanishes first."""
 
@@ -125,7 +128,7 @@ def _import(entry: EntryPoint, answer: list[Any]) -> None:
 
 def _checked(entry: EntryPoint, made: Struct) -> bool:
     """Whether its fields have their declared types: a Struct constructed in Python checks nothing."""
-    hints = {name: getattr(made, name) for name in made.__struct_fields__ if name != "text"}
+    hints = {name: getattr(made, name) for name in made.__struct_fields__ if name != "read"}
     try:
         convert(hints, _plain(type(made)))
     except msgspec.ValidationError as error:
@@ -140,7 +143,7 @@ def _plain(kind: type[Struct]) -> Any:
     from typing import get_type_hints
 
     hints = {name: hint for name, hint in get_type_hints(kind).items() if name in kind.__struct_fields__}
-    return msgspec.defstruct(f"Plain{kind.__name__}", [(name, hints[name]) for name in hints if name != "text"])
+    return msgspec.defstruct(f"Plain{kind.__name__}", [(name, hints[name]) for name in hints if name != "read"])
 
 
 @cache
@@ -252,16 +255,16 @@ def register(those: Sequence[Action]) -> None:
 
 
 @cache
-def columns() -> Sequence[OwnColumn]:
-    """The columns of installed packages."""
-    found: list[OwnColumn] = []
-    for entry, made in _loaded("columns", OwnColumn):
+def fields() -> Sequence[OwnField]:
+    """The fields of installed packages."""
+    found: list[OwnField] = []
+    for entry, made in _loaded("fields", OwnField):
         if not _checked(entry, made):
             continue
-        if not _NAME.fullmatch(made.key) or any((made.on, made.key) == (one.on, one.key) for one in found):
-            _leave_out(entry, f"the column {made.key} is there already, or it is no name")
-        elif not callable(made.text) or not 1 <= made.width <= 60 or made.title != clean(made.title):
-            _leave_out(entry, "its text must be a function, its width 1 to 60, its title a plain text")
+        if not _NAME.fullmatch(made.name) or any((made.on, made.name) == (one.on, one.name) for one in found):
+            _leave_out(entry, f"the field {made.name} is there already, or it is no name")
+        elif not callable(made.read) or not 1 <= made.width <= 60 or made.title != clean(made.title):
+            _leave_out(entry, "read must be a function, its width 1 to 60, its title a plain text")
         else:
             found.append(made)
     return tuple(found)

@@ -81,7 +81,7 @@ NEEDS: tuple[Privilege, ...] = (
     Privilege(way="nvml", to="read this node's GPUs",
          least="opening /dev/nvidiactl and /dev/nvidia0 …, which anybody may by default"),
     Privilege(way="files", to="run, keep a journal",
-         least="own files of mode 0600 in own directories; /dev/log, so that syslog is the witness"),
+         least="own files of mode 0600 in own directories; /dev/log, so that syslog has the audit copy"),
 )  # fmt: skip
 
 #: Excess rights by the code that doctor uses.

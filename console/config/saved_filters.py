@@ -55,7 +55,7 @@ class SavedFilters(Struct, frozen=True):
     messages: tuple[str, ...] = ()
 
     def expand(self, text: str, screen: str) -> str:
-        """The filter that `@NAME` stands for on a screen; other text is returned as it is. Raises FilterError."""
+        """The filter named by `@NAME` on a screen; other text is returned unchanged. Raises FilterError."""
         name = text.strip()
         if not name.startswith("@"):
             return text

@@ -40,14 +40,14 @@ _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "
 
 
 class RecordingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`recording = { hours = 24, max_mb = 512 }`: what a console keeps of what it reads, to look back at."""
+    """`recording = { hours = 24, max_mb = 512 }`: the readings that a console records for replay."""
 
     on: bool = True
-    """Whether a console keeps anything."""
+    """Whether a console records."""
     hours: Annotated[float, Meta(gt=0, le=8760)] = 24
-    """How much is kept."""
+    """Hours that are kept."""
     max_mb: Annotated[int, Meta(ge=8, le=1_000_000)] = 512
-    """The file is never larger: where it would be, it is written seldomer, and the oldest goes first."""
+    """Maximum size of the file: near it readings are recorded less often, and the oldest are deleted first."""
     path: str | None = None
     """The folder, instead of `$XDG_STATE_HOME/wacht/recordings`."""
 
@@ -67,32 +67,32 @@ class Config(Struct, frozen=True, kw_only=True):
 
     clusters: Mapping[str, ClusterConfig] = field(default_factory=dict)
     read_only: bool = False
-    """No key and no command changes anything."""
+    """No key or command can change the cluster."""
     theme: str | None = None
-    """The colours: a theme by its name, or a file of one's own; None is what fits the terminal (docs/themes.md)."""
+    """The colours: the name of a theme, or a theme file; None selects one that fits the terminal (docs/themes.md)."""
     screen: str | None = None
-    """The screen to begin with; None is the overview."""
+    """The first screen; None is the overview."""
     log: str | None = None
     """A file to log to; None logs nowhere (docs/files.md)."""
     journal: str | None = None
     """The folder of the journals, instead of `$XDG_STATE_HOME/wacht/journal`."""
     xid_policy: str | None = None
-    """The site's own XID policy, laid over the one that ships with wacht (console/health/xid_policy.py)."""
+    """The site's own XID policy, which overrides the shipped one (console/health/xid_policy.py)."""
     bell: bool = True
     """The terminal's bell for a new critical group of alerts."""
     notify: Literal["off", "osc9", "osc777"] = "off"
-    """A desktop notification for it, in the way that the terminal knows: not every one does."""
+    """A desktop notification for it, by an escape sequence that the terminal must support."""
     links: bool = False
-    """Runbooks as links (OSC 8) and not as plain text alone."""
+    """Runbooks as links (OSC 8) instead of plain text only."""
     guard: Guard = Guard()
-    """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
+    """`[guard]`: limits for confirmations. Values in the site's file cannot be overridden."""
     recording: RecordingSettings = RecordingSettings()
     automation: Automation = Automation()
     """`[automation]`: the site's own programs that drain nodes (console/health/automation.py)."""
     keys: tuple[KeyLine, ...] = ()
-    """`keys`: what is wrong in one of them is told of when the console starts (console/config/keymap.py)."""
+    """`keys`: key bindings. Errors are reported at start (console/config/keymap.py)."""
     filters: tuple[KeyLine, ...] = ()
-    """`[filters]`, as they stand there (console/config/saved_filters.py)."""
+    """`[filters]`: unparsed (console/config/saved_filters.py)."""
     files: tuple[str, ...] = ()
 
 
@@ -113,7 +113,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     locked: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     recording: dict[str, Any] = {}
-    robots: dict[str, tuple[str, ...]] = {}
+    programs: dict[str, tuple[str, ...]] = {}
     lines: dict[str, list[KeyLine]] = {"keys": [], "filters": []}
     if any(_strange(layer.table.get("cluster"), known) for layer in layers):
         from . import plugins
@@ -134,7 +134,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
             elif key == "automation":
                 # Both files add to the list.
                 for kind, found in _checked(layer, key, value, Automation).items():
-                    robots[kind] = (*robots.get(kind, ()), *found)
+                    programs[kind] = (*programs.get(kind, ()), *found)
             elif key in lines:
                 lines[key] += _lines(layer, key, value)
             elif key == "lock":
@@ -149,7 +149,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     merged.update(locked)
     merged["guard"] = Guard(**figures)
     merged["recording"] = RecordingSettings(**recording)
-    merged["automation"] = Automation(**robots)
+    merged["automation"] = Automation(**programs)
     merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collectors.clean import clean
-from collectors.http_connection import CONNECT_S, trusted_certificates
+from collectors.http.connection import CONNECT_S, trusted_certificates
 from collectors.model import SourceFault
 from console.session.site import Site
 

@@ -73,7 +73,7 @@ def _journal(group: FindingGroup, path: Path) -> None:
     folder = next(one for one in path.parents if trust.exists(one))
     figures = {"path": str(path.parent)}
     if not os.access(folder, os.W_OK | os.X_OK):
-        group.warn("journal", f"{_path_text(folder)} cannot be written: syslog alone is the witness of actions",
+        group.warn("journal", f"{_path_text(folder)} cannot be written: only syslog's audit copy records actions",
                    "name another place, on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
         return
     kind = kind_of(folder, _mounts())
@@ -89,9 +89,7 @@ def _journal(group: FindingGroup, path: Path) -> None:
     else:
         group.ok("journal", f"there is none yet; it begins in {_path_text(path.parent)}", **figures)
     if not any(Path(one).exists() for one in ("/dev/log", "/run/systemd/journal/socket")):
-        group.note(
-            "syslog", "there is no /dev/log: the journal is the only witness of actions", "start a syslog daemon"
-        )
+        group.note("syslog", "there is no /dev/log: the journal is the only record of actions", "start a syslog daemon")
 
 
 def _own(group: FindingGroup, name: str, path: Path) -> None:

@@ -16,7 +16,7 @@ from console.tables.control_columns import HUNG, RPC_USERS
 from console.tables.cooling_columns import LOOPS
 from console.tables.domain_columns import DOMAINS
 from console.tables.fabric_columns import PORTS, SWITCHES
-from console.tables.inbox_columns import CONTRADICTIONS, INBOX
+from console.tables.inbox_columns import INBOX, INCONSISTENCIES
 from console.tables.journal_columns import JOURNAL
 from console.tables.power_columns import JOBS as POWER_JOBS
 from console.tables.power_columns import RACKS
@@ -34,7 +34,7 @@ TABLES: Sequence[tuple[Sequence[Column], str]] = (
     (GROUPS, "alerts"),
     (SILENCES, "silences"),
     (INBOX, "inbox"),
-    (CONTRADICTIONS, "contradictions"),
+    (INCONSISTENCIES, "contradictions"),
     (PARTITIONS, "partitions"),
     (RESERVATIONS, "reservations"),
     (RACKS, "racks"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from collectors.jobstate import ENDED, WAITING, held, job_word
 from collectors.model import Cluster, Job
 from console.health.cooling_loops import loops_by_rack
+from console.queue.job_arrays import JobArray
+from themes.roles import job_look
 from widgets.table_column import ExportField, always_identity
 from widgets.units import clock_span, duration
 
@@ -68,7 +70,27 @@ def _left(job: Job, ctx: Ctx) -> Cell:
     return (f"in {duration(job.expected - ctx.now)}", "text-dim")
 
 
+def _id(job: Job, _: Ctx) -> Cell:
+    return f"{job.id} {'-' if job.is_open else '+'}" if isinstance(job, JobArray) else job.id
+
+
+def _state(job: Job, _: Ctx) -> Cell:
+    """A job's state; of an array the leading one, with the number of its tasks."""
+    if not isinstance(job, JobArray):
+        return job_state_cell(job)
+    (word, number), *_rest = job.counts
+    glyph, role = job_look("HELD" if held(job) else job.state)
+    return (f"{glyph} {_number(number)} {word}", role)
+
+
+def _number(number: int) -> str:
+    """A number of tasks in at most four cells."""
+    return str(number) if number < 10_000 else f"{number // 1000}k"
+
+
 def _where(job: Job, _: Ctx) -> Cell:
+    if isinstance(job, JobArray) and len(job.counts) > 1:
+        return (", ".join(f"{number:,} {word}" for word, number in job.counts[1:]), "text-dim")
     if job.nodes is not None:
         return job.nodes
     return ("" if job.reason is None else job.reason, "job-held" if held(job) else "text-dim")
@@ -85,7 +107,7 @@ def _job_key(job: Job) -> int:
 JOB_FIELDS: tuple[Field, ...] = (
     field("id", "words", lambda r, c, t: job_ids(r.id), "id; an array's id finds all its tasks", ("job",),
           count=lambda r, c, t: _base_id(r),
-          column=Shown("job", 9, lambda j, _: j.id, _job_key, grow=1, max_width=14, identity=always_identity),
+          column=Shown("job", 9, _id, _job_key, grow=1, max_width=14, identity=always_identity),
           export=("id",)),
     field("name", "text", "name", "name",
           column=Shown("name", 12, lambda j, _: j.name, priority=3, min_width=10, grow=3, max_width=32)),
@@ -101,7 +123,7 @@ JOB_FIELDS: tuple[Field, ...] = (
           column=Shown("QOS", 7, priority=12), snapshot=()),
     field("state", "words", lambda r, c, t: (r.state, "held") if held(r) else (r.state,),
           "state, long or short (PENDING, PD), or held", spellings=JOB_STATES, known=JOB_STATE_WORDS, listed=True,
-          completed=True, column=Shown("state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
+          completed=True, column=Shown("state", 12, _state, lambda j: (j.state, _job_key(j))),
           export=(ExportField("state", lambda j, _: job_word(j)), attribute("slurm_state", "state")),
           snapshot=("state",)),
     field("reason", "text", "reason", "why it waits or ended", completed=True, snapshot=("reason",)),

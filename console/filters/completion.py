@@ -28,7 +28,7 @@ FieldValues = Mapping[str, Sequence[str]]
 
 def field_values(cluster: Cluster, kind: str) -> FieldValues:
     """The values of the fields of all rows. Walks over every row: a tenth of a second at 100,000."""
-    from console.fields.kinds import FIELDS
+    from console.fields.filter_fields import FIELDS
 
     rows = cluster.nodes if kind == "node" else cluster.jobs
     found: dict[str, Sequence[str]] = {}
@@ -55,7 +55,7 @@ def filter_candidates(
     text: str, kind: str, known: FieldValues, rows: Iterable[str], saved: Sequence[str] = ()
 ) -> list[str]:
     """Completions of a filter: fields, values, names, saved filters."""
-    from console.fields.kinds import FIELDS
+    from console.fields.filter_fields import FIELDS
     from console.fields.shapes import NUMERIC_SHAPES
 
     from .language import LENGTH_CAP

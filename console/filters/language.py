@@ -29,7 +29,7 @@ from collectors.clean import clean
 from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset, natural_key
 from console.fields.field import Field, Kind
-from console.fields.kinds import FIELDS, SEARCH_TEXT
+from console.fields.filter_fields import FIELDS, SEARCH_TEXT
 from console.fields.shapes import DISPLAY_UNITS, NUMERIC_SHAPES, parse_number
 from console.runtime.errors import FilterError
 

@@ -30,7 +30,7 @@ def required(
     """
     shares = partition_shares(acting if action.takes_out else aside, cluster)
     confirm = _confirm(action, acting, shares, checks, guard)
-    if action.by_name and (most := _shuts(acting, cluster, guard)) is not None:
+    if action.name_confirmed and (most := _shuts(acting, cluster, guard)) is not None:
         confirm = Confirmation("break", len(acting), *most)
     speaks = any(check.level == "bad" for check in checks)
     kills = any(action.danger_of(row) == "kills" for row in acting.values())

@@ -18,6 +18,7 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertReader, Change, Cluster, Row, Sent, SourceFault, Transport, Writer
+from collectors.slurm.operations import SlurmOperation
 from console.actions.action import ROWS, Action, clean_reason
 from console.actions.incident import Scope, declared
 from console.actions.options import Guard, Options
@@ -28,6 +29,7 @@ from console.health.xid_policy import Policy, default_policy
 from console.journal.entries import JournalEntry, outcome_of, valid_targets
 from console.journal.writer import Journal, JournalFault
 from console.preflight.checks import PreflightReads
+from console.queue.job_arrays import whole_arrays
 from console.runtime.operator_identity import login_name
 
 from .confirmation import exceeds_confirmation
@@ -60,7 +62,7 @@ def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
 
         return open_sim(cluster, settings)
     if kind == "template":
-        from collectors.template_write import open_writer as open_template
+        from collectors.site_command_write import open_writer as open_template
 
         return open_template(cluster, settings)
     if kind == "alertmanager":
@@ -177,6 +179,7 @@ class Gate:
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
             ready = with_reason(plan, reason, login_name())
+            ready = msgspec.structs.replace(ready, change=self._with_arrays(plan, ready.change))
             writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
@@ -230,7 +233,7 @@ class Gate:
                 left = tuple(target for target in plan.rows if target not in dropped and target not in again)
                 outgrew = self._outgrown(plan, left, rows)
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
-                    # In two parts a smaller answer would do than for all of it.
+                    # In two parts each would need a weaker confirmation than the whole.
                     again, left = {**again, **{target: ChangedTarget(_WITH_THEM, rows[target]) for target in left}}, ()
                 dropped |= {target: SendResult("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:
@@ -246,8 +249,8 @@ class Gate:
         progress.results |= dropped
         progress.reconfirm |= again
         try:
-            change = change_for(plan, left, rows, plan.reason, login_name())
-        except ValueError as error:
+            change = self._with_arrays(plan, change_for(plan, left, rows, plan.reason, login_name()))
+        except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         return self._do(plan, change, rows, age, dropped, progress)
 
@@ -350,7 +353,7 @@ class Gate:
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
-                return change_for(plan, left, rows, plan.reason, login_name()), ""
+                return self._with_arrays(plan, change_for(plan, left, rows, plan.reason, login_name())), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
@@ -415,6 +418,13 @@ class Gate:
             outcome=found, note=f"read back by {login_name()}",
         )  # fmt: skip
         return found, warning
+
+    def _with_arrays(self, plan: Plan, change: Change) -> Change:
+        """The change with the arrays that are sent by their own ids, where operation and writer can do that."""
+        takes = isinstance(change.operation, SlurmOperation) and change.operation.takes_arrays
+        if not takes or not getattr(self._opened(plan.action), "takes_arrays", False):
+            return change
+        return msgspec.structs.replace(change, arrays=whole_arrays(change.targets, plan.cluster))
 
     def _opened(self, action: Action) -> Writer:
         kind = action.id if action.argv else action.result_kind

@@ -143,7 +143,7 @@ class Progress:
             return self._changed.wait_for(lambda: self._stopping, seconds)
 
     def stop(self) -> None:
-        """Send no further batch, for good."""
+        """Send no further batch; this is final."""
         with self._changed:
             self._stopping = self._going = True
             self._changed.notify_all()
@@ -274,7 +274,13 @@ def batches_of(plan: Plan, change: Change) -> list[Change]:
     step = plan.guard.batch
     if not (plan.kills or plan.action.batched) or len(change.targets) <= step:
         return [change]
-    return [subset(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
+    # An array that goes out under its own id is one request, and cannot be divided.
+    within = {task for tasks in change.arrays.values() for task in tasks}
+    units = [*change.arrays.values(), *((target,) for target in change.targets if target not in within)]
+    return [
+        subset(change, [target for unit in units[start : start + step] for target in unit])
+        for start in range(0, len(units), step)
+    ]
 
 
 def subset(change: Change, targets: Sequence[str]) -> Change:
@@ -286,5 +292,5 @@ def subset(change: Change, targets: Sequence[str]) -> Change:
 
     return msgspec.structs.replace(
         change, targets=tuple(targets), reasons=of(change.reasons), next_state=of(change.next_state),
-        values=of(change.values),
+        values=of(change.values), arrays={id: tasks for id, tasks in change.arrays.items() if wanted.issuperset(tasks)},
     )  # fmt: skip

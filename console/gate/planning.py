@@ -14,18 +14,20 @@ from collectors.jobstate import ENDED, WAITING
 from collectors.model import Change, Cluster, Job, Node, Row
 from console.actions import het_jobs, waves
 from console.actions.action import Action, ChangeInputs, Value, clean_reason, rows_of
+from console.actions.drift import Drifted, apply_rules
 from console.actions.incident import Scope
 from console.actions.node_actions import state_after_reboot
 from console.actions.option_parsing import OPTION_OF
 from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, JobHit, Plan, Refusal, Skip, by_reason, target_list
-from console.actions.verification import Drifted, apply_rules
+from console.actions.refusals import rights_refusal, target_refusal
 from console.filters.language import filter_in_reason
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
 from console.preflight.checks import Check, PreflightReads
 
-from . import confirmation, preflight, rights
+from . import confirmation
+from .preflight_reads import run_checks
 
 
 def make_plan(
@@ -47,7 +49,7 @@ def make_plan(
         # No poll reads users: only what was read for this action is known.
         cluster = msgspec.structs.replace(cluster, users=extra.rows, known=cluster.known | {"users"})
     why = (
-        rights.refused(action, cluster.rights)
+        rights_refusal(action, cluster.rights)
         or _invalid_targets(action, targets, cluster)
         or _invalid_options(action, options)
     )
@@ -60,7 +62,7 @@ def make_plan(
     skipped = []
     for target in targets:
         row = extra.rows.get(target, rows[target])
-        why = action.refuse(cluster, row) or rights.refused(action, cluster.rights, row)
+        why = target_refusal(action, cluster, row)
         if why:
             skipped.append(Skip(target, why))
         else:
@@ -77,9 +79,7 @@ def make_plan(
         skipped += [Skip(target, why) for target, why in vain.items()]
         acting = {target: row for target, row in acting.items() if target not in vain}
     options = msgspec.structs.replace(options, values=given)
-    checks = (
-        preflight.run_checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
-    )
+    checks = run_checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
     bad = _findings(checks, "bad", acting)
     # Targets that Slurm would refuse are always skipped; bad findings can be overridden by breaking the glass.
     out = _findings(checks, "refused", acting) | ({} if options.break_glass else bad)
@@ -198,7 +198,7 @@ def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
 
 
 def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
-    """The Change of a plan for these targets, from their current rows. `…` stands for a missing reason."""
+    """The Change of a plan for these targets, from their current rows. `…` replaces a missing reason."""
     action, options = plan.action, plan.options
     reason = (why or "…") if action.needs_reason or options.reasons else None
     change = Change(

@@ -1,4 +1,4 @@
-"""What the pre-flight checks are given: the context, and what is read on demand before planning (the GPUs of nodes to
+"""Runs the pre-flight checks that an action's row names, and reads what they need before planning (the GPUs of nodes to
 return, the details of jobs to requeue). Reading blocks and never raises; run it off the event loop.
 """
 
@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from collectors.clean import clean
-from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
+from collectors.model import Cluster, Gpu, Job, JobDetail, Node, Row, SourceFault, Telemetry, Transport, Xid
 from console.actions.action import Action
-from console.preflight.checks import PreflightReads
+from console.health.inconsistencies import fresh_facts
+from console.health.xid_policy import Policy
+from console.preflight.checks import Check, PreflightContext, PreflightReads
 from console.runtime.null_sources import NoTelemetry
 
 #: Most nodes whose GPUs, and jobs whose details, are read one by one. The rest is reported as not checked.
@@ -171,3 +173,37 @@ def _few(faults: Sequence[str]) -> tuple[str, ...]:
     each = list(dict.fromkeys(faults))
     more = [f"and {len(each) - _FAULTS_SHOWN:,} faults more"] if len(each) > _FAULTS_SHOWN else []
     return (*each[:_FAULTS_SHOWN], *more)
+
+
+def run_checks(
+    action: Action,
+    cluster: Cluster,
+    rows: Mapping[str, Row],
+    extra: PreflightReads,
+    now: float,
+    policy: Policy,
+    *,
+    mono: float | None = None,
+    values: Mapping[str, str] | None = None,
+) -> tuple[Check, ...]:
+    """All findings of these targets, in their order. A finding of all targets has "" for its target.
+
+    `mono` is the monotonic time for ages; without it ages count from the newest reading. `values` is the new value of
+    each target.
+    """
+    if action.check is None:
+        return ()
+    xids: dict[str, list[Xid]] = {}
+    good = fresh_facts(cluster, now, mono)
+    for xid in cluster.xids.values() if good.xids else ():
+        if xid.node in rows:
+            xids.setdefault(xid.node, []).append(xid)
+    known = PreflightContext(cluster, extra, now, policy, good, xids, values or {})
+    found = [Check("", "unknown", "not-read", (fault,)) for fault in extra.faults]
+    if action.kind == "node" and not good.nodes:
+        found.append(Check("", "unknown", "nodes-old"))
+    if action.check_together is not None:
+        found += action.check_together(rows, known)
+    for row in rows.values():
+        action.check(row, known, found)
+    return tuple(found)

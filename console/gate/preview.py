@@ -20,6 +20,8 @@ from console.actions.plan import JobHit, PartitionShare, Plan, Skip, target_list
 from console.actions.verification import state_text
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
+from console.preflight.checks import Check
+from console.queue.job_arrays import array_tasks, one_array
 from widgets.units import UNKNOWN, duration, plural
 
 #: Most facts of one kind on a screen.
@@ -30,6 +32,11 @@ _NAMES_CAP = 48
 JOBS_SHOWN = 10
 COMMANDS_SHOWN = 3
 CHECKS_SHOWN = 12
+#: From this number of texts on checks that differ only in their figures are one line; those that pass sooner.
+ALIKE_MOST = 5
+ALIKE: Mapping[str, int] = {"ok": 2, "bad": 1000}
+#: From this number on targets and jobs are counted before they are named.
+COUNTED = 5
 LINES_SHOWN = 12
 LABEL = 14
 #: Labels of the last rows: the reason, then the command.
@@ -64,17 +71,19 @@ def title(plan: Plan) -> str:
         what = f"the silence of {first_names(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
         # The rows labelled "now" list them; here they would push the cluster's name off the line.
-        what = f"{plural(len(targets), 'job')}"
+        array = one_array(targets)
+        what = f"{plural(len(targets), 'task')} of array {array}" if array else plural(len(targets), "job")
     else:
         what = target_names(plan, targets, whole=False)
     return f"{label[0].upper()}{label[1:]} {what} on {plan.cluster.name}"
 
 
-def facts(plan: Plan, whole: bool = True) -> list[Fact]:
+def facts(plan: Plan, whole: bool = True, brief: bool = False) -> list[Fact]:
     """All facts of the preview: break-glass, targets and states, checks, capacity, jobs, effects, skipped targets,
     reason, command.
 
-    With `whole` nothing is left out; without it each kind is limited to what fits a screen.
+    With `whole` nothing is left out; without it each kind is limited to what fits a screen. With `brief` the jobs hit
+    and the loss of partitions come first, many jobs in one line, and checks that differ in figures only are one line.
     """
     made = [Fact("BREAK GLASS", f"✖ {plan.confirmation.why}", "bad")] if plan.confirmation.kind == "break" else []
     if plan.action.creates is incident.CREATION:
@@ -83,14 +92,18 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
         made = [Fact("inside", f"the incident {plan.incident}: one key does", "accent")]
     made += capped([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
     made += _now(plan, whole)
+    made += _arrays(plan)
+    summary = _jobs_summary(plan) if brief else []
+    made += summary
+    made += _takes_out(plan) if brief else []
     made += [Fact("in waves", text) for text in (plan.waves.describe(whole) if plan.waves is not None else ())]
-    made += _checks(plan, whole)
-    made += [Fact("takes out", *_share(plan, share)) for share in plan.shares]
+    made += _checks(plan, whole, brief)
+    made += [] if brief else _takes_out(plan)
     if plan.action.takes_out:
         texts = nvlink_domains.capacity_loss_texts(plan.cluster, plan.change.targets)
         lost = [Fact("NVLink", text, "warn") for text in texts]
         made += capped(lost, whole)
-    made += _jobs(plan, whole)
+    made += _jobs(plan, whole, fate=not summary)
     if plan.action.impact is not None:
         made += [Fact(*line) for line in plan.action.impact(plan, whole)]
     made += _comes(plan, whole)
@@ -103,15 +116,15 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
     return made
 
 
-def rows(plan: Plan, cells: int | None = None) -> list[Fact]:
+def rows(plan: Plan, cells: int | None = None, brief: bool = False) -> list[Fact]:
     """The facts as lines, wrapped to `cells` where that is given; a label is shown only where it changes.
 
     With a width, each kind of fact is limited and no fact has more than LINES_SHOWN lines, since thousands of names
-    would push everything else off the screen. Without a width nothing is cut.
+    would push everything else off the screen. Without a width nothing is cut. For `brief` see `facts`.
     """
     made: list[Fact] = []
     before = ""
-    for fact in facts(plan, whole=cells is None):
+    for fact in facts(plan, cells is None, brief):
         for piece in [fact.text] if cells is None else _wrapped(fact.text, max(20, cells - LABEL)):
             made.append(Fact("" if fact.label == before else fact.label, piece, fact.role))
             before = fact.label
@@ -202,17 +215,29 @@ def silences(plan: Plan, whole: bool) -> list[Fact]:
     return [*made, Fact("now", f"and {counted(left, 'silence')} more", "text-dim")] if left > 0 else made
 
 
+def _arrays(plan: Plan) -> list[Fact]:
+    """The arrays of which several tasks are hit: how many, and whether that is all of them."""
+    made = []
+    for array, tasks in array_tasks(plan.rows).items():
+        if len(tasks) > 1:
+            whole = " and all that have not ended: sent as one id" if array in plan.change.arrays else ""
+            made.append(Fact("array", f"{array}: {plural(len(tasks), 'task')}{whole}", "text-strong"))
+    return capped(made, whole=False)
+
+
 # -- checks -----------------------------------------------------------------------------------------------
 
 
-def _checks(plan: Plan, whole: bool) -> list[Fact]:
+def _checks(plan: Plan, whole: bool, brief: bool) -> list[Fact]:
     """The checks, grouped where they are equal, the worst first."""
     groups: dict[tuple[str, str], list[str]] = {}
     for check in plan.checks:
         groups.setdefault((check.level, check.text), []).append(check.target)
+    if brief:
+        groups = _alike(plan.checks, groups)
     order = sorted(groups.items(), key=lambda group: (_RANK[group[0][0]], -len(group[1])))
     shown = len(order) if whole else CHECKS_SHOWN
-    made = [_check(plan, level, words, those, whole) for (level, words), those in order[:shown]]
+    made = [_check(plan, level, words, those, whole, brief) for (level, words), those in order[:shown]]
     left = [level for (level, _), _ in order[shown:]]
     if left:
         kinds = ", ".join(f"{left.count(level)} {LEVELS[level][0][2:]}" for level in LEVELS if level in left)
@@ -220,7 +245,25 @@ def _checks(plan: Plan, whole: bool) -> list[Fact]:
     return made
 
 
-def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool) -> Fact:
+def _alike(checks: Iterable[Check], groups: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, str], list[str]]:
+    """The groups, with one for each code and level that has many texts: the first of them stands for all."""
+    texts: dict[tuple[str, str], dict[str, None]] = {}
+    for check in checks:
+        texts.setdefault((check.level, check.code), {})[check.text] = None
+    made: dict[tuple[str, str], list[str]] = {}
+    done = set()
+    for check in checks:
+        alike = texts[check.level, check.code]
+        if len(alike) < ALIKE.get(check.level, ALIKE_MOST):
+            made[check.level, check.text] = groups[check.level, check.text]
+        elif (check.level, check.code) not in done:
+            done.add((check.level, check.code))
+            every = [target for text in alike for target in groups[check.level, text]]
+            made[check.level, f"e.g. {check.text} ({len(alike):,} variants)"] = every
+    return made
+
+
+def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool, brief: bool) -> Fact:
     label, role = LEVELS[level]
     about = [target for target in dict.fromkeys(those) if target]
     if not about or len(plan.rows) == 1:
@@ -228,8 +271,13 @@ def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool
     elif len(about) == len(plan.rows):
         whom = f"all {len(about):,}: "
     else:
-        whom = f"{target_names(plan, about, whole)}: "
+        number = f"{counted(len(about), plan.action.kind)}, " if brief and len(about) >= COUNTED else ""
+        whom = f"{number}{target_names(plan, about, whole)}: "
     return Fact(label, f"{whom}{words}{'; go on?' if level == 'unknown' else ''}", role)
+
+
+def _takes_out(plan: Plan) -> list[Fact]:
+    return [Fact("takes out", *_share(plan, share)) for share in plan.shares]
 
 
 def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
@@ -247,12 +295,28 @@ def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
-def _jobs(plan: Plan, whole: bool) -> list[Fact]:
-    """The jobs affected, and what happens to them."""
+def _jobs_label(plan: Plan) -> tuple[str, str]:
+    return ("kills", "bad") if plan.kills else ("running there", "")
+
+
+def _jobs_summary(plan: Plan) -> list[Fact]:
+    """Many jobs in one line: how many of how many users, their GPUs, and what happens to them; none for few."""
+    jobs = plan.jobs or ()
+    if len(jobs) < COUNTED:
+        return []
+    label, role = _jobs_label(plan)
+    held = [job.gpus for job in jobs if job.gpus is not None]
+    users = plural(len({job.user for job in jobs}), "user")
+    gpus = f", {plural(sum(held), 'GPU')}" if held else ""
+    return [Fact(label, f"{plural(len(jobs), 'job')} of {users}{gpus}: {_fate(plan)}", role or "text-strong")]
+
+
+def _jobs(plan: Plan, whole: bool, fate: bool) -> list[Fact]:
+    """The jobs affected, and with `fate` what happens to them."""
     # A value set on a node affects no job.
     if plan.action.kind not in {"node", "job"} or (plan.action.value is not None and not plan.kills):
         return []
-    label, role = ("kills", "bad") if plan.kills else ("running there", "")
+    label, role = _jobs_label(plan)
     if plan.jobs is None:
         return [Fact(label, "unknown: the jobs were never read", "warn")]
     hidden = hidden_jobs.nodes_with_hidden_jobs(plan.cluster, plan.rows) if plan.action.kind == "node" else ()
@@ -263,7 +327,7 @@ def _jobs(plan: Plan, whole: bool) -> list[Fact]:
     made = [Fact(label, _hit(job, whole), role) for job in shown]
     if len(shown) < len(plan.jobs):
         made.append(Fact(label, f"and {len(plan.jobs) - len(shown):,} jobs more", role))
-    return [*made, *unknown, Fact(label, _fate(plan), role or "text-dim")]
+    return [*made, *unknown, *([Fact(label, _fate(plan), role or "text-dim")] if fate else [])]
 
 
 def _fate(plan: Plan) -> str:

@@ -14,24 +14,18 @@ import msgspec
 from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
+from console.actions.drift import reason_replaced
 from console.actions.options import Options
 from console.actions.plan import Plan, Refusal, Waves
-from console.actions.verification import (
-    PendingTarget,
-    Settled,
-    Verification,
-    reason_replaced,
-    state_text,
-)
+from console.actions.verification import PendingTarget, Settled, Verification, state_text
 from console.actions.waves import earliest_start
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh_facts
 from console.health.xid_policy import Policy
 from console.preflight.checks import Check, PreflightReads
 
-from . import preflight
 from .outcome import Outcome, Progress, SendResult
-from .preflight_reads import RETURN_SOURCES
+from .preflight_reads import RETURN_SOURCES, run_checks
 from .target_reads import TargetReaders
 
 #: Longest wait (seconds) for telemetry of returned nodes; after that their fitness is reported as unknown.
@@ -293,7 +287,7 @@ class Rollout:
             resumed = {name: at for name, at in extra.resumed.items() if at < self._since}
         extra = msgspec.structs.replace(extra, resumed=resumed)
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
-        found = preflight.run_checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
+        found = run_checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
         return tuple(check for check in found if check.identity not in self._confirmed)
 
@@ -380,7 +374,7 @@ class Rollout:
         """Why a returned node is out again (drained by a person or NHC, or down); "" if it is not."""
         if row is None:
             return ""
-        fell = row.state == "DOWN" and self._plan.action.registers
+        fell = row.state == "DOWN" and self._plan.action.must_register
         because = f": {row.reason}" if row.reason else ""
         return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 

@@ -13,8 +13,9 @@ from collectors.clock import Clock
 from collectors.model import AlertReader, Cluster, Row, SourceFault, Transport
 from console.actions import incident
 from console.actions.action import ROWS, Action
+from console.actions.drift import find_drift
 from console.actions.plan import Plan
-from console.actions.verification import PendingTarget, find_drift, jobs_by_node
+from console.actions.verification import PendingTarget, jobs_by_node
 
 from .confirmation import partition_peers
 from .outcome import ChangedTarget, SendResult

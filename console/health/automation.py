@@ -1,7 +1,7 @@
 """Which programs take nodes out of service: logins and reasons of known automations, and those that a site adds.
 
 The list is a data file that ships with wacht (automation.toml); `[automation]` in the configuration adds to it. One
-set is in force per process. `console.health.drain_reasons` uses it to tell people and programs apart.
+set is in force per process. `console.health.drain_reasons` uses it to distinguish people and programs.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from collectors.nodestate import UNAVAILABLE
 from . import automation, tickets
 from .tickets import find_ticket
 
-Author = Literal["human", "robot", "unknown"]
+Author = Literal["human", "automation", "unknown"]
 
 #: A node that is unavailable for longer than this is forgotten.
 FORGOTTEN_S = 7 * 86400
@@ -136,17 +136,17 @@ def author_of(by: str | None, reason: str | None = None) -> Author:
     """
     name = (by or "").partition("(")[0].strip().lower()
     if not name:
-        return "robot" if reason and automation.is_automation_reason(reason) else "unknown"
+        return "automation" if reason and automation.is_automation_reason(reason) else "unknown"
     if automation.is_automation_login(name):
-        return "robot"
+        return "automation"
     if name == "root":
-        return "robot" if not reason or automation.is_automation_reason(reason) else "human"
+        return "automation" if not reason or automation.is_automation_reason(reason) else "human"
     return "human"
 
 
 def is_automation(by: str | None, reason: str | None = None) -> bool:
     """Whether a program set the reason, as far as login and text show."""
-    return author_of(by, reason) == "robot"
+    return author_of(by, reason) == "automation"
 
 
 class DrainGroup(Struct, frozen=True, kw_only=True):

@@ -11,14 +11,13 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import KINDS, SINGLE_VALUES, Cluster, Diff, Job, Load, Node, Reading, Source, Totals
+from collectors.model import HOT_C, KINDS, SINGLE_VALUES, Cluster, Diff, Job, Load, Node, Reading, Source, Totals
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import UNAVAILABLE
 
 from .pace import due_s
 
 _NOTHING: frozenset[str] = frozenset()
-HOT_C = 85.0
 
 
 def begin(name: str, sources: Iterable[tuple[str, float]], demo: bool = False) -> Cluster:

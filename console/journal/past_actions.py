@@ -80,6 +80,18 @@ def on_target(
     return past_actions(records, kind, target)[:limit]
 
 
+def action_times(
+    records: Iterable[Record], since: float, kind: str | None = None, target: str | None = None
+) -> tuple[float, ...]:
+    """When something was changed since then, ascending; with `target`, only changes of it."""
+    found = (
+        (act.at for act in past_actions(records, kind, target) if act.took_place)
+        if target is not None
+        else (one.at for one in join(records).values() if any(one.took_place(name) for name in one.targets))
+    )
+    return tuple(sorted({at for at in found if at is not None and at >= since}))
+
+
 def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -> dict[str, int]:
     """How often the node was drained in these days, by kind of reason (`console.health.drain_reasons.KINDS`), most
     frequent first.

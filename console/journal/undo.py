@@ -198,7 +198,7 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> N
         return
     # Restore the same kind of hold: an owner's hold and an administrator's are two actions.
     own = BY_ID[entry.action]
-    action = (_hold_of(before) if held(before) else own.inverse if own.sets else own.id) or ""
+    action = (_hold_of(before) if held(before) else own.inverse if own.target_state else own.id) or ""
     if _applies(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):
             found.left[target] = why
@@ -208,13 +208,13 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> N
 
 def _hold_of(job: Job) -> str | None:
     """The action that holds a job as this one is held: by its owner, else by an administrator."""
-    by_reason = {one.sets: one.id for one in ACTIONS if one.kind == "job" and one.sets}
+    by_reason = {one.target_state: one.id for one in ACTIONS if one.kind == "job" and one.target_state}
     return by_reason.get(job.reason or "") or by_reason.get("JobHeldAdmin")
 
 
 def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
     """How a job's hold was changed since by others; None when it is as this action left it."""
-    given = BY_ID[entry.action].sets
+    given = BY_ID[entry.action].target_state
     if not given:
         return f"it is held again: {job.reason}" if held(job) else None
     if not held(job):
@@ -254,14 +254,14 @@ def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -
     action = BY_ID[entry.action]
     inverse = action.inverse or ""
     before = row_before(entry, target)
-    if isinstance(before, Partition) and before.state != "UP" and BY_ID[inverse].sets == "UP":
+    if isinstance(before, Partition) and before.state != "UP" and BY_ID[inverse].target_state == "UP":
         found.left[target] = f"it was {before.state} before, and {inverse} would open it"
         return
     row = rows_of(action, cluster).get(target)
     if not _applies(inverse, row, cluster, target, found):
         return
-    if isinstance(row, Partition) and row.state != action.sets:
-        found.left[target] = f"it is {row.state} now, and this made it {action.sets}"
+    if isinstance(row, Partition) and row.state != action.target_state:
+        found.left[target] = f"it is {row.state} now, and this made it {action.target_state}"
     else:
         found.take(inverse, target)
 

@@ -68,7 +68,7 @@ class Journal:
         self._writing: _Write | None = None
         self._missed: list[dict[str, Any]] = []
         self._gap = 0
-        """Lines that only syslog has; the last KEPT of them are in `_missed`."""
+        """Lines that only syslog has; the last MISSED_KEPT of them are in `_missed`."""
 
     def write(self, event: str, **fields: Any) -> str:
         """Append one line and wait until it is on disk. Returns "", or a warning that only syslog has it.
@@ -136,7 +136,7 @@ class Journal:
             raise JournalFault(f"{fault}; {_FIX}; syslog does not take it either: {why}")
         if keep:
             self._missing([line])
-        return f"the journal file cannot be written ({fault}): syslog is the witness"
+        return f"the journal file cannot be written ({fault}): syslog has the audit copy"
 
     def _missing(self, lines: Sequence[dict[str, Any]]) -> None:
         self._gap += len(lines)
@@ -262,7 +262,7 @@ def verified(path: Path, as_json: bool = False, witness: Witness = LOCAL) -> tup
         return json.dumps(document) + "\n", int(not found.ok)
     lines = [f"{path}: {found}" + (f"; unfinished and sealed later: {_numbers(found.cut)}" if found.cut else "")]
     lines += [f"line {at}: {missed:,} line{'s' if missed != 1 else ''} could not be written at the time; "
-              "syslog was the witness" for at, missed in found.gaps]  # fmt: skip
+              "syslog has the audit copy" for at, missed in found.gaps]  # fmt: skip
     if left:
         lines.append(orphans_text(left))
     if silent:
@@ -275,7 +275,7 @@ def _numbers(lines: Sequence[int]) -> str:
 
 
 def _origin() -> Mapping[str, Any]:
-    """The host, user and process that write. `began` tells a process from a later one with the same pid."""
+    """The host, user and process that write. `began` distinguishes a process from a later one with the same pid."""
     return {
         "uid": os.getuid(), "login": os.environ.get("SUDO_USER") or os.environ.get("LOGNAME"),
         "ssh": os.environ.get("SSH_CONNECTION"), "host": os.uname().nodename, "pid": os.getpid(),

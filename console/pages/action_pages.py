@@ -30,7 +30,7 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
 #: Changes of a target between preview and send: the kinds of targets, and the text.
 _DRIFTS: Mapping[Drift, tuple[str, str]] = {
     "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
-    "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
+    "no_effect": ("", "the action would do nothing there now, or Slurm would refuse"),
     "kills": ("node", "it would kill jobs now, and did not in the preview"),
     "new_job": ("node", "a job started on a node whose jobs are killed"),
     "reason": ("node", "the node has a new reason: of a person; for what puts it back also of an automation"),
@@ -211,7 +211,7 @@ def _for(action: Action) -> str:
 def _asks(action: Action) -> str:
     count = action.danger == "kills" or action.count_confirmed
     words = ["a reason"] * action.needs_reason + ["the count"] * count
-    words += ["its name where it holds most of the machine"] * action.by_name
+    words += ["its name where it holds most of the machine"] * action.name_confirmed
     words += [f"a {action.value.noun}"] if action.value is not None else []
     return ", ".join(words) or "y"
 

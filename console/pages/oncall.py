@@ -40,14 +40,17 @@ def actions() -> str:
 
 
 def key_sets() -> str:
-    """Every action and navigation key with its id in `[keys]` and its keys in each set; – means the default."""
+    """Every action and navigation key: its id in `[keys]`, its keys in each set (– is the default), other words."""
     maps = [read_keys([KeyLine("", "base", base)]) for base in SETS]
-    lines = [f"| name | {' | '.join(SETS)} | what it does |", "|---|" + "---|" * (len(SETS) + 1)]
+    lines = [f"| name | {' | '.join(SETS)} | what it does | other words |", "|---|" + "---|" * (len(SETS) + 2)]
+    words = {one.id: ", ".join(one.synonyms) for one in ACTIONS} | {
+        one.id: ", ".join(one.synonyms) for one in NAVIGATION
+    }
     helps = {one.id: f"{one.kind}: {one.help}" for one in ACTIONS} | {one.id: one.help for one in NAVIGATION}
     for name, help in helps.items():
         own, *others = (_ticked(one.shown(name)) for one in maps)
         cells = [own, *("–" if other == own else other for other in others)]
-        lines.append(f"| `{name}` | {' | '.join(cells)} | {help} |")
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {help} | {words[name]} |")
     return "\n".join(lines) + "\n"
 
 
@@ -85,11 +88,11 @@ class Measured(Struct, frozen=True):
 
 #: Roles that can be in the cursor's line.
 _UNDER = ("text", "text-dim", "text-strong", "accent", "mark", "pending", "good", "warn", "bad", *STATE_ROLES, *HEAT)
-#: Roles next to each other on the map; an allocated node has a colour of its own there.
+#: Roles next to each other on the map or in a list; on the map a healthy node has a colour of its own.
 _SIDE_BY_SIDE = [
     pair
-    for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-allocated"], 2)
-    if pair != ("state-allocated", "map-allocated")
+    for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-healthy"], 2)
+    if pair[1] != "map-healthy" or pair[0] not in {"state-allocated", "state-mixed", "state-idle"}
 ]
 
 

@@ -83,6 +83,29 @@ While an action is under way the row says what is being done (`draining…`) unt
 [on-call.md](on-call.md). Facts of a source that failed or is late stay, dimmed, with their age in the top line: a state
 that is shown dim is one that was, and nothing is acted on before it was read again.
 
+## The map
+
+On the map of the overview and of the GPU screen ink is where the fault is. A healthy node is a low, dim block: `▃`
+allocated, `▂` mixed, `▁` idle. A node at fault is a solid bright cell with a glyph in it: that of its state where the
+state is the fault (down, failed, failing, invalid; unknown in amber), else `!` for a fault and `▲` for something to
+check that Slurm does not know of: an XID, an alert, an inconsistency, a bad port, whatever the attention list names in
+red or amber. A node that was taken out of service (drained, draining, rebooting) keeps the glyph of its state, in
+grey: it is known, unless a red line of the list names it. Faults lie over every measure (`m`). Figures have ten steps
+of one hue, dim to bright, and the height of the block; a full GPU is no fault. Red and amber are for faults and limits
+alone: `°` is a GPU over 85 °C, and in a rack's GPUs `▲` is one that is slowed by heat, a power brake or the hardware.
+
+Where the nodes do not fit, each rack is a tile: the glyph of its worst state and the number of its nodes at fault, as
+far as there is room (`+`: ten or more), in a figure the mean of its nodes, for temperature its hottest GPU. 750 racks
+fit 120x40. Enter, `z` or a second click opens the rack under the cursor, Esc, `z` or a click on "whole machine" leaves
+it.
+
+Why so: three designs were drawn for 64 nodes at 80x24, 1,000 at 200x50 and 12,000 at 120x40, and looked at side by
+side: a tall dim wall with solid faults, low dim blocks with bright glyphs, and low dim blocks with solid faults. Of
+the light that the map gives off over its ground, faults gave 15, 2 and 27 % in the first, 8, 1 and 13 % in the second,
+27, 4 and 41 % in the third, which was kept. In the first the wall competes with the faults, in the second a fault has
+less ink than the nodes beside it. In the third the faults are what is seen first, at each size. It was the judgement
+of pictures and that figure, not a trial with people.
+
 ## Jobs
 
 | sign | state | what it means | keys |

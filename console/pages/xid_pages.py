@@ -10,9 +10,10 @@ from console.health.xid_policy import ACTIONS, SHIPPED_FILE, Advice, default_pol
 _HEAD = """\
 # XIDs
 
-What the driver's error codes (XIDs) mean to wacht: made by `make docs` from `console/xid-policy.toml`. wacht never acts
-by itself: from this it says what a node needs ("Needs you", the node's screen, the pre-flight of a resume, the severity
-of the alert rule GpuXid). The sources disagree, so each advice says whose it is, and the others stand beside it.
+What the driver's error codes (XIDs) mean to wacht: made by `make docs` from `console/health/xid-policy.toml`. wacht
+never acts by itself: from this it says what a node needs ("Attention", the node's screen, the pre-flight of a resume,
+the severity of the alert rule GpuXid). The sources disagree, so each advice names its own, with the others
+beside it.
 
 Some codes follow another one (43, 45), sum it up (154) or add to it (171, 172). DCGM's gauge keeps only the last code
 of a GPU, so what happened is the XID before: wacht looks for it in Prometheus's past and shows it beside the one that

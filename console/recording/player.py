@@ -1,7 +1,7 @@
 """Plays a recording in a poller's place: publishes Clusters and owns the clock for their ages.
 
-A thread reads and decodes; requests (play, step, seek) wait in a queue, and messages for the user go to `tell`. Nothing
-here can reach the machine.
+A thread reads and decodes; requests (play, step, seek) wait in a queue, and `tell` receives the messages for the user.
+Nothing here can reach the machine.
 """
 
 from __future__ import annotations

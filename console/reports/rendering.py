@@ -177,11 +177,11 @@ def _reminders(report: ShiftReport) -> list[str]:
 def _out(one: OpenNodes, end: float) -> str:
     age = f" for {duration(end - one.since)}" if one.since is not None else ""
     by = f" by {_cut(one.by)}" if one.by else ""
-    robot = " (a program)" if one.by and one.who == "robot" else ""
+    program = " (a program)" if one.by and one.who == "automation" else ""
     why = f': "{_cut(one.reason)}"' if one.reason else ": no reason given"
     jobs = f"; {_plural(one.jobs, 'job')} still there" if one.jobs else ""
     many = f" ({one.count:,})" if one.count > 1 else ""
-    return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{robot}{why}{jobs}"
+    return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{program}{why}{jobs}"
 
 
 def _broke(report: ShiftReport, person: bool) -> list[str]:

@@ -15,7 +15,7 @@ from console.runtime import memo
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.triage.attention import SUMS
 from console.triage.attention_list import AttentionLine
-from console.triage.judgement import AttentionResult, attention_task
+from console.triage.attention_task import AttentionResult, attention_task
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
@@ -115,7 +115,7 @@ class ClustersScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "order"), KeyHint(":", "command"))
+        return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "order"))
 
     def on_screen_resume(self) -> None:
         """Poll power of the other clusters too while this screen is shown, and drop outdated lists."""

@@ -19,7 +19,6 @@ _KEYS = (
     KeyHint("Enter", "jobs of it"),
     KeyHint("Tab", "other table"),
     KeyHint("o", "order"),
-    KeyHint(":", "command"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
@@ -12,25 +12,34 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault, Gpu
 from console.actions.action import Kind
 from console.fields.common_cells import Ctx
+from console.health.inconsistencies import suspect_nodes
 from console.health.unknown_reasons import SOURCES
 from console.plant import gpus
+from console.plant.rack_sums import rack_loads, rack_states
 from console.tables.gpu_lines import (
     gpu_grid,
     hottest_lines,
     idle_lines,
     map_cursor_line,
+    map_rack_line,
     rack_lines,
     top_power_lines,
     xid_lines,
 )
+from console.triage.attention_task import AttentionResult
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, PaneLine
 from widgets.units import plural
 
+from .attention_feed import AttentionFeed, prepare_attention
 from .layout.screen import WachtScreen
 from .trends import Trends
+
+if TYPE_CHECKING:
+    from console.clusters.cluster_session import ClusterSession
+    from console.health.xid_policy import Policy
 
 #: The lists: title, the sums that each needs, and its text when it is empty and all of these are known.
 _LISTS = (
@@ -59,7 +68,7 @@ class GpusScreen(WachtScreen):
     """
     crumb = "gpus"
     acts_on = "node"
-    sums = (gpus.jobs_with_idle_gpus, gpus.hottest, gpus.top_power)
+    sums = (gpus.jobs_with_idle_gpus, gpus.hottest, gpus.top_power, suspect_nodes, rack_states, rack_loads)
     AUTO_FOCUS = "#map"
 
     def __init__(self) -> None:
@@ -71,6 +80,7 @@ class GpusScreen(WachtScreen):
         self.cursor_line = Pane(border=False, id="under")
         self.lists = {name: Pane(title, select=True, id=name) for name, title, _, _ in _LISTS}
         self.rack: str | None = None
+        self._feed = AttentionFeed(self, self._health_ready)
 
     def body(self) -> Iterable[Widget]:
         """The map and the lists."""
@@ -92,10 +102,19 @@ class GpusScreen(WachtScreen):
         """Show the trends in the room that the map leaves."""
         shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
         # Charts are queried on demand, which a recording cannot answer.
-        shows = shows and not self.app.fleet.replaying
+        shows = shows and not self.app.fleet.replaying and not self.map.shows_racks
         wanted = self.map.lines_wanted
         self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
         self.trends.read(self)
+
+    def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
+        """Compute the faults on the map as well, while it is visible."""
+        super().prepare(cluster, session, policy, shown=shown)
+        if shown:
+            prepare_attention(cluster, session, policy)
+
+    def _health_ready(self, made: AttentionResult) -> None:
+        self.map.set_health(made.health)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Update the map, the lists and the rack that is zoomed in."""
@@ -110,6 +129,8 @@ class GpusScreen(WachtScreen):
         """Update the lists with ages."""
         self.trends.read(self)
         cluster = self.cluster
+        if (made := self._feed.newest(ctx.now)) is not None:
+            self._health_ready(made)
         idle = gpus.idle_jobs(cluster, ctx.now)
         found = {"idle": (_idle_text(sum(one.idle for one in idle), cluster.totals.gpus_idle_in_jobs), "warn")}
         for name, title, kinds, none in _LISTS:
@@ -128,7 +149,11 @@ class GpusScreen(WachtScreen):
         self.legend.set_lines(
             [PaneLine([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
         )
-        self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.cursor_key)])
+        rack = self.map.cursor_key if self.map.shows_racks and self.rack is None else None
+        if rack is not None:
+            self.cursor_line.set_lines([map_rack_line(rack, self.map.health)])
+        else:
+            self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.cursor_node)])
 
     # Zoom: the GPUs of one rack, read on demand.
 
@@ -141,10 +166,9 @@ class GpusScreen(WachtScreen):
             self.map.focus()
             self.refresh_keys()
             return
-        node = self.cluster.nodes.get(self.map.cursor_key or "")
-        if node is None:
+        self.rack = self.map.cursor_rack
+        if self.rack is None:
             return
-        self.rack = node.rack or ""
         self.zoomed.set_title(f"Rack {self.rack or 'none'}")
         self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
         self.add_class("-zoomed")
@@ -176,8 +200,8 @@ class GpusScreen(WachtScreen):
         found: Mapping[str, tuple[Gpu, ...]] = answer
         names = self.cluster.racks.get(self.rack, ())
         self.zoomed.set_lines(gpu_grid(names, found, self.cluster, self.map.measure))
-        if self.map.cursor_key is not None and self.zoomed.cursor_key is None:
-            self.zoomed.select_key(self.map.cursor_key)
+        if self.map.cursor_node is not None and self.zoomed.cursor_key is None:
+            self.zoomed.select_key(self.map.cursor_node)
 
     # Targets and keys.
 
@@ -186,7 +210,7 @@ class GpusScreen(WachtScreen):
         if kind != "node":
             return ()
         if self.focused is self.map:
-            return (self.map.cursor_key,) if self.map.cursor_key else ()
+            return (self.map.cursor_node,) if self.map.cursor_node else ()
         key = self.focused.cursor_key if isinstance(self.focused, Pane) else None
         name = (key or "").partition("/")[0]
         return (name,) if name in self.cluster.nodes else ()
@@ -200,7 +224,7 @@ class GpusScreen(WachtScreen):
         """The keys of this screen for the key bar."""
         zoom = "whole machine" if self.rack is not None else "zoom rack"
         return (
-            KeyHint("Enter", "open"),
+            KeyHint("Enter", "zoom" if self.map.shows_racks and self.rack is None else "open"),
             KeyHint("m", f"by {self.map.measure}"),
             KeyHint("z", zoom),
             KeyHint("Tab", "next pane"),
@@ -231,6 +255,10 @@ class GpusScreen(WachtScreen):
     @on(NodeMap.Opened)
     def _map_opened(self, event: NodeMap.Opened) -> None:
         self.app.navigation.open_row("node", event.key)
+
+    @on(NodeMap.RackOpened)
+    def _rack_opened(self) -> None:
+        self.action_zoom()
 
     @on(Pane.Moved)
     def _pane_moved(self) -> None:

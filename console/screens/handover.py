@@ -113,7 +113,7 @@ class HandoverScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "open"), KeyHint(":", "command"))
+        return (KeyHint("Enter", "open"),)
 
     def copy_text(self) -> str | None:
         """The command that writes the same report."""

@@ -13,7 +13,7 @@ from collectors.nodeset import fold, fold_for_slurm
 from console.health import drain_reasons
 from console.health.inconsistencies import Inconsistency, inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
-from console.tables.inbox_columns import CONTRADICTIONS, INBOX, full_spans
+from console.tables.inbox_columns import INBOX, INCONSISTENCIES, full_spans
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine
 
@@ -84,7 +84,7 @@ _SPEC = TwoTableSpec(
         empty=lambda screen: screen.missing_text("nodes", "slurm.nodes", "every node is in service"),
     ),
     lower=TableSpec(
-        id="disagree", columns=CONTRADICTIONS, height=2, sources=("slurm.nodes", "prom.loads"), rows=_disagreeing,
+        id="disagree", columns=INCONSISTENCIES, height=2, sources=("slurm.nodes", "prom.loads"), rows=_disagreeing,
         changes=_EVERY_READING, head=_disagreeing_head, targets={"node": _nodes}, opened=_open, copied=_copied,
         keys=_KEYS, empty=_all_agree,
     ),

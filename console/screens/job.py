@@ -21,6 +21,7 @@ from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, pane_line
 from widgets.units import age, energy, percent
 
+from .job_chart import JobChart
 from .layout.screen import Inspection
 from .pending_pane import PendingPane
 
@@ -53,12 +54,14 @@ class JobScreen(Inspection):
         self.ended = EndedJobView(self, key)
         self.nodes = Pane("Nodes", select=True, empty_text="it has no nodes", id="nodes")
         self.more = Pane("More from Slurm", scroll=True, wrap=True, empty_text="asking …", id="more")
+        self.chart = JobChart(id="chart")
         self._energy: str | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Facts above, nodes and details below."""
+        """Facts above, the chart, nodes and details below."""
         yield self.waiting
         yield self.facts
+        yield self.chart
         yield Horizontal(self.nodes, self.more, id="below")
 
     def on_mount(self) -> None:
@@ -122,6 +125,7 @@ class JobScreen(Inspection):
         self.waiting.follow()
         self.set_class(self.waiting.display and self.size.height < 40, "-waits")
         job = self.cluster.jobs.get(self.key)
+        self.chart.follow(self, job, self._names())
         if job is None:
             if "jobs" in self.cluster.known:
                 self.ended.follow(ctx)

@@ -183,8 +183,7 @@ class JournalScreen(JournalActions, FilteredScreen):
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
         return (KeyHint("Enter", "open"), *self.entry_keys(), KeyHint("/", "filter"), KeyHint("y", "copy"), KeyHint("o",
-                "order"),
-                KeyHint(":", "command"))  # fmt: skip
+                "order"))  # fmt: skip
 
     # Filter: plain words, all of which must occur in the entry.
 

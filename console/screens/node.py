@@ -9,33 +9,32 @@ from textual import events, on
 from textual.containers import Container, Grid, Horizontal
 from textual.widget import Widget
 
-from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
+from collectors.model import HOT_C, Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
 from console.actions.action import Kind
 from console.fields.common_cells import Ctx
-from console.tables import inspection_lines, port_and_mount_lines
+from console.tables import chart_marks, inspection_lines, port_and_mount_lines
 from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.node_health_lines import health_lines
 from widgets.chart import Chart
+from widgets.chart_layout import ChartContent, ChartLimit, ChartMark, ChartSeries
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, pane_line
-from widgets.units import age, degrees, memory, percent, power, times
+from widgets.units import age, times
 
 from .layout.screen import Inspection
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
 RANGES = (("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400), ("7 days", 7 * 86_400))
-#: The charts, where no history was read that names them.
-CHARTS = ("utilisation", "memory", "temperature", "power")
+#: The charts: title and unit.
+CHARTS = (("utilisation and memory", "%"), ("temperature", "°C"), ("power", "W"))
 #: Days and jobs for which the accounting is queried.
 PAST_DAYS, LAST_JOBS = 7, 30
 #: Seconds between two reads of the charts.
 CHARTS_EVERY_S = 60.0
 #: Seconds between two reads of ports and mounts.
 ATTACHED_EVERY_S = 30.0
-_FORMATS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
-_AXIS_MAX = {"%": 100.0}
 
 
 class NodeScreen(Inspection):
@@ -54,20 +53,22 @@ class NodeScreen(Inspection):
     NodeScreen #jobs, NodeScreen #troubles { width: 1fr; height: 1fr; }
     NodeScreen #charts { height: 1fr; display: none; grid-size: 2 2; grid-gutter: 0 1; }
     NodeScreen.-charts #charts { display: block; }
+    NodeScreen #chart0 { column-span: 2; }
     NodeScreen.-charts #below { display: none; }
     NodeScreen.-charts #gpus { display: none; }
     NodeScreen.-wide #above { layout: horizontal; height: 20; }
     NodeScreen.-wide #facts { width: 2fr; height: 1fr; }
     NodeScreen.-wide #gpus { width: 3fr; height: 1fr; max-height: 100%; }
     NodeScreen.-wide.-charts #gpus { display: block; }
+    NodeScreen.-wide.-charts #above { height: 13; }
     """
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="gpus")
         self.jobs = Pane("Jobs here", select=True, empty_text="no job is on this node", id="jobs")
-        self.problems = Pane("XIDs, contradictions, past", scroll=True, wrap=True, id="troubles")
-        self.charts = tuple(Chart(id=f"chart{at}") for at in range(4))
+        self.problems = Pane("XIDs, inconsistencies, past", scroll=True, wrap=True, id="troubles")
+        self.charts = tuple(Chart(id=f"chart{at}") for at in range(len(CHARTS)))
         self._range: int | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._gpus_message = ""
@@ -126,7 +127,7 @@ class NodeScreen(Inspection):
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one above the other the facts take what the GPUs leave.
             gpus, below = len(self._gpus) + 3 if self._gpus else 3, max(5, self.size.height // 4 - 1)
-            room = max(4, self.size.height - 2 - gpus - below)
+            room = max(4, self.size.height - 2 - gpus - below) if self._range is None else self.size.height // 5
             self.facts.styles.height = None if self.has_class("-wide") else min(len(self.facts.lines) + 2, room)
         ids = cluster.jobs_on.get(self.key, ())
         known_jobs = "jobs" in cluster.known
@@ -198,6 +199,7 @@ class NodeScreen(Inspection):
         if self._range >= len(RANGES):
             self._range = None
         self.set_class(self._range is not None, "-charts")
+        self.tick(self.ctx())  # the facts leave their room to the charts
         if self._range is not None:
             self._fetched_mono["charts"] = self.app.clock.mono()
             self._read_charts()
@@ -206,22 +208,46 @@ class NodeScreen(Inspection):
     def _read_charts(self) -> None:
         if self._range is not None:
             seconds = RANGES[self._range][1]
-            self.fetch(lambda: self.at.telemetry.history(self.key, seconds), self._charts_fetched, "charts")
+            ended = self._ended_jobs if isinstance(self._ended_jobs, Sequence) else ()
+
+            def work() -> tuple[Sequence[Series], tuple[ChartMark, ...]]:
+                series = self.at.telemetry.history(self.key, seconds)
+                since = self.at.clock.now() - seconds
+                times = self.app.journal_queries.action_times(self.at, since, "node", self.key)
+                return series, chart_marks.node_marks(self.cluster, self.key, ended, times)
+
+            self.fetch(work, self._charts_fetched, "charts")
 
     def _charts_fetched(self, answer: Any) -> None:
-        series: Sequence[Series] = answer if isinstance(answer, Sequence) else ()
-        said = "" if series else "no history" if isinstance(answer, Sequence) else str(answer)
         over = RANGES[self._range][0] if self._range is not None else ""
-        for at, chart in enumerate(self.charts):
-            if at < len(series):
-                one = series[at]
-                write = _FORMATS.get(one.unit, lambda v: "—" if v is None else f"{v:,.0f}")
-                chart.show(
-                    f"{one.name}  {over}", one.points, write, top=_AXIS_MAX.get(one.unit), say="no sample in this time"
+        failed = isinstance(answer, Fault)
+        series, marks = ((), ()) if failed else answer
+        note = str(answer) if failed else "" if series else "no history"
+        for (title, unit), chart in zip(CHARTS, self.charts, strict=True):
+            # Empty charts would look broken: each says what it would show, and why it cannot.
+            own = [one for one in series if one.unit == unit]
+            name = own[0].name if len(own) == 1 else title
+            chart.show(
+                ChartContent(
+                    title=name,
+                    over=over,
+                    unit=unit,
+                    series=tuple(ChartSeries(one.points, one.name) for one in own),
+                    limit=self._limit(unit, name),
+                    marks=marks,
+                    empty_text=note or "no sample in this time",
+                    with_legend=chart is self.charts[0],
                 )
-            else:
-                # Four empty charts would look broken: each says what it would show, and why it cannot.
-                chart.show(f"{CHARTS[at]}  {over}" if said else "", (), percent, say=said)
+            )
+
+    def _limit(self, unit: str, name: str) -> ChartLimit | None:
+        """The temperature above which a GPU counts as hot; the power limits of the GPUs together, for their power."""
+        if unit == "°C":
+            return ChartLimit("hot", HOT_C)
+        limits = [one.power_limit_w for one in self._gpus]
+        if unit != "W" or "GPU" not in name or not limits or None in limits:
+            return None
+        return ChartLimit("limit of the GPUs", sum(one for one in limits if one is not None))
 
     def _history_fetched(self, answer: Any) -> None:
         self._history_lines = list(answer) if isinstance(answer, Sequence) else [pane_line((str(answer), "bad"))]

@@ -9,25 +9,27 @@ from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, Fault
+from collectors.model import Cluster, Diff
 from collectors.nodeset import expand
 from console.actions.action import Kind
 from console.fields.common_cells import Ctx
-from console.health.inconsistencies import fresh_facts, suspect_nodes
+from console.health.inconsistencies import suspect_nodes
 from console.health.version_drift import drifts
 from console.plant import cooling, nvlink_domains
 from console.plant.power import by_rack
 from console.plant.power import source as power_source
+from console.plant.rack_sums import rack_loads, rack_states
 from console.plant.totals import by_user, partition_uses
 from console.tables import overview_figures
-from console.tables.gpu_lines import map_cursor_line
-from console.triage.judgement import AttentionResult, attention_task
+from console.tables.gpu_lines import map_cursor_line, map_rack_line
+from console.triage.attention_task import AttentionResult
 from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap
-from widgets.pane import Pane
+from widgets.pane import Pane, PaneLine
 
-from .layout.screen import WachtScreen, stepped
+from .attention_feed import AttentionFeed, prepare_attention
+from .layout.screen import WachtScreen
 from .trends import Trends
 
 if TYPE_CHECKING:
@@ -36,12 +38,6 @@ if TYPE_CHECKING:
     from console.triage.attention_list import AttentionLine
 
 _NARROW_COLUMNS, _LOW_ROWS = 110, 34
-
-
-def _any_answer(cluster: Cluster) -> bool:
-    """Whether any source has answered. Before that there is nothing to judge, and the first frame need not import the
-    judging modules."""
-    return any(source.tried for source in cluster.sources.values())
 
 
 class OverviewScreen(WachtScreen):
@@ -68,7 +64,8 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     needed_kinds = frozenset({"power", "counts"})
-    sums = (partition_uses, by_user, by_rack, suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first)
+    sums = (partition_uses, by_user, by_rack, suspect_nodes, drifts, nvlink_domains.domain_states, cooling.worst_first,
+            rack_states, rack_loads)  # fmt: skip
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -80,14 +77,11 @@ class OverviewScreen(WachtScreen):
         self.map = NodeMap(id="map")
         self.trends = Trends(id="trends")
         self.cursor_line = Pane(border=False, id="under")
-        self.needs = Pane("Needs you", select=True, wrap=True, id="needs")
+        self.needs = Pane("Attention", select=True, wrap=True, id="needs")
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._attention_lines: Sequence[AttentionLine] = ()
-        self._judgements: tuple[AttentionResult, ...] = ()
-        """The newest attention results, newest first: of the Cluster shown, and of the next or previous one."""
-        self._judging_number = 0
-        """Number of the last background computation."""
+        self._feed = AttentionFeed(self, self._paint_attention)
 
     def body(self) -> Iterable[Widget]:
         """Three rows."""
@@ -96,14 +90,11 @@ class OverviewScreen(WachtScreen):
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
-        """Update everything: all of it is sums, and only lines that differ are painted."""
+        """Update everything. Cheap: only changed lines are painted."""
         self.set_class("prom.loads" not in cluster.sources, "-nopower")
         kinds = None if diff is None else diff.kinds
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:
             self.map.set_cluster(cluster)
-            self._paint_cursor_line()
-        if kinds is None or kinds & {"nodes", "trays", "domains", "cooling"}:
-            self.map.mark_racks(self._marked_racks())
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
             self.users.set_lines(overview_figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
@@ -111,56 +102,18 @@ class OverviewScreen(WachtScreen):
             self._fit_trends()
         self.tick(self.ctx())
 
-    def _marked_racks(self) -> frozenset[str]:
-        """Racks whose NVLink domain or cooling loop needs a person."""
-        if not _any_answer(self.cluster):
-            return frozenset()
-        from console.triage import attention_cooling, attention_domains
-
-        cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
-        return attention_domains.racks_of_broken_domains(
-            cluster, fresh_facts(cluster, now, mono)
-        ) | attention_cooling.racks_of_faulty_loops(cluster, now, mono)
-
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
-        """Compute the attention list as well: at 12,000 nodes it takes 50 ms, too long for the event loop."""
+        """Compute the attention list as well."""
         super().prepare(cluster, session, policy, shown=shown)
-        if _any_answer(cluster):
-            self._keep_judged(attention_task(cluster, session.by, stepped(session.clock.now()), policy)())
-
-    def _keep_judged(self, made: AttentionResult) -> None:
-        self._judgements = made, *[one for one in self._judgements if one.cluster() is not made.cluster()][:1]
-
-    def _attention(self, now: float) -> Sequence[AttentionLine]:
-        """The last attention list. If it is out of date, a thread computes a new one."""
-        cluster, by = self.cluster, self.at.by
-        if not _any_answer(cluster):
-            return ()
-        judging = attention_task(cluster, by, now, self.app.policy)
-        made = next((one for one in self._judgements if one.cluster() is cluster and one.by.clock is by.clock), None)
-        if made is None:
-            self._keep_judged(made := judging())
-        elif not made.is_current(cluster, by, now):
-            self._judging_number += 1
-            asked = self._judging_number
-            self.fetch(judging, lambda made: self._attention_ready(asked, made), "needs")
-        return made.lines
-
-    def _attention_ready(self, asked: int, made: AttentionResult | Fault) -> None:
-        if asked != self._judging_number:
-            return  # a later computation is in progress or finished
-        if isinstance(made, Fault):
-            self._judgements = ()  # the next call computes it on the event loop, where an exception is reported
-        elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
-            self._keep_judged(made)
-            self._paint_attention(made.lines, made.now)
+        prepare_attention(cluster, session, policy)
 
     def _fit_trends(self) -> None:
         """The map gets all the room it needs; the trends get the rest."""
         room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
         # Charts are queried on demand, which a recording cannot answer.
         telemetry = "prom.loads" in self.cluster.sources and not self.app.fleet.replaying
-        self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
+        wanted = self.map.lines_wanted
+        self.trends.fit(room - wanted if telemetry and wanted and not self.map.shows_racks else 0)
 
     def discard_fetched(self) -> None:
         """Drop the charts."""
@@ -189,7 +142,9 @@ class OverviewScreen(WachtScreen):
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")], old)
         source = power_source(cluster) if "loads" in cluster.known and self.figures["power"].size.width > 30 else ""
         self.figures["power"].set_title("Power", self.stale_mark("prom.loads", "prom.power") or source)
-        self._paint_attention(self._attention(ctx.now), ctx.now)
+        if (made := self._feed.newest(ctx.now)) is not None:
+            self._paint_attention(made)
+        self._paint_cursor_line()
         self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
         self.users.set_title("Holding most GPUs", self.stale_mark("slurm.jobs"))
         self.users.set_empty_text(self.why_unknown("jobs") or "no job holds a GPU")
@@ -201,10 +156,11 @@ class OverviewScreen(WachtScreen):
         told = overview_figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *overview_figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
-    def _paint_attention(self, found: Sequence[AttentionLine], now: float) -> None:
-        self._attention_lines = found
-        self.needs.set_lines(overview_figures.attention_lines(self.cluster, found, now, self.app.clock.mono()))
-        self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
+    def _paint_attention(self, made: AttentionResult) -> None:
+        self.map.set_health(made.health)
+        self._attention_lines = found = made.lines
+        self.needs.set_lines(overview_figures.attention_lines(self.cluster, found, made.now, self.app.clock.mono()))
+        self.needs.set_title([("Attention", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
         """Show fewer panes on a small screen."""
@@ -217,8 +173,15 @@ class OverviewScreen(WachtScreen):
         self.tick(self.ctx())
 
     def _paint_cursor_line(self) -> None:
-        """Describe the node under the map's cursor."""
-        self.cursor_line.set_lines([map_cursor_line(self.cluster, self.map.chosen_key)])
+        """Describe the node or rack under the map's cursor; without one, the cells of the map."""
+        node, rack = self.map.chosen_key, self.map.chosen_rack
+        if rack is not None:
+            line = map_rack_line(rack, self.map.health)
+        elif node is not None:
+            line = map_cursor_line(self.cluster, node)
+        else:
+            line = PaneLine(self.map.legend())
+        self.cursor_line.set_lines([line])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The node selected on the map, or the nodes of the attention line under the cursor."""
@@ -240,15 +203,14 @@ class OverviewScreen(WachtScreen):
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
         return (
-            KeyHint("Enter", "open"),
+            KeyHint("Enter", "zoom" if self.map.shows_racks else "open"),
+            *(() if self.map.zoomed is None else (KeyHint("Esc", "whole machine"),)),
             KeyHint("m", f"by {self.map.measure}"),
             KeyHint("Tab", "next pane"),
             KeyHint("2", "nodes"),
             KeyHint("3", "jobs"),
             KeyHint("6", "alerts"),
-            KeyHint("i", "inbox"),
             KeyHint("7", "partitions"),
-            KeyHint(":", "command"),
         )
 
     def _line_of(self, key: str | None) -> AttentionLine | None:
@@ -261,7 +223,26 @@ class OverviewScreen(WachtScreen):
         if len(can) == 1:
             self.app.show_message("the map shows states: no source gives utilisation, temperature or power")
         self.map.measure = can[(can.index(self.map.measure) + 1) % len(can)] if self.map.measure in can else can[0]
+        self._paint_cursor_line()
         self.refresh_keys()
+
+    def action_zoom(self) -> None:
+        """Zoom into the rack under the cursor, or out again."""
+        self._zoom(self.map.cursor_rack if self.map.zoomed is None else None)
+
+    def _zoom(self, rack: str | None) -> bool:
+        """Show a rack alone, or the whole machine; the charts get the room that is left."""
+        if not self.map.zoom(rack):
+            return False
+        if rack is None:
+            self.trends.fit(0)  # the map is laid out for all the room first
+        self.call_after_refresh(self._fit_trends)
+        return True
+
+    def action_back(self) -> None:
+        """Esc: leave the rack first."""
+        if not self._zoom(None):
+            super().action_back()
 
     @on(NodeMap.Moved)
     def _map_moved(self) -> None:
@@ -271,6 +252,14 @@ class OverviewScreen(WachtScreen):
     @on(NodeMap.Opened)
     def _map_opened(self, event: NodeMap.Opened) -> None:
         self.app.navigation.open_row("node", event.key)
+
+    @on(NodeMap.RackOpened)
+    def _rack_opened(self, event: NodeMap.RackOpened) -> None:
+        self._zoom(event.rack)
+
+    @on(NodeMap.RackLeft)
+    def _rack_left(self) -> None:
+        self._zoom(None)
 
     @on(Pane.Moved, "#needs")
     def _attention_moved(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from console.fields.partition_fields import PARTITIONS
 from console.fields.reservation_fields import RESERVATIONS
-from console.journal.leftovers import closed_text
+from console.journal.still_closed import closed_text
 from console.plant.totals import partition_uses
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
@@ -19,7 +19,7 @@ def _closed_spans(screen: TwoTableScreen) -> Sequence[Span]:
     """Partitions and users that a person must open again."""
     now = screen.app.clock.now()
     texts = [text for row in screen.cluster.partitions.values()
-             if (text := closed_text(row, screen.app.session.leftovers, now)) is not None]  # fmt: skip
+             if (text := closed_text(row, screen.app.session.still_closed, now)) is not None]  # fmt: skip
     return [(f"   ▲ {texts[0]}{f', and {len(texts) - 1} more' if texts[1:] else ''}", "warn")] if texts else []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from collectors.jobstate import WAITING
 from collectors.model import Fault, Job, JobDetail
-from console.queue.pending import PendingFacts, PendingReason, pending_reason
+from console.queue.pending_reason import PendingFacts, PendingReason, pending_reason
 from console.queue.queue_reads import CACHE_S, QueueCache
 from widgets.pane import Pane, PaneLine
 from widgets.units import age
@@ -27,7 +27,7 @@ class PendingPane(Pane):
     """
 
     def __init__(self, screen: WachtScreen, job: str) -> None:
-        super().__init__("Why it waits", scroll=True, empty_text="looking …", id="waiting")
+        super().__init__("Pending reason", scroll=True, empty_text="looking …", id="waiting")
         self._screen = screen
         self._job = job
         self._known = PendingFacts()
@@ -77,7 +77,7 @@ class PendingPane(Pane):
     def _paint(self) -> None:
         mono = self._screen.app.clock.mono()
         old = f"shares and limits {age(mono - self._answered_mono)} old" if self._answered_mono is not None else ""
-        self.set_title("Why it waits", old)
+        self.set_title("Pending reason", old)
         if self._why is None:
             return
         lines = reason_lines(self._why, max(20, self._screen.size.width - 4))

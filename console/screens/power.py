@@ -11,7 +11,7 @@ from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, Series
+from collectors.model import Cluster, Diff, Fault, Series
 from collectors.nodeset import fold_for_slurm
 from console.fields.common_cells import Ctx
 from console.plant import cooling, power
@@ -20,6 +20,7 @@ from console.tables.power_columns import JOBS, RACKS
 from widgets.bars import bar
 from widgets.cells import Span, pad
 from widgets.chart import Chart
+from widgets.chart_layout import ChartContent, ChartLimit, ChartMark
 from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
@@ -27,6 +28,7 @@ from widgets.units import UNKNOWN, duration, percent, plural
 from widgets.units import power as watts
 
 from .layout.two_tables import TwoTables
+from .trends import read_site, site_series
 
 #: Most jobs listed.
 JOBS_LISTED = 100
@@ -41,7 +43,6 @@ class PowerScreen(TwoTables):
     """Figures and a chart at the top, racks and jobs below."""
 
     DEFAULT_CSS = """
-    PowerScreen #above { height: 9; }
     PowerScreen #site { width: 46; }
     PowerScreen #loops { width: 48; display: none; }
     PowerScreen #loops-line { height: 1; display: none; }
@@ -52,7 +53,6 @@ class PowerScreen(TwoTables):
     PowerScreen .half { width: 1fr; height: 1fr; }
     PowerScreen .crumbs { height: 1; }
     PowerScreen.-narrow #below { layout: vertical; }
-    PowerScreen.-narrow #above { height: 8; }
     PowerScreen.-narrow #site { width: 42; }
     """
     crumb = "power"
@@ -84,6 +84,7 @@ class PowerScreen(TwoTables):
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
         self.set_class(event.size.width < 130, "-narrow")
+        self.query_one("#above").styles.height = max(8, event.size.height // 3)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Update the sums and the rows that differ."""
@@ -175,19 +176,32 @@ class PowerScreen(TwoTables):
         if self._chart_mono is not None and mono - self._chart_mono < CHART_EVERY_S:
             return
         self._chart_mono = mono
-        self.fetch(lambda: self.at.telemetry.site_history(CHART_S), self._chart_fetched)
+        self.fetch(lambda: read_site(self, CHART_S), self._chart_fetched)
 
     def discard_fetched(self) -> None:
         """Drop the chart."""
         self._chart_mono = None
-        self.chart.show("Site power", (), watts, role="accent", say="reading …")
+        self._show_chart((), "reading …")
 
     def _chart_fetched(self, answer: Any) -> None:
-        series: Series | None = None
-        if isinstance(answer, Sequence):
-            series = next((one for one in answer if one.unit == "W"), None)
-        said = "no source gives a history of power" if isinstance(answer, Sequence) else str(answer)
-        self.chart.show("Site power", series.points if series else (), watts, role="accent", say=said)
+        if isinstance(answer, Fault):
+            self._show_chart((), str(answer))
+        else:
+            self._show_chart(answer[0], "no source gives a history of power", answer[1])
+
+    def _show_chart(self, series: Sequence[Series], note: str, marks: tuple[ChartMark, ...] = ()) -> None:
+        budget = self.cluster.power.budget_w if self.cluster.power is not None else None
+        self.chart.show(
+            ChartContent(
+                title="Site power",
+                over="6 h",
+                unit="W",
+                series=site_series(series, "W"),
+                limit=ChartLimit("budget", budget) if budget else None,
+                marks=marks,
+                empty_text=note,
+            )
+        )
 
     def copy_text(self) -> str | None:
         """The command that shows the nodes of the rack under the cursor."""

@@ -73,7 +73,7 @@ class CommonScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Esc", "back"), KeyHint(":", "command"))
+        return (KeyHint("Esc", "back"),)
 
 
 def _trait_line(one: Trait) -> PaneLine:

@@ -9,7 +9,7 @@ from typing import Any
 
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
-from collectors.template import Template
+from collectors.site_command import Template
 from console.actions.registry import BY_ID
 from console.config.paths import journal_path
 from console.config.settings import Config
@@ -33,7 +33,7 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
         if (own := BY_ID.get(kind)) is not None and own.argv:
             if site.demo:
                 raise SourceFault(
-                    "refused", f"{own.label} is a command of this site's", "the embedded machine is none of it"
+                    "refused", f"{own.label} is a command of this site's", "the simulated cluster does not run it"
                 )
             template = Template(kind=own.kind, argv=own.argv, deadline_s=own.deadline_s)
             return open_writer("template", site.name, template)

@@ -20,8 +20,8 @@ from widgets.units import UNKNOWN, age, count, power
 
 from .overview_figures import RUNNING
 
-_NOTHING = "nothing needs you"
-_NOTHING_READ = "nothing in what was read needs you"
+_NOTHING = "nothing needs attention"
+_NOTHING_READ = "nothing in what was read needs attention"
 
 
 class ClusterRow(Struct, frozen=True, kw_only=True):

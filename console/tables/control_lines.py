@@ -31,7 +31,7 @@ def _lines(cluster: Cluster, now: float) -> Iterator[tuple[str, list[Span]]]:
     if control is not None:
         yield from _daemons(control)
     else:
-        why = "this road to Slurm has no ping" if state is None else "nothing was read yet"
+        why = "this transport has no ping" if state is None else "nothing was read yet"
         yield "daemons", [(f"unknown: {why}", "text-dim")]
     if diag is not None:
         yield from _figures(diag, cluster)

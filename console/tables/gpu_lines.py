@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Cluster, Gpu, Load, Xid
+from collectors.model import HOT_C, Cluster, Gpu, Load, Xid
 from collectors.nodeset import fold
 from console.health.inconsistencies import xids_by_node
 from console.health.xid_policy import Policy, preceding_xid
 from console.plant.gpus import IdleJob
 from themes.roles import heat_role, state_look
 from widgets.cells import Span
+from widgets.map_health import MapHealth
+from widgets.map_measures import COLD_C
 from widgets.pane import PaneLine
-from widgets.units import UNKNOWN, degrees, duration, percent, power
+from widgets.units import UNKNOWN, degrees, duration, percent, plural, power
 
-#: Ends of the scale of each measure: idle and full, cool and throttling. A GPU's own memory size and power limit
-#: replace those of an H100 given here.
+#: Ends of the scale of each measure: idle and full, cool and too hot. A GPU's own memory size and power limit replace
+#: those of an H100 given here.
 _SCALES: dict[str, tuple[str, float, float]] = {
-    "util": ("util_pct", 0.0, 140.0),  # as on the map: a busy GPU is warm, not red
-    "memory": ("memory_used_mb", 0.0, 110_000.0),
-    "temp": ("temp_c", 30.0, 90.0),
+    "util": ("util_pct", 0.0, 100.0),
+    "memory": ("memory_used_mb", 0.0, 81_559.0),
+    "temp": ("temp_c", COLD_C, HOT_C),
     "power": ("power_w", 50.0, 700.0),
 }
+#: Reasons for reduced clocks that are a fault of cooling or power. A power cap is not: a busy GPU draws what it may.
+_SLOWED = frozenset({"thermal, hardware", "thermal, software", "power brake", "hardware slowdown"})
 
 
 def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[PaneLine]:
@@ -80,7 +84,7 @@ def hottest_lines(found: Sequence[Load]) -> list[PaneLine]:
     """Nodes ordered by their hottest GPU."""
     return [
         PaneLine(
-            [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > 85 else "text-strong")],
+            [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > HOT_C else "text-strong")],
             ((power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-dim"),),
             load.node,
         )
@@ -123,6 +127,24 @@ def map_cursor_line(cluster: Cluster, name: str | None) -> PaneLine:
     return PaneLine(spans)
 
 
+def map_rack_line(name: str, health: MapHealth) -> PaneLine:
+    """The rack under the cursor of a map of racks, as text."""
+    rack, load = health.racks.get(name), health.loads.get(name)
+    spans: list[Span] = [(f" {name or 'no rack'}  ", "text-strong")]
+    if rack is not None:
+        glyph, role = state_look(rack.display)
+        if rack.faults:
+            spans.append((f"{plural(rack.faults, 'node')} at fault  ", rack.level or ""))
+        elif rack.level is not None:
+            spans.append(("faulty as a whole  ", rack.level))
+        if not rack.hidden:
+            spans.append((f"{glyph} {rack.display}", role))
+    if load is not None:
+        spans.append((f"  mean {percent(load.gpu_util_pct, 0)}  {power(load.power_w)} a node", ""))
+        spans.append((f"  hottest {degrees(load.temp_c)}", "warn" if (load.temp_c or 0) > HOT_C else ""))
+    return PaneLine(spans)
+
+
 def rack_lines(names: Sequence[str], cluster: Cluster) -> list[PaneLine]:
     """One line for each node with its node-level values, where no source has its GPUs."""
     return [map_cursor_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
@@ -131,8 +153,8 @@ def rack_lines(names: Sequence[str], cluster: Cluster) -> list[PaneLine]:
 def gpu_grid(
     names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str
 ) -> list[PaneLine]:
-    """One line for each node, one cell for each GPU, with the value coloured by heat; missing values are a dash, never
-    0."""
+    """One line for each node, one cell for each GPU, with the value in ten steps of one hue; missing values are a dash,
+    never 0. ▲ marks a GPU that throttles, and where temperature is shown one that is too hot."""
     field, low, most = _SCALES.get(measure, _SCALES["util"])
     lines = []
     for name in names:
@@ -149,7 +171,9 @@ def gpu_grid(
                 high = _most(gpu, measure) or most
                 step = int(max(0.0, min(9.0, (value - low) / (high - low) * 10)))
                 shown = f"{value / 1024:>3.0f}G" if measure == "memory" else f"{value:>4.0f}"
-                spans.append((f"{shown} ", heat_role(step)))
+                limited = not _SLOWED.isdisjoint(gpu.throttle or ()) or (measure == "temp" and value > HOT_C)
+                spans.append((shown, "warn" if limited else heat_role(step)))
+                spans.append(("▲" if limited else " ", "warn"))
         if not found.get(name):
             spans.append(("no sample", "text-dim"))
         users = sorted({job.user for ref in cluster.jobs_on.get(name, ()) if (job := cluster.jobs.get(ref))})
@@ -159,7 +183,7 @@ def gpu_grid(
 
 
 def _most(gpu: Gpu, measure: str) -> float | None:
-    """The upper end of a GPU's own scale, if known: full memory is warm and not red; power at its limit is red."""
+    """The upper end of a GPU's own scale, if known: its memory, its power limit."""
     if measure == "memory":
-        return None if gpu.memory_mb is None else 1.35 * gpu.memory_mb
+        return gpu.memory_mb
     return gpu.power_limit_w if measure == "power" else None

@@ -56,7 +56,7 @@ def _text(one: Inconsistency, _: Ctx | None) -> list[Span]:
     return [(f"{glyph} ", role), (one.text, "")]
 
 
-CONTRADICTIONS: tuple[Column, ...] = (
+INCONSISTENCIES: tuple[Column, ...] = (
     Column("node", "node", 10, lambda c, _: fold(c.nodes or (c.node,)), lambda c: natural_key(c.node), grow=1,
            max_width=24, identity=lambda c: len(c.nodes) <= 1, export=(attribute("node"), attribute("nodes"))),
     Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4, export=(attribute("text"),)),

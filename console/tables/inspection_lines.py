@@ -14,6 +14,7 @@ from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, preceding_xid
 from console.journal.past_actions import PastAction, drains_text
 from console.plant import cooling, nvlink_domains
+from console.queue.job_arrays import JobArray
 from console.runtime.memo import Sum
 from widgets.cells import Span, pad, spans_of
 from widgets.pane import PaneLine, pane_line
@@ -47,7 +48,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
         who = node.reason_by or "unknown"
-        kind = "robot" if is_automation(node.reason_by, node.reason) else "human" if node.reason_by else ""
+        kind = "automation" if is_automation(node.reason_by, node.reason) else "human" if node.reason_by else ""
         since = UNKNOWN if node.reason_at is None else duration(now - node.reason_at)
         lines.append(fact("reason", (node.reason, "text-strong")))
         lines.append(
@@ -112,7 +113,7 @@ def problem_lines(
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
 ) -> list[PaneLine]:
-    """XIDs of the node with the policy's advice and its source, and inconsistent facts."""
+    """XIDs of the node with their meaning, the policy's advice and its source, and inconsistent facts."""
     lines: list[PaneLine] = []
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
@@ -131,11 +132,11 @@ def problem_lines(
                 [
                     (f"XID {xid.code}{often}{gpu}", "bad"),
                     (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
-                    (f"  {when_said}", ""),
-                    ("  since boot" if since_boot else "", "warn"),
+                    (f": {advice.meaning}" if advice is not None else "", ""),
                 ]
             )
         )
+        lines.append(pane_line([(f"  {when_said}", ""), ("  since boot" if since_boot else "", "warn")]))
         if advice is None:
             lines.append(pane_line((f"  no advice for XID {xid.code}", "text-dim")))
         else:
@@ -260,6 +261,21 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[PaneLine]:
         lines += [fact("expected start", soon), fact("time limit", limit)]
     lines.append(fact("restarts", count(job.restarts)))
     return lines
+
+
+def array_lines(array: JobArray) -> list[PaneLine]:
+    """The facts of a job array: its tasks by state and reason, and what they have in common."""
+    return [
+        fact("tasks", (count(len(array.tasks)), "text-strong"), f"   {array.id}"),
+        *(
+            fact("", f"{number:>9,} {word}", (f"   {reason}" if reason else "", "text-dim"))
+            for word, reason, number in array.kinds
+        ),
+        fact("name", array.name),
+        fact("user", array.user, (f"   account {array.account or UNKNOWN}   QOS {array.qos or UNKNOWN}", "text-dim")),
+        fact("partition", array.partition or UNKNOWN),
+        fact("time limit", "none" if array.unlimited else clock_span(array.time_limit_s)),
+    ]
 
 
 def detail_lines(detail: JobDetail) -> list[PaneLine]:

@@ -294,9 +294,9 @@ def attention_lines(
     old = late_sources(cluster, mono) if mono is not None else ()
     if missing := [f"{word}: {', '.join(names)}" for word, names in
                    (("not read", unread_sources(cluster)), ("late", old)) if names]:  # fmt: skip
-        lines = lines or [pane_line([("nothing in what was read needs you", "text-dim")])]
+        lines = lines or [pane_line([("nothing in what was read needs attention", "text-dim")])]
         return [*lines, *(pane_line([(text, "text-dim")]) for text in missing)]
-    return lines or [pane_line([("nothing is known to need you", "text-dim")])]
+    return lines or [pane_line([("nothing is known to need attention", "text-dim")])]
 
 
 def user_lines(users: Sequence[tuple[str, int, int]]) -> list[PaneLine]:

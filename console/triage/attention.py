@@ -20,7 +20,7 @@ from console.health.failure_domains import FailedNode
 from console.health.inconsistencies import Inconsistency, fresh_facts, inconsistencies, suspect_nodes
 from console.health.version_drift import drifts
 from console.health.xid_policy import Policy, default_policy
-from console.journal.leftovers import Leftovers, leftover_lines
+from console.journal.still_closed import StillClosed, still_closed_lines
 from console.plant import cooling, nvlink_domains
 from console.plant.fabric import by_switch
 from console.plant.storage import store_rows
@@ -49,12 +49,12 @@ def attention_lines(
     *,
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
-    leftovers: Leftovers | None = None,
+    still_closed: StillClosed | None = None,
 ) -> list[AttentionLine]:
     """The lines, worst first. An empty list means that no problem is known, not that every source was read.
 
-    `mono` and `resumed` are those of `console.health.inconsistencies.inconsistencies`. `leftovers` holds the partitions
-    and reservations that were closed from this console.
+    `mono` and `resumed` are those of `console.health.inconsistencies.inconsistencies`. `still_closed` holds the
+    partitions and reservations that were closed from this console.
     """
     found = AttentionList(cluster, now, policy or default_policy())
     out = _unavailable(cluster, now)
@@ -84,7 +84,7 @@ def attention_lines(
     found.add_silent([one for one in disagree if one.kind == "silent"], fresh_facts(cluster, now, mono).loads)
     found.add_drained(out.drained)
     found.add_forgotten(out.forgotten)
-    for reminder in leftover_lines(cluster, leftovers or Leftovers(), now, mono):
+    for reminder in still_closed_lines(cluster, still_closed or StillClosed(), now, mono):
         found.add(reminder, False)
     found.add_idle([one for one in disagree if one.kind == "idle"])
     declared = [

@@ -50,6 +50,8 @@ class AttentionLine(Struct, frozen=True):
     opens: str
     event: bool = False
     """Several things of one place failed together."""
+    nodes: tuple[str, ...] = ()
+    """The nodes that it covers."""
 
 
 class _RankedLine(Struct, frozen=True):
@@ -113,7 +115,7 @@ class AttentionList:
         self._covered.update(names)
         # Folding thousands of names takes 0.1 s.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
-        need = AttentionLine(glyph, role, text, since, opens, event)
+        need = AttentionLine(glyph, role, text, since, opens, event, tuple(names))
         self.lines.append(_RankedLine(rank, (since or 0) if at is None else at, need))
 
     def _uncovered(self, names: Iterable[str]) -> list[str]:
@@ -319,7 +321,7 @@ class AttentionList:
         by = f" by {node.reason_by}" if node.reason_by else ""
         step = "" if told.xid is None or self.policy.advice_for(told.xid) is None else f"; {self.policy.step(told.xid)}"
         last = f"{node.name} {node.display}{by}: {node.reason or 'no reason given'}{step.replace('; drain, ', '; ')}"
-        text = last if len(mine) == 1 else f"{len(mine)} drained by robots in 24 h, newest {last}"
+        text = last if len(mine) == 1 else f"{len(mine)} drained by automation in 24 h, newest {last}"
         news = since is not None and self.now - since <= NEWS_S
         self._append(_DOWN if news else _DRAINED, "▽", "state-draining", text, [one.node.name for one in mine],
                   since=since, wide="state=drain & age<24h")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a site adds to wacht: the power meter of its hall, a column with the warranty, and a case for a node."""
+"""What a site adds to wacht: the power meter of its hall, a field with the warranty, and a case for a node."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from collectors.model import Facts, Node, Power, SourceFault
 from collectors.source_registry import Descriptor
-from console.config.plugins import OwnAction, OwnColumn
+from console.config.plugins import OwnAction, OwnField
 
 
 class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ def warranty(node: Node) -> str | None:
 
 
 METER = Descriptor(key="meter", title="hall meter", settings=MeterSettings, opens="site_wacht:open_meter")
-WARRANTY = OwnColumn(on="node", key="warranty", title="warranty", width=8, text=warranty)
+WARRANTY = OwnField(on="node", name="warranty", title="warranty", width=8, read=warranty)
 CASE = OwnAction(
     id="case", kind="node", key="E", label="case", needs_reason=True,
     help="open a case for the node with the vendor",

@@ -20,7 +20,7 @@ def parts(args: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], l
     """Name to what it measures, whether that takes a live Slurm, and how."""
     suite, quick, minutes = args.suite, args.quick, args.minutes
     return {
-        "demo": ("the embedded machine at three sizes", False, lambda: screens.demo(quick)),
+        "demo": ("the simulated cluster at three sizes", False, lambda: screens.demo(quick)),
         "lab": (
             f"a live Slurm of {args.nodes:,} nodes with {args.jobs:,} jobs, and others beside",
             True,
@@ -31,7 +31,7 @@ def parts(args: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], l
         "telemetry": ("a real Prometheus at the design point", True, lambda: telemetry.overview(quick)),
         "far": ("the console at the end of a slow line", False, lambda: slow_line.demo(quick)),
         "growth": ("how the cost grows", True, lambda: growth.measured(suite, quick)),
-        "soak": (f"{minutes:g} minutes on the embedded machine", False, lambda: soak.demo(minutes)),
+        "soak": (f"{minutes:g} minutes on the simulated cluster", False, lambda: soak.demo(minutes)),
         "soak-far": (f"{minutes:g} minutes over a slow line", False, lambda: soak.demo(minutes, at_far_end=True)),
         "soak-faults": (f"{minutes:g} minutes under faults", False, lambda: soak_faults.measured(minutes)),
         "soak-live": (f"{minutes:g} minutes on a live Slurm", True, lambda: soak.design(suite, minutes)),

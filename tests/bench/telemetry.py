@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from collectors.model import Facts
-from collectors.prometheus import PowerSettings, PrometheusSettings, http_transport
+from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.sources import Loads, PowerSource
 from tests.lab.prometheus import Monitor
 
@@ -61,25 +61,19 @@ def overview(quick: bool) -> list[Row]:
 async def _poll(sources: Any) -> tuple[int, float, float, float, int]:
     """Read each source once in a thread. Returns bytes, CPU s, wall s, longest stall of the event loop in ms, nodes
     with a load."""
-    sizes: list[int] = []
-    original = http_transport._read
-
-    def counted(*words: Any) -> tuple[bytes, int]:
-        body, size = original(*words)
-        sizes.append(size)
-        return body, size
-
-    http_transport._read = counted
+    before = _received(sources)
     cpu, began = time.process_time(), time.monotonic()
-    try:
-        work = asyncio.gather(*(asyncio.to_thread(source.collect) for source in sources))
-        longest, last = 0.0, time.monotonic()
-        while not work.done():
-            await asyncio.sleep(0.001)
-            now = time.monotonic()
-            longest, last = max(longest, now - last), now
-        facts: list[Facts] = await work
-    finally:
-        http_transport._read = original
-    loads = facts[0].loads or {}
-    return sum(sizes), time.process_time() - cpu, time.monotonic() - began, longest * 1000, len(loads)
+    work = asyncio.gather(*(asyncio.to_thread(source.collect) for source in sources))
+    longest, last = 0.0, time.monotonic()
+    while not work.done():
+        await asyncio.sleep(0.001)
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+    facts: list[Facts] = await work
+    loads, size = facts[0].loads or {}, _received(sources) - before
+    return size, time.process_time() - cpu, time.monotonic() - began, longest * 1000, len(loads)
+
+
+def _received(sources: Any) -> int:
+    """Bytes of all answers so far."""
+    return sum(source.client.on_wire for source in sources if source.client is not None)

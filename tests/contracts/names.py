@@ -24,15 +24,14 @@ _APP, _SCREEN = "textual.app:App", "textual.screen:Screen"
 _ERRORS = (f"{_EXT}/app_errors.py", "ends the app on an error without printing local variables")
 _OUTPUT = (f"{_EXT}/app_output.py", "takes the frames of the app")
 _CONTENTS = (f"{_EXT}/screen_contents.py", "reads what is on the screen")
-_LAYOUT = (f"{_EXT}/screen_layout.py", "lays a screen out once, and keeps its callbacks")
+_CALLBACKS = (f"{_EXT}/screen_callbacks.py", "keeps the callbacks of a screen that goes")
 _INSTALLED = (f"{_EXT}/installed_screens.py", "finds the screens of hidden clusters")
-_TOASTS = (f"{_EXT}/toasts.py", "removes information before a dialog")
+_TOASTS = (f"{_EXT}/toasts.py", "decides which notifications are shown")
 _KEYS = (f"{_EXT}/key_parser.py", "makes keys, pastes and clicks of what the terminal sends")
 _DRIVER = (f"{_EXT}/linux_driver.py", "takes the size from the terminal, and the mouse in cells")
 _BROWSER = (f"{_EXT}/browser_driver.py", "ends with the browser's server, and bounds the size")
 _STRIPS = (f"{_EXT}/strip_cache.py", "makes strips without their caches")
-_SHEET = (f"{_EXT}/stylesheet_cache.py", "parses each style once")
-_HTTP = ("collectors/http_connection.py", "gives httpx a connection with a deadline")
+_HTTP = ("collectors/http/connection.py", "gives httpx a connection with a deadline")
 
 NAMES = (
     PrivateName(*_ERRORS, _APP, "_handle_exception", "self, error"),
@@ -52,16 +51,14 @@ NAMES = (
     PrivateName(*_CONTENTS, "textual._compositor:Compositor", "render_strips", "self, size"),
     PrivateName(*_CONTENTS, _SCREEN, "_compositor"),
     PrivateName(*_CONTENTS, _APP, "_background_screens"),
-    PrivateName(*_LAYOUT, _SCREEN, "_screen_resized", "self, size"),
-    PrivateName(*_LAYOUT, _SCREEN, "_message_loop_exit", "self"),
-    PrivateName(*_LAYOUT, _SCREEN, "_invoke_later", "self, callback, sender"),
-    PrivateName(*_LAYOUT, _SCREEN, "_callbacks"),
-    PrivateName(*_LAYOUT, _SCREEN, "_compositor"),
-    PrivateName(*_LAYOUT, _SCREEN, "_size"),
+    PrivateName(*_CALLBACKS, _SCREEN, "_message_loop_exit", "self"),
+    PrivateName(*_CALLBACKS, _SCREEN, "_invoke_later", "self, callback, sender"),
+    PrivateName(*_CALLBACKS, _SCREEN, "_callbacks"),
     PrivateName(*_INSTALLED, _APP, "_installed_screens"),
     PrivateName(*_INSTALLED, _APP, "_screen_stacks"),
     PrivateName(*_TOASTS, _APP, "_notifications"),
-    PrivateName(*_TOASTS, _APP, "_unnotify", "self, notification, refresh"),
+    PrivateName(*_TOASTS, _APP, "_refresh_notifications", "self"),
+    PrivateName(*_TOASTS, "textual.notifications:Notifications", "_notifications"),
     PrivateName(*_KEYS, "textual._ansi_sequences", "ANSI_SEQUENCES_KEYS"),
     PrivateName(*_KEYS, "textual._xterm_parser", "XTermParser"),
     PrivateName(*_KEYS, "textual._xterm_parser:XTermParser", "_sequence_to_key_events", "self, sequence, alt"),
@@ -79,7 +76,5 @@ NAMES = (
     PrivateName(*_STRIPS, "textual.strip:Strip", "_render_cache"),
     PrivateName(*_STRIPS, "textual.strip:Strip", "_link_ids"),
     PrivateName(*_STRIPS, "textual.strip:Strip", "_cell_count"),
-    PrivateName(*_SHEET, "textual.css.stylesheet:Stylesheet", "_parse_cache"),
-    PrivateName(*_SHEET, "textual.css.stylesheet:Stylesheet", "_variables"),
     PrivateName(*_HTTP, "httpx:HTTPTransport", "_pool"),
 )

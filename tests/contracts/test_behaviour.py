@@ -184,30 +184,7 @@ async def test_the_frames_of_an_app_come_as_pieces_of_lines(monkeypatch: pytest.
         assert done == [app]
 
 
-# screen_layout
-
-
-async def layouts(made: type[Screen[None]], monkeypatch: pytest.MonkeyPatch) -> int:
-    """How often a screen of this class is laid out when it is shown."""
-    from textual._compositor import Compositor
-
-    found: list[str | None] = []
-    own = Compositor.reflow
-    with monkeypatch.context() as patch:
-        patch.setattr(Compositor, "reflow", lambda one, root, size: (found.append(root.id), own(one, root, size))[1])
-        app = App[None]()
-        async with app.run_test() as pilot:
-            await app.push_screen(made(id="new"))
-            await pilot.pause()
-    return found.count("new")
-
-
-async def test_a_screen_is_laid_out_once_less_when_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    from widgets.textual_ext.screen_layout import SettledScreen
-
-    settled, plain = await layouts(SettledScreen, monkeypatch), await layouts(Screen, monkeypatch)
-    assert settled == 2
-    assert plain > settled, NEEDLESS.format("screen_layout.py")
+# screen_callbacks
 
 
 async def called_after(made: type[Screen[None]]) -> list[str]:
@@ -229,10 +206,10 @@ async def called_after(made: type[Screen[None]]) -> list[str]:
 
 
 async def test_what_waits_for_a_painting_survives_the_screen_on_top() -> None:
-    from widgets.textual_ext.screen_layout import SettledScreen
+    from widgets.textual_ext.screen_callbacks import CallbackScreen
 
-    assert await called_after(Screen) == [], NEEDLESS.format("screen_layout.py")
-    assert await called_after(SettledScreen) == ["below"]
+    assert await called_after(Screen) == [], NEEDLESS.format("screen_callbacks.py")
+    assert await called_after(CallbackScreen) == ["below"]
 
 
 # installed_screens
@@ -264,20 +241,29 @@ async def test_the_screens_of_hidden_modes_are_found_and_freed() -> None:
 # toasts
 
 
-async def test_information_is_removed_and_no_timer_is_negative() -> None:
+async def test_two_notifications_are_shown_none_while_they_are_held_and_no_timer_is_negative() -> None:
     from textual.notifications import Notification, Notify
+    from textual.widgets._toast import Toast as Shown
 
-    from widgets.textual_ext.toasts import MIN_TIMER_S, Toast, remove_information
+    from widgets.textual_ext.toasts import MIN_TIMER_S, Toast, bound_toasts, refresh_toasts
 
     assert Notification("x", timeout=-1.0).time_left < 0, NEEDLESS.format("toasts.py")
     assert Toast("x", timeout=-1.0).time_left == MIN_TIMER_S and Toast("x", timeout=-1.0).has_expired
-    app = App[None]()
+    app, held = App[None](), False
+    bound_toasts(app, lambda: held)
     async with app.run_test(notifications=True) as pilot:
-        for severity in ("information", "error"):
+        for severity in ("information", "error", "warning"):
             app.post_message(Notify(Toast(severity, "", severity, 60.0)))  # type: ignore[arg-type]
         await pilot.pause()
-        remove_information(app)
-        assert [one.message for one in app._notifications] == ["error"]
+        assert [one._notification.message for one in app.screen.query(Shown)] == ["error", "warning"]
+        held = True
+        refresh_toasts(app)
+        await pilot.pause()
+        assert not app.screen.query(Shown) and not app.screen.query("ToastHolder")
+        held = False
+        refresh_toasts(app)
+        await pilot.pause()
+        assert [one._notification.message for one in app.screen.query(Shown)] == ["error", "warning"]
 
 
 # strip_cache
@@ -325,30 +311,6 @@ class _Unpatched:
         return getattr(self.made, name)
 
 
-# stylesheet_cache
-
-
-def test_a_style_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from textual.css import stylesheet
-
-    from widgets.textual_ext.stylesheet_cache import CachedStylesheet
-
-    parsed: list[object] = []
-    own = stylesheet.parse
-    monkeypatch.setattr(stylesheet, "parse", lambda *given, **named: (parsed.append(given), own(*given, **named))[1])
-
-    def parses(sheet: stylesheet.Stylesheet) -> int:
-        parsed.clear()
-        sheet.add_source("Static { color: $text; }", read_from=("one", ""))
-        for colour in ("red", "red", "blue"):
-            sheet.set_variables({"text": colour})
-            sheet.reparse()
-        return len(parsed)
-
-    assert parses(CachedStylesheet({"text": "red"})) == 2
-    assert parses(stylesheet.Stylesheet(variables={"text": "red"})) > 2, NEEDLESS.format("stylesheet_cache.py")
-
-
 # browser_driver
 
 
@@ -374,16 +336,16 @@ async def test_a_short_write_to_the_browser_loses_nothing_and_the_size_is_bounde
     os.close(ends[1])
 
 
-# collectors/http_connection.py
+# collectors/http/connection.py
 
 
 def test_httpx_connects_through_the_network_with_a_deadline() -> None:
     import httpcore
     import httpx
 
-    from collectors.http_connection import Wire, transport_over, trusted_certificates
+    from collectors.http.connection import DeadlineNetwork, transport_over, trusted_certificates
 
-    class Refuses(Wire):
+    class Refuses(DeadlineNetwork):
         def connect_tcp(self, host: str, *_: object, **__: object) -> httpcore.NetworkStream:
             raise httpcore.ConnectError(f"asked for {host}")
 

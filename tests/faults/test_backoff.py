@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from collectors.clock import ManualClock
+from collectors.http.http_faults import parse_retry_after
 from collectors.model import Facts, SourceFault
-from collectors.web import parse_retry_after
 from tests.support.held_sources import Held, Watched
 
 
 @pytest.mark.parametrize(
     ("header", "words", "seconds"),
     [
-        ("30", "it asks for 30 s of peace", 30.0),
-        (" 120 ", "it asks for 120 s of peace", 120.0),
+        ("30", "it asks to wait 30 s", 30.0),
+        (" 120 ", "it asks to wait 120 s", 120.0),
         ("", "", 0.0),
         ("-5", "", 0.0),
         ("1e9", "", 0.0),

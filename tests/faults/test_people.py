@@ -17,7 +17,7 @@ from tests.support.operator import Operator, console
 
 @pytest.fixture
 async def op(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Operator]:
-    """An operator at the embedded machine, with a journal of their own."""
+    """An operator at the simulated cluster, with a journal of their own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with console() as operator:
         yield operator

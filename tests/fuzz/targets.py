@@ -24,9 +24,9 @@ from collectors.model import SourceFault
 from collectors.nvml import kernel_log, process_owner
 from collectors.nvml.protocol import NvmlReading as NvmlAnswer
 from collectors.prometheus import PrometheusSettings
+from collectors.prometheus.answers import Envelope
 from collectors.prometheus.client import Rows
 from collectors.prometheus.gpu_rows import gpus_of
-from collectors.prometheus.http_transport import Envelope
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.site_power import PowerReader
 from collectors.prometheus.site_queries import SiteQueries

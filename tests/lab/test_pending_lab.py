@@ -12,7 +12,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.queue_factors import open_queueing
 from collectors.slurm.sources import open_sources, open_transport
 from console.queue.accounts import account_holders, account_users
-from console.queue.pending import PendingFacts, PendingReason, pending_reason
+from console.queue.pending_reason import PendingFacts, PendingReason, pending_reason
 from console.queue.queue_reads import QueueCache
 from console.session.snapshot import take
 

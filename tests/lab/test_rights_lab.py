@@ -10,8 +10,8 @@ import pytest
 
 from collectors.model import Rights
 from collectors.slurm.commands import rights
+from console.actions.refusals import rights_refusal
 from console.actions.registry import BY_ID
-from console.gate.rights import refused
 from tests.support.make import job, node
 
 from . import accounting
@@ -73,8 +73,8 @@ def test_what_is_read_is_what_slurm_lets_them_do(
     found = read_as(books, user, monkeypatch)
     assert (found.user, found.level) == (user, level)
     assert (found.nodes, found.jobs) == tried(books, user)
-    assert (refused(BY_ID["drain"], found, node()) is None) == found.nodes
-    assert (refused(BY_ID["hold"], found, job(user="mallory")) is None) == found.jobs
+    assert (rights_refusal(BY_ID["drain"], found, node()) is None) == found.nodes
+    assert (rights_refusal(BY_ID["hold"], found, job(user="mallory")) is None) == found.jobs
 
 
 def test_without_accounting_only_root_and_slurm_have_rights(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_the_own_jobs_need_no_level_but_to_lift_an_admins_hold_does(
     def ask(action: str) -> tuple[bool, bool]:
         """Whether it is refused beforehand, and whether Slurm refuses it."""
         reason = books.check(["squeue", "-h", "-j", own, "-o", "%r"]).strip()
-        words = refused(BY_ID[action], found, job(user="alice", state="PENDING", reason=reason))
+        words = rights_refusal(BY_ID[action], found, job(user="alice", state="PENDING", reason=reason))
         return words is not None, books.run(["scontrol", action, own], "alice").returncode != 0
 
     assert ask("hold") == (False, False)

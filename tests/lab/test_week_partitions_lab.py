@@ -23,7 +23,7 @@ from console.actions.registry import BY_ID
 from console.cli.act import run_act, sources_of, undoing
 from console.gate import preflight_reads
 from console.gate.gate import Gate, open_writer
-from console.journal.leftovers import leftover_lines, leftovers
+from console.journal.still_closed import still_closed, still_closed_lines
 from console.journal.writer import Journal
 from console.session.snapshot import take
 from tests.support.make import change_of
@@ -117,7 +117,7 @@ def test_a_partition_goes_down_and_comes_back(site: Site) -> None:
     wait_for(lambda: "" if site.reason(waits) == "PartitionDown" else site.reason(waits), 60)
     assert site.lab.job_states([runs])[runs] == "RUNNING"
     records = [json.loads(line) for line in site.path.read_text().splitlines()]
-    (text,) = leftover_lines(site.cluster(), leftovers(records), site.clock.now(), site.clock.mono())
+    (text,) = still_closed_lines(site.cluster(), still_closed(records), site.clock.now(), site.clock.mono())
     assert text.startswith("gpu is DOWN for ") and text.endswith(": cooling")
     assert site.act("partition-down", "gpu", reason="x", glass=True, count=1) == 2 and "it is DOWN already" in site.told
     assert site.undo(yes=True) == 0 and site.partition("gpu") == "UP", site.told

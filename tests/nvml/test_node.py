@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Fault, Gpu, Job, Node, Process, SourceFault, Xid
+from collectors.model import Fault, Gpu, Job, Process, SourceFault, Xid
 from collectors.nvml import sources
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.slurm.commands.jobs import COLUMNS
@@ -17,9 +17,9 @@ from console.cli import node as inspection
 from console.cli import node_slurm
 from console.cli.node import NodeReport, exit_code, render, report
 from console.runtime.errors import UserError
+from tests.support import make
+from tests.support.make import NOW
 from widgets.cells import width as cells
-
-NOW = 1_795_000_000.0
 
 
 def gpu(index: int, **more: Any) -> Gpu:
@@ -32,10 +32,10 @@ def gpu(index: int, **more: Any) -> Gpu:
     return Gpu(node="gpu0412", index=index, **(usual | more))
 
 
-def job(**more: Any) -> Job:
-    usual = {"id": "88121", "name": "train_7b", "user": "alice", "state": "RUNNING", "node_count": 2, "gpus_held": 16,
-             "started": int(NOW) - 31 * 3600, "time_limit_s": 40 * 3600}  # fmt: skip
-    return Job(**(usual | more))
+def job(id: str = "88121", **more: Any) -> Job:
+    usual = {"name": "train_7b", "node_count": 2, "gpus_held": 16, "started": NOW - 31 * 3600,
+             "time_limit_s": 40 * 3600}  # fmt: skip
+    return make.job(id, **(usual | more))
 
 
 def look(**more: Any) -> NodeReport:
@@ -45,8 +45,7 @@ def look(**more: Any) -> NodeReport:
         "gpus": (gpu(0), gpu(1, util_pct=None, na=frozenset({"util_pct"})), gpu(2, throttle=("power cap",)), lost),
         "extras": {0: NvmlGpuDetail(index=0, ecc_corrected_ever=11, ecc_uncorrected_ever=1)},
         "xids": (Xid(node="gpu0412", gpu=3, code=79, first_at=int(NOW) - 7200, last_at=int(NOW) - 6000, count=2),),
-        "slurm": Node(name="gpu0412", state="MIXED", flags=(), display="mixed", gpus=4, gpus_alloc=4, cpus=112,
-                      cpus_alloc=112, partitions=("gpu",), rack="R07"),
+        "slurm": make.node("gpu0412", "MIXED", gpus=4, gpus_alloc=4, cpus=112, cpus_alloc=112, rack="R07"),
         "jobs": {"88121": job()}, "tried": ("nvml.gpus", "slurm.nodes", "slurm.jobs"),
     }  # fmt: skip
     return NodeReport(**(usual | more))
@@ -78,7 +77,7 @@ def test_the_whole_of_a_node():
     assert "n/a" in row(shown, 1) and "power cap" in row(shown, 2)
     assert "✖ fallen off the bus or out of reach" in row(shown, 3) and "✖ XID 79" in row(shown, 3)
     assert " 0 %" not in row(shown, 3) and "—" in row(shown, 3)
-    assert " 79 ×2  GPU 3  first " in shown and "policy: " in shown
+    assert " 79 ×2  GPU 3: GPU has fallen off the bus  first " in shown and "policy: " in shown
     assert "GPU 3: lost: fallen off the bus" in shown
     assert "Slurm sees 4 GPUs, NVML sees 3" in shown
     assert "GPU 3 is lost, the node takes work (mixed in Slurm)" in shown
@@ -86,7 +85,7 @@ def test_the_whole_of_a_node():
 
 
 def test_a_drained_node_says_who_and_why():
-    drained = Node(name="gpu0412", state="IDLE", flags=("DRAIN",), display="drained", gpus=4, reason_by="jdv",
+    drained = make.node("gpu0412", "IDLE+DRAIN", gpus=4, reason_by="jdv",
                    reason="XID 79 GPU 3 off the bus", reason_at=int(NOW) - 6720)  # fmt: skip
     shown = text(look(slurm=drained))
     assert "▼ drained (IDLE+DRAIN)" in shown
@@ -180,7 +179,7 @@ def test_slurm_beside_the_driver_and_array_tasks_by_the_ids_people_use(driver, m
     pid = os.getpid()
     fake(driver.folder, monkeypatch, f"PID JOBID\n{pid} 88133\n")
     driver.line("proc", 2, pid, 1024)
-    seen = Node(name=host, state="ALLOCATED", display="allocated", gpus=8, gpus_alloc=8)
+    seen = make.node(host, "ALLOCATED", gpus_alloc=8)
     monkeypatch.setattr(inspection, "read_named", lambda names, deadline_s: {host: seen})
     monkeypatch.setattr(inspection, "jobs_on", lambda node: {"88133": job(id="88100_3")})
     shown, code = report(width=200)

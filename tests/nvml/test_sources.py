@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Gpu, SourceFault, Telemetry
-from collectors.nvml import DESCRIPTOR, NvmlSettings, sources, verdicts
+from collectors.nvml import DESCRIPTOR, NvmlSettings, gpu_problems, sources
 from collectors.nvml.client import Nvml, Point
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlSource, NvmlTelemetry, open_sources, open_telemetry, this_node
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_gpu_in_words():
     )
     lost = Gpu(node=NODE, index=2, lost="fallen off the bus")
     good = Gpu(node=NODE, index=0, recovery="none", fabric="ready", pcie_gen=1, util_pct=0.0)
-    texts = verdicts.gpu_problems((good, bad, lost), {0: NvmlGpuDetail(index=0, pcie_gen_max=5), 1: extra})
+    texts = gpu_problems.gpu_problems((good, bad, lost), {0: NvmlGpuDetail(index=0, pcie_gen_max=5), 1: extra})
     assert texts[0] == (2, "lost: fallen off the bus")
     assert {text for index, text in texts if index == 1} == {
         "the driver asks for: reset", "a row could not be remapped", "a remapped row waits for a reset",

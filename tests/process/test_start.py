@@ -6,11 +6,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
-
-from textual.css import stylesheet
 
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -125,27 +121,6 @@ def test_the_first_frame_imports_nothing_that_can_wait(tmp_path):
 
 def test_what_waited_is_there_before_a_key_asks_for_it(tmp_path):
     assert ran(_KEYS, tmp_path) == [], "the key waits while it is imported"
-
-
-async def test_each_style_is_read_once_whatever_screens_are_opened(tmp_path, monkeypatch):
-    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
-    read: Counter[Any] = Counter()
-    parse = stylesheet.parse
-
-    def counted(scope: str, css: str, read_from: Any, **more: Any) -> Any:
-        read[read_from, more["tie_breaker"]] += 1  # of a base class it says how near it is: another style
-        return parse(scope, css, read_from, **more)
-
-    monkeypatch.setattr(stylesheet, "parse", counted)
-    app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
-    try:
-        async with app.run_test() as pilot:
-            await pilot.press("2", "5")
-            assert len(read) > 20 and set(read.values()) == {1}
-    finally:
-        app.session.poller.stop()
-        forget("demo")
 
 
 async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, monkeypatch):

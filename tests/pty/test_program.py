@@ -24,7 +24,7 @@ def start(tmp_path):
 
 def test_it_starts_quits_and_the_terminal_is_restored(start):
     one = start("demo", "--nodes", "32")
-    one.read_until(b"Needs you")
+    one.read_until(b"Attention")
     one.type(b"2")
     one.read_until(b"gpu0001")
     one.type(b"q")

@@ -103,7 +103,7 @@ def test_a_shell_gets_the_terminal_and_gives_it_again(room):
     assert left_on(one.out) == ["bracketed paste"] and termios.tcgetattr(one.slave) == shell
     one.wipe()
     one.type(b"fg\r")
-    one.comes(one.says("Needs you"), why="not all of it was painted again")
+    one.comes(one.says("Attention"), why="not all of it was painted again")
     one.comes(lambda: "Enter open" in one.rows[29], why="it is not as large as the terminal is")
     assert "bracketed paste" in left_on(one.out)
     one.type(b"2")
@@ -119,7 +119,7 @@ def test_a_shell_gets_the_terminal_and_gives_it_again(room):
     one.comes(lambda: one.out.count(b"\x1b[?1049h") == taken + 1, why="it knows of SIGSTOP only afterwards, but then")
     one.comes(one.says("gpu0002"))
     one.type(b"1")
-    one.comes(one.says("Needs you"))
+    one.comes(one.says("Attention"))
     assert _settings_at_prompt(one, b"\x1a") == shell
 
     one.type(b"kill %1\r")
@@ -248,6 +248,7 @@ def test_two_hundred_resizes(room):
     one.pump(0.2)
     one.resize(90, 25)
     one.comes(lambda: "Enter open" in one.rows[24])
+    assert 1016 not in ever_on(one.out), "the mouse reports cells, although the terminal reports its size"
     one.type(b"q")
     assert one.end() == 0
     one.given_back()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collectors.prometheus.answers import Row
 from collectors.prometheus.gpu_rows import gpus_of
-from collectors.prometheus.http_transport import Row
-
-NOW = 1_795_000_000.0
+from tests.support.make import NOW
 
 
 def row(field: str, value: object, index: int = 0, **labels: str) -> Row:

@@ -205,7 +205,9 @@ class Desk:
         self.journal = JournalQueries(self.app)
         self.looks = read_themes(None, {}, "truecolor")
         self.input = InputHandling(self.fleet, self.notifications, self.config, self.looks, Writer(), self.app)
-        self.acting = Acting(self.fleet, self.notifications, self.journal, self.app, self.input.expand_targets)
+        self.acting = Acting(
+            self.fleet, self.notifications, self.journal, self.app, self.input.expand_targets, self.input.undo_key
+        )
 
     @property
     def session(self) -> ClusterSession:

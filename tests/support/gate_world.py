@@ -9,35 +9,28 @@ import msgspec
 
 from collectors.clock import ManualClock
 from collectors.model import Alert, Change, Cluster, Job, Node, Sent, Silence, Source, SourceFault
-from collectors.nodestate import display_word, parse_state
 from collectors.slurm.fields import duration_s
 from console.actions.plan import Plan
 from console.gate.gate import Gate
 from console.journal.writer import Journal, read
-
-NOW = 1_795_000_000
+from tests.support import make
+from tests.support.make import NOW
 
 
 def node(name: str, state: str = "IDLE", **more: object) -> Node:
-    base, flags = parse_state(state)
-    more = {"partitions": ("gpu", "all"), **more}
-    return Node(name=name, state=base, flags=flags, display=display_word(base, flags), **more)
+    """A node in two partitions, without GPUs."""
+    return make.node(name, state, **({"partitions": ("gpu", "all"), "gpus": None, "gpus_alloc": None} | more))
 
 
 def job(id: str, state: str = "RUNNING", **more: object) -> Job:
-    more = {
-        "name": "train",
-        "user": "alice",
-        "restarts": 0,
-        "started": NOW - 3600 if state == "RUNNING" else None,
-        **more,
-    }
-    return Job(id=id, state=state, **more)
+    """A job of no partition, which asks for no GPUs."""
+    given = {"restarts": 0, "started": NOW - 3600 if state == "RUNNING" else None, "partition": None, "gpus": None}
+    return make.job(id, state, **(given | more))
 
 
 def alert(id: str, name: str = "NodePowerLost", **labels: str) -> Alert:
-    full = {"alertname": name, "severity": "critical", **labels}
-    return Alert(id=id, name=name, severity="critical", node=labels.get("node"), starts=NOW - 60, labels=full)
+    """An alert by its id, with its severity among its labels."""
+    return make.alert(name, id=id, starts=NOW - 60, labels={"severity": "critical", **labels})
 
 
 #: What an action sets on a job, and how it is read.
@@ -70,17 +63,10 @@ class World:
         self.before_send = lambda: None
 
     def cluster(self, **more: object) -> Cluster:
-        on: dict[str, tuple[str, ...]] = {}
-        for one in self.jobs.values():
-            if one.nodes and one.state == "RUNNING":
-                on[one.nodes] = (*on.get(one.nodes, ()), one.id)
-        about = {
-            "nodes": dict(self.nodes), "jobs": dict(self.jobs), "jobs_on": on, "alerts": dict(self.alerts),
-            "silences": dict(self.silences), "known": frozenset({"nodes", "jobs", "alerts", "silences"}),
-            "sources": {f"slurm.{kind}": Source(name=f"slurm.{kind}", ok=True, read_mono=self.clock.mono())
-                        for kind in ("nodes", "jobs")},
-        }  # fmt: skip
-        return Cluster(name="lab", **{**about, **more})
+        read = [Source(name=f"slurm.{kind}", ok=True, read_mono=self.clock.mono()) for kind in ("nodes", "jobs")]
+        facts = {"nodes": dict(self.nodes), "jobs": dict(self.jobs), "alerts": dict(self.alerts),
+                 "silences": dict(self.silences)}  # fmt: skip
+        return msgspec.structs.replace(make.cluster(sources=read, at=0.0, **facts), **more)
 
     def gate(self, **options: object) -> Gate:
         options = {"transport": self, "desk": self, **options}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from collectors.model import Gpu, Load, Xid
 from console.actions.registry import BY_ID
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
 FINE = (
     "GPUs 8 of 8, the driver asks for nothing, no remap failed, no remap pending, no uncorrected ECC error, none busy"
@@ -46,10 +44,7 @@ def xid(code=79, ago=300.0, gpu=3, name="gpu0001", **more):
 
 def site(*nodes, jobs=(), loads=(), xids=(), sources=(), **facts):
     """A cluster read just now. Kinds that are None were never read."""
-    given = {"jobs": list(jobs) if jobs is not None else None, "loads": list(loads) if loads is not None else None,
-             "xids": {one.key: one for one in xids} if xids is not None else None} | facts  # fmt: skip
-    made = make.cluster(nodes=list(nodes), **{key: rows for key, rows in given.items() if rows is not None})
-    return msgspec.structs.replace(made, at=NOW, sources={one.name: one for one in sources}, rights=facts.get("rights"))
+    return make.cluster(nodes=nodes, jobs=jobs, loads=loads, xids=xids, sources=sources, at=NOW, **facts)
 
 
 def said(cluster, action="resume", gpus=None, policy=None, details=(), **extra):

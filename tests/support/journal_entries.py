@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from collectors.model import Alert, Matcher, Silence
+from collectors.model import Matcher, Silence
 from console.actions.registry import BY_ID
 from console.gate.outcome import journal_row
 from console.journal.entries import join
 from console.journal.undo import undo_of
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR = 3600
 
 
@@ -64,7 +64,7 @@ def waiting(id, reason="Priority", **more):
 
 
 def alert(id, node):
-    return Alert(id=id, name="NodeDown", node=node, labels={"alertname": "NodeDown", "node": node})
+    return make.alert(node=node, id=id)
 
 
 def matchers(node):

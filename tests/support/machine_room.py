@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 
-import msgspec
-
-from collectors.model import Alert, Load, Xid
+from collectors.model import Load, Xid
 from console.triage.attention import attention_lines
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -35,18 +33,12 @@ def down(number, ago=HOUR, reason="Not responding", **more):
 
 
 def alert(name, severity="critical", about=None, ago=HOUR, summary=None, state="active", **labels):
-    labels |= {"alertname": name} | ({"node": about} if about else {})
-    return Alert(id=f"{name}/{about}/{labels}", name=name, severity=severity, state=state, node=about,
-                 starts=int(NOW - ago), summary=summary, labels=labels)  # fmt: skip
+    return make.alert(name, about, labels=labels, severity=severity, state=state, starts=int(NOW - ago),
+                      summary=summary)  # fmt: skip
 
 
 def site(*nodes, alerts=(), xids=None, loads=None, jobs=None, sources=()):
-    facts = {"nodes": list(nodes), "alerts": {one.id: one for one in alerts}}
-    facts |= {"xids": {one.key: one for one in xids}} if xids is not None else {}
-    facts |= {"loads": list(loads)} if loads is not None else {}
-    facts |= {"jobs": list(jobs)} if jobs is not None else {}
-    made = make.cluster(**facts)
-    return msgspec.structs.replace(made, at=NOW, sources={one.name: one for one in sources})
+    return make.cluster(nodes=nodes, alerts=alerts, xids=xids, loads=loads, jobs=jobs, sources=sources, at=NOW)
 
 
 def xid(number, code=79, ago=4 * MINUTE, gpu=3):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from collectors.model import Change, Cluster, Facts, Fault, Job, Node, Reading, Source
+from msgspec.structs import replace
+
+from collectors.model import Alert, Change, Cluster, Facts, Fault, Job, Node, Reading, Source
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.commands.jobs import COLUMNS, NAMED
 from console.actions.registry import BY_ID
@@ -20,6 +22,8 @@ from tests.support.paths import DATA
 
 RECORDED = DATA / "recorded"
 VERSIONS = ("24.11", "26.05")
+NOW = 1_795_000_000
+"""The present of the tests, seconds since the epoch."""
 FENCE = "QWERTYUIOPASDFGH"
 """The fence of the recordings."""
 PENDING = {"JobArrayID": "101", "State": "PENDING", "UserName": "alice", "Partition": "gpu", "QOS": "(null)",
@@ -40,7 +44,17 @@ def node(name: str = "gpu0001", state: str = "IDLE", **more: Any) -> Node:
 def job(id: str = "101", state: str = "RUNNING", nodes: str | None = None, **more: Any) -> Job:
     """A job of alice's that asks for 8 GPUs, and holds them where `nodes` are given."""
     given = {"name": "train", "user": "alice", "partition": "gpu", "gpus": 8} | more
-    return Job(id=id, state=state, nodes=nodes, gpus_held=given["gpus"] if nodes else None, **given)
+    return Job(id=id, state=state, nodes=nodes, **({"gpus_held": given["gpus"] if nodes else None} | given))
+
+
+def alert(name: str = "NodeDown", node: str | None = None, id: str = "", labels: Mapping[str, str] = {},
+          **more: Any) -> Alert:  # fmt: skip
+    """A critical alert that began an hour before NOW. Its labels are its name, its node and `labels`; its id is made of
+    them unless it is given.
+    """
+    full = {"alertname": name} | ({"node": node} if node else {}) | dict(labels)
+    given = {"severity": "critical", "starts": NOW - 3600, "node": full.get("node")} | more
+    return Alert(id=id or f"{name}/{sorted(full.items())}", name=name, labels=full, **given)
 
 
 def reading(source: str = "slurm.nodes", mono: float = 100.0, took: float = 0.1, fault: Fault | None = None,
@@ -51,18 +65,26 @@ def reading(source: str = "slurm.nodes", mono: float = 100.0, took: float = 0.1,
 
 
 def keyed(rows: Any) -> Any:
-    """Rows by id, name or node, as every mapping of facts has them."""
+    """Rows by key, id, name or node, as every mapping of facts has them."""
     if not isinstance(rows, list):
         return rows
-    return {getattr(row, "id", None) or getattr(row, "name", None) or row.node: row for row in rows}
+    return {next(key for word in ("key", "id", "name", "node") if (key := getattr(row, word, None))): row
+            for row in rows}  # fmt: skip
 
 
-def cluster(name: str = "lab", sources: Iterable[Source] = (), **facts: Any) -> Cluster:
-    """A cluster in which these facts (`nodes=[...]`, `jobs=[...]`) have been read."""
+def cluster(
+    name: str = "lab", sources: Iterable[Source] | None = None, at: float | None = None, **facts: Any
+) -> Cluster:
+    """A cluster in which these facts (`nodes=[...]`, `jobs=[...]`) have been read, joined as the product joins them.
+
+    A kind that is None was not read. `sources` replaces the one source that has read everything, `at` its time.
+    """
+    given = {kind: list(rows) if isinstance(rows, tuple) else rows for kind, rows in facts.items() if rows is not None}
     made = reducer.begin(name, [])
-    if facts:
-        made, _ = reducer.reduce(made, reading("slurm.all", **facts))
-    return made if not sources else reducer.msgspec.structs.replace(made, sources={one.name: one for one in sources})
+    if given:
+        made, _ = reducer.reduce(made, reading("slurm.all", **given))
+    replaced = {"at": at, "sources": None if sources is None else keyed(list(sources))}
+    return replace(made, **{key: value for key, value in replaced.items() if value is not None})
 
 
 def key_lines(**named: object) -> list[KeyLine]:

@@ -1,4 +1,4 @@
-"""An operator at the console, in an operator's words: looks, moves, filters, acts. Runs on the embedded machine."""
+"""An operator at the console, in an operator's words: looks, moves, filters, acts. Runs on the simulated cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Operator:
 
     @property
     def machine(self) -> Machine:
-        """The embedded machine, where it is one."""
+        """The simulated cluster, where it is one."""
         assert self._machine is not None
         return self._machine
 
@@ -179,7 +179,7 @@ async def console(
     clock: ManualClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Operator]:
-    """A console on a small embedded machine whose clock stands still."""  # fmt: skip
+    """A console on a small simulated cluster whose clock stands still."""  # fmt: skip
     name = "groningen"
     clock = clock or ManualClock()
     chosen = SimSettings(**{"nodes": 64, **settings})

@@ -11,8 +11,7 @@ from console.gate.planning import make_plan, with_reason
 from console.gate.preview import rows
 from console.health.xid_policy import default_policy
 from console.preflight.checks import PreflightReads
-
-NOW = 1_795_000_000.0
+from tests.support.make import NOW
 
 
 def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard=None, **options):

@@ -127,7 +127,7 @@ class Room(FarTerminal):
 
     def up(self) -> None:
         """The console is there, and has all that it asks of a terminal."""
-        self.comes(self.says("Needs you"), why="the console did not come")
+        self.comes(self.says("Attention"), why="the console did not come")
         self.comes(lambda: b"\x1b[?2048h" in self.out or not self.modern)
 
     def ready(self) -> None:

@@ -1,4 +1,4 @@
-"""Recordings of the embedded machine, made as fast as the disk takes them: for tests of the recorder and the player."""
+"""Recordings of the simulated cluster, made as fast as the disk takes them, for tests of recorder and player."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOUNDS = Bounds(keep_s=86400, size=64 << 20)
 
 
 class Night:
-    """The embedded machine, read as a poller reads it, on a clock that moves when it is told to."""
+    """The simulated cluster, read as a poller reads it, on a clock that moves when it is told to."""
 
     def __init__(self, name: str = "groningen", **settings) -> None:
         self.clock = ManualClock()

@@ -10,7 +10,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 import themes
-from collectors.model import Cluster, Load, Node, Source
+from collectors.model import Cluster, Load, Source
+from tests.support import make
 from widgets.terminal.quiet_app import QuietApp
 
 
@@ -45,21 +46,16 @@ class Bench(QuietApp[None]):
         self.told.append(message)
 
     on_pane_opened = on_pane_moved = on_node_map_opened = on_node_map_moved = _tell
+    on_node_map_rack_opened = on_node_map_rack_left = _tell
     on_key_bar_pressed = on_prompt_submitted = on_prompt_edited = on_prompt_cancelled = _tell
 
     def last(self, kind: type[Message]) -> Message:
         return [message for message in self.told if isinstance(message, kind)][-1]
 
 
-def machine(racks: int = 4, each: int = 8, words: Sequence[str] = ("allocated",)) -> Cluster:
-    nodes: dict[str, Node] = {}
-    loads: dict[str, Load] = {}
-    shelves: dict[str, tuple[str, ...]] = {}
-    for rack in range(racks):
-        names = tuple(f"gpu{rack:02d}{i:02d}" for i in range(each))
-        shelves[f"R{rack:02d}"] = names
-        for i, name in enumerate(names):
-            nodes[name] = Node(name=name, state="X", display=words[i % len(words)])
-            loads[name] = Load(node=name, gpu_util_pct=10.0 * i, temp_c=60.0, power_w=None)
+def machine(racks: int = 4, each: int = 8, states: Sequence[str] = ("ALLOCATED",)) -> Cluster:
+    places = [(f"gpu{rack:02d}{i:02d}", f"R{rack:02d}", i) for rack in range(racks) for i in range(each)]
+    nodes = [make.node(name, states[i % len(states)], rack=rack) for name, rack, i in places]
+    loads = [Load(node=name, gpu_util_pct=10.0 * i, temp_c=60.0) for name, _, i in places]
     source = Source(name="slurm.nodes", ok=True, tried=True, read_mono=-4.0)
-    return Cluster(name="lab", nodes=nodes, loads=loads, racks=shelves, sources={source.name: source})
+    return make.cluster(nodes=nodes, loads=loads, sources=[source])

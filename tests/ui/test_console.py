@@ -21,14 +21,14 @@ def _own_journal(tmp_path, monkeypatch):
 async def test_the_overview_tells_the_truth_at_a_glance(size):
     async with console(size) as op:
         counts = op.cluster.totals.nodes_by_display
-        op.sees("DEMO", "Nodes 64", "GPUs 512", "Needs you", "Queue", "R01", "slurm", "prom", "alerts")
+        op.sees("DEMO", "Nodes 64", "GPUs 512", "Attention", "Queue", "R01", "slurm", "prom", "alerts")
         op.sees(f"{counts['allocated']}", "drained", "down")
         op.sees(f"pending {op.cluster.totals.jobs_by_state['PENDING']}")
 
 
 async def test_digits_switch_screens_and_every_screen_says_demo():
     async with console((80, 24)) as op:
-        for key, word in (("2", "Nodes"), ("3", "Jobs"), ("7", "Partitions"), ("1", "Needs you")):
+        for key, word in (("2", "Nodes"), ("3", "Jobs"), ("7", "Partitions"), ("1", "Attention")):
             await op.press(key)
             op.sees(word, "DEMO")
 
@@ -235,16 +235,49 @@ async def test_commands_go_where_they_say():
         assert op.app.theme == "daylight"
 
 
-async def test_help_tells_every_key_and_why_one_is_refused():
-    async with console((120, 200)) as op:
+async def test_help_is_for_the_screen_and_names_each_refusal_once():
+    async with console((120, 100)) as op:
         (name,) = op.node("allocated")
         await op.press("2")
         await op.select(name)
         await op.press("question_mark")
         assert isinstance(op.app.screen, HelpScreen)
-        op.sees("requeue and hold", "not now: nothing to resume: allocated", ":drain TARGETS REASON")
-        await op.press("escape")
+        op.sees("Help: nodes", "Actions on nodes", "not now: nothing to resume: allocated")
+        op.sees_not("requeue and hold", "keep the alerts quiet", "recording: slower")
+        shown = op.screen()
+        assert shown.index("Navigation") < shown.index("Actions on nodes")
+        await op.press("question_mark")
         assert not isinstance(op.app.screen, HelpScreen)
+        await op.command("alerts")
+        await op.press("question_mark")
+        op.sees("Actions on alerts", "Actions on silences")
+    async with console((120, 100), read_only=True) as op:
+        await op.press("2", "question_mark")
+        assert op.screen().count("not now: ") == 1
+
+
+async def test_help_is_searched_and_no_key_acts_in_it():
+    async with console() as op:
+        await op.press("2")
+        await op.select(op.node("allocated")[0])
+        below = op.app.screen
+        await op.press("question_mark")
+        help = op.app.screen
+        await op.press("d", "K", "Z", "i", "x", "3")
+        assert op.app.screen is help and not op.app.acting.preflight_of
+        op.sees("the help is open: Esc closes it, / searches it (x5)")
+        await op.burst("/drain")
+        op.sees("/ drain", "no new work on the node", ":drain NODES REASON", "the drain inbox")
+        op.sees_not("quit")
+        await op.press("enter", "d")
+        assert op.app.screen is help
+        await op.press("slash", "ctrl+u")
+        await op.burst("scancel")
+        op.sees("end the job; running work is lost")
+        await op.press("escape")
+        op.sees("Help: nodes")
+        await op.press("escape")
+        assert op.app.screen is below
 
 
 async def test_the_cursor_stays_on_its_node_when_rows_go():

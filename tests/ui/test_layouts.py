@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail
-from console.actions.registry import ACTIONS
+from console.actions.registry import keys_for
 from console.app.confirm_dialog import ConfirmDialog, _shorten
 from console.gate.preview import Fact
 from console.plant import gpus
 from console.tables import inspection_lines
 from tests.support.operator import Operator, console
 from widgets.cells import wrap_spans
-from widgets.chart import round_up
 from widgets.pane import PaneLine
 
 pytestmark = pytest.mark.slow
@@ -165,8 +164,9 @@ async def test_where_nothing_can_be_tinted_the_screen_stands_below_a_dialog(them
 async def test_help_parts_every_name_from_what_is_said_of_it():
     async with console((LARGE[0], 200)) as op:
         await op.press("question_mark")
-        op.sees(*(f" {action.label}  " for action in ACTIONS))
-        op.sees(":reservations, :res  the screen partitions")
+        op.sees(*(f" {action.label if action.key else action.id}  " for action in keys_for("node")))
+        await op.burst("/partitions")
+        op.sees(":partitions                   Partitions and Reservations")
 
 
 async def test_a_map_that_leaves_room_is_followed_by_charts():
@@ -197,11 +197,6 @@ def test_a_job_on_whole_nodes_says_its_gpus_in_one_line():
         "GPUs           gpu[0001-0002]: 0-7",
         "GPUs           gpu0003: 0-3",
     ]
-
-
-@pytest.mark.parametrize(("most", "top"), [(0, 1), (1.65, 2), (6.84, 8), (2.1, 3), (83, 100), (5.2, 6)])
-def test_a_line_fills_its_chart(most, top):
-    assert round_up(most) == pytest.approx(top)
 
 
 @pytest.mark.parametrize(

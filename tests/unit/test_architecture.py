@@ -49,7 +49,7 @@ MAX_MODULES, MAX_AT_THE_TOP = 30, 12
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
 STARTS_SCREEN = {"console.cli.options": "console.app.start"}
 
-WRITERS = ("collectors.template_write", "collectors.slurm.writers", "collectors.slurm.commands.write",
+WRITERS = ("collectors.site_command_write", "collectors.slurm.writers", "collectors.slurm.commands.write",
            "collectors.slurm.rest.write",
            "collectors.slurm.native.write", "collectors.slurm.native.write_worker", "collectors.sim.write",
            "collectors.alertmanager.write")  # fmt: skip
@@ -61,6 +61,8 @@ PROCESS_CALLS = re.compile(
     r"|.*\.(create_subprocess_\w+|subprocess_exec|subprocess_shell)"
     r"|(.*\.)?ProcessPoolExecutor|pty\.\w+"
 )
+HTTP_PACKAGE = "collectors/http/"
+HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request")
 DECODING_MODULE = "collectors/decoding.py"
 DECODES = re.compile(r"msgspec\.(convert|\w+\.Decoder)")
 HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "pynvml", "pyslurm", "requests", "numpy")
@@ -337,6 +339,16 @@ def test_processes_start_in_one_module():
                 call = ast.unparse(node)
                 if PROCESS_CALLS.fullmatch(call) and not excused(file, call):
                     wrong.append(f"{file}:{node.lineno} uses {call}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_http_is_sent_by_one_package():
+    wrong = [
+        f"{file}:{line} imports {module}"
+        for file in files(*LAYERS)
+        for module, line in imports(file)
+        if within(module, HTTP_LIBRARIES) and not file.startswith(HTTP_PACKAGE)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

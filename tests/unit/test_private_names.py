@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = "widgets/textual_ext/"
 #: Elsewhere, and why.
-ELSEWHERE = {"collectors/http_connection.py": "collectors import no widgets, and httpx has no public way to a deadline"}
+ELSEWHERE = {"collectors/http/connection.py": "collectors import no widgets, and httpx has no public way to a deadline"}
 #: Names that are part of another in `NAMES`: its module.
 _MODULES = {"_compositor", "_ansi_sequences", "_xterm_parser"}
 

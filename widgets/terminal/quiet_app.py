@@ -13,23 +13,21 @@ from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from textual import on
 from textual.driver import Driver
-from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
+from textual.events import DescendantBlur, DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
 from textual.filter import LineFilter
 from textual.geometry import Offset
 from textual.messages import TerminalSupportsSynchronizedOutput
 from textual.notifications import Notify, SeverityLevel
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
-from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input
 
 from widgets.textual_ext.app_output import OutputApp
+from widgets.textual_ext.screen_callbacks import CallbackScreen
 from widgets.textual_ext.screen_contents import ScreenUpdate, full_update, is_full, update_pieces
-from widgets.textual_ext.screen_layout import SettledScreen
 from widgets.textual_ext.strip_cache import patch_strips
-from widgets.textual_ext.stylesheet_cache import CachedStylesheet
-from widgets.textual_ext.toasts import Toast
+from widgets.textual_ext.toasts import Toast, bound_toasts, refresh_toasts
 
 from .colour_filter import filter_colours
 from .flow_control import LinePace
@@ -47,8 +45,8 @@ _SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 """A terminal that knows synchronised output shows nothing of what is between them until the end."""
 
 
-class QuietScreen(SettledScreen[Result]):
-    """A Screen that is not painted whole when the focus moves, and is laid out once when it is shown."""
+class QuietScreen(CallbackScreen[Result]):
+    """A Screen that is not painted whole when the focus moves."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
@@ -58,8 +56,16 @@ class QuietScreen(SettledScreen[Result]):
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
-    def size_confirmed(self) -> None:
-        """Repaint where the terminal was resized and back."""
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _typing_changed(self, event: DescendantFocus | DescendantBlur) -> None:
+        """No notification covers a line that is typed."""
+        if isinstance(event.widget, Input):
+            refresh_toasts(self.app)
+
+    @on(Resize)
+    def _repaint_resized(self) -> None:
+        """Repaint in full even if the terminal was resized and back, so that nothing is laid out anew."""
         if isinstance(self.app, QuietApp) and self.app.terminal_screen.needs_full_paint:
             self.refresh()
 
@@ -109,18 +115,9 @@ class QuietApp(OutputApp[Result]):
         """Callbacks that wait until the terminal shows a frame, with the frame's position on the line; -1 while it is
         not sent.
         """
-        self._variables_of_theme: tuple[Theme, dict[str, str]] | None = None
-        """The active theme, and its colours as style variables."""
         super().__init__(**options)
+        bound_toasts(self, self._toasts_held)
         patch_strips()
-        self.stylesheet = CachedStylesheet(self.theme_variables)
-
-    def get_css_variables(self) -> dict[str, str]:
-        """Computed once for each theme: Textual calls this with every screen."""
-        theme = self.current_theme
-        if self._variables_of_theme is None or self._variables_of_theme[0] is not theme:
-            self._variables_of_theme = theme, super().get_css_variables()
-        return self._variables_of_theme[1]
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Filters of every painted line."""
@@ -176,6 +173,12 @@ class QuietApp(OutputApp[Result]):
         """Show a message in the corner; a late one delays nothing."""
         lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
         self.post_message(Notify(Toast(message, title, severity, lasts_s, markup)))
+
+    def _toasts_held(self) -> bool:
+        """Whether a notification would cover a dialog or a line that is typed."""
+        if not self.screen_stack:
+            return False
+        return isinstance(self.screen, ModalScreen) or isinstance(self.screen.focused, Input)
 
     # Events of the line to the terminal.
 

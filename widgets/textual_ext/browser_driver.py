@@ -1,4 +1,11 @@
-"""BrowserDriver: Textual's driver for a browser behind textual-serve, with fixes for Textual 8.2.8."""
+"""BrowserDriver: Textual's driver for a browser behind textual-serve.
+
+Mends, for safety: the WebDriver of Textual 8.2.8 goes on without a client when the server is gone, loses the rest of a
+write that the pipe takes in part, and makes a screen of any size that the other end names.
+
+When Textual changes: if `WebDriver.write` writes everything, drop `_all`; if it ends the app at the end of its input,
+drop `run_input_thread`. The size stays bounded here.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ newest content (`full_update`), `screen_diff` compares frames cell by cell (`upd
 screen as text (`screen_strips`) or SVG. `App.export_screenshot` draws the SVG on the event loop: 0.1 s for a large
 screen.
 
-When Textual changes: a new compositor means to rewrite this module alone; `Piece` is what the rest relies on.
+When Textual changes: a new compositor requires rewriting only this module; `Piece` is what the rest relies on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
 """Strips that are cheap to create, and are freed once they are no longer painted.
 
-A Strip of Textual 8.2.8 is created with seven caches, which a line that is painted once never uses: five sixths of its
-creation time, 0.8 KB, and two of five objects that garbage collection has to visit. And a line that is not cut stores
-itself as its only piece: it then refers to itself, and only a full collection frees it.
+Needed for the budgets of time and memory: a Strip of Textual 8.2.8 is created with seven caches, which a line that is
+painted once never uses. Without them it takes 0.2 us instead of 1.1, 240 bytes instead of 1,140, and two objects that
+garbage collection visits instead of nine; a page of the table takes 6.0 ms instead of 7.1, a full repaint of 200x50 4.2
+instead of 5.7, and the console at 12,000 nodes 15 MB less. And a line that is not cut stores itself as its only piece:
+it then refers to itself, and only a full collection frees it.
+
+When Textual changes: `Strip.__init__` sets exactly the attributes that are named here; if it has others, name those. If
+it creates its caches when they are used, drop this module.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from collectors.prometheus.values import NODE_NAME, Notes, number
 from .checkup_queries import DIAG, DRIVER, DRIVER_NEW, NHC, VBIOS
 
 if TYPE_CHECKING:
-    from collectors.prometheus.http_transport import Row
+    from collectors.prometheus.answers import Row
 
 #: Firmware texts that mean "no value".
 _NOTHING = frozenset({"", "n/a", "na", "none", "unknown", "not specified", "to be filled by o.e.m.", "default string"})

@@ -26,12 +26,12 @@ _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 
 class CoolingLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`limits = { supply_high = 34, return_high = 50, flow_low = 300 }`: what is told of as wrong."""
+    """`limits = { supply_high = 34, return_high = 50, flow_low = 300 }`: limits beyond which a loop is reported."""
 
     supply_high: float | None = None
-    """°C of what goes to the racks."""
+    """°C of the coolant that goes to the racks."""
     return_high: float | None = None
-    """°C of what comes back."""
+    """°C of the coolant that comes back."""
     flow_low: float | None = None
     """l/min."""
     pressure_low: float | None = None
@@ -59,23 +59,23 @@ class CoolingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     return_c: str | None = None
     """°C of the coolant that comes back."""
     flow_lpm: str | None = None
-    """Its flow in litres a minute; another unit is turned into it by PromQL (`cdu_flow_m3h * 16.667`)."""
+    """Its flow in litres per minute; convert other units in PromQL (`cdu_flow_m3h * 16.667`)."""
     pressure_bar: str | None = None
     """Its pressure in bar."""
     leak: str | None = None
-    """State of a leak detector (Redfish LeakDetection): `dry` or above it, which is wet; all else is unknown."""
+    """State of a leak detector (Redfish LeakDetection): `dry` is dry, above it is wet; any other value is unknown."""
     dry: float = 0.0
-    """What a detector says that is dry: 0, or 1 where the exporter counts OK, Warning, Critical from one."""
+    """Value of a dry detector: 0, or 1 where the exporter counts OK, Warning, Critical from one."""
     loop_label: str = "cdu"
-    """The label that names the loop; a port at its end is left away."""
+    """The label that names the loop; a trailing :port is ignored."""
     rack_label: str = "rack"
-    """The label that holds a rack, as Slurm's side calls it, where the series have one."""
+    """The label that holds a rack, under the name that Slurm's nodes have for it, where the series have one."""
     place_label: str = "place"
-    """The label that tells several points of a loop, or several detectors, apart."""
+    """The label that distinguishes several points of a loop, or several detectors."""
     loops: dict[str, str] = field(default_factory=dict)
-    """Loop to the racks that hang on it (`cdu-1 = "R[01-04]"`), beside those that the series name."""
+    """Loop to the racks it cools (`cdu-1 = "R[01-04]"`), in addition to those that the series name."""
     limits: CoolingLimits | None = None
-    """What is told of as wrong."""
+    """Limits beyond which a loop is reported."""
 
     def __post_init__(self) -> None:
         for key in ("loop_label", "rack_label", "place_label"):

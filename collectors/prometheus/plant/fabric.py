@@ -30,7 +30,7 @@ from collectors.prometheus.values import NODE_NAME, Notes, number
 from .fabric_queries import STATE, UP
 
 if TYPE_CHECKING:
-    from collectors.prometheus.http_transport import Row
+    from collectors.prometheus.answers import Row
 
 INFINIBAND, ETHERNET = "InfiniBand", "Ethernet"
 #: If fewer than this share of a device's ports are up all day, it has no cable.

@@ -19,7 +19,7 @@ from collectors.prometheus.values import NODE_NAME, Notes, number
 from .domain_queries import CLIQUE, DOMAIN, IMEX
 
 if TYPE_CHECKING:
-    from collectors.prometheus.http_transport import Row
+    from collectors.prometheus.answers import Row
 
 #: From this value on a 32-bit number is a DCGM blank: not known, not supported, no permission.
 _BLANK = 0x7FFFFFF0

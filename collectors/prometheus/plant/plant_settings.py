@@ -11,28 +11,28 @@ from collectors.web import check_label
 
 
 class FabricSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`prometheus = { url = …, fabric = { links = "ib_link_info" } }`: all of it may be left out.
+    """`prometheus = { url = …, fabric = { links = "ib_link_info" } }`. Every key is optional.
 
-    Which switch a port leads to is told by `links`, a series a port; where no series tells it, by `switch` or `leaf` in
-    the nodes' Extra, else ports are folded by rack.
+    `links`, one series per port, gives the switch of a port. Without it `switch` or `leaf` in the nodes' Extra
+    does; otherwise ports are grouped by rack.
     """
 
     ethernet: str = "(en|eth)[^.:]*"
-    """The Ethernet devices that are looked at, a regular expression; "" is none, where RDMA's series have them all."""
+    """Regular expression for the Ethernet devices to read; "" for none, where RDMA's series include them all."""
     flaps_s: Annotated[int, Meta(ge=5, le=86_400)] = 3600
-    """Seconds in which a link that goes down twice flaps, and over which errors are counted."""
+    """A link that goes down twice within this many seconds flaps; errors are counted over the same period."""
     errors: Annotated[int, Meta(ge=1)] = 1000
-    """So many errors in that time are told."""
+    """Errors within `flaps_s` from which a port is reported."""
     links: str | None = None
-    """A series a port (UFM's, or the site's own): a metric, or any PromQL, with the labels below."""
+    """One series per port (UFM's, or the site's own): a metric, or any PromQL, with the labels below."""
     node_label: str = "node"
-    """The label of it that holds the node, with or without a domain."""
+    """Label of `links` that holds the node, with or without a domain."""
     device_label: str = "device"
-    """The label of it that holds the adapter as the node calls it; may be missing where a node has one switch."""
+    """Label of `links` that holds the adapter under its name on the node; not needed where a node has one switch."""
     switch_label: str = "switch"
-    """The label of it that holds the switch."""
+    """Label of `links` that holds the switch."""
     port_label: str = "switch_port"
-    """The label of it that holds the switch's port."""
+    """Label of `links` that holds the switch's port."""
 
     def __post_init__(self) -> None:
         _check_pattern("ethernet", self.ethernet)
@@ -41,12 +41,12 @@ class FabricSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`prometheus = { url = …, storage = { mounts = ["/scratch", "/home"] } }`: all of it may be left out."""
+    """`prometheus = { url = …, storage = { mounts = ["/scratch", "/home"] } }`. Every key is optional."""
 
     mounts: tuple[str, ...] = ()
-    """Where every node should have a shared file system mounted; without it what nine of ten nodes have."""
+    """Mount points that every node should have; without it those that nine of ten nodes have."""
     fstypes: str = "lustre|wekafs|nfs4?|gpfs|beegfs.*|ceph|panfs|pvfs2"
-    """The kinds of file systems that are shared, a regular expression."""
+    """Regular expression for the types of shared file systems."""
 
     def __post_init__(self) -> None:
         _check_pattern("fstypes", self.fstypes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collectors.model import Association, Change, Sent, User
-from collectors.sim.faults import Faults
+from collectors.sim.failures import Faults
 from collectors.sim.timeline import Timeline
 from collectors.slurm import operations
 from collectors.slurm.operations import SlurmOperation, calls, operation_of

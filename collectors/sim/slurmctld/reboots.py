@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from collectors.sim.faults import Faults
+from collectors.sim.failures import Faults
 from collectors.sim.plant.site_layout import Host
 from collectors.sim.timeline import Timeline
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from collectors.model import Change
-from collectors.sim.faults import Faults
+from collectors.sim.failures import Faults
 from collectors.sim.timeline import Timeline
 from collectors.slurm.operations import SlurmOperation
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from collectors.model import Change, Reservation
-from collectors.sim.faults import Faults
+from collectors.sim.failures import Faults
 from collectors.sim.plant.site_layout import HOUR, indices_of
 from collectors.slurm import operations
 from collectors.slurm.operations import epoch_of

@@ -41,7 +41,7 @@ USERS = (
 class JobKind(Struct, frozen=True):
     """One kind of job: nodes and GPUs per node that it may request, its time limits, the size of an array.
 
-    0 nodes stands for a share of the cluster; 8 GPUs alone for all GPUs of a node, however many there are.
+    0 nodes means a share of the cluster; 8 GPUs alone mean all GPUs of a node, whatever their number.
     """
 
     weight: float

@@ -49,6 +49,9 @@ _SUDO_BESIDES = re.compile(r"sudo: (?:unable to resolve host|warning)|\[sudo\] "
 class CliWriter:
     """Writes with scontrol and scancel, after a site's `prefix` (`sudo -n`). Keeps no state between calls."""
 
+    takes_arrays = True
+    """Whether it sends `Change.arrays` by their own ids."""
+
     def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S, conf: str | None = None) -> None:
         """`conf` names another slurm.conf than this computer's own. It is part of each command, visible in preview and
         journal; sudo, which drops the environment, accepts it too."""

@@ -93,7 +93,7 @@ def numbers_of(
     """The numbers by which pyslurm changes these array tasks, each with its tasks; and the reason for each task that it
     cannot change.
 
-    Seen on 25.11.7: a number changes what its record stands for, one task, or all waiting tasks of the array; but
+    Seen on 25.11.7: a number's record changes between one task and all waiting tasks of the array; but
     cancelling the number of an array ends all of its tasks.
     """
     wanted = frozenset(targets)
@@ -236,7 +236,7 @@ def detail(record: Any, state: str, asked: str) -> JobDetail:
 
 
 def _dependency(told: Any) -> str | None:
-    """Slurm's own syntax, from the dict that pyslurm makes of it."""
+    """Slurm's own syntax, from pyslurm's dict."""
     if not isinstance(told, Mapping):
         return None
     pieces = [f"{kind}:{job}" for kind, of in told.items() if isinstance(of, list) for job in of]

@@ -53,7 +53,7 @@ class PyslurmCalls:
         self.said: list[str] = []
         self.doubt = False
         self._named: dict[str, tuple[str, ...]] = {}
-        """Number of a job to the targets for which it stands."""
+        """Job number to the targets it represents."""
 
     def nodes(self, state: str, targets: str, reason: str | None) -> None:
         """One update for the whole node set."""
@@ -88,7 +88,7 @@ class PyslurmCalls:
             self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
 
     def _arrays(self, verb: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Number to the requested array tasks that it stands for; others are refused."""
+        """Number to the requested array tasks that it represents; others are refused."""
         tasks = [one for one in ids if "_" in one]
         if not tasks:
             return {}

@@ -1,23 +1,18 @@
-"""Asks slurmrestd with httpx, and turns errors into named faults.
+"""Asks slurmrestd, and turns errors into named faults.
 
-The whole answer has one deadline (`collectors.http_connection`) and a size limit, certificates are verified, redirects
-are not followed, and the environment is ignored. The body reports errors whatever the status: 24.11 answers 200 to much
-that it did not do, and status codes differ by version.
+The body reports errors whatever the status: 24.11 answers 200 to much that it did not do, and status codes differ by
+version.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import NoReturn, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-import httpx
 from msgspec import MsgspecError, Struct, field
 
 from collectors import process
@@ -25,11 +20,11 @@ from collectors.bearer_token import Secret
 from collectors.clean import clean
 from collectors.clock import ClockSkew, skew_of
 from collectors.decoding import from_json
-from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
+from collectors.http.client import HttpClient
+from collectors.http.http_faults import HttpRefusal, HttpServer
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.transport import ServerInfo
-from collectors.web import parse_retry_after
 
 from .jwt import Tokens
 from .stream import Pieces
@@ -42,10 +37,8 @@ PARSERS = (45, 44, 43, 42, 41, 40)
 MAX_BYTES = 2 << 30
 #: Most bytes of an answer that is decoded whole: all tasks of an array of 10,000 are 80 MB.
 _WHOLE = 256 << 20
-#: Most bytes of an answer to an error or a change.
+#: Most bytes of the answer to a change.
 _SMALL = 8 << 20
-#: Only these errors mean that the server never saw the request.
-UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 _NO_SUCH_URL = re.compile(rb"Unable (to )?find requested URL")
 
 #: The controller's errors by number (slurm_errno.h): a kind, and how to fix it.
@@ -98,10 +91,6 @@ class RestEnvelope(Struct):
 
     errors: list[Error] | None = field(default_factory=list)
     meta: _Meta | None = None
-
-
-class RestUnsent(SourceFault):
-    """The server did not see the request: no connection, or no token to send."""
 
 
 class RestRefusal(SourceFault):
@@ -182,21 +171,25 @@ class RestClient:
         self._settings = settings
         self._limit = deadline_s or settings.deadline_s
         self._server = RestServer.of(settings)
-        self.where = settings.socket or urlsplit(settings.url or "").netloc
-        self._base = (settings.url or "http://localhost").rstrip("/")
-        self._closed = False
         self._used: Secret | None = None
         """The token that was sent last."""
-        self._one = threading.Lock()
-        self._wire = Wire(str(Path(settings.socket).expanduser()) if settings.socket else None)
-        self._http = httpx.Client(
-            transport=transport_over(self._wire, _trusted(settings)),
-            trust_env=False,
-            follow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
+        server = HttpServer(
+            name="slurmrestd",
+            unauthorized=self._who(),
+            not_found="is that slurmrestd, and of a version that wacht knows?",
+            overloaded="is slurmctld or slurmrestd overloaded?",
+            gateway="is slurmctld overloaded or hung?",
         )
-        self.size = 0
+        self._http = HttpClient(
+            server, settings.url or "http://localhost", timeout_s=self._limit, ca=settings.ca,
+            socket_path=settings.socket, headers=self._headers,
+        )  # fmt: skip
+        self.where = self._http.where
+
+    @property
+    def size(self) -> int:
         """Bytes of all answers so far."""
+        return self._http.received
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -247,29 +240,29 @@ class RestClient:
         while True:
             process.count_request()
             try:
-                with self._one, self._sent("GET", at, None, patience) as answer:
-                    taken = Pieces(key, kind)
-                    for piece in taken.take(self._chunks(at, answer, MAX_BYTES)):
-                        self._check(at, piece, answer.status_code)
+                with self._http.stream("GET", at, max_bytes=MAX_BYTES, patience=patience) as chunks:
+                    for piece in Pieces(key, kind).take(chunks):
+                        self._check(at, piece)
                         began = True
                         yield piece
                 return
-            except RestRefusal as error:
-                if began or renewed or not self._renewed(error):
-                    raise
+            except (HttpRefusal, RestRefusal) as error:
+                refusal = self._refusal_of(at, error)
+                if began or renewed or not self._renewed(refusal):
+                    raise refusal from None
                 renewed = True
 
     def change(self, method: str, path: str, body: bytes | None, kind: type[A]) -> A:
         """Send a change once, whatever happens; the caller reads the errors in its answer.
 
-        Raises SourceFault; RestRefusal if the server refuses, RestUnsent if it certainly never arrived.
+        Raises SourceFault; RestRefusal if the server refuses, HttpUnsent if it certainly never arrived.
         """
         try:
-            with self._one, self._sent(method, path, body) as answer:
-                content = b"".join(self._chunks(path, answer, _SMALL))
-        except RestRefusal as error:
-            self._renewed(error)
-            raise
+            content = self._http.ask(method, path, body=body, max_bytes=_SMALL).content
+        except HttpRefusal as error:
+            refusal = self._refusal_of(path, error)
+            self._renewed(refusal)
+            raise refusal from None
         try:
             return from_json(content, kind)
         except (MsgspecError, UnicodeDecodeError, ValueError):
@@ -277,8 +270,7 @@ class RestClient:
 
     def close(self) -> None:
         """End a running request, from any thread, and accept no more."""
-        self._closed = True
-        end_requests(self._wire, self._one, self._http)
+        self._http.close()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -290,13 +282,14 @@ class RestClient:
         while True:
             process.count_request()
             try:
-                with self._one, self._sent("GET", path, None) as answer:
-                    (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
-                    self._check(path, whole, answer.status_code)
-                    return whole
-            except RestRefusal as error:
-                if renewed or not self._renewed(error):
-                    raise
+                answer = self._http.ask("GET", path, max_bytes=_WHOLE)
+                (whole,) = Pieces("", kind, _WHOLE).take([answer.content])
+                self._check(path, whole)
+                return whole
+            except (HttpRefusal, RestRefusal) as error:
+                refusal = self._refusal_of(path, error)
+                if renewed or not self._renewed(refusal):
+                    raise refusal from None
                 renewed = True
 
     def _renewed(self, error: RestRefusal) -> bool:
@@ -310,89 +303,30 @@ class RestClient:
         except SourceFault:
             return False
 
-    def _check(self, path: str, answer: RestEnvelope, code: int) -> None:
+    def _check(self, path: str, answer: RestEnvelope) -> None:
         if answer.errors:
-            raise self._refusal(path, code, answer.errors)
+            raise self._refusal(path, 200, answer.errors)
 
-    @contextlib.contextmanager
-    def _sent(self, method: str, path: str, body: bytes | None, patience: float = 1.0) -> Iterator[httpx.Response]:
-        """An answer with status 200, or SourceFault. A read is repeated if a kept connection had ended."""
-        kept = self._wire.stream is not None and method == "GET"
-        while True:
-            if self._closed:
-                raise RestUnsent("missing", "the source was closed")
-            headers = self._headers(body)
-            self._wire.until = time.monotonic() + patience * self._limit
-            began = False
-            try:
-                with self._http.stream(method, self._base + path, content=body, headers=headers) as answer:
-                    began = True
-                    if answer.status_code != 200:
-                        self._refused(path, answer)
-                    yield answer
-                return
-            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                # The server had closed the kept connection.
-                if began or not kept or self._closed:
-                    raise self._broken(error) from None
-                kept = False
-            except httpx.HTTPError as error:
-                self._failed(path, error, patience)
+    def _headers(self) -> dict[str, str]:
+        if self._server.tokens is None:
+            return {}
+        token = self._used = self._server.tokens.get(self._limit)
+        user = {"X-SLURM-USER-NAME": self._settings.user} if self._settings.user else {}
+        return {"X-SLURM-USER-TOKEN": token.reveal(), **user}
 
-    def _headers(self, body: bytes | None) -> dict[str, str]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        if self._server.tokens is not None:
-            token = self._used = self._token(self._server.tokens)
-            headers["X-SLURM-USER-TOKEN"] = token.reveal()
-            if self._settings.user:
-                headers["X-SLURM-USER-NAME"] = self._settings.user
-        return headers
-
-    def _token(self, tokens: Tokens) -> Secret:
-        try:
-            return tokens.get(self._limit)
-        except SourceFault as error:
-            raise RestUnsent(error.fault.kind, error.fault.what, error.fault.mend) from None
-
-    def _chunks(self, path: str, answer: httpx.Response, most: int) -> Iterator[bytes]:
-        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise SourceFault("malformed", f"the answer of {self.where} to {path} is packed, unasked")
-        size = 0
-        for chunk in answer.iter_raw(1 << 18):
-            size += len(chunk)
-            self.size += len(chunk)
-            if size > most:
-                raise SourceFault("malformed", f"{self.where} gave more to {path} than wacht ever reads")
-            yield chunk
-
-    def _refused(self, path: str, answer: httpx.Response) -> NoReturn:
-        """Raise the fault of an answer with another status than 200."""
-        code = answer.status_code
-        content = b"".join(self._chunks(path, answer, _SMALL))
+    def _refusal_of(self, path: str, error: HttpRefusal | RestRefusal) -> RestRefusal:
+        """The refusal of an answer with another status than 200, with the errors in its body."""
+        if isinstance(error, RestRefusal):
+            return error
+        code, fault = error.code, error.fault
         errors: list[Error] = []
-        with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
-            errors = from_json(content, RestEnvelope).errors or []
-        if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
+        with contextlib.suppress(MsgspecError, ValueError, RecursionError):
+            errors = from_json(error.content, RestEnvelope).errors or []
+        if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(error.content):
             self._server.server_info = None  # the server may have another version by now
         if errors or code == 511:
-            raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
-        said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
-        told = f"{self.where} answered {code} to {path}" + (f": {said}" if said else "")
-        kind, mend, rest_s = "refused", "see its log", 0.0
-        if code in {301, 302, 303, 307, 308}:
-            to = clean(answer.headers.get("Location", "nowhere")[:200])
-            told, mend = f"{self.where} sends to {to}: not followed", "write that as url"
-        elif code in {401, 403}:
-            kind, mend = "auth", self._who()
-        elif code in {404}:
-            kind, mend = "missing", "is that slurmrestd, and of a version that wacht knows?"
-        elif code in {429, 503}:
-            kind = "backoff"
-            mend, rest_s = parse_retry_after(answer.headers.get("Retry-After", ""))
-            mend = mend or "wacht waits longer"
-        elif code in {502, 504}:
-            kind, mend = "timeout", "is slurmctld overloaded or hung?"
-        raise RestRefusal(kind, told, mend, code, errors, rest_s)
+            return self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
+        return RestRefusal(fault.kind, fault.what, fault.mend, code, errors, fault.rest_s)
 
     def _who(self) -> str:
         if self._settings.token_file:
@@ -409,30 +343,6 @@ class RestClient:
         kind, mend = next(numbered, ("refused", "see the log of slurmrestd"))
         return RestRefusal(kind, f"{self.where} says to {path}: {errors[0]}", mend, code, errors)
 
-    def _broken(self, error: httpx.HTTPError) -> SourceFault:
-        said = _why(error)
-        if isinstance(error, httpx.ReadError) or "disconnected" in said or "closed" in said or "peer" in said:
-            return SourceFault("cut", f"{self.where} hung up before its answer ended: {said}", "wacht reads it again")
-        return SourceFault("malformed", f"{self.where} speaks no HTTP: {said}", "see url")
-
-    def _failed(self, path: str, error: httpx.HTTPError, patience: float) -> NoReturn:
-        fault: Callable[..., SourceFault] = RestUnsent if isinstance(error, UNSENT) else SourceFault
-        said = _why(error)
-        if isinstance(error, httpx.TimeoutException):
-            raise fault("timeout", f"{self.where} did not answer {path} within {patience * self._limit:g} s",
-                        "is slurmctld or slurmrestd overloaded?") from None  # fmt: skip
-        if "certificate" in said.lower() or "ssl" in said.lower():
-            raise fault("auth", f"no TLS with {self.where}: {said}", "see ca and url") from None
-        if any(word in said for word in ("Name or service not known", "getaddrinfo", "name resolution", "No address")):
-            raise fault("missing", f"the name of {self.where} is not known: {said}", "see url") from None
-        if "No such file" in said:
-            raise fault("missing", f"there is no socket {self.where}", "does slurmrestd run? see socket") from None
-        if "Permission denied" in said:
-            raise fault("auth", f"the socket {self.where} is closed to you", "see its mode and owner") from None
-        if "refused" in said:
-            raise fault("refused", f"{self.where} refuses the connection", "does slurmrestd run there?") from None
-        raise fault("cut", f"{self.where} cannot be spoken with: {said}", "see url or socket") from None
-
 
 def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
     """What is known of this slurmrestd; read once per process. Raises SourceFault."""
@@ -444,17 +354,6 @@ def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> 
         return client.server_info()
     finally:
         client.close()
-
-
-def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
-    """The trusted certificates; none are loaded (20 ms) without TLS."""
-    if settings.url is None or settings.url.startswith("http:"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return trusted_certificates(settings.ca)
-
-
-def _why(error: BaseException) -> str:
-    return clean(str(error)[:300]) or type(error).__name__
 
 
 # -- for `wacht doctor` ------------------------------------------------------------------------------------------------

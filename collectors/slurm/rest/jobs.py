@@ -70,7 +70,7 @@ class JobRecord(Struct, gc=False):
 
     @property
     def master(self) -> str | None:
-        """The id of the array whose waiting tasks this record stands for; None for a single job or task."""
+        """The id of the array whose waiting tasks this record represents; None for a single job or task."""
         array = self.array_job_id.value
         return str(array) if array and self.array_task_id.value is None and self.array_task_string else None
 

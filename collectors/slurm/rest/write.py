@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from collectors.clean import clean
+from collectors.http.http_faults import HttpUnsent
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import DEADLINE_S, NOT_A_REFUSAL, is_doubtful
 from collectors.slurm.transport import unsupported_targets
 
-from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, server_info_of
+from .client import Error, RestClient, RestEnvelope, RestRefusal, server_info_of
 from .requests import RestRequest, requests_of
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
@@ -103,7 +104,7 @@ class RestWriter:
             said = [str(one) for one in answer.warnings or ()]
             refused = _named(order, answer.status or ())
             code = 200
-        except RestUnsent as error:
+        except HttpUnsent as error:
             # The server never saw it: a certain failure for every target.
             said, rc, errors, code = [str(error.fault)], 127, (), 0
             refused, fatal = dict.fromkeys(order.targets, str(error.fault)), True

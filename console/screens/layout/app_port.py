@@ -35,6 +35,8 @@ class NavigationCalls(Protocol):
 
     def open_row(self, kind: Kind, key: str) -> None: ...
 
+    def go_back(self) -> None: ...
+
     def ssh(self, name: str) -> None: ...
 
 
@@ -68,6 +70,10 @@ class JournalCalls(Protocol):
     """`console.app.journal_queries`."""
 
     def action_history(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]: ...
+
+    def action_times(
+        self, session: ClusterSession, since: float, kind: Kind | None = None, key: str | None = None
+    ) -> tuple[float, ...]: ...
 
 
 class ErrorCalls(Protocol):

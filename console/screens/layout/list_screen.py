@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from weakref import ref
 
@@ -35,6 +35,12 @@ class PreparedView(NamedTuple):
 
     cluster: ref[Cluster]
     """A weak reference: a view may be kept for long, and must not keep an old Cluster alive."""
+    rows: Mapping[str, Any]
+    """All rows of that Cluster; none with a filter, so that an old list is freed."""
+    inputs: tuple[object, ...]
+    """`view_inputs` of that Cluster."""
+    matches: int
+    """Number of rows that match."""
     filter: Filter | None
     view: TableView[Any]
     unmatched: Sequence[str] = ()
@@ -53,6 +59,8 @@ class ListScreen(FilteredScreen):
     kind: ClassVar[Literal["node", "job"]]
     columns: ClassVar[Sequence[Column]]
     default_sort: ClassVar[tuple[str | None, bool]] = (None, False)
+    given_order: ClassVar[str] = ""
+    """The name of the order without a column, where it has one."""
     joins: ClassVar[frozenset[str]] = frozenset()
     """Other kinds of facts that are shown in a row's cells."""
 
@@ -63,10 +71,11 @@ class ListScreen(FilteredScreen):
         """The newest view; any thread may set it."""
         column, reverse = self.default_sort
         self.table: VirtualTable[Any] = VirtualTable(
-            self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
-        )
+            self.columns, sort=column, reverse=reverse, arranged=self.arranged, given_order=self.given_order,
+            pending_column="state", id="main",
+        )  # fmt: skip
         self.crumbs = Pane(border=False, id="crumbs")
-        self.side_pane = SidePane(self, self.kind, lambda: self.table.cursor_key)
+        self.side_pane = SidePane(self, self.kind, lambda: self.table.cursor_key, self.table.row_of)
 
     def body(self) -> Iterable[Widget]:
         """The crumbs, the table, and where there is room the pane beside it."""
@@ -77,6 +86,43 @@ class ListScreen(FilteredScreen):
         """All rows, unfiltered."""
         found: Mapping[str, Any] = getattr(cluster or self.cluster, self.cluster_field)
         return found
+
+    # For subclasses.
+
+    def table_rows(self, cluster: Cluster, rows: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The rows of the table, of those that match the filter. Called off the event loop for long lists."""
+        return rows
+
+    def view_inputs(self, cluster: Cluster) -> tuple[object, ...]:
+        """What `table_rows` depends on beside its rows, to be compared."""
+        return ()
+
+    def arranged(self, rows: Mapping[str, Any], by: SortKey, before: TableView[Any] | None) -> TableView[Any]:
+        """Sort rows made by `table_rows`."""
+        return arrange(rows, by, before)
+
+    def alive(self) -> Container[str]:
+        """Keys of the rows that exist, those that a filter hides too."""
+        return self.rows()
+
+    def exported(self) -> tuple[Sequence[str], Mapping[str, Any]]:
+        """Keys and rows to be exported: as for an action the marked ones, also where a filter hides them; else all that
+        are shown."""
+        view, every = self.table.view, self.rows()
+        if not self.table.marked:
+            return view.keys, view.rows
+        rows = {
+            key: view.rows[key] if key in view.rows else every[key]
+            for key in self.targets(self.kind)
+            if key in view.rows or key in every
+        }
+        return tuple(rows), rows
+
+    def open_row(self, key: str) -> None:
+        """Open the row under the cursor."""
+        self.app.navigation.open_row(self.kind, key)
+
+    # The view.
 
     def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """Prepare the view as well, so that the event loop need not sort 100,000 rows. A filter is applied only if
@@ -91,15 +137,19 @@ class ListScreen(FilteredScreen):
         if made is None or made.filter is not self.filter or made.view.sort_key != self.table.sort_key:
             return False
         # Without a filter only a change of the rows matters; with one any change may alter the matches.
-        return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
+        same = made.cluster() is cluster or (made.filter is None and made.rows is self.rows(cluster))
+        return same and made.inputs == self.view_inputs(cluster)
 
     def _prepare_view(self, cluster: Cluster, chosen: Filter | None, by: SortKey, now: float) -> None:
-        rows = self.rows(cluster)
+        every = rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
+        inputs = self.view_inputs(cluster)
         unmatched = (*unread_fields(chosen, cluster), *unknown_values(chosen, cluster)) if chosen is not None else ()
-        view = arrange(rows, by, self._prepared.view if self._prepared is not None else None)
-        self._prepared = PreparedView(ref(cluster), chosen, view, unmatched)
+        before = self._prepared.view if self._prepared is not None else None
+        view = self.arranged(self.table_rows(cluster, rows), by, before)
+        whole = every if chosen is None else {}
+        self._prepared = PreparedView(ref(cluster), whole, inputs, len(rows), chosen, view, unmatched)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Show what changed. With a filter, a change of any kind may alter the matches."""
@@ -134,7 +184,7 @@ class ListScreen(FilteredScreen):
     def _set_rows(self) -> None:
         assert self._prepared is not None
         self.table.rows_outdated = False
-        self.table.set_rows(self._prepared.view, ctx=self.ctx(), alive=self.rows())
+        self.table.set_rows(self._prepared.view, ctx=self.ctx(), alive=self.alive())
 
     def tick(self, ctx: Ctx) -> None:
         """Update ages and staleness."""
@@ -199,7 +249,8 @@ class ListScreen(FilteredScreen):
 
     def _paint_crumbs(self) -> None:
         """Paint the crumbs (row count, filter, marks) and the text of an empty table."""
-        every, shown = len(self.rows()), len(self.table.keys)
+        every = len(self.rows())
+        shown = self._prepared.matches if self._prepared is not None else every
         spans: list[Span] = [(f" {self.crumb.capitalize()} ", "title")]
         known = self.cluster_field in self.cluster.known
         if self.filter is None:
@@ -219,6 +270,8 @@ class ListScreen(FilteredScreen):
             self.table.empty_text = self.missing_text(self.cluster_field, self.source, f"{why}  (Esc shows all)")
             if unmatched:
                 spans.append((f"   {unmatched[0]}", "warn"))
+        if self.given_order and self.table.sort_column is None:
+            spans += [("   order: ", "text-dim"), (self.given_order, "text-strong")]
         marked = self.table.marked
         right: list[Span] = []
         if marked:
@@ -239,12 +292,12 @@ class ListScreen(FilteredScreen):
             KeyHint("/", "filter"),
             *mark,
             KeyHint("o", "order"),
-            KeyHint(":", "command"),
             *beside,
         )
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
+    @on(TableKeys.Sorted)
     def _moved(self) -> None:
         self._paint_crumbs()
         self.refresh_keys()
@@ -261,4 +314,4 @@ class ListScreen(FilteredScreen):
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        self.app.navigation.open_row(self.kind, event.key)
+        self.open_row(event.key)

@@ -14,10 +14,10 @@ from textual.worker import Worker
 
 from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
-from console.actions.action import Kind, rows_of
+from console.actions.action import Kind
+from console.actions.refusals import key_refusal
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
 from console.fields.common_cells import Ctx
-from console.gate import rights
 from console.health.unknown_reasons import unknown_reason, why_unknown
 from console.runtime.memo import Sum
 from widgets.cells import Span
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 #: Step (seconds) of the clock for cells, so that a table of running jobs is not repainted every second.
 CTX_STEP_S = 5
 _WIDE_COLUMNS = 120
-#: Most rows that are checked before a key is shown as refused: a dozen actions take 0.1 s over them.
-_MAX_ROWS_CHECKED = 20_000
+_FIRST_ACTIONS = ((_WIDE_COLUMNS, 2), (160, 3))
+"""On a screen narrower than that, so many actions precede the other keys."""
 
 
 def stepped(now: float) -> float:
@@ -80,6 +80,9 @@ class WachtScreen(QuietScreen[None]):
 
     sums: tuple[Sum, ...] = ()
     """Sums over the whole machine that it shows; computed off the event loop before the Cluster is shown."""
+
+    takes_keys: ClassVar[frozenset[str] | None] = None
+    """Ids of the keys of the app that work while it is open; None for all, those of actions too."""
 
     shows_all_clusters: ClassVar[bool] = False
     """Whether it also shows other clusters."""
@@ -185,7 +188,7 @@ class WachtScreen(QuietScreen[None]):
         self.app.show_message(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
-        """Show a message: only the map of GPUs can be zoomed."""
+        """Show a message: only maps can be zoomed."""
         self.app.show_message(f"this zooms into a rack of the GPU map ({self.app.input.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
@@ -208,6 +211,11 @@ class WachtScreen(QuietScreen[None]):
         """A view was switched on or off."""
 
     # Common to all screens.
+
+    @property
+    def kinds_acted_on(self) -> tuple[Kind, ...]:
+        """`acts_on` as a tuple."""
+        return (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
 
     @property
     def at(self) -> ClusterSession:
@@ -284,45 +292,52 @@ class WachtScreen(QuietScreen[None]):
         self.top.show(self.cluster, clock.now(), clock.mono(), self.app.session.modes, self.app.clusters.chips(), trail)
 
     def refresh_keys(self) -> None:
-        """Update the key bar: possible actions first, then the keys of the screen."""
+        """Update the key bar: possible actions first, then the keys of the screen, then those that are always there."""
         keymap = self.app.input.keymap
-        named = [*self._action_keys(), *self.keys(), KeyHint("?", "help")]
+        own = {one.key: one for one in self.keys()}
+        always = [structs.replace(own.get(one.key, one), pinned=True) for one in self._pinned_keys()]
+        held = {one.key for one in always}
+        acts = self._action_keys()
+        # Where not all fit, the keys of the screen come before the last actions: `?` lists all.
+        first = next((count for width, count in _FIRST_ACTIONS if self.size.width < width), len(acts))
+        named = [*(one for one in (*acts[:first], *own.values(), *acts[first:]) if one.key not in held), *always]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.size.width >= _WIDE_COLUMNS
+
+    def _pinned_keys(self) -> Sequence[KeyHint]:
+        """The keys that the bar shows at every width, the most important last."""
+        locked = self.app.session.locked
+        every = (
+            KeyHint("Z", "undo", enabled=not locked, refusal=locked or "", pinned=True),
+            KeyHint("i", "inbox", pinned=True),
+            KeyHint(":", "command" if self._is_wide else "cmd", pinned=True),
+            KeyHint("q", "quit", pinned=True),
+            KeyHint("?", "help", pinned=True),
+        )
+        takes, ids = self.takes_keys, {key.shown: key.id for key in NAVIGATION}
+        return [one for one in every if takes is None or ids[one.key] in takes]
 
     def _action_keys(self) -> Sequence[KeyHint]:
         if self.app.fleet.replaying:
             return self.app.replay.keys()
-        kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
             KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
-            for kind in kinds
+            for kind in self.kinds_acted_on
             for action in keys_for(kind)
             if self.app.input.keymap.keys.get(action.id)
         ]
         # On a narrow screen a refused key would push out a possible one; `?` lists all keys.
-        return every if self.size.width >= _WIDE_COLUMNS else [key for key in every if key.enabled]
+        return every if self._is_wide else [key for key in every if key.enabled]
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on the selected targets; None when it applies to at least one of them."""
         if locked := self.app.session.locked:
             return locked
         action = BY_ID[action_id]
-        why = rights.refused(action, self.cluster.rights)
-        if why is not None:
-            return why
-        if action.kind == "user":
-            return None  # the user is typed, and read by name
-        names = self.targets(action.kind)
-        rows = rows_of(action, self.cluster)
-        found = [rows[name] for name in names if name in rows]
-        if not found:
-            return f"no {action.kind} is under the cursor"
-        for row in found[:_MAX_ROWS_CHECKED]:
-            why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
-            if why is None:
-                return None
-        # For more rows only the gate checks: a possible key must never be shown as refused.
-        return why if len(found) <= _MAX_ROWS_CHECKED else None
+        return key_refusal(action, self.cluster, self.targets(action.kind) if action.kind != "user" else ())
 
     def stale(self, *sources: str) -> bool:
         """True when one of these sources failed or is old; facts from it are painted dim."""

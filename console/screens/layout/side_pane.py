@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical
@@ -19,6 +20,7 @@ from collectors.model import Cluster, Gpu, Job, Node
 from collectors.nodeset import names_in
 from console.fields.common_cells import state_cell
 from console.health.unknown_reasons import why_unknown
+from console.queue.job_arrays import JobArray
 from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from widgets.cells import spans_of
@@ -27,7 +29,7 @@ from widgets.units import clock_span
 
 if TYPE_CHECKING:
     from console.actions.action import Kind
-    from console.queue.pending import PendingReason
+    from console.queue.pending_reason import PendingReason
     from console.queue.queue_reads import QueueCache
 
     from .screen import WachtScreen
@@ -55,9 +57,11 @@ class SidePane(Vertical):
     SidePane #beside-last { height: 1fr; }
     """
 
-    def __init__(self, screen: WachtScreen, kind: Kind, cursor: Callable[[], str | None]) -> None:
+    def __init__(
+        self, screen: WachtScreen, kind: Kind, cursor: Callable[[], str | None], row_of: Callable[[str], Any]
+    ) -> None:
         super().__init__(id="beside")
-        self._screen, self._kind, self._cursor = screen, kind, cursor
+        self._screen, self._kind, self._cursor, self._row_of = screen, kind, cursor, row_of
         self.facts = Pane("—", scroll=True, id="beside-facts")
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="beside-gpus")
         self.more = Pane("Jobs here", select=True, empty_text="no job is on this node", id="beside-more")
@@ -174,7 +178,7 @@ class SidePane(Vertical):
         self._set_lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
         troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
-        self.last.set_title("XIDs, contradictions, processes")
+        self.last.set_title("XIDs, inconsistencies, processes")
         last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
         mono = app.clock.mono()
@@ -203,8 +207,24 @@ class SidePane(Vertical):
             self._gpus_message = str(answer)
         self.paint()
 
+    def _paint_array(self, array: JobArray) -> None:
+        """An array: its tasks by state, and those that run."""
+        screen = self._screen
+        self.facts.set_title(
+            [(f"Job array {array.id.partition('_')[0]}", "title")], screen.stale_mark("slurm.jobs")
+        )  # fmt: skip
+        self._set_lines(self.facts, inspection_lines.array_lines(array), max(8, self.size.height // 2))
+        self.gpus.display = self.more.display = False
+        has_nodes = (task.id for task in array.tasks if task.nodes is not None)
+        lines = inspection_lines.job_rows(list(islice(has_nodes, MAX_NODES)), screen.cluster.jobs, screen.ctx().now)
+        self.last.set_title("Tasks with nodes" if lines else "Tasks")
+        self.last.set_lines(lines or [pane_line(("no task has started", "text-dim"))])
+
     def _paint_job(self, key: str) -> None:
         screen, cluster = self._screen, self._screen.cluster
+        if isinstance(row := self._row_of(key), JobArray):
+            self._paint_array(row)
+            return
         job = cluster.jobs.get(key)
         if job is None:
             self._paint_empty(f"job {key} is not in the queue any more")
@@ -235,14 +255,14 @@ class SidePane(Vertical):
             screen.fetch(
                 lambda: _reason(job, cluster, now, queueing), lambda answer: self._reason_fetched(key, answer), "beside"
             )
-        self.last.set_title("Why it waits", f"{opens}: its priority, shares and limits")
+        self.last.set_title("Pending reason", f"{opens}: its priority, shares and limits")
         lines = [pane_line(("looking …", "text-dim"))] if self._reason is None else reason_lines(
             self._reason, max(20, self.last.size.width - 4))  # fmt: skip
         self.last.set_lines(lines)
 
     def _reason_fetched(self, key: str, answer: Any) -> None:
 
-        from console.queue.pending import PendingReason
+        from console.queue.pending_reason import PendingReason
 
         if key == self.key and self.is_on:
             self._reason = answer if isinstance(answer, PendingReason) else PendingReason(str(answer))
@@ -267,16 +287,14 @@ class SidePane(Vertical):
 def _reason(job: Job, cluster: Cluster, now: float, queueing: QueueCache) -> PendingReason:
     """Why a job waits, and what it requests. Limits, where they matter, are read at most once a minute for all screens.
     Blocks."""
-    from console.queue import pending
     from console.queue.limit_hits import limit_hit
+    from console.queue.pending_reason import PendingFacts, PendingReason, counted, pending_reason
 
     meets = limit_hit((job.reason or "").partition(",")[0])
-    answer = pending.pending_reason(
-        job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None)
-    )
+    answer = pending_reason(job, cluster, now, PendingFacts(limits=queueing.limits().value if meets else None))
     limit = "no time limit" if job.unlimited else clock_span(job.time_limit_s)
-    wants = [pending.counted(job.node_count, "node"), pending.counted(job.gpus, "GPU"), limit]
+    wants = [counted(job.node_count, "node"), counted(job.gpus, "GPU"), limit]
     figures = [("asks", ", ".join(wants)), *answer.figures]
     if job.expected is None:
         figures.insert(1, ("expected", "Slurm does not say yet when it will start"))
-    return pending.PendingReason(answer.sentence, tuple(figures))
+    return PendingReason(answer.sentence, tuple(figures))

@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+from msgspec.structs import replace
 
 from collectors import process
 from collectors.clock import ManualClock
@@ -26,6 +27,7 @@ from console.journal.chain import read
 from console.recording import replay_site as record_site
 from console.runtime.memo import remembered
 from console.session import site
+from tests.support import make
 from tests.support.make import Commands, change_of
 from tests.support.replays import Direct
 from tests.support.two_clusters import A, B, consoles
@@ -300,7 +302,7 @@ def test_while_another_is_shown_only_what_rings_is_read():
 
 
 def alert(severity: str) -> Alert:
-    return Alert(id=severity, name="X", severity=severity, state="active")
+    return make.alert(id=severity, severity=severity)
 
 
 def source(name: str, read_mono: float) -> Source:
@@ -308,10 +310,9 @@ def source(name: str, read_mono: float) -> Source:
 
 
 def cluster(**sources: Source) -> Cluster:
-    known = frozenset({"alerts"} if "alerts" in sources else ())
-    alerts = {one: alert(one) for one in ("critical", "warning")} if known else {}
+    alerts = [alert(one) for one in ("critical", "warning")] if "alerts" in sources else None
     of = {f"{chip}.{'alerts' if chip == 'alerts' else 'nodes'}": one for chip, one in sources.items()}
-    return Cluster(name=B, alerts=alerts, known=known, sources=of)
+    return replace(make.cluster(B, alerts=alerts), sources=of)
 
 
 def test_what_is_unknown_or_old_elsewhere_is_never_quiet():

@@ -24,14 +24,14 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
         await op.until(lambda: op.machine.partitions()["long"].state == "DOWN", "the partition is shut")
         await op.look_again()
         await op.comes("long is DOWN for")
-        assert op.app.session.leftovers.partitions["long"].why == "cooling"
+        assert op.app.session.still_closed.partitions["long"].why == "cooling"
         await op.press("1")
         await op.comes("long is DOWN for")
         await op.press("7", "Z")
         await op.confirm(answer="y")
         await op.until(lambda: op.machine.partitions()["long"].state == "UP", "the partition is open")
         await op.look_again()
-        await op.until(lambda: not op.app.session.leftovers.partitions, "nothing is left")
+        await op.until(lambda: not op.app.session.still_closed.partitions, "nothing is left")
         op.sees_not("DOWN for")
 
 
@@ -72,7 +72,7 @@ async def test_a_job_leads_to_its_user_and_nobody_is_blocked_by_a_key():
         await op.comes(f"Block {user}")
         await op.confirm(answer="y")
         await op.comes(f"blocked: {user}")
-        await op.until(lambda: user in op.app.session.leftovers.users, "the reminder")
+        await op.until(lambda: user in op.app.session.still_closed.users, "the reminder")
         await op.command(f"unblock {user}")
         await op.confirm(answer="y")
-        await op.until(lambda: user not in op.app.session.leftovers.users, "the reminder goes")
+        await op.until(lambda: user not in op.app.session.still_closed.users, "the reminder goes")

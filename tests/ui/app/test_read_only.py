@@ -38,7 +38,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def run(argv: list[str], *_: object, **__: object) -> None:
         seen.append(f"process {argv}")
-        raise AssertionError("a process was started on the embedded machine")
+        raise AssertionError("a process was started on the simulated cluster")
 
     monkeypatch.setattr(gate_module, "open_writer", open_writer)
     monkeypatch.setattr(process, "run", run)

@@ -1,4 +1,4 @@
-"""A mass return on the embedded machine: the count typed once, a dialog that tells of each wave, a pause, a journal."""
+"""A mass return on the simulated cluster: the count typed once, a dialog that shows each wave, a pause, a journal."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def made(**more) -> tuple[Machine, ManualClock]:
     return Machine(SimSettings(nodes=64, **more), clock), clock
 
 
-# -- the embedded machine ----------------------------------------------------------------------------------------------
+# -- the simulated cluster ---------------------------------------------------------------------------------------------
 
 
 def test_every_job_that_it_tells_of_has_an_account_and_was_on_the_charts():

@@ -1,4 +1,4 @@
-"""Fabric and Storage at the console of the embedded machine, and the node that hangs on them."""
+"""Fabric and Storage at the console of the simulated cluster, and the node that hangs on them."""
 
 from __future__ import annotations
 

@@ -196,15 +196,15 @@ def said_of_needs(cluster: Cluster, mono: float) -> tuple[str, str | None]:
 
 
 def test_nothing_needs_anybody_only_where_every_source_answers():
-    assert said_of_needs(*idle("none")) == ("nothing is known to need you", "nothing needs you")
+    assert said_of_needs(*idle("none")) == ("nothing is known to need attention", "nothing needs attention")
 
 
 @pytest.mark.parametrize("way", ["absent", "fails", "late"])
 @pytest.mark.parametrize("source", JUDGED)
 def test_no_list_of_needs_is_reassuring_while_a_source_is_missing(source, way):
     pane, cell = said_of_needs(*idle(way, source))
-    assert source in pane and "nothing is known to need you" not in pane
-    assert cell != "nothing needs you" and (way != "fails" or source in (cell or ""))
+    assert source in pane and "nothing is known to need attention" not in pane
+    assert cell != "nothing needs attention" and (way != "fails" or source in (cell or ""))
 
 
 @pytest.mark.parametrize("way", ["absent", "fails"])

@@ -101,7 +101,7 @@ async def test_the_jobs_too_with_their_nodes():
         await shows(op, waiting)
         await op.comes("asks ")
         asks = op.cluster.jobs[waiting]
-        op.sees("Why it waits", "Slurm says", f"{asks.gpus} GPU", "expected", asks.reason.partition(",")[0])
+        op.sees("Pending reason", "Slurm says", f"{asks.gpus} GPU", "expected", asks.reason.partition(",")[0])
         op.sees_not("it has no nodes", "looking …")
 
 
@@ -113,7 +113,7 @@ async def test_why_a_job_waits_asks_nothing_of_it_alone_and_follows_the_cursor()
         for name in ("factors", "shares"):
             setattr(queueing, name, lambda *_: pytest.fail("it was asked for a job that is only looked at"))
         await op.select(first)
-        await op.comes("Why it waits")
+        await op.comes("Pending reason")
         await op.until(lambda: op.list.side_pane._reason is not None, "the answer")
         before = op.list.side_pane._reason
         await op.select(second)

@@ -7,8 +7,10 @@ from datetime import timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from collectors.model import Alert, Cluster, Fault, Source
+from collectors.model import Cluster, Fault, Source
+from tests.support import make
 from tests.support.widget_app import Bench
 from widgets.cells import spans_width
 from widgets.chips import chips, is_stale, top_spans
@@ -42,10 +44,9 @@ def test_a_chip_is_all_sources_of_its_name_and_as_old_as_the_oldest() -> None:
 
 
 def busy() -> Cluster:
-    alerts = {str(i): Alert(id=str(i), name="x", severity="critical" if i < 2 else "warning") for i in range(7)}
-    alerts["gone"] = Alert(id="gone", name="x", severity="critical", state="suppressed")
-    sources = {name: source(name, 96) for name in ("slurm.nodes", "prom", "alerts")}
-    return Cluster(name="groningen", alerts=alerts, sources=sources)
+    alerts = [make.alert(id=str(i), severity="critical" if i < 2 else "warning") for i in range(7)]
+    alerts.append(make.alert(id="gone", state="suppressed"))
+    return make.cluster("groningen", [source(name, 96) for name in ("slurm.nodes", "prom", "alerts")], alerts=alerts)
 
 
 def top(cells: int, *modes: str, cluster: Cluster | None = None) -> str:
@@ -89,7 +90,7 @@ def test_a_source_that_is_read_seldom_on_purpose_does_not_make_the_chip_old() ->
 def test_ill_chips_stay_when_there_is_no_room_for_the_well() -> None:
     cluster = busy()
     ill = {**cluster.sources, "prom": source("prom", 10)}
-    text = top(66, "DEMO", "READ-ONLY", cluster=Cluster(name="groningen", alerts=cluster.alerts, sources=ill))
+    text = top(66, "DEMO", "READ-ONLY", cluster=replace(cluster, sources=ill))
     assert "prom stale 90s" in text and "slurm" not in text
 
 

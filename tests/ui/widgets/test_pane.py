@@ -43,7 +43,7 @@ async def test_a_pane_paints_only_the_lines_that_differ() -> None:
 
 
 async def test_a_list_keeps_its_cursor_on_its_key_and_opens_it() -> None:
-    app = Bench(Pane("Needs you", select=True))
+    app = Bench(Pane("Attention", select=True))
     async with app.run_test(size=(40, 8)) as pilot:
         pane = app.widget
         assert isinstance(pane, Pane)
@@ -89,13 +89,13 @@ async def test_a_long_text_scrolls() -> None:
 
 
 async def test_an_empty_pane_says_what_it_was_told_to() -> None:
-    app = Bench(Pane("Needs you", empty_text="nothing needs you"))
+    app = Bench(Pane("Attention", empty_text="nothing needs attention"))
     async with app.run_test(size=(30, 6)):
-        assert "nothing needs you" in app.lines[1]
+        assert "nothing needs attention" in app.lines[1]
 
 
 async def test_a_line_to_choose_is_folded_at_words_on_two_lines_at_most_and_is_one_to_the_cursor() -> None:
-    app = Bench(Pane("Needs you", select=True, wrap=True))
+    app = Bench(Pane("Attention", select=True, wrap=True))
     async with app.run_test(size=(34, 6)) as pilot:
         pane = app.widget
         assert isinstance(pane, Pane)

@@ -20,10 +20,10 @@ from collectors import files
 from collectors.bearer_token import read_token
 from collectors.clock import ManualClock
 from collectors.files import SECRET, TRUSTED, UntrustedFile
+from collectors.http.connection import ca_file
 from collectors.process import ProcessResult
 from collectors.racks import read_file
 from collectors.shared_readings import SharedAnswer, SharedFolder, boot_id
-from collectors.web import ca_file
 from console.config.settings import ConfigError, load
 from console.health.xid_policy import load_policy
 from console.journal import chain
@@ -314,7 +314,7 @@ def bad_disk(request, tmp_path, monkeypatch) -> Iterator[tuple[Path, Callable[[]
 
 
 @fault("journal", "a full disk, and a read-only one, beneath the journal",
-       "syslog is the witness and the person hears of it; the chain stays whole and owns up to the gap",
+       "syslog has the audit copy and the person hears of it; the chain stays whole and owns up to the gap",
        "disk of the journal full")  # fmt: skip
 def test_the_journal_on_a_bad_disk(bad_disk, tmp_path):
     folder, mend, says = bad_disk
@@ -323,7 +323,7 @@ def test_the_journal_on_a_bad_disk(bad_disk, tmp_path):
         syslog.bind(str(tmp_path / "syslog"))
         journal = Journal(path, "lab", ManualClock(), witness=Witness(tmp_path / "syslog"))
         told = journal.write("intent", id="a", note="x" * 5000)
-        assert says in told and "syslog is the witness" in told
+        assert says in told and "syslog has the audit copy" in told
         assert b'"event":"intent"' in syslog.recv(1 << 16)
         assert not path.exists() or path.read_bytes() == b""
         mend()

@@ -15,7 +15,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
 from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, is_ip, node_ids_of
-from collectors.model import Facts, Node, SourceFault
+from collectors.model import Facts, SourceFault
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Hosts
 from collectors.prometheus.site_queries import SiteQueries
@@ -27,7 +27,7 @@ from console.doctor import host_check as checked
 from console.doctor.finding import FindingGroup
 from console.ingest.node_naming import Naming
 from console.ingest.poller import Poller, read
-from tests.support import alertmanager_server
+from tests.support import alertmanager_server, make
 from tests.support.prometheus_server import StandIn
 
 TEMP = "DCGM_FI_DEV_GPU_TEMP"
@@ -330,7 +330,7 @@ class Nodes:
     name, floor_s = "slurm.nodes", 60.0
 
     def __init__(self, *named):
-        self.rows = {one: Node(name=one, state="IDLE", display="idle") for one in named}
+        self.rows = {one: make.node(one) for one in named}
         self.may = threading.Event()
 
     def collect(self):
@@ -382,7 +382,7 @@ def test_what_was_read_under_other_names_is_read_again():
     clock = ManualClock(0.0)
     assert naming.see(read("x", slurm, clock)), "it did not wait long enough"
     assert not naming.see(read("x", slurm, clock)), "nothing changed"
-    slurm.rows = {**slurm.rows, "gpu2": Node(name="gpu2", state="IDLE", display="idle", address="10.0.0.2")}
+    slurm.rows = {**slurm.rows, "gpu2": make.node("gpu2", address="10.0.0.2")}
     assert naming.see(read("x", slurm, clock)) and source.names.fit("10.0.0.2:1").node == "gpu2"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.client import AlertmanagerClient
+from collectors.alertmanager.client import open_client
 from collectors.model import SourceFault
 from collectors.process import environment
 from collectors.redaction import Secret, redact
@@ -174,9 +174,9 @@ def test_the_loggers_of_libraries_show_no_token_and_do_not_get_into_the_log(parr
         logging.getLogger(name).setLevel(logging.DEBUG)
     path = tmp_path / "log"
     log.begin(str(path))
-    client = AlertmanagerClient(AlertmanagerSettings(url=parrot, token_file=str(token_file)))
+    client = open_client(AlertmanagerSettings(url=parrot, token_file=str(token_file)))
     with pytest.raises(SourceFault):
-        client.get("/alerts")
+        client.ask("GET", "/alerts")
     client.close()
     logging.getLogger("httpx").warning("a header: %s", TOKEN)
     log.info("here", "one line")

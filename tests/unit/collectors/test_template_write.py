@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.template import Template
-from collectors.template_write import TemplateWriter, open_writer
+from collectors.site_command import Template
+from collectors.site_command_write import TemplateWriter, open_writer
 from console.gate.outcome import results_of
 from tests.support.make import change_of
 

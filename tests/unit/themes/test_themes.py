@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import colorsys
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from textual.app import App
 import themes
 from collectors.nodestate import DISPLAYS
 from tests.support.paths import ROOT
-from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
+from themes.colour_difference import contrast
+from themes.roles import ALARM_ROLES, HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
 from themes.theme_spec import Colours, ThemeSpec, paint
 from widgets.map_measures import cell_of_state
 from widgets.role_styles import RoleStyles, role_styles
@@ -181,3 +184,64 @@ def test_a_cursor_that_is_turned_round_takes_the_colours_off_its_words(name: str
 )
 def test_the_theme_that_fits_the_terminal(environ: dict[str, str], colours: str | None, name: str) -> None:
     assert themes.default_theme(environ, colours) == name
+
+
+#: Hues, in degrees, from red over orange to yellow, and the saturation from which a colour has a hue that is seen.
+RED_TO_AMBER, SEEN = (330.0, 70.0), 0.25
+WARM_NAMES = {"red", "bright_red", "yellow", "bright_yellow"}
+
+
+def hue_of(colour: str) -> tuple[float, float]:
+    """Hue in degrees and saturation of `#rrggbb`."""
+    hue, saturation, _ = colorsys.rgb_to_hsv(*(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    return hue * 360, saturation
+
+
+def is_warm(colour: str | None) -> bool:
+    """Whether a colour is red or amber."""
+    if colour is None or not colour.startswith("#"):
+        return colour in WARM_NAMES
+    hue, saturation = hue_of(colour)
+    return saturation >= SEEN and (hue >= RED_TO_AMBER[0] or hue <= RED_TO_AMBER[1])
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_red_and_amber_are_for_faults_and_limits(look: ThemeSpec) -> None:
+    assert set(ALARM_ROLES) <= set(ROLES)
+    for role in set(ROLES) - set(ALARM_ROLES):
+        painted = look.paint(role)
+        assert not is_warm(painted.ink) and not is_warm(painted.ground), role
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_load_has_one_hue_from_dim_to_bright(look: ThemeSpec) -> None:
+    steps = [look.paint(role) for role in HEAT]
+    if look.colours == "all":
+        hues = [hue_of(look.ink(role))[0] for role in HEAT]
+        assert max(hues) - min(hues) <= 12, hues
+        ratios = [contrast(look.ink(role), look.ground("text")) for role in HEAT]
+        assert all(one < other for one, other in pairwise(ratios))
+        return
+    assert {(step.ink or "default").removeprefix("bright_") for step in steps} in ({"cyan"}, {"default"})
+    assert all(set(step.attributes) <= {"dim", "bold"} and step.ground is None for step in steps)
+    strength = [
+        ("dim" not in one.attributes) + ("bright" in (one.ink or "")) + ("bold" in one.attributes) for one in steps
+    ]
+    assert strength == sorted(strength) and strength[0] < strength[-1]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_a_fault_on_the_map_is_filled_and_a_healthy_node_is_quiet(look: ThemeSpec) -> None:
+    for role in ("map-bad", "map-warn"):
+        found = look.paint(role)
+        assert found.ground is not None or "reverse" in found.attributes
+    assert look.paint("map-bad") != look.paint("map-warn") != look.paint("map-cursor") != look.paint("map-bad")
+    quiet = look.paint("map-healthy")
+    assert quiet.ground is None
+    if look.colours != "all":
+        assert "dim" in quiet.attributes
+        return
+    page = look.ground("text")
+    shown = contrast(look.ink("map-healthy"), page)
+    assert 1.5 <= shown <= 4.0
+    assert all(contrast(look.ground(role), page) > 1.3 * shown for role in ("map-bad", "map-warn"))

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pyte
 import pytest
+from msgspec.structs import replace
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
-from textual._compositor import Compositor
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.drivers.headless_driver import HeadlessDriver
@@ -23,10 +23,14 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 import themes
-from collectors.model import Cluster, Load, Node, Source
+from collectors.model import Cluster, Load, Source
+from console.triage.attention_list import AttentionLine
+from console.triage.fault_map import map_health
+from tests.support import make
 from tests.support.rows import put
 from widgets.bars import gauge
 from widgets.key_bar import KeyBar, KeyHint
+from widgets.map_health import MapHealth
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, pane_line
 from widgets.table import VirtualTable
@@ -52,7 +56,7 @@ class Bench(QuietApp[None]):
     def __init__(self) -> None:
         super().__init__()
         self.table: VirtualTable[Row] = VirtualTable(COLUMNS, pending_column="state", empty_text="nothing")
-        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Needs you", select=True), TopLine(), KeyBar()
+        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Attention", select=True), TopLine(), KeyBar()
         themes.register(self)
 
     def compose(self) -> ComposeResult:
@@ -104,16 +108,24 @@ def full_repaint(app: App[None], size: tuple[int, int]) -> pyte.Screen:
 
 
 def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
-    words = ("idle", "allocated", "allocated", "allocated", "mixed", "drained", "down")
-    names = [f"gpu{i:03d}" for i in range(160)]
+    states = ("IDLE", "ALLOCATED", "ALLOCATED", "ALLOCATED", "MIXED", "IDLE+DRAIN", "DOWN")
+    numbers = range(160) if before is None else rng.sample(range(160), 5)
     nodes = dict(before.nodes) if before else {}
     loads = dict(before.loads) if before else {}
-    for name in names if before is None else rng.sample(names, 5):
-        nodes[name] = Node(name=name, state="X", display=rng.choice(words))
-        loads[name] = Load(node=name, gpu_util_pct=rng.random() * 100, temp_c=rng.gauss(60, 9), power_w=None)
-    racks = before.racks if before else {f"R{i}": tuple(names[i * 20 : i * 20 + 20]) for i in range(8)}
+    for name, rack in ((f"gpu{i:03d}", f"R{i // 20}") for i in numbers):
+        nodes[name] = make.node(name, rng.choice(states), rack=rack)
+        loads[name] = Load(node=name, gpu_util_pct=rng.random() * 100, temp_c=rng.gauss(60, 9))
     source = Source(name="slurm.nodes", ok=True, tried=True, read_mono=0.0)
-    return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
+    return make.cluster(nodes=nodes, loads=loads, sources=[source])
+
+
+def some_health(rng: random.Random, cluster: Cluster) -> MapHealth:
+    """Faults of a few nodes, and a rack that is ill."""
+    lines = [
+        AttentionLine("!", role, "", None, "", nodes=tuple(rng.sample(list(cluster.nodes), 3)))
+        for role in ("bad", "warn")
+    ]
+    return replace(map_health(cluster, lines, 0.0, 0.0), ill_racks=frozenset(rng.sample(list(cluster.racks), 2)))
 
 
 @pytest.mark.slow
@@ -164,7 +176,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
                     app.bar.set_keys([KeyHint("d", "drain", bool(step % 3)), KeyHint("?", "help")])
                 elif act == 9:
-                    app.map.mark_racks(frozenset(rng.sample(list(cluster.racks), min(2, len(cluster.racks)))))
+                    app.map.set_health(some_health(rng, cluster))
                 elif act == 10:
                     app.theme = rng.choice(["groningen", "daylight"])
                 elif act == 8:
@@ -331,20 +343,6 @@ async def test_nor_is_what_was_painted_in_between_taken_for_the_whole(
         assert screen.display == full_repaint(app, (100, 30)).display
 
 
-async def test_a_screen_that_comes_up_is_not_laid_out_twice_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual does so, and paints it twice, in one turn of the loop."""
-    laid: list[str] = []
-    reflow = Compositor.reflow
-    monkeypatch.setattr(
-        Compositor, "reflow", lambda one, root, size: (laid.append(root.id), reflow(one, root, size))[1]
-    )
-    app = Bench()
-    async with app.run_test(size=(100, 30)) as pilot:
-        await app.push_screen(QuietScreen(id="new"))
-        await pilot.pause()
-        assert laid.count("new") == 2, "when it comes, and when it has its styles"
-
-
 async def test_what_waits_for_a_painting_is_called_although_the_screen_on_top_goes(wire: list[str]) -> None:
     """A terminal that is resized as help goes: the screen beneath asks to be told once it is laid out."""
     app, called = Bench(), []
@@ -370,25 +368,34 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
             yield self.map
 
     rng = random.Random(3)
-    names = [f"gpu{i:05d}" for i in range(12_000)]
-    racks = {f"R{i:03d}": tuple(names[i * 64 : i * 64 + 64]) for i in range(188)}
-    nodes = {name: Node(name=name, state="X", display="allocated") for name in names}
-    loads = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in names}
-    first = Cluster(name="big", nodes=nodes, loads=loads, racks=racks)
+    nodes = [make.node(f"gpu{i:05d}", "ALLOCATED", rack=f"R{i // 64:03d}") for i in range(12_000)]
+    names = [one.name for one in nodes]
+    first = make.cluster(nodes=nodes, loads=[Load(node=name, gpu_util_pct=rng.random() * 100) for name in names])
     app = Mapped()
     async with app.run_test(size=(200, 50)) as pilot:
         app.map.measure = "util"
+        app.map.set_health(map_health(first, (), 0.0, 0.0))
         app.map.set_cluster(first)
         await pilot.pause()
         screen = pyte.Screen(200, 50)
         feed(screen, wire)
         changed = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in rng.sample(names, 120)}
-        app.map.set_cluster(Cluster(name="big", nodes=nodes, loads={**loads, **changed}, racks=racks))
+        second = replace(first, loads={**first.loads, **changed})
+        app.map.set_health(map_health(second, [AttentionLine("!", "bad", "", None, "", nodes=("gpu00700",))], 0.0, 0.0))
+        app.map.set_cluster(second)
         await pilot.pause()
         assert 0 < feed(screen, wire) < 6000
-        app.map.set_cluster(Cluster(name="big", nodes=dict(nodes), loads={**loads, **changed}, racks=dict(racks)))
+        app.map.set_cluster(replace(second, nodes=dict(first.nodes), racks=dict(first.racks)))
         await pilot.pause()
         assert feed(screen, wire) == 0
+        app.map.focus()
+        await pilot.press("right")
+        await pilot.pause()
+        feed(screen, wire)
+        for key in ("right", "down", "left", "up"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert 0 < feed(screen, wire) < 500, key
 
 
 def test_what_was_made_for_a_wider_terminal_is_cut_to_this_one():

@@ -40,7 +40,7 @@ def fault_of(settings: AlertmanagerSettings):
         (refusing(401), "auth", "answered 401"),
         (refusing(403), "auth", "it wants a token"),
         (refusing(404), "missing", "does url end where /api/v2 begins"),
-        (refusing(429, Retry_After="30"), "backoff", "30 s of peace"),
+        (refusing(429, Retry_After="30"), "backoff", "to wait 30 s"),
         (refusing(503), "backoff", "answered 503"),
         (refusing(500), "refused", "answered 500"),
         (refusing(302, Location="http://evil.example/\x9b[x"), "refused", "not followed"),
@@ -114,10 +114,10 @@ def test_a_connection_is_kept_and_mended():
     with StandIn() as server:
         source = open_sources("c", server.settings)[0]
         source.collect()
-        port = source._asking.client._wire.stream.get_extra_info("client_addr")[1]
+        port = source._asking.client._network.stream.get_extra_info("client_addr")[1]
         source.collect()
-        assert source._asking.client._wire.stream.get_extra_info("client_addr")[1] == port
-        source._asking.client._wire.cut()
+        assert source._asking.client._network.stream.get_extra_info("client_addr")[1] == port
+        source._asking.client._network.cut()
         assert source.collect().alerts == {}
 
 

@@ -12,13 +12,12 @@ from collectors.alertmanager.write import AlertWriter, open_writer
 from collectors.clock import ManualClock
 from collectors.model import Change, Matcher, NewSilence
 from tests.support.alertmanager_server import MADE, StandIn
-from tests.support.make import change_of
+from tests.support.make import NOW, change_of
 from tests.support.prometheus_server import cut, drip, hang, raw, refusing
 
 ONE, TWO, THREE = ("00000000000000a1", "00000000000000a2", "00000000000000a3")
 DOWN = Matcher("alertname", "NodeDown")
 NODES = (DOWN, Matcher("node", "gpu1|gpu2", regex=True))
-NOW = 1_795_500_000.0
 
 
 def new(*alerts: str, matchers=NODES, **more) -> NewSilence:

@@ -85,7 +85,7 @@ def test_what_is_too_large_is_cut_off(quick, odd):
         server.odd["memory"] = odd
         facts = Loads(server.settings).collect()
         assert time.monotonic() - began < 18
-    assert any("more to memory than wacht ever asks for" in text for text in facts.warnings)
+    assert any("more to memory than wacht ever reads" in text for text in facts.warnings)
     assert facts.loads["gpu00001"].gpu_memory_pct is None and facts.loads["gpu00001"].temp_c
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from collectors.clock import SystemClock
 from collectors.prometheus import PowerSettings
+from collectors.prometheus.answers import Row
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.http_transport import Row
 from collectors.prometheus.sources import Loads
-from tests.support.dcgm_rows import NOW, gpus, row
+from tests.support.dcgm_rows import gpus, row
+from tests.support.make import NOW
 from tests.support.prometheus_server import StandIn, machine
 
 NODES = 12_000
@@ -116,7 +117,7 @@ def test_no_answer_holds_the_interpreter_for_long():
         body = server.answer("util", {})
         client = PrometheusClient(server.settings, SystemClock())
         client.ask("util", server.settings.url)
-        answer = client._heard
+        answer = client._session.response
     began = time.thread_time()
     for _ in range(5):
         answer.json()

@@ -211,7 +211,7 @@ def test_the_libraries_come_with_the_first_question():
         "import sys; from collectors.prometheus import PrometheusSettings, sources;"
         "s = PrometheusSettings(url='http://127.0.0.1:1');"
         "sources.open_sources('x', s); sources.open_telemetry('x', s);"
-        "early = [n for n in ('requests', 'prometheus_api_client') if n in sys.modules];"
+        "early = [n for n in ('requests', 'httpx', 'prometheus_api_client') if n in sys.modules];"
         "from prometheus_api_client import PrometheusConnect;"
         "print(early, [n for n in ('numpy', 'pandas', 'matplotlib', 'dateparser') if n in sys.modules])"
     )

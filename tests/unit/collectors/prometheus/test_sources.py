@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.model import Cluster, Load, Node, Reading, SourceFault, Xid
+from collectors.model import Load, Reading, SourceFault, Xid
 from collectors.prometheus import PowerSettings
 from collectors.prometheus.on_demand import step_of
 from collectors.prometheus.site_power import slope_w_h
 from collectors.prometheus.sources import Loads, PowerSource, open_sources, open_telemetry
 from console.ingest.reduce import reduce, totals
 from tests.faults import fault
+from tests.support import make
 from tests.support.prometheus_server import StandIn, gpu, machine, node, raw, refusing
 
 BMC = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts")
@@ -186,8 +187,7 @@ def test_a_node_without_its_power_is_told(prom):
 
 def test_nodes_that_slurm_does_not_know_count_for_nothing(prom):
     facts = facts_of(prom)
-    known = {name: Node(name=name, state="IDLE", display="idle") for name in ("gpu00001", "gpu00002")}
-    cluster = Cluster(name="x", nodes=known, known=frozenset({"nodes"}))
+    cluster = make.cluster(nodes=[make.node("gpu00001"), make.node("gpu00002")])
     reading = Reading(cluster="x", source="prom.loads", at=1.0, mono=1.0, took_s=0.1, facts=facts)
     after, _ = reduce(cluster, reading)
     assert after.totals.power_w == facts.loads["gpu00001"].power_w + facts.loads["gpu00002"].power_w

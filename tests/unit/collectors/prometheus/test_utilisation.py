@@ -22,7 +22,8 @@ from console.plant.gpus import jobs_with_idle_gpus
 from console.session import snapshot
 from console.tables import overview_figures
 from tests.support import make
-from tests.support.machine_room import NOW, site
+from tests.support.machine_room import site
+from tests.support.make import NOW
 from tests.support.operator import console
 from tests.support.prometheus_server import StandIn, node
 
@@ -104,16 +105,16 @@ async def test_figures_and_charts_show_one_utilisation(screen):
     async with console((200, 60), screen=screen, clock=ManualClock()) as op:
         await op.comes("GPU utilisation")
         trends = op.app.screen.trends
-        await op.until(lambda: trends._series, "the charts have come")
-        chart = trends._charts["%"][1]
+        await op.until(lambda: trends.series, "the charts have come")
+        chart = trends.charts["%"]
         total = op.cluster.totals
-        assert chart._points[-1][1] == pytest.approx(total.gpu_util_pct, abs=0.1)
+        assert chart.content.series[0].points[-1][1] == pytest.approx(total.gpu_util_pct, abs=0.1)
         # The machine moves on, the chart is read every five minutes: both still show the present total.
         op.app.clock.advance(120)
         await op.look_again()
         await op.until(lambda: op.app.screen.cluster is op.cluster, "painted")
         op.app.screen.tick(op.app.screen.ctx())
-        assert chart._now == op.cluster.totals.gpu_util_pct
+        assert chart.content.series[0].newest == op.cluster.totals.gpu_util_pct
 
 
 # -- power -------------------------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from collectors.model import Xid
 from collectors.prometheus.sources import Loads
 from collectors.prometheus.xids import BATCH, DAY, MONTH, XidMemory, last_of_node, step_of
+from tests.support.make import NOW
 from tests.support.prometheus_server import StandIn, gpu, machine
 
 ONE = ("gpu1", 0, "u1")
 TWO = ("gpu2", 3, "u2")
-NOW = 1_795_000_000
 
 
 def rows(memory: XidMemory, at: float = NOW):

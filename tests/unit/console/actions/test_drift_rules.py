@@ -12,18 +12,20 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from collectors.model import Association, Cluster, Partition, Reservation, Row, Silence, User
+from collectors.model import Association, Partition, Reservation, Row, Silence, User
+from console.actions.drift import find_drift
 from console.actions.drift_rules import RULES, Drift
 from console.actions.options import Guard
 from console.actions.plan import Confirmation, Plan
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import find_drift
 from console.app.confirm_dialog import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import next_state_drift
 from console.gate.preview import text
-from tests.support.gate_world import NOW, World, alert, job, node, planned
+from tests.support import make
+from tests.support.gate_world import World, alert, job, node, planned
+from tests.support.make import NOW
 from tests.support.operator import Operator, console
 
 Pair = tuple[Row, Row | None]
@@ -117,19 +119,20 @@ def rows(kind: str) -> list[Any]:
             for limit in (None, 0)]  # fmt: skip
 
 
-#: Action by action: what a change of each kind does. `-`: the action is never planned on what can change so. `vain`: it
+#: Action by action: what a change of each kind does. `-`: the action is never planned on what can
+#: change so. `no_effect`: it
 #: would do nothing any more.
 EXPECTED = """
 node            gone   kills  value  reason reboot undrained returned new_job
 drain           drops  drops  goes   drops  goes   -         asks     goes
-undrain         drops  goes   goes   drops  drops  vain      -        -
-resume          drops  goes   goes   drops  drops  goes      vain     -
+undrain         drops  goes   goes   drops  drops  no_effect      -        -
+resume          drops  goes   goes   drops  drops  goes      no_effect     -
 down            drops  goes   goes   drops  goes   drops     drops    drops
-reboot          drops  drops  goes   drops  vain   drops     drops    goes
+reboot          drops  drops  goes   drops  no_effect   drops     drops    goes
 comment         drops  goes   drops  drops  goes   goes      goes     goes
 ticket          drops  goes   drops  drops  goes   goes      goes     goes
 features        drops  goes   drops  drops  goes   goes      goes     goes
-reboot-now      drops  goes   goes   drops  vain   drops     drops    drops
+reboot-now      drops  goes   goes   drops  no_effect   drops     drops    drops
 cancel_reboot   drops  -      goes   drops  -      -         -        -
 powerdown       drops  drops  goes   drops  goes   drops     drops    goes
 powerup         drops  -      goes   drops  goes   -         -        -
@@ -137,22 +140,22 @@ reserve         drops  goes   goes   drops  goes   goes      goes     goes
 incident        drops  goes   goes   drops  goes   goes      goes     goes
 
 job             gone   value  other_job restarted requeued started held
-requeue         drops  goes   drops  drops  vain   -      -
-requeuehold     drops  goes   drops  drops  vain   -      -
-hold            drops  goes   drops  -      asks   vain   goes
-uhold           drops  goes   drops  -      asks   vain   drops
+requeue         drops  goes   drops  drops  no_effect   -      -
+requeuehold     drops  goes   drops  drops  no_effect   -      -
+hold            drops  goes   drops  -      asks   no_effect   goes
+uhold           drops  goes   drops  -      asks   no_effect   drops
 release         drops  goes   drops  -      drops  -      drops
-priority        drops  goes   drops  -      asks   vain   vain
+priority        drops  goes   drops  -      asks   no_effect   no_effect
 cancel          drops  goes   drops  drops  asks   drops  goes
 timelimit       drops  drops  drops  drops  asks   asks   goes
-jobpartition    drops  drops  drops  -      asks   vain   goes
-qos             drops  drops  drops  -      asks   vain   goes
-nice            drops  drops  drops  -      asks   vain   goes
-exclude         drops  drops  drops  -      asks   vain   goes
-suspend         drops  goes   drops  drops  vain   -      -
+jobpartition    drops  drops  drops  -      asks   no_effect   goes
+qos             drops  drops  drops  -      asks   no_effect   goes
+nice            drops  drops  drops  -      asks   no_effect   goes
+exclude         drops  drops  drops  -      asks   no_effect   goes
+suspend         drops  goes   drops  drops  no_effect   -      -
 unsuspend       drops  goes   drops  drops  -      -      -
-signal          drops  goes   drops  drops  vain   -      -
-notify          drops  goes   drops  drops  vain   -      -
+signal          drops  goes   drops  drops  no_effect   -      -
+notify          drops  goes   drops  drops  no_effect   -      -
 
 alert           gone   silenced
 take            drops  drops
@@ -187,9 +190,10 @@ CELLS = _cells()
 
 
 def found(action: str, drift: str) -> str:
-    """What becomes of a target that changed in this way: goes, asks, drops; vain where the action does nothing on it
+    """What becomes of a target that changed in this way: goes, asks, drops; no_effect where the action does
+    nothing on it
     any more, and - where the action is never planned on a target that can change so."""
-    row, cluster = BY_ID[action], Cluster(name="lab")
+    row, cluster = BY_ID[action], make.cluster()
     said = set()
     for before, now in pairs(row.kind, drift):
         if row.refuse(cluster, before) is not None:
@@ -197,9 +201,11 @@ def found(action: str, drift: str) -> str:
         one = find_drift(
             row, cluster, before, now, {"9"} if drift == "new_job" else None, {"8"} if drift == "new_job" else None
         )
-        said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.reconfirm else "drops")
-    if said - {"vain"}:
-        said.discard("vain")
+        said.add(
+            "goes" if one is None else "no_effect" if one.drift == "no_effect" else "asks" if one.reconfirm else "drops"
+        )
+    if said - {"no_effect"}:
+        said.discard("no_effect")
     return "/".join(sorted(said)) or "-"
 
 
@@ -212,7 +218,7 @@ def test_the_table_holds_every_action_and_every_kind_of_drift() -> None:
     assert {action for action, _ in CELLS} == {one.id for one in ACTIONS}
     assert set(get_args(Drift)) == RULES.keys()
     # How a node comes back from a reboot is held below; that an action does nothing any more, in every column.
-    assert {drift for _, drift in CELLS} == RULES.keys() - {"vain", "next_down", "next_resume"}
+    assert {drift for _, drift in CELLS} == RULES.keys() - {"no_effect", "next_down", "next_resume"}
 
 
 def test_what_kills_never_asks_again_about_more_harm() -> None:
@@ -225,7 +231,7 @@ def test_what_kills_never_asks_again_about_more_harm() -> None:
         "edited",
         "value",
         "gone",
-        "vain",
+        "no_effect",
     )
     rules = {one.rule(drift) for one in ACTIONS for drift in harm if (one.id, drift) != ("priority", "value")}
     assert rules == {"drops"}, "Slurm itself raises a priority with age"
@@ -440,7 +446,7 @@ def test_which_answer_in_advance_does_for_which_question(
 
 
 class Flapping:
-    """An allocated node of the embedded machine that does not answer in the preview, and does when it is confirmed."""
+    """An allocated node of the simulated cluster that does not answer in the preview, and does when it is confirmed."""
 
     def __init__(self, op: Operator) -> None:
         self.op, self.name = op, op.node("allocated")[0]

@@ -6,15 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from collectors.model import Job
 from console.actions.plan import Confirmation, Plan, Refusal
 from tests.support.gate_world import World, node, planned
+from tests.support.make import job
 
 PARTS = ["11+0", "11+1", "11+2"]
-
-
-def job(id: str, state: str = "RUNNING", nodes: str | None = None) -> Job:
-    return Job(id=id, state=state, nodes=nodes, name="coupled", user="alice", partition="gpu", gpus=1)
 
 
 def world(folder: Path, *states: str) -> World:

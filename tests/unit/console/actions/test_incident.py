@@ -8,29 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.alertmanager.requests import INCIDENT, requests_of
-from collectors.model import Alert, Cluster, Matcher, NewSilence, Node, Partition, Silence
+from collectors.model import Matcher, NewSilence, Partition, Silence
 from console.actions.incident import DURATION_S, Scope, active_incidents, in_force, scope_of
 from console.actions.registry import ACTIONS, BY_ID
 from console.cli.act import sources_of
 from tests.support import make
-from tests.support.journal_entries import NOW as THEN
-from tests.support.journal_entries import Book as Deeds
-from tests.support.make import change_of
+from tests.support.journal_entries import Book
+from tests.support.make import NOW, change_of
 from tests.support.operator import console
-
-NOW = 1_795_000_000
 
 
 def machine(**more):
-    names = [f"gpu{at:04}" for at in range(1, 65)]
-    nodes = {
-        name: Node(name=name, state="IDLE", display="idle", rack=f"R{at // 16 + 1:02}", partitions=("gpu",))
-        for at, name in enumerate(names)
-    }
-    racks = {f"R{at:02}": tuple(names[16 * at - 16 : 16 * at]) for at in range(1, 5)}
-    rows = {"partitions": {"gpu": Partition(name="gpu", state="UP")}, **more}
-    known = frozenset({"nodes", "silences", "partitions"})
-    return Cluster(name="x", nodes=nodes, racks=racks, known=known, **rows)
+    nodes = [make.node(f"gpu{at:04}", rack=f"R{(at - 1) // 16 + 1:02}") for at in range(1, 65)]
+    return make.cluster(**({"nodes": nodes, "partitions": [Partition(name="gpu", state="UP")], "silences": ()} | more))
 
 
 def silence(
@@ -41,7 +31,7 @@ def silence(
 
 
 def holding(*silences):
-    return machine(silences={one.id: one for one in silences})
+    return machine(silences=silences)
 
 
 def test_what_stands_is_told_to_everybody():
@@ -114,12 +104,12 @@ def test_it_ends_with_its_silence_and_is_not_believed_from_a_comment():
 
 def test_alerts_and_partitions_inside():
     cluster = machine()
-    inside = Alert(id="a", name="GpuHot", node="gpu0003", labels={"alertname": "GpuHot", "instance": "gpu0003"})
+    inside = make.alert("GpuHot", "gpu0003", labels={"instance": "gpu0003"})
     outside = msgspec.structs.replace(inside, node="gpu0033", labels={"instance": "gpu0033"})
     assert SCOPE.covers(BY_ID["silence"], {"a": inside}, cluster)
     assert not SCOPE.covers(BY_ID["silence"], {"a": inside, "b": outside}, cluster)
     # An alert about a place lies inside where all of that place does.
-    rack = Alert(id="r", name="RackPower", labels={"alertname": "RackPower", "rack": "R01"})
+    rack = make.alert("RackPower", labels={"rack": "R01"})
     assert SCOPE.covers(BY_ID["silence"], {"r": rack}, cluster)
     most = msgspec.structs.replace(SCOPE, nodes=SCOPE.nodes - {"gpu0007"})
     assert not most.covers(BY_ID["silence"], {"r": rack}, cluster)
@@ -155,9 +145,9 @@ def test_what_is_no_incident_does_not_get_through(more):
 
 
 def test_an_undo_of_it_lifts_the_silence_that_holds_it():
-    book = Deeds().act("a", "incident", [make.node("gpu0001")], settings={"name": "R01"},
+    book = Book().act("a", "incident", [make.node("gpu0001")], settings={"name": "R01"},
                        silences=[{"by": "jdv", "comment": silence().comment}])  # fmt: skip
-    back = book.undo("a", holding(msgspec.structs.replace(silence(), ends=THEN + 900)))
+    back = book.undo("a", holding(msgspec.structs.replace(silence(), ends=NOW + 900)))
     assert (back.action, back.targets) == ("lift", ("s-R01",))
     assert book.undo("a", machine()) == "the incident is over"
 

@@ -8,22 +8,13 @@ from collections import Counter
 
 import pytest
 
-from collectors.model import Cluster, Job, Node
-from collectors.nodestate import display_word, parse_state
 from collectors.slurm import operations
 from console.actions.action import ROWS, clean_reason
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
+from tests.support import make
+from tests.support.make import job, node
 
-NOTHING = Cluster(name="x")
-
-
-def node(state: str, **more: object) -> Node:
-    base, flags = parse_state(state)
-    return Node(name="gpu0001", state=base, flags=flags, display=display_word(base, flags), **more)
-
-
-def job(state: str, **more: object) -> Job:
-    return Job(id="101", name="train", user="alice", state=state, **more)
+NOTHING = make.cluster()
 
 
 def test_no_letter_has_two_meanings():
@@ -96,47 +87,51 @@ def test_key_table_names_every_key():
     ],
 )
 def test_nodes_that_are_left_alone(action, state, why):
-    refused = BY_ID[action].refuse(NOTHING, node(state))
+    refused = BY_ID[action].refuse(NOTHING, node(state=state))
     assert refused is None if why is None else refused is not None and refused.startswith(why)
 
 
 def test_a_second_drain_says_who_was_first():
-    drained = node("IDLE+DRAIN", reason="NHC: check_gpu", reason_by="nhc")
+    drained = node(state="IDLE+DRAIN", reason="NHC: check_gpu", reason_by="nhc")
     assert BY_ID["drain"].refuse(NOTHING, drained) == 'already drained by nhc "NHC: check_gpu"'
 
 
 @pytest.mark.parametrize(
     ("action", "row", "why"),
     [
-        ("requeue", job("RUNNING"), None),
-        ("requeue", job("SUSPENDED"), None),
-        ("requeue", job("PENDING", reason="Priority"), "already pending"),
-        ("requeue", job("PENDING", reason="JobHeldUser"), "already pending"),
-        ("requeue", job("COMPLETED"), "it has ended: COMPLETED"),
-        ("requeue", job("COMPLETING"), "it is ending"),
-        ("requeuehold", job("RUNNING"), None),
-        ("requeuehold", job("REQUEUE_HOLD"), "already pending"),
-        ("hold", job("PENDING", reason="Priority", priority=7), None),
-        ("hold", job("PENDING", reason="JobHeldUser", priority=0), None),
-        ("hold", job("PENDING", reason="JobHeldAdmin", priority=0), "already held: JobHeldAdmin"),
-        ("hold", job("RUNNING"), "only a waiting job can be held: RUNNING"),
-        ("hold", job("FAILED"), "it has ended: FAILED"),
-        ("uhold", job("PENDING", reason="JobHeldAdmin", priority=0), None),
-        ("uhold", job("PENDING", reason="JobHeldUser", priority=0), "already held: JobHeldUser"),
-        ("release", job("PENDING", reason="JobHeldUser"), None),
-        ("release", job("PENDING", reason="job requeued in held state"), None),
-        ("release", job("PENDING", priority=0), None),
-        ("release", job("RUNNING", reason="JobHeldAdmin"), None),
-        ("release", job("PENDING", reason="Priority", priority=9), "not held: PENDING"),
-        ("priority", job("PENDING", reason="Priority", priority=9), None),
-        ("priority", job("PENDING", reason="JobHeldUser", priority=0), "it is held: Slurm changes its priority only"),
-        ("priority", job("RUNNING"), "only a waiting job has a priority to change: RUNNING"),
-        ("release", job("RUNNING", reason="None"), "not held: RUNNING"),
-        ("release", job("CANCELLED", priority=0), "it has ended"),
-        ("cancel", job("PENDING"), None),
-        ("cancel", job("RUNNING"), None),
-        ("cancel", job("COMPLETING"), "it is ending"),
-        ("cancel", job("TIMEOUT"), "it has ended: TIMEOUT"),
+        ("requeue", job(state="RUNNING"), None),
+        ("requeue", job(state="SUSPENDED"), None),
+        ("requeue", job(state="PENDING", reason="Priority"), "already pending"),
+        ("requeue", job(state="PENDING", reason="JobHeldUser"), "already pending"),
+        ("requeue", job(state="COMPLETED"), "it has ended: COMPLETED"),
+        ("requeue", job(state="COMPLETING"), "it is ending"),
+        ("requeuehold", job(state="RUNNING"), None),
+        ("requeuehold", job(state="REQUEUE_HOLD"), "already pending"),
+        ("hold", job(state="PENDING", reason="Priority", priority=7), None),
+        ("hold", job(state="PENDING", reason="JobHeldUser", priority=0), None),
+        ("hold", job(state="PENDING", reason="JobHeldAdmin", priority=0), "already held: JobHeldAdmin"),
+        ("hold", job(state="RUNNING"), "only a waiting job can be held: RUNNING"),
+        ("hold", job(state="FAILED"), "it has ended: FAILED"),
+        ("uhold", job(state="PENDING", reason="JobHeldAdmin", priority=0), None),
+        ("uhold", job(state="PENDING", reason="JobHeldUser", priority=0), "already held: JobHeldUser"),
+        ("release", job(state="PENDING", reason="JobHeldUser"), None),
+        ("release", job(state="PENDING", reason="job requeued in held state"), None),
+        ("release", job(state="PENDING", priority=0), None),
+        ("release", job(state="RUNNING", reason="JobHeldAdmin"), None),
+        ("release", job(state="PENDING", reason="Priority", priority=9), "not held: PENDING"),
+        ("priority", job(state="PENDING", reason="Priority", priority=9), None),
+        (
+            "priority",
+            job(state="PENDING", reason="JobHeldUser", priority=0),
+            "it is held: Slurm changes its priority only",
+        ),
+        ("priority", job(state="RUNNING"), "only a waiting job has a priority to change: RUNNING"),
+        ("release", job(state="RUNNING", reason="None"), "not held: RUNNING"),
+        ("release", job(state="CANCELLED", priority=0), "it has ended"),
+        ("cancel", job(state="PENDING"), None),
+        ("cancel", job(state="RUNNING"), None),
+        ("cancel", job(state="COMPLETING"), "it is ending"),
+        ("cancel", job(state="TIMEOUT"), "it has ended: TIMEOUT"),
     ],
 )
 def test_jobs_that_are_left_alone(action, row, why):
@@ -149,9 +144,9 @@ def test_what_kills():
         "down", "requeue", "requeuehold", "cancel", "signal", "reboot-now",
     }  # fmt: skip
     drain = BY_ID["drain"]
-    assert drain.danger_of(node("ALLOCATED")) == "reversible"
-    assert drain.danger_of(node("ALLOCATED~")) == drain.danger_of(node("ALLOCATED#")) == "kills"
-    assert BY_ID["resume"].danger_of(node("DOWN~")) == "reversible"
+    assert drain.danger_of(node(state="ALLOCATED")) == "reversible"
+    assert drain.danger_of(node(state="ALLOCATED~")) == drain.danger_of(node(state="ALLOCATED#")) == "kills"
+    assert BY_ID["resume"].danger_of(node(state="DOWN~")) == "reversible"
 
 
 def test_a_reason_is_one_harmless_line():

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.clean import clean
 from collectors.matchers import meets, one_of, quoted, spelled, words
-from collectors.model import Alert, Matcher, Silence
+from collectors.model import Matcher, Silence
 from console.actions import silences
+from tests.support import make
 from tests.support.yardstick import cost
 
-NOW = {"seconds": 3600, "by": "jdv", "comment": "taken: I'm on it"}
+WRITTEN = {"seconds": 3600, "by": "jdv", "comment": "taken: I'm on it"}
 
 
 def alert(name="NodeDown", **labels):
-    full = {"alertname": name, "severity": "critical"} | labels
-    return Alert(id=f"{name}/{sorted(labels.items())}", name=name, node=full.get("node"), labels=full)
+    return make.alert(name, labels={"severity": "critical"} | labels)
 
 
 def down(number, **more):
@@ -28,7 +29,7 @@ def down(number, **more):
 
 def build(named, *others):
     known = {one.id: one for one in (*named, *others)}
-    return silences.build(named, known, **NOW)
+    return silences.build(named, known, **WRITTEN)
 
 
 def rings(made, one):
@@ -110,12 +111,12 @@ def test_places_that_nobody_named_together_ring():
 
 
 def test_what_cannot_be_told_apart_is_refused():
-    one, two = down(1), Alert(id="twin", name="NodeDown", labels=down(1).labels)
+    one, two = down(1), make.alert(id="twin", labels=down(1).labels)
     with pytest.raises(ValueError, match="do not tell it from another"):
         build([one], two)
     assert len(build([one, two])) == 1
     with pytest.raises(ValueError):
-        build([Alert(id="bare", name="unnamed alert", labels={})])
+        build([msgspec.structs.replace(down(1), labels={})])
     assert build([]) == ()
 
 
@@ -150,10 +151,10 @@ def test_all_named_are_met_and_no_other(rows, data):
     """The labels are those of clean alerts; what Alertmanager does with the silence is tried with Python's engine."""
     known = {}
     for name, labels in rows:
-        full = {"alertname": name} | {key: value for key, value in labels.items() if value}
-        known[repr(sorted(full.items()))] = Alert(id=repr(sorted(full.items())), name=name, labels=full)
+        one = make.alert(name, labels={key: value for key, value in labels.items() if value})
+        known[one.id] = one
     chosen = data.draw(st.sets(st.sampled_from(sorted(known)), min_size=1))
-    made = silences.build([known[one] for one in chosen], known, **NOW)
+    made = silences.build([known[one] for one in chosen], known, **WRITTEN)
     assert sorted(one for silence in made for one in silence.alerts) == sorted(chosen)
     for key, one in known.items():
         assert rings(made, one) is (key not in chosen)
@@ -170,10 +171,10 @@ def silence(number, comment="taken: I'm on it", ends=100, state="active", matche
 def test_the_taker_is_whose_silence_lasts_longest():
     made = {one.id: one for one in (silence(1), silence(2, ends=200), silence(3, "maintenance", ends=900),
                                     silence(4, ends=900, state="pending"))}  # fmt: skip
-    held = Alert(id="x", name="X", silenced_by=("s1", "s2", "s3", "s4", "gone"))
+    held = make.alert(silenced_by=("s1", "s2", "s3", "s4", "gone"))
     assert silences.taker(made, held).id == "s2"
-    assert silences.taker(made, Alert(id="x", name="X", silenced_by=("s3",))) is None
-    assert silences.taker(made, Alert(id="x", name="X")) is None
+    assert silences.taker(made, make.alert(silenced_by=("s3",))) is None
+    assert silences.taker(made, make.alert()) is None
 
 
 def test_what_a_silence_meets():
@@ -188,9 +189,9 @@ def test_a_foreign_expression_is_never_run_but_believed_to_alertmanager():
     evil = silence(1, matchers=[Matcher("node", "(a+)+$", regex=True)])
     one = alert(node="a" * 40 + "b")
     assert not silences.match(evil, one)
-    assert silences.match(evil, Alert(id="x", name="X", labels=one.labels, silenced_by=("s1",)))
+    assert silences.match(evil, msgspec.structs.replace(one, silenced_by=("s1",)))
     certain = silence(1, matchers=[Matcher("node", ".*", regex=True), Matcher("alertname", "Other")])
-    assert not silences.match(certain, Alert(id="x", name="X", labels=one.labels, silenced_by=("s1",)))
+    assert not silences.match(certain, msgspec.structs.replace(one, silenced_by=("s1",)))
 
 
 # -- matchers ----------------------------------------------------------------------------------------------------------

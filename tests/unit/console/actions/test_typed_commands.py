@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.actions.registry import ACTIONS, BY_ID
-from console.config.commands import SCREENS, Command, CommandError, command_help, completer, parse
+from console.actions.signature import examples, signature
+from console.actions.targets import split_line
+from console.config.commands import SCREENS, Command, CommandError, command_help, completer, entries, hint, parse
 from tests.support.make import cluster, job, node
 
 HERE = cluster(
@@ -51,9 +53,10 @@ def test_what_follows_is_kept_as_typed():
         ("", "type a command"),
         (" : ", "type a command"),
         ("zzz", "no command zzz; Ctrl+P finds every command and key by what it does"),
-        ("partitons", "no command partitons; did you mean partitions"),
-        ("resmue gpu1", "no command resmue; did you mean resume"),
+        ("partitons", "no command partitons; nearest to it:\n  partitions  Partitions and Reservations\n  partition"),
+        ("resmue gpu1", "no command resmue; nearest to it:\n  resume NODES [--waves]"),
         ("re 101", "which of refresh, re"),
+        ("reservation", "which of reserve, extend, unreserve?\n  reserve NODES --name NAME --start WHEN"),
         ("node", "node NAME: inspect a node"),
         ("theme ", "theme NAME: other colours"),
         ("job\t", "job ID: inspect a job"),
@@ -88,8 +91,11 @@ def test_no_word_means_two_screens():
 @pytest.mark.parametrize(
     ("text", "becomes"),
     [
-        ("dra", ["drain"]),
-        ("DRA", ["drain"]),
+        ("dra", ["drain", "drains", "drained nodes", "drain reasons"]),
+        ("DRA", ["drain", "drains", "drained nodes", "drain reasons"]),
+        ("kil", ["kill"]),
+        ("power o", ["power off", "power on"]),
+        ("scontrol h", ["scontrol hold"]),
         ("xyz", []),
         ("theme ", ["theme groningen", "theme daylight"]),
         ("theme d", ["theme daylight"]),
@@ -139,5 +145,84 @@ def test_every_command_is_explained():
     told = dict(command_help())
     assert all(any(word in keys for keys in told) for word in [*SCREENS, "node", "quit"])
     for one in ACTIONS:
-        said = " VALUE" * (one.value is not None) + " REASON" * one.needs_reason
-        assert told[f":{one.id} TARGETS{said}"] == one.help
+        assert told[f":{signature(one)}"] == one.help
+
+
+@pytest.mark.parametrize(
+    ("action", "typed"),
+    [
+        ("timelimit", "timelimit JOBS 4h | +2h | UNLIMITED"),
+        ("drain", "drain NODES REASON [--resume-after 2h]"),
+        ("resume", "resume NODES [--waves] [--canary R07] [--failed drain | stay]"),
+        ("reserve", "reserve NODES --name NAME --start WHEN --for 4h --users USERS"),
+        ("take", "take [--for 4h]"),
+    ],
+)
+def test_a_signature_is_what_may_be_typed(action, typed):
+    assert signature(BY_ID[action]) == typed
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda one: one.id)
+def test_an_example_can_be_typed(action):
+    for line in examples(action):
+        command = parse(line)
+        assert command.verb == action.id
+        _, said = split_line(action.kind, command.rest)
+        if action.value is not None:
+            assert action.value.parse(said) is not None
+        else:
+            assert bool(said) == action.needs_reason
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb", "rest"),
+    [
+        ("kill 4711", "cancel", "4711"), ("cancel 4711", "cancel", "4711"), ("scancel 4711", "cancel", "4711"),
+        ("power off gpu1", "powerdown", "gpu1"), ("Power Cycle gpu1 hung", "reboot", "gpu1 hung"),
+        ("exit", "quit", ""), ("quit", "quit", ""), ("dmesg gpu1", "ssh", "gpu1"), ("console", "ssh", ""),
+        ("log 4711", "log", "4711"), ("requeue 4711", "requeue", "4711"), ("who drained", "inbox", ""),
+        ("who drained gpu1", "inbox", "gpu1"), ("sinfo -R", "inbox", ""), ("squeue user=alice", "jobs", "user=alice"),
+        ("scontrol show node gpu1", "node", "gpu1"), ("scontrol hold 4711", "hold", "4711"),
+        ("power rack=R01", "power", "rack=R01"), ("walltime 4711 +2h", "timelimit", "4711 +2h"),
+    ],
+)  # fmt: skip
+def test_other_words_mean_the_command_that_has_them(typed, verb, rest):
+    command = parse(typed)
+    assert (command.verb, command.rest) == (verb, rest)
+
+
+def test_a_word_of_several_commands_names_them_with_what_they_do():
+    with pytest.raises(CommandError) as caught:
+        parse("maintenance")
+    first, *more = str(caught.value).split("\n  ")
+    assert first == "which of drain, reserve?"
+    assert [line.split()[0] for line in more] == ["drain", "reserve"]
+    assert more[0].endswith("no new work on the node; running jobs go on until they end")
+
+
+def test_an_unknown_word_names_the_nearest_three():
+    with pytest.raises(CommandError) as caught:
+        parse("pwoerdown gpu1")
+    first, *near = str(caught.value).split("\n  ")
+    assert first == "no command pwoerdown; nearest to it:" and len(near) == 3
+    assert near[0].startswith("powerdown NODES  no new work, and power off")
+
+
+def test_other_words_are_of_one_form_and_none_is_the_name_of_something_else():
+    known = entries()
+    for entry in known.values():
+        for word in entry.synonyms:
+            assert word == " ".join(word.split()).lower()
+            assert word not in known or word == entry.id, word
+
+
+@pytest.mark.parametrize(
+    ("typed", "explained"),
+    [
+        ("time", "timelimit JOBS 4h | +2h | UNLIMITED   e.g. timelimit 4711 4h   give a job another"),
+        ("timelimit 4711 ", "timelimit JOBS 4h | +2h"), ("kill", "cancel JOBS   e.g. cancel 4711   end the job"),
+        ("power of", "powerdown NODES"), ("power", "power"), ("zzz", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_explained_meanwhile(typed, explained):
+    assert hint(typed).startswith(explained) and bool(hint(typed)) == bool(explained)

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from collectors.model import Load, Rights
+from collectors.site_command import template_fault
 from collectors.slurm import operations
 from collectors.slurm.operations import calls
-from collectors.template import template_fault
 from console.actions.option_parsing import parse_option
+from console.actions.refusals import rights_refusal
 from console.actions.registry import BY_ID
 from console.actions.targets import resolve, resolve_jobs, resolve_nodes
 from console.actions.waves import earliest_start, node_power
-from console.gate.rights import refused
 from console.preflight.checks import PreflightReads
 from tests.support import make
 from tests.support.act_terminal import Terminal
@@ -125,7 +125,7 @@ def test_a_shell_reads_what_a_preflight_needs_and_nothing_where_it_is_read_only(
 def test_slurms_rights_say_nothing_of_a_sites_own_program():
     poor = Rights(user="alice", level="no admin", nodes=False, jobs=False)
     own = msgspec.structs.replace(BY_ID["drain"], id="ticket-vendor", argv=("/bin/x", "{node}"))
-    assert refused(BY_ID["drain"], poor) is not None and refused(own, poor) is None
+    assert rights_refusal(BY_ID["drain"], poor) is not None and rights_refusal(own, poor) is None
 
 
 def test_what_an_idle_node_draws_is_no_measure_of_work():

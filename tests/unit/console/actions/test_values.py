@@ -9,18 +9,21 @@ import pytest
 
 from collectors.model import Cluster, Partition, Reservation
 from console.actions.action import Expected
+from console.actions.drift import find_drift
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
 from console.actions.option_parsing import split_options, with_value
 from console.actions.options import Guard, Options
 from console.actions.plan import Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import find_drift, is_done
+from console.actions.verification import is_done
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
 from console.preflight.checks import PreflightReads
-from tests.support.gate_world import NOW, World, job, node
+from tests.support import make
+from tests.support.gate_world import World, job, node
+from tests.support.make import NOW
 
 HOUR = 3600
 PARTS = {
@@ -84,6 +87,7 @@ def texts(plan: Plan) -> str:
     [
         ("timelimit", "4h", "4:00:00"), ("timelimit", "1h30m", "1:30:00"), ("timelimit", "90m", "1:30:00"),
         ("timelimit", "unlimited", "UNLIMITED"), ("timelimit", " Unlimited ", "UNLIMITED"),
+        ("timelimit", "infinite", "UNLIMITED"), ("timelimit", "2-12", "2-12:00:00"), ("timelimit", "+2h", "+2:00:00"),
         ("timelimit", "36:00", "1-12:00:00"), ("timelimit", "36:00:00", "1-12:00:00"),
         ("timelimit", "2-12:00:00", "2-12:00:00"), ("timelimit", "2d", "2-00:00:00"),
         ("jobpartition", " long ", "long"), ("qos", "high", "high"),
@@ -102,7 +106,7 @@ def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
 @pytest.mark.parametrize(
     ("action", "typed"),
     [
-        ("timelimit", "4"), ("timelimit", "unlimited!"), ("timelimit", "infinite"),
+        ("timelimit", "4"), ("timelimit", "unlimited!"), ("timelimit", "+"), ("timelimit", "+unlimited"),
         ("timelimit", ""), ("timelimit", "30s"), ("timelimit", "2 years"),
         ("timelimit", "400d"), ("timelimit", "-1:00:00"),
         ("jobpartition", "a b"), ("jobpartition", "ALL"), ("jobpartition", "-x"), ("qos", "$(id)"), ("qos", ""),
@@ -136,6 +140,7 @@ def test_the_word_of_the_command_line():
     ("action", "target", "value", "move"),
     [
         ("timelimit", "2", "2h", "time limit    2: 1:00:00 → 2:00:00"),
+        ("timelimit", "2", "+2h", "time limit    2: 1:00:00 → 3:00:00"),
         ("jobpartition", "2", "gpu,debug", "partition     2: gpu → gpu,debug"),
         ("qos", "2", "high", "QOS           2: normal → high"),
         ("nice", "2", "100", "nice value    2: 0 → 100"),
@@ -191,7 +196,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(week):
 def test_what_no_poll_holds_is_not_a_change():
     # The poll knows no nice value, what was read by name does.
     before, now = job("2", "PENDING", priority=1), job("2", "PENDING", priority=1, nice=5)
-    assert find_drift(BY_ID["nice"], Cluster(name="x"), before, now) is None
+    assert find_drift(BY_ID["nice"], make.cluster(), before, now) is None
     assert (
         is_done("nice", before, now, Expected(value="5")) is True
         and is_done("nice", before, now, Expected(value="6")) is False
@@ -199,8 +204,7 @@ def test_what_no_poll_holds_is_not_a_change():
 
 
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
-    poor = Cluster(name="lab", jobs={"2": msgspec.structs.replace(week.jobs["2"], nice=None, excluded=None)},
-                   known=frozenset({"jobs"}))  # fmt: skip
+    poor = make.cluster(jobs=[msgspec.structs.replace(week.jobs["2"], nice=None, excluded=None)])
     plan = week.gate().plan("nice", ["2"], None, poor, Options(value="5"), PreflightReads(rows={"2": week.jobs["2"]}))
     assert isinstance(plan, Plan) and "2: 0 → 5" in texts(plan)
     assert "2: unknown → 5" in texts(week.gate().plan("nice", ["2"], None, poor, Options(value="5")))

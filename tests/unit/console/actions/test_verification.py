@@ -6,16 +6,10 @@ import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.action import Expected
+from console.actions.drift import find_drift
 from console.actions.registry import BY_ID
-from console.actions.verification import (
-    PendingTarget,
-    Settled,
-    Verification,
-    done_word,
-    find_drift,
-    is_done,
-    state_word,
-)
+from console.actions.verification import PendingTarget, Settled, Verification, done_word, is_done, state_word
+from tests.support import make
 from tests.support.make import job, node
 
 
@@ -102,8 +96,7 @@ def test_a_priority_is_the_one_that_was_asked_for():
 
 
 def alert(*silences: str, state: str | None = None) -> Alert:
-    return Alert(id="f1", name="NodeDown", state=state or ("suppressed" if silences else "active"),
-                 silenced_by=silences)  # fmt: skip
+    return make.alert(id="f1", state=state or ("suppressed" if silences else "active"), silenced_by=silences)
 
 
 def silence(state: str = "active", **more: object) -> Silence:
@@ -148,7 +141,7 @@ def waiting(target: str, **more: object) -> PendingTarget:
 
 
 def facts(*nodes: object) -> Cluster:
-    return Cluster(name="lab", nodes={one.name: one for one in nodes}, known=frozenset({"nodes"}))
+    return make.cluster(nodes=nodes)
 
 
 def test_pending_until_a_reading_shows_it():
@@ -166,7 +159,7 @@ def test_pending_until_a_reading_shows_it():
 
 def test_facts_that_were_never_read_prove_nothing():
     watch = Verification((waiting("101", kind="job", action="cancel", before=job("101")),))
-    blank = Cluster(name="lab")
+    blank = make.cluster()
     assert watch.check(blank, 101.0) == (watch, ())
     assert watch.check(blank, 160.0)[1][0].why == "not seen after 60 s"
 
@@ -182,7 +175,7 @@ def test_facts_that_were_never_read_prove_nothing():
 def test_a_job_whose_row_may_be_left_out_is_not_gone(target, left_out, certain):
     watch = Verification((waiting(target, kind="job", action="cancel", before=job(target)),))
     source = Source(name="slurm.jobs", hidden=frozenset(left_out))
-    cluster = Cluster(name="lab", known=frozenset({"jobs"}), sources={"slurm.jobs": source})
+    cluster = make.cluster(jobs=(), sources=[source])
     if certain:
         assert watch.check(cluster, 101.0)[1][0].state == "done"
         return
@@ -191,7 +184,7 @@ def test_a_job_whose_row_may_be_left_out_is_not_gone(target, left_out, certain):
     assert (settled.state, settled.why) == (
         "unknown", "not seen after 60 s, and what was read of the jobs leaves rows out"
     )  # fmt: skip
-    by_name = Cluster(name="lab", known=frozenset({"jobs"}))
+    by_name = make.cluster(jobs=())
     assert watch.check(by_name, 102.0)[1][0].state == "done"
 
 
@@ -234,7 +227,7 @@ def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
 
 def test_an_unchanged_target_has_not_drifted():
     for action, row in (("drain", node("a", "MIXED", reason="old")), ("cancel", job("1")), ("requeue", job("1"))):
-        assert find_drift(BY_ID[action], Cluster(name="lab"), row, row) is None
+        assert find_drift(BY_ID[action], make.cluster(), row, row) is None
 
 
 # -- what is followed until it is over ---------------------------------------------------------------------------------
@@ -341,11 +334,11 @@ def test_an_older_order_to_resume_is_told():
 def test_alerts_and_silences_are_waited_for_too():
     watch = Verification((waiting("f1", kind="alert", action="take", before=alert()),
                    waiting("s1", kind="silence", action="lift", before=silence())))  # fmt: skip
-    blank = Cluster(name="lab", alerts={"f1": alert()}, silences={"s1": silence()}, known=frozenset({"alerts"}))
+    blank = make.cluster(alerts=[alert()])
     assert watch.check(blank, 101.0) == (watch, ())
-    quiet = Cluster(name="lab", alerts={"f1": alert("s2")}, known=frozenset({"alerts", "silences"}))
+    quiet = make.cluster(alerts=[alert("s2")], silences=())
     assert [(one.target, one.state) for one in watch.check(quiet, 102.0)[1]] == [("f1", "done"), ("s1", "done")]
-    over = Cluster(name="lab", known=frozenset({"alerts"}))
+    over = make.cluster(alerts=())
     assert [one.why for one in watch.check(over, 103.0)[1]] == ["it is over"]
 
 
@@ -353,7 +346,7 @@ def test_alerts_and_silences_are_waited_for_too():
 
 
 def drift(action: str, before: object, now: object, *jobs: object, **known: object) -> str | None:
-    found = find_drift(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    found = find_drift(BY_ID[action], make.cluster(**known), before, now, *jobs)
     return None if found is None else found.why
 
 

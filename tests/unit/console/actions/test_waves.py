@@ -13,14 +13,16 @@ from console.actions.options import Guard, Options
 from console.actions.plan import Waves
 from console.actions.registry import BY_ID
 from console.actions.waves import MINUTE, earliest_start, plan_waves, steps
-from tests.support.gate_world import NOW, node
+from tests.support import make
+from tests.support.gate_world import node
+from tests.support.make import NOW
 from tests.support.rollout_world import NAMES, down
 
 
 def waves_of(count: int, guard: Guard | None = None, **options: object) -> Waves:
     acting = {name: down(name) for name in NAMES[:count]}
     found = plan_waves(
-        BY_ID["resume"], acting, Cluster(name="lab"), Options(waves=True, **options), guard or Guard(), NOW, 0.0
+        BY_ID["resume"], acting, make.cluster(), Options(waves=True, **options), guard or Guard(), NOW, 0.0
     )
     assert found is not None
     return found
@@ -62,7 +64,7 @@ def test_the_canary_can_be_named() -> None:
 )  # fmt: skip
 def test_when_it_comes_in_waves(action: str, count: int, options: Options, comes: bool) -> None:
     acting = {name: down(name) for name in NAMES[:count]}
-    found = plan_waves(BY_ID[action], acting, Cluster(name="lab"), options, Guard(), NOW, 0.0)
+    found = plan_waves(BY_ID[action], acting, make.cluster(), options, Guard(), NOW, 0.0)
     assert (found is not None) is comes
 
 
@@ -97,11 +99,11 @@ def test_the_ramp_is_used() -> None:
 
 
 def busy(*watts: float) -> Cluster:
-    nodes = {name: node(name, "ALLOCATED", gpus=8) for name in NAMES[100 : 100 + len(watts)]}
-    return Cluster(
-        name="lab", nodes=nodes, jobs_on=dict.fromkeys(nodes, ("1",)), known=frozenset({"loads"}),
-        loads={name: Load(node=name, sampled_at=NOW - 10, power_w=w) for name, w in zip(nodes, watts, strict=True)},
-        power=Power(source="BMC"), sources={"prom.loads": Source(name="prom.loads", ok=True, read_mono=0.0)},
+    names = NAMES[100 : 100 + len(watts)]
+    return make.cluster(
+        nodes=[node(name, "ALLOCATED", gpus=8) for name in names], jobs=[make.job("1", nodes=",".join(names))],
+        loads=[Load(node=name, sampled_at=NOW - 10, power_w=w) for name, w in zip(names, watts, strict=True)],
+        power=Power(source="BMC"), sources=[Source(name="prom.loads", ok=True, read_mono=0.0)],
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from console.alerts.groups import alert_groups
 from console.config import settings
 from console.config.settings import ConfigError
 from tests.support import make
-from tests.support.machine_room import HOUR, MINUTE, NOW, alert, rack, site
+from tests.support.machine_room import HOUR, MINUTE, alert, rack, site
+from tests.support.make import NOW
 from tests.support.operator import console
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from console.alerts.folds import QUIET_SEVERITIES, Fold, folds
 from console.health.xid_policy import default_policy
-from tests.support.machine_room import HOUR, MINUTE, NOW, alert, node, rack, site
+from tests.support.machine_room import HOUR, MINUTE, alert, node, rack, site
+from tests.support.make import NOW
 
 
 def made(nodes, alerts) -> dict[str, Fold]:

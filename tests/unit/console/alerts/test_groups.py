@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.model import TAKEN, Alert, Matcher, Silence
+from collectors.model import TAKEN, Matcher, Silence
 from console.alerts.groups import alert_groups, drain_reason_text, recommended_action, sort_key
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, rack, site
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 
@@ -295,8 +296,8 @@ ROWS = st.tuples(
 @given(st.lists(ROWS, max_size=40))
 def test_every_alert_is_in_exactly_one_group(rows):
     alerts = [
-        Alert(id=str(at), name=name, severity=severity, state=state, node=labels.get("node"), labels=labels,
-              starts=None if ago is None else int(NOW - ago))
+        make.alert(name, id=str(at), severity=severity, state=state, labels=labels,
+                   starts=None if ago is None else int(NOW - ago))
         for at, (name, labels, severity, ago, state) in enumerate(rows)
     ]  # fmt: skip
     found = alert_groups(site(*rack(), alerts=alerts), NOW)

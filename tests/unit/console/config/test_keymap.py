@@ -68,13 +68,13 @@ def test_characters_are_named_as_textual_names_them():
 
 
 def test_a_single_key_takes_the_place_of_the_old_one():
-    keymap = read_keys(key_lines(drain="ctrl+d", page_down=["ctrl+f", "+"], charts=""))
+    keymap = read_keys(key_lines(drain="ctrl+d", page_down=["ctrl+f", "!"], charts=""))
     assert keymap.messages == ()
-    assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("plus")) == (
+    assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("exclamation_mark")) == (
         "d", "", "pagedown", "pagedown",
     )  # fmt: skip
     assert keymap.turn("pagedown") == "pagedown" and keymap.turn("g") == ""
-    assert (keymap.first("drain"), keymap.shown("page_down"), keymap.first("charts")) == ("Ctrl+D", "PgDn Ctrl+F +", "")
+    assert (keymap.first("drain"), keymap.shown("page_down"), keymap.first("charts")) == ("Ctrl+D", "PgDn Ctrl+F !", "")
     assert keymap.instead("d") == "Ctrl+D" and keymap.instead("g") == "" and keymap.instead("Enter") == "Enter"
 
 
@@ -255,7 +255,7 @@ async def test_a_click_in_the_bar_is_the_key_that_stands_there():
 
 
 async def test_the_help_shows_the_keys_in_force_and_the_start_tells_what_was_left_out():
-    async with console(keys=key_lines(drain="ctrl+x", hold="j")) as op:
+    async with console((120, 80), keys=key_lines(drain="ctrl+x", hold="j")) as op:
         op.sees("own.toml:2: keys.hold: j moves the cursor")
         await op.press("2", "question_mark")
         op.sees("Ctrl+X", "drain")

@@ -12,21 +12,23 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Change, Facts, Power, SourceFault
-from collectors.template import Template, calls, template_fault
+from collectors.site_command import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
-from console.app.plugin_loading import with_plugin_columns
+from console.app.plugin_loading import own_fields
 from console.config import plugins
-from console.config.plugins import CheckedCollector, OwnColumn
-from tests.support.make import change_of, node
+from console.config.plugins import CheckedCollector, OwnField
+from console.fields import filter_fields
+from console.filters.language import compile_filter
+from tests.support.make import change_of, cluster, node
 from tests.support.operator import console
 from tests.support.paths import ROOT
 
 ONE = """
-from console.config.plugins import OwnAction, OwnColumn
+from console.config.plugins import OwnAction, OwnField
 TICKET = OwnAction(id="case", key="E", kind="node", label="case", help="open a case", needs_reason=True,
                    argv=("/bin/true", "{node}", "--reason={reason}"))
-COLUMN = OwnColumn(on="node", key="own", title="own title", width=14, priority=0, text=lambda row: f"own {row.name}")
+COLUMN = OwnField(on="node", name="own", title="own title", width=14, priority=0, read=lambda row: f"own {row.name}")
 """
 EXAMPLE = ROOT / "docs" / "plugin-example"
 
@@ -64,31 +66,31 @@ def asked(path: Path, code: str) -> dict:
 
 ALL = """
 found = {"collectors": [*plugins.collectors()], "actions": [one.id for one in plugins.actions()],
-         "columns": [one.key for one in plugins.columns()]}
+         "fields": [one.name for one in plugins.fields()]}
 print(json.dumps({**found, "told": plugins.messages(), "again": plugins.messages()}))
 """
 
 
 def test_the_example_is_found_whole(installed):
     found = asked(installed, ALL)
-    assert found == {"collectors": ["meter"], "actions": ["case"], "columns": ["warranty"], "told": [], "again": []}
+    assert found == {"collectors": ["meter"], "actions": ["case"], "fields": ["warranty"], "told": [], "again": []}
 
 
 def test_without_packages_nothing_is_there_and_nothing_is_told(tmp_path):
-    assert asked(tmp_path, ALL) == {"collectors": [], "actions": [], "columns": [], "told": [], "again": []}
+    assert asked(tmp_path, ALL) == {"collectors": [], "actions": [], "fields": [], "told": [], "again": []}
 
 
 @pytest.mark.slow
 def test_what_is_broken_is_told_once_and_left_out(tmp_path):
-    own = "from console.config.plugins import OwnAction, OwnColumn\n"
+    own = "from console.config.plugins import OwnAction, OwnField\n"
     action = "OwnAction(id={id!r}, key={key!r}, kind='node', label='x', help='x', argv={argv})"
     package(
-        tmp_path, "raises", "raise RuntimeError('no \\x1b[31mlicence')", actions="a = raises:A", columns="c = raises:C"
+        tmp_path, "raises", "raise RuntimeError('no \\x1b[31mlicence')", actions="a = raises:A", fields="c = raises:C"
     )
     package(tmp_path, "leaves", "raise SystemExit(3)", actions="b = leaves:B")
     package(tmp_path, "hangs", "import time\ntime.sleep(60)", collectors="h = hangs:H")
     package(
-        tmp_path, "other", "X = 1", actions="t = other:X", collectors="t = other:X", columns="t = other:X\nm = other:Y"
+        tmp_path, "other", "X = 1", actions="t = other:X", collectors="t = other:X", fields="t = other:X\nm = other:Y"
     )
     good = ("/bin/true", "{node}")
     lines = {
@@ -105,7 +107,7 @@ def test_what_is_broken_is_told_once_and_left_out(tmp_path):
     began = time.monotonic()
     found = asked(tmp_path, ALL)
     assert time.monotonic() - began < 30
-    assert found["actions"] == ["fine"] and not found["collectors"] and not found["columns"]
+    assert found["actions"] == ["fine"] and not found["collectors"] and not found["fields"]
     assert found["again"] == []
     told = "\n".join(found["told"])
     for words in (
@@ -113,7 +115,7 @@ def test_what_is_broken_is_told_once_and_left_out(tmp_path):
         "actions b of leaves is left out: SystemExit",
         "collectors h of hangs is left out: its import took longer than 2 s",
         "other:X is no OwnAction, it is of the type int",
-        "columns m of other is left out: AttributeError", "actions key of several is left out: the key d is taken",
+        "fields m of other is left out: AttributeError", "actions key of several is left out: the key d is taken",
         "actions name of several is left out: an action drain is there already", "must be an absolute path, is sh",
         "one field in braces is what an element may hold: {node}{reason}",
         "actions text of several is left out: Expected `array`",
@@ -148,36 +150,34 @@ def test_its_collector_reads_and_a_wrong_key_says_what_there_is(installed, tmp_p
     assert done.returncode == 2 and "meter: unknown key; allowed:" in done.stderr
 
 
-def test_its_action_is_not_run_on_the_embedded_machine_nor_under_read_only(installed, tmp_path):
-    for words, why in (("--yes", "the embedded machine is none of it"), ("--read-only", "read-only")):
+def test_its_action_is_not_run_on_the_simulated_cluster_nor_under_read_only(installed, tmp_path):
+    for words, why in (("--yes", "the simulated cluster does not run it"), ("--read-only", "read-only")):
         done = wacht(installed, tmp_path, "act", "case", "gpu0001", "--demo", "--nodes", "4", "--reason", "x", words)
         assert done.returncode == 2 and why in done.stderr
 
 
 async def test_the_console_takes_them_in_and_tells_of_the_broken(tmp_path, monkeypatch):
     """In this very process, as the installed package would come; afterwards the table is as it was."""
-    package(
-        tmp_path, "own_one", ONE, actions="case = own_one:TICKET", columns="own = own_one:COLUMN\nbad = own_one:BAD"
-    )
+    package(tmp_path, "own_one", ONE, actions="case = own_one:TICKET", fields="own = own_one:COLUMN\nbad = own_one:BAD")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(app, "PLUGINS_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    for one in (plugins.actions, plugins.columns):
+    for one in (plugins.actions, plugins.fields):
         one.cache_clear()
     try:
         async with console((200, 40)) as op:
-            await op.comes("columns bad of own_one is left out: AttributeError")
+            await op.comes("fields bad of own_one is left out: AttributeError")
             await op.press("2")
             await op.comes("own title")
             op.sees("own gpu0001")
             op.sees("E case")
             await op.press("question_mark", "escape", "E")
             await op.comes("case refused: case is a command of this site's")
-            assert any("(the embedded machine is none of it)" in one.message for one in op.app._notifications)
+            assert any("(the simulated cluster does not run it)" in one.message for one in op.app._notifications)
     finally:
         ACTIONS[:] = [one for one in ACTIONS if not one.argv]
         BY_ID.pop("case", None)
-        for one in (plugins.actions, plugins.columns):
+        for one in (plugins.actions, plugins.fields):
             one.cache_clear()
 
 
@@ -258,14 +258,28 @@ def test_facts_of_a_package_are_checked_and_cleaned():
     assert (one.name, one.floor_s) == ("own.power", 1.0)
 
 
-def test_a_column_that_breaks_shows_that_it_does():
+def test_a_field_that_breaks_shows_that_it_does():
     def text(row):
         return {"a": "x\x1b[2J", "b": None}[row.name]
 
-    (column,) = with_plugin_columns((), [OwnColumn(on="node", key="own", title="own", width=8, text=text)])
+    (made,) = own_fields([OwnField(on="node", name="own", title="own", width=8, read=text)])["node"]
     rows = {name: node(name=name) for name in "abc"}
+    column = made.column
     assert column.cell(rows["a"], None) == "x\\e[2J"
     assert column.cell(rows["b"], None) == "—"
     assert column.cell(rows["c"], None) == ("broken", "warn")
     assert [column.sort(row) for row in rows.values()] == ["x\\e[2J", None, "broken"]
-    assert with_plugin_columns((column,), [OwnColumn(on="node", key="own", title="z", width=8, text=text)]) == (column,)
+
+
+def test_a_field_of_a_plugin_is_filtered_by_like_every_other(monkeypatch):
+    monkeypatch.setitem(filter_fields.FIELDS, "node", filter_fields.FIELDS["node"])  # what is added goes again
+    cores = OwnField(on="node", name="heat", title="heat", width=6, shape="watts", read=lambda row: row.cpus * 10)
+    taken = OwnField(on="node", name="gpus", title="gpus", width=6, read=lambda row: "never")
+    added = filter_fields.register("node", own_fields([cores, taken])["node"])
+    assert [one.name for one in added] == ["heat"]
+    (heat,) = added
+    small, large = node("gpu0001", cpus=100), node("gpu0002", cpus=300)
+    found = compile_filter("heat>2kW", "node")
+    there = cluster(nodes=[small, large])
+    assert [one.name for one in (small, large) if found.matches(one, there)] == ["gpu0002"]
+    assert [one.name for one in heat.column.export] == ["heat_w"]

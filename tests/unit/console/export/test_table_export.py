@@ -12,7 +12,7 @@ import threading
 import pytest
 from msgspec.structs import replace
 
-from collectors.model import Cluster, Job, Load, Node, Power, Totals
+from collectors.model import Cluster, Load, Node, Power, Totals
 from console.app import export_commands
 from console.clusters.cluster_summary import ClusterSummary
 from console.config.commands import CommandError, completer, parse
@@ -25,6 +25,7 @@ from console.fields.common_cells import Ctx
 from console.fields.job_fields import JOBS
 from console.fields.node_fields import NODES
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
+from tests.support import make
 from tests.support.operator import console
 from tests.support.yardstick import cost
 from widgets.bars import gauge
@@ -39,7 +40,7 @@ def _own_home(tmp_path, monkeypatch):
 
 def nodes_sheet(*nodes: Node, loads=()) -> TableExport:
     rows = {node.name: node for node in nodes}
-    cluster = Cluster(name="c", nodes=rows, loads={load.node: load for load in loads}, known=frozenset({"nodes"}))
+    cluster = make.cluster(nodes=nodes, loads=loads or None)
     return TableExport(name="nodes", columns=NODES, fields=fields_of(NODES)[1], rows=rows, keys=tuple(rows),
                  ctx=Ctx(cluster, 1000.0))  # fmt: skip
 
@@ -53,7 +54,7 @@ def text(sheet: TableExport, form: str) -> str:
 
 @pytest.mark.parametrize("bad", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "=cmd|'/c calc'!A1", "＝1"])
 def test_a_spreadsheet_calculates_nothing_that_somebody_wrote(bad):
-    node = Node(name="n1", state="DOWN", display="down", reason=bad, partitions=(bad, "gpu"))
+    node = make.node("n1", "DOWN", reason=bad, partitions=(bad, "gpu"))
     (row,) = csv.DictReader(io.StringIO(text(nodes_sheet(node), "csv"), newline=""))
     assert row["reason"] == f"'{bad}"
     assert row["partitions"].startswith("'")
@@ -67,14 +68,14 @@ def test_a_number_below_nought_stays_a_number():
 
 def test_commas_quotes_and_line_breaks_come_back_as_they_were():
     reason = 'a "bad" one, and\nanother ü'
-    out = text(nodes_sheet(Node(name="n1", state="IDLE", display="idle", reason=reason)), "csv")
+    out = text(nodes_sheet(make.node("n1", "IDLE", reason=reason)), "csv")
     assert next(csv.DictReader(io.StringIO(out, newline="")))["reason"] == reason
     assert out.endswith("\r\n")
 
 
 def test_unknown_is_null_and_never_nought():
-    known = Node(name="a", state="IDLE", display="idle", gpus=8, gpus_alloc=0, cpu_load=0.0)
-    sheet = nodes_sheet(known, Node(name="b", state="IDLE", display="idle"), loads=[Load(node="a", power_w=612.5)])
+    known = make.node("a", cpu_load=0.0)
+    sheet = nodes_sheet(known, make.node("b", gpus=None, gpus_alloc=None), loads=[Load(node="a", power_w=612.5)])
     one, other = json.loads(text(sheet, "json"))
     assert (one["gpus"], one["gpus_alloc"], one["cpu_load"], one["power_w"]) == (8, 0, 0.0, 612.5)
     assert {other[key] for key in ("gpus", "gpus_alloc", "cpu_load", "power_w", "reason_at", "rack", "jobs")} == {None}
@@ -93,16 +94,16 @@ def test_an_empty_sheet_is_an_empty_list_and_a_header():
 
 
 def test_moments_are_in_utc_and_lengths_are_seconds():
-    job = Job(id="7", name="x", user="u", state="RUNNING", started=400, time_limit_s=3600)
+    job = make.job("7", started=400, time_limit_s=3600)
     rows = {"7": job}
     sheet = TableExport(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=("7",),
-                  ctx=Ctx(Cluster(name="c", jobs=rows), 1000.0))  # fmt: skip
+                  ctx=Ctx(make.cluster(jobs=rows), 1000.0))  # fmt: skip
     (row,) = json.loads(text(sheet, "json"))
     assert (row["started"], row["elapsed_s"], row["left_s"]) == ("1970-01-01T00:06:40Z", 600, 3000)
 
 
 def test_markdown_shows_what_a_text_says():
-    node = Node(name="n1", state="DOWN", display="down", reason="a|b <img src=x> [x](javascript:y) `c` *d*")
+    node = make.node("n1", "DOWN", reason="a|b <img src=x> [x](javascript:y) `c` *d*")
     line = text(nodes_sheet(node), "md").splitlines()[-1]
     assert r"a\|b \<img src=x> [x]\(javascript:y) \`c\` \*d\* |" in line
     assert line.replace(r"\|", "").count("|") == len(NODES) + 1
@@ -211,7 +212,7 @@ def test_what_can_be_typed():
         parse("nodes! idle")
     with pytest.raises(CommandError, match="take a !"):
         parse("drain! gpu0001")
-    complete = completer(lambda: Cluster(name=""), ())
+    complete = completer(lambda: make.cluster(""), ())
     assert complete("export c") == ["export csv"]
     assert complete("export csv ") == ["export csv clipboard"]
 
@@ -306,7 +307,7 @@ async def test_the_screen_goes_out_without_the_line_and_fetches_nothing(tmp_path
         assert told.splitlines()[5:-2] == seen.splitlines()[5:-2]
         assert "export text" not in told
         drawn = (tmp_path / "s.svg").read_text()
-        assert drawn.startswith("<svg") and "Needs&#160;you" in drawn and "export&#160;svg" not in drawn
+        assert drawn.startswith("<svg") and "Attention" in drawn and "export&#160;svg" not in drawn
         assert "@font-face" not in drawn and "url(http" not in drawn and "cdnjs" not in drawn
 
 
@@ -361,9 +362,9 @@ async def test_a_disk_that_hangs_holds_no_key_up(tmp_path, monkeypatch):
 
 def test_a_hundred_thousand_rows_never_hold_another_thread_up_for_long():
     """The longest time for which a thread that writes 100,000 jobs lets no other run is that of one batch."""
-    rows = {str(i): Job(id=str(i), name=f"job{i}", user="u", state="PENDING", priority=i) for i in range(100_000)}
+    rows = {str(i): make.job(str(i), "PENDING", name=f"job{i}", priority=i) for i in range(100_000)}
     sheet = TableExport(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=tuple(rows),
-                  ctx=Ctx(Cluster(name="c", jobs=rows), 1000.0))  # fmt: skip
+                  ctx=Ctx(make.cluster(jobs=rows), 1000.0))  # fmt: skip
     pieces = written(sheet, "json")
     next(pieces)
     sizes: list[int] = []

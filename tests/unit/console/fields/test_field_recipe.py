@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from console.fields.filter_fields import FIELDS
 from console.fields.job_fields import JOB_FIELDS, JOB_SNAPSHOT, JOBS
-from console.fields.kinds import FIELDS
 from console.fields.node_fields import NODE_FIELDS, NODE_SNAPSHOT, NODES
 from console.fields.partition_fields import PARTITION_FIELDS, PARTITIONS
 from console.fields.reservation_fields import RESERVATION_FIELDS, RESERVATIONS

@@ -7,34 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
+from collectors.model import Load, Partition, Reservation
+from console.fields.filter_fields import FIELDS
 from console.fields.job_fields import JOBS as JOB_COLUMNS
-from console.fields.kinds import FIELDS
 from console.fields.node_fields import NODES as NODE_COLUMNS
 from console.filters.language import _compile, compile_filter, filter_in_reason, unknown_values, unread_fields
 from console.runtime.errors import FilterError
+from tests.support import make
+from tests.support.make import NOW, job, node
 from tests.support.yardstick import cost
 
-NOW = 1_000_000
 HOUR = 3600
 
 
-def node(name: str, display: str = "idle", state: str = "IDLE", **more: object) -> Node:
-    return Node(name=name, state=state, display=display, **more)
-
-
-def job(key: str, **more: object) -> Job:
-    return Job(**({"id": key, "name": "train", "user": "alice", "state": "RUNNING"} | more))
-
-
 NODES = [
-    node("gpu0001", "allocated", "ALLOCATED", rack="R01", gpus=8, gpus_alloc=8, partitions=("gpu", "debug")),
-    node("gpu0002", "drained", flags=("DRAIN",), rack="R07", gpus=8, gpus_alloc=0, reason="XID 79 GPU 3 [KubeGPU-1182]",
+    node("gpu0001", "ALLOCATED", rack="R01", gpus=8, gpus_alloc=8, partitions=("gpu", "debug")),
+    node("gpu0002", "IDLE+DRAIN", rack="R07", gpus=8, gpus_alloc=0, reason="XID 79 GPU 3 [KubeGPU-1182]",
          reason_by="jdv", reason_at=NOW - 3 * HOUR, memory_mb=2_000_000, free_memory_mb=1_900_000),
-    node("gpu0003", "draining", "MIXED", flags=("DRAIN",), rack="R07", gpus=8, gpus_alloc=4, reason="NHC: check_gpu",
+    node("gpu0003", "MIXED+DRAIN", rack="R07", gpus=8, gpus_alloc=4, reason="NHC: check_gpu",
          reason_by="nhc", reason_at=NOW - 60, features=("h100", "ib")),
-    node("gpu0010", "idle", rack="R10", gpus=4, gpus_alloc=0, reservation="maint-1", gpu_type="a100"),
-    node("login1", "maintenance", flags=("MAINTENANCE",)),
+    node("gpu0010", "IDLE", rack="R10", gpus=4, gpus_alloc=0, reservation="maint-1", gpu_type="a100"),
+    node("login1", "IDLE+MAINTENANCE", gpus=None, gpus_alloc=None, partitions=()),
 ]  # fmt: skip
 JOBS = [
     job(
@@ -54,10 +47,9 @@ JOBS = [
     ),
     job("103", user="Bob", name="*", state="PENDING", reason="QOSMaxGRES", partition="gpu,debug", submitted=NOW - 60),
 ]
-CLUSTER = Cluster(
-    name="test", at=float(NOW), nodes={n.name: n for n in NODES}, jobs={j.id: j for j in JOBS},
-    jobs_on={"gpu0001": ("101_3",), "gpu0002": ("101_3",), "gpu0003": ("102",)},
-    loads={"gpu0001": Load(node="gpu0001", gpu_util_pct=97.6, temp_c=64.0, power_w=9_800.0, xid=48)},
+CLUSTER = make.cluster(
+    "test", at=float(NOW), nodes=NODES, jobs=JOBS,
+    loads=[Load(node="gpu0001", gpu_util_pct=97.6, temp_c=64.0, power_w=9_800.0, xid=48)],
 )  # fmt: skip
 PARTITIONS = [
     Partition(
@@ -396,12 +388,10 @@ def test_every_title_of_a_column_is_a_field_or_says_which(kind, columns):
     ],
 )
 def test_a_value_that_nothing_has_is_named_with_those_there_are(kind, text, says):
-    known = Cluster(name="test", at=float(NOW), nodes=CLUSTER.nodes, jobs=CLUSTER.jobs, jobs_on=CLUSTER.jobs_on,
-                    known=frozenset({"nodes", "jobs"}))  # fmt: skip
-    (told,) = unknown_values(compile_filter(text, kind), known)
+    (told,) = unknown_values(compile_filter(text, kind), CLUSTER)
     assert told.startswith(says)
     # Where the rows are not known, no value is known to be wrong.
-    assert unknown_values(compile_filter(text, kind), CLUSTER) == []
+    assert unknown_values(compile_filter(text, kind), replace(CLUSTER, known=frozenset())) == []
 
 
 @pytest.mark.parametrize(
@@ -422,9 +412,7 @@ def test_a_value_that_nothing_has_is_named_with_those_there_are(kind, text, says
     ],
 )
 def test_a_value_that_could_be_is_no_slip(kind, text):
-    known = Cluster(name="test", at=float(NOW), nodes=CLUSTER.nodes, jobs=CLUSTER.jobs, jobs_on=CLUSTER.jobs_on,
-                    known=frozenset({"nodes", "jobs"}))  # fmt: skip
-    assert unknown_values(compile_filter(text, kind), known) == []
+    assert unknown_values(compile_filter(text, kind), CLUSTER) == []
 
 
 @pytest.mark.parametrize(

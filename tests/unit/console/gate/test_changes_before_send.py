@@ -17,7 +17,8 @@ from console.cli.act import REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.journal.entries import join
 from console.journal.undo import Undo, undo_of
-from tests.support.gate_world import NOW, World, node, planned
+from tests.support.gate_world import World, node, planned
+from tests.support.make import NOW
 
 NAMES = [f"gpu{number:04d}" for number in range(1, 101)]
 OUT = ["IDLE+FAIL", "ALLOCATED+NOT_RESPONDING", "IDLE+INVALID_REG", "IDLE+REBOOT_ISSUED", "UNKNOWN"]

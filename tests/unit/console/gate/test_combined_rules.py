@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from collectors.alertmanager.requests import INCIDENT
-from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
+from collectors.model import Change, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
 from console.actions.incident import DURATION_S, Scope
 from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, Plan, Refusal
@@ -18,8 +18,10 @@ from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
 from console.preflight.checks import Check, PreflightReads
-from tests.support.gate_world import NOW, World, job, node, planned
+from tests.support import make
+from tests.support.gate_world import World, job, node, planned
 from tests.support.journal_entries import Book
+from tests.support.make import NOW
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
 
@@ -417,7 +419,7 @@ def test_an_incident_eases_nothing_that_the_preflight_speaks_against():
     acting = {"gpu0001": node("gpu0001"), "gpu0002": node("gpu0002")}
     silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + DURATION_S,
                       by="jdv", comment="incident R01: x nodes gpu0001,gpu0002")  # fmt: skip
-    cluster = Cluster(name="lab", nodes=acting, silences={"s1": silence}, known=frozenset({"nodes", "silences"}))
+    cluster = make.cluster(nodes=acting, silences=[silence])
     scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + DURATION_S)
     for level, eased in (("warn", "R01"), ("bad", "")):
         found = required(

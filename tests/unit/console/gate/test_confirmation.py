@@ -14,7 +14,8 @@ from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, Plan, Refusal
 from console.gate.outcome import Progress, SendResult
 from console.preflight.checks import PreflightReads
-from tests.support.gate_world import NOW, World, alert, job, node, planned
+from tests.support.gate_world import World, alert, job, node, planned
+from tests.support.make import NOW
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
 

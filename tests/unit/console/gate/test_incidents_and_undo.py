@@ -17,15 +17,14 @@ from console.gate.outcome import results_of
 from console.journal.undo import Undo
 from console.preflight.checks import PreflightReads
 from tests.support import make
-from tests.support.gate_world import NOW as THEN
 from tests.support.gate_world import World, node
-from tests.support.journal_entries import HOUR, NOW, Book
-from tests.support.make import change_of
+from tests.support.journal_entries import HOUR, Book
+from tests.support.make import NOW, change_of
 
 # -- an incident eases only as long as the very silence stands that this console made ----------------------------------
 
 
-def held(by="jdv", ends=THEN + DURATION_S, text="incident R01: cooling nodes n[1-2]", id="s1", starts=THEN):
+def held(by="jdv", ends=NOW + DURATION_S, text="incident R01: cooling nodes n[1-2]", id="s1", starts=NOW):
     return Silence(id=id, state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=starts, ends=ends, by=by,
                    comment=text)  # fmt: skip
 
@@ -52,7 +51,7 @@ def inside(world, gate, *silences):
 
 def made_by(world) -> Silence:
     (new,) = world.sent[0].silences
-    return held(by=new.by, text=new.comment, ends=THEN + new.seconds)
+    return held(by=new.by, text=new.comment, ends=NOW + new.seconds)
 
 
 def test_what_was_declared_here_is_eased_while_it_stands(tmp_path, monkeypatch):
@@ -64,11 +63,11 @@ def test_what_was_declared_here_is_eased_while_it_stands(tmp_path, monkeypatch):
 def test_an_incident_of_the_same_name_that_somebody_else_declares_later_eases_nothing(tmp_path, monkeypatch):
     world, gate = declared(tmp_path, monkeypatch)
     # It was ended by hand within its half hour: whatever name the other one signs with.
-    again = msgspec.structs.replace(made_by(world), id="s2", starts=THEN + 600, ends=THEN + 600 + DURATION_S)
+    again = msgspec.structs.replace(made_by(world), id="s2", starts=NOW + 600, ends=NOW + 600 + DURATION_S)
     assert inside(world, gate, again) == ""
     assert inside(world, gate, msgspec.structs.replace(made_by(world), by="eve")) == ""
     world.clock.advance(2 * HOUR)
-    assert inside(world, gate, held(starts=THEN + 2 * HOUR, ends=THEN + 2 * HOUR + 1700)) == ""
+    assert inside(world, gate, held(starts=NOW + 2 * HOUR, ends=NOW + 2 * HOUR + 1700)) == ""
 
 
 def test_an_incident_that_was_never_made_eases_nothing_when_somebody_else_makes_one(tmp_path, monkeypatch):
@@ -238,8 +237,8 @@ def test_a_look_that_breaks_before_a_step_or_after_it_stops_them_and_is_written_
 def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_runs_in_it(tmp_path):
     """slurm.conf(5), ResvOverRun: "the default value is 0 (kill the job immediately)"."""
     world = World(tmp_path, [node("n1")])
-    row = Reservation(name="maint", state="ACTIVE", starts=THEN - HOUR, ends=THEN + 2 * HOUR, nodes="n1", users="alice")
-    cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}), at=THEN)
+    row = Reservation(name="maint", state="ACTIVE", starts=NOW - HOUR, ends=NOW + 2 * HOUR, nodes="n1", users="alice")
+    cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}), at=NOW)
 
     def plan(text):
         return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.parse(text)))

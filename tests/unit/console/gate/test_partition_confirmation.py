@@ -9,7 +9,8 @@ from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, Plan
 from console.cli.act import run_act
 from console.gate.preview import text
-from tests.support.gate_world import NOW, World, job, node
+from tests.support.gate_world import World, job, node
+from tests.support.make import NOW
 
 PARTS = {name: Partition(name=name, state="UP") for name in ("gpu", "debug", "all")}
 

@@ -1,4 +1,4 @@
-"""Partitions, reservations and users through the gate, on the embedded machine: shown, done, refused, taken back."""
+"""Partitions, reservations and users through the gate, on the simulated cluster: shown, done, refused, taken back."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from console.actions import reservations
 from console.actions.action import Expected
 from console.actions.options import Options
 from console.actions.plan import Refusal
+from console.actions.refusals import rights_refusal
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Verification
 from console.cli.act import run_act, sources_of, undoing
 from console.cli.main import cli
 from console.gate import preflight_reads
 from console.gate.gate import Gate
-from console.gate.rights import refused
-from console.journal.leftovers import Leftovers, leftover_lines, leftovers
+from console.journal.still_closed import StillClosed, still_closed, still_closed_lines
 from console.journal.writer import Journal
 from console.runtime.operator_identity import login_name
 from console.session.snapshot import take
@@ -42,7 +42,7 @@ SETTINGS = SimSettings(nodes=128, seed=5)
 
 
 class Room:
-    """An operator with `wacht act` at the embedded machine."""
+    """An operator with `wacht act` at the simulated cluster."""
 
     def __init__(self, folder) -> None:
         self.clock = ManualClock(START)
@@ -121,17 +121,17 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
     assert "PartitionDown" in waits and not waits & {"Priority", "Resources"}
     runs = {job.id for job in before.values() if job.state == "RUNNING" and job.partition == "long"}
     assert runs <= {job.id for job in after.values() if job.state == "RUNNING"}
-    shut = leftovers(act.entries())
+    shut = still_closed(act.entries())
     assert shut.partitions["long"].why == "cooling"
     act.clock.advance(2 * HOUR)
-    (text,) = leftover_lines(act.cluster(), shut, act.clock.now(), act.clock.mono())
+    (text,) = still_closed_lines(act.cluster(), shut, act.clock.now(), act.clock.mono())
     assert text == f"long is DOWN for 2h 00m, by {login_name()}: cooling"
-    assert [one.text for one in attention_lines(act.cluster(), act.clock.now(), leftovers=shut)].count(text) == 1
+    assert [one.text for one in attention_lines(act.cluster(), act.clock.now(), still_closed=shut)].count(text) == 1
     assert act("partition-down", "long", reason="again", yes=True) == 2 and "it is DOWN already" in act.told
     assert act.undo(yes=True) == 0 and act.machine.partitions()["long"].state == "UP", act.told
     assert (
-        leftovers(act.entries()) == Leftovers()
-        and leftover_lines(act.cluster(), Leftovers(), act.clock.now(), None) == []
+        still_closed(act.entries()) == StillClosed()
+        and still_closed_lines(act.cluster(), StillClosed(), act.clock.now(), None) == []
     )
     again = [job.reason for job in act.machine.jobs().values() if job.partition == "long" and job.state == "PENDING"]
     assert "PartitionDown" not in again
@@ -140,10 +140,10 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
 def test_what_somebody_else_shut_is_told_of_too_but_not_on_old_facts(act):
     act.machine.queue.set_partition_state("debug", "DOWN")
     cluster = act.cluster()
-    assert leftover_lines(cluster, Leftovers(), act.clock.now(), act.clock.mono()) == [
+    assert still_closed_lines(cluster, StillClosed(), act.clock.now(), act.clock.mono()) == [
         "debug is DOWN: no job starts there"
     ]
-    assert leftover_lines(cluster, Leftovers(), act.clock.now(), act.clock.mono() + 10 * HOUR) == []
+    assert still_closed_lines(cluster, StillClosed(), act.clock.now(), act.clock.mono() + 10 * HOUR) == []
 
 
 def test_a_partition_that_somebody_shut_meanwhile_is_left_alone(act):
@@ -302,7 +302,7 @@ def test_moments_are_the_next_that_is_meant():
     assert reservations.parse_moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
     clock = reservations.parse_moment("03:07", noon)
     assert 0 < clock - noon <= 24 * HOUR and clock % 60 == 0
-    for wrong in ("tomorrow", "25:99", "1e99", "ALL"):
+    for wrong in ("tomorrowx", "13pm", "+60", "now+", "25:99", "1e99", "ALL"):
         with pytest.raises(ValueError, match="no moment"):
             reservations.parse_moment(wrong, noon)
 
@@ -322,7 +322,7 @@ def test_a_user_is_blocked_reminded_of_and_let_in_again(act):
                  "sacctmgr -i modify user where name=alice cluster=room set MaxSubmitJobs=0"):  # fmt: skip
         assert text in act.told
     assert act.transport.read_users(["alice"])["alice"].blocked
-    assert leftover_lines(act.cluster(), leftovers(act.entries()), act.clock.now(), None) == [
+    assert still_closed_lines(act.cluster(), still_closed(act.entries()), act.clock.now(), None) == [
         f"alice may submit no job for 0s, by {login_name()}: mining"
     ]
     assert act("block", "alice", reason="x", yes=True) == 2 and "blocked already" in act.told
@@ -355,10 +355,10 @@ def test_who_may_is_said_beforehand():
     operator = Rights(user="bob", level="Operator", nodes=False, jobs=True)
     nobody = Rights(user="alice", level="no admin", nodes=False, jobs=False)
     for action in ("partition-down", "partition-up"):
-        assert "needs Administrator" in (refused(BY_ID[action], operator) or "")
+        assert "needs Administrator" in (rights_refusal(BY_ID[action], operator) or "")
     for action in ("reserve", "extend", "unreserve", "block", "unblock"):
-        assert refused(BY_ID[action], operator) is None
-        assert "needs Operator" in (refused(BY_ID[action], nobody, make.node()) or "")
+        assert rights_refusal(BY_ID[action], operator) is None
+        assert "needs Operator" in (rights_refusal(BY_ID[action], nobody, make.node()) or "")
 
 
 def test_a_reservation_is_done_when_it_shows_with_that_node_in_it():

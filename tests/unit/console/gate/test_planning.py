@@ -9,6 +9,7 @@ from collectors.model import Cluster, Fault, Source
 from console.actions.plan import Confirmation, Plan, Refusal, Skip
 from console.actions.registry import ACTIONS
 from console.gate.gate import Gate
+from tests.support import make
 from tests.support.gate_world import job, planned, small
 from tests.support.make import change_of
 
@@ -50,9 +51,9 @@ def test_jobs_are_refused_by_name(world):
 
 def test_what_was_never_read_is_not_acted_on(world):
     silent = Source(name="slurm.jobs", fault=Fault("refused", "Unable to contact slurm controller"))
-    blank = Cluster(name="lab", sources={"slurm.jobs": silent})
-    alike = {name: msgspec.structs.replace(silent, name=name) for name in ("slurm.nodes", "slurm.jobs", "slurm.diag")}
-    for cluster in (blank, Cluster(name="lab", sources=alike)):  # a dead controller is said once
+    blank = make.cluster(sources=[silent])
+    alike = [msgspec.structs.replace(silent, name=name) for name in ("slurm.nodes", "slurm.jobs", "slurm.diag")]
+    for cluster in (blank, make.cluster(sources=alike)):  # a dead controller is said once
         assert refused(world.gate(), "cancel", "1", cluster=cluster) == (
             "the jobs of lab were never read: Unable to contact slurm controller"
         )

@@ -7,11 +7,12 @@ import pytest
 
 from collectors.model import JobDetail, Reservation, Rights
 from console.actions.registry import BY_ID
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make
-from tests.support.gpu_checks import DAY, HOUR, NOW, load, node, of, said, site, xid
+from tests.support.gpu_checks import DAY, HOUR, load, node, of, said, site, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 # -- a node that comes back: what Slurm says --------------------------------------------------------------------------
@@ -24,7 +25,7 @@ def told(state="IDLE+DRAIN", action="resume", **more):
 def test_who_took_it_out_when_and_why_is_told():
     (note,) = of("note", told(reason="swap DIMM [KubeGPU-1]", reason_by="jdv", reason_at=int(NOW - 6720)))
     assert note == 'drained by jdv (human) 1h 52m ago: "swap DIMM [KubeGPU-1]"'
-    assert "by nhc (robot)" in of("note", told(reason="NHC: check_gpu", reason_by="nhc", reason_at=int(NOW)))[0]
+    assert "by nhc (automation)" in of("note", told(reason="NHC: check_gpu", reason_by="nhc", reason_at=int(NOW)))[0]
     found = told(reason="x", reason_by="jdv", reason_at=int(NOW - 8 * DAY))
     assert of("note", found)[1].startswith("out for more than 7 days")
 
@@ -92,7 +93,7 @@ def test_a_drain_keeps_what_stood_there():
     (note,) = said(
         site(node(state="DOWN", reason="Not responding", reason_by="slurm", reason_at=int(NOW - 60))), "drain"
     )
-    assert note == ("note", 'down by slurm (robot) 1m ago: "Not responding"; it is kept behind yours')
+    assert note == ("note", 'down by slurm (automation) 1m ago: "Not responding"; it is kept behind yours')
     assert said(site(node(state="IDLE", reason="left over", reason_by="jdv")), "drain") == []
 
 

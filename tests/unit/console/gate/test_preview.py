@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
+from collectors.model import Association, Load, Matcher, Partition, Silence, Source, User
 from console.actions.options import Guard, Options
 from console.actions.plan import Confirmation, Refusal
 from console.actions.registry import BY_ID
@@ -17,23 +17,20 @@ from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
 from console.preflight.sentences import GpuFact
 from tests.support import make
-from tests.support.previews import NOW, lines, plan
+from tests.support.make import NOW
+from tests.support.previews import lines, plan
 from tests.support.yardstick import cost
 
 HOUR = 3600
 
 
 def site(*nodes, jobs=(), alerts=(), silences=(), **facts):
-    facts |= {"nodes": list(nodes), "jobs": list(jobs), "alerts": list(alerts), "silences": list(silences)}
-    made = make.cluster(name="groningen", **facts)
-    return msgspec.structs.replace(
-        made, at=NOW, sources={"slurm.all": Source(name="slurm.all", ok=True, read_mono=500.0)}
-    )
+    source = Source(name="slurm.all", ok=True, read_mono=500.0)
+    return make.cluster("groningen", [source], NOW, nodes=nodes, jobs=jobs, alerts=alerts, silences=silences, **facts)
 
 
 def alert(node="gpu0001", name="NodePowerLost", **more):
-    labels = {"alertname": name, "node": node}
-    return Alert(id=f"fp-{name}-{node}", name=name, node=node, labels=labels, **({"severity": "critical"} | more))
+    return make.alert(name, node, **more)
 
 
 def many(number, state="IDLE", **more):

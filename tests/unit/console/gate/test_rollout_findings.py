@@ -16,12 +16,13 @@ from console.actions.options import Options
 from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 from console.config.settings import Config
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
 from console.session import site_gate
 from tests.support.gate_world import World
-from tests.support.gpu_checks import DAY, NOW, eight, node, site, xid
+from tests.support.gpu_checks import DAY, eight, node, site, xid
+from tests.support.make import NOW
 from tests.support.rollout_world import NAMES, Hand, Machine, down, facts, plan_of, sick
 
 

@@ -101,8 +101,10 @@ def as_shipped():
 
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_what_a_program_writes_as_root_is_automation(text):
-    assert drain_reasons.author_of("root", text) == "robot" and drain_reasons.is_automation("root(0)", text)
-    assert drain_reasons.author_of(None, text) == "robot" and drain_reasons.author_of("slurm", text) == "robot"
+    assert drain_reasons.author_of("root", text) == "automation" and drain_reasons.is_automation("root(0)", text)
+    assert (
+        drain_reasons.author_of(None, text) == "automation" and drain_reasons.author_of("slurm", text) == "automation"
+    )
     assert drain_reasons.author_of("jdv", text) == "human", "what a person signs is a person's"
 
 
@@ -138,23 +140,23 @@ def test_a_site_adds_its_own(tmp_path):
     assert own.logins == ("gpu-janitor",) and own.patterns == ("site robot: .*", "janitor: .*", "vendor tool v\\d+")
     assert drain_reasons.classify("janitor: too hot", "root").author == "human"
     automation.configure(own)
-    assert drain_reasons.classify("janitor: too hot", "root").author == "robot", "what was read before counts no more"
+    assert drain_reasons.classify("janitor: too hot", "root").author == "automation", "earlier files count no more"
     assert (
-        drain_reasons.author_of("root", "Vendor tool v3") == "robot"
+        drain_reasons.author_of("root", "Vendor tool v3") == "automation"
         and drain_reasons.author_of("root", "vendor tool v3 looks odd") == "human"
     )
     assert (
-        drain_reasons.author_of("gpu-janitor", "anything") == "robot"
-        and drain_reasons.author_of("root", "site robot: x") == "robot"
+        drain_reasons.author_of("gpu-janitor", "anything") == "automation"
+        and drain_reasons.author_of("root", "site robot: x") == "automation"
     )
-    assert drain_reasons.author_of("root", "Scheduler health check failed") == "robot"
+    assert drain_reasons.author_of("root", "Scheduler health check failed") == "automation"
 
 
 def test_each_pattern_counts_by_itself(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text("[automation]\npatterns = ['(?i)site check .*', '(?P<a>ab) x', '(?P<a>cd)c\\1 y']\n")
     automation.configure(load(str(config), {}, tmp_path / "none.toml").automation)
-    assert [drain_reasons.author_of("root", text) for text in ("Site check 3", "ab x", "cdccd y")] == ["robot"] * 3
+    assert [drain_reasons.author_of("root", text) for text in ("Site check 3", "ab x", "cdccd y")] == ["automation"] * 3
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_a_wrong_or_too_wide_pattern_ends_the_start(tmp_path, line, said):
 
 def test_every_question_whether_a_person_did_it_asks_the_same_list():
     """The inbox, the pre-flight and the check before a send: each by its own transport to the answer."""
-    from console.actions import verification
+    from console.actions import drift
     from console.actions.registry import ACTIONS
     from console.preflight import node_checks
 
@@ -187,9 +189,9 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
     for said, by_program in ((text, True), ("bad DIMM, ask Jan", False)):
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
         (entry,) = drain_reasons.drain_groups(make.cluster(nodes=[now]), 100.0)
-        assert (entry.author == "robot") is by_program
-        assert verification.reason_replaced(drain, before, now) is not by_program
-        assert ("(robot)" in str(node_checks._drain_of(now, _At()))) is by_program
+        assert (entry.author == "automation") is by_program
+        assert drift.reason_replaced(drain, before, now) is not by_program
+        assert ("(automation)" in str(node_checks._drain_of(now, _At()))) is by_program
     assert automation.is_automation_reason(text)
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Cluster, Gpu, Node, PastJob, Xid
+from collectors.model import Gpu, PastJob, Xid
 from console.export.vendor_ticket import Case, as_markdown
 from console.health.common_traits import traits
 from console.health.xid_policy import default_policy
+from tests.support import make
+from tests.support.make import NOW
 from tests.support.operator import console
-
-NOW = 1_795_000_000
 
 
 def nodes(count, **of):
     """So many nodes; `of` maps a number to what that one has beside the rest."""
-    rows = {}
+    rows = []
     for at in range(count):
-        name = f"gpu{at:04}"
-        own = {"rack": f"R{at // 16:02}", "boot_at": NOW - 86_400 - at * 7000, "partitions": ("gpu",)}
-        rows[name] = Node(name=name, state="IDLE", display="idle", **{**own, **of.get(f"n{at}", {})})
-    return Cluster(name="x", nodes=rows, known=frozenset({"nodes"}))
+        own = {"rack": f"R{at // 16:02}", "boot_at": NOW - 86_400 - at * 7000}
+        rows.append(make.node(f"gpu{at:04}", **(own | of.get(f"n{at}", {}))))
+    return make.cluster(nodes=rows)
 
 
 def said(names, facts, **more):
@@ -55,10 +54,10 @@ def test_the_last_job_they_ran():
 
 
 def case(**more):
-    node = Node(name="gpu0001", state="IDLE", flags=("DRAIN",), display="drained", rack="R07", version="26.05.5",
+    node = make.node("gpu0001", "IDLE+DRAIN", rack="R07", version="26.05.5",
                 reason="XID 79 [KubeGPU-1182]", reason_by="jdv", reason_at=NOW - 60, boot_at=NOW - 9000)  # fmt: skip
     xid = Xid(node="gpu0001", gpu=3, code=79, first_at=NOW - 70, last_at=NOW - 70, count=1)
-    facts = Cluster(name="x", nodes={node.name: node}, xids={xid.key: xid}, known=frozenset({"nodes", "xids"}))
+    facts = make.cluster(nodes=[node], xids=[xid])
     return Case(node=node.name, cluster=facts, now=NOW, policy=default_policy(), **more)
 
 
@@ -74,7 +73,7 @@ def test_the_ticket_holds_what_support_asks_for_first():
 
 def test_what_is_not_known_is_not_told_as_nothing():
     facts = case()
-    text = as_markdown(Case(node="gpu0001", cluster=Cluster(name="x"), now=NOW, policy=facts.policy))
+    text = as_markdown(Case(node="gpu0001", cluster=make.cluster(), now=NOW, policy=facts.policy))
     assert "unknown: no source tells of them" in text and "none is known" in text
 
 

@@ -9,29 +9,29 @@ from hypothesis import strategies as st
 from console.health.drain_reasons import FORGOTTEN_S, KINDS, author_of, classify, drain_groups, is_automation
 from console.health.tickets import find_ticket
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
 
 SORTED = [
-    ("Not responding", "slurm", "slurmd", "robot"),
-    ("Node unexpectedly rebooted", "slurm", "slurmd", "robot"),
-    ("Low RealMemory (reported:1931044 < 100.00% of configured:2000000)", "slurm", "slurmd", "robot"),
-    ("Low TmpDisk", "root", "slurmd", "robot"),
-    ("gres/gpu count reported lower than configured (7 < 8)", "slurm", "slurmd", "robot"),
-    ("Duplicate jobid", "slurm", "slurmd", "robot"),
-    ("Reboot ASAP : reboot issued", "root", "slurmd", "robot"),
-    ("Kill task failed", "root", "jobs", "robot"),
-    ("Prolog error", "slurm", "jobs", "robot"),
-    ("Epilog error", "slurm", "jobs", "robot"),
-    ("batch job complete failure", "slurm", "jobs", "robot"),
-    ("NHC: check_gpu GPU 5 XID 119", "root", "gpu", "robot"),
-    ("NHC: check_gpu GPU 3 double-bit ECC", "root", "memory", "robot"),
-    ("NHC: check_gpu GPU 3 row remap failure", "root", "memory", "robot"),
-    ("NHC: check_ib mlx5_3 link down", "root", "network", "robot"),
-    ("NHC: check_fs_mount:  /scratch not mounted", "root", "storage", "robot"),
-    ("NHC: check_ps_loadavg:  too high", "nhc", "health", "robot"),
-    ("[node_problem] NVLinkErrors", "root", "network", "robot"),
+    ("Not responding", "slurm", "slurmd", "automation"),
+    ("Node unexpectedly rebooted", "slurm", "slurmd", "automation"),
+    ("Low RealMemory (reported:1931044 < 100.00% of configured:2000000)", "slurm", "slurmd", "automation"),
+    ("Low TmpDisk", "root", "slurmd", "automation"),
+    ("gres/gpu count reported lower than configured (7 < 8)", "slurm", "slurmd", "automation"),
+    ("Duplicate jobid", "slurm", "slurmd", "automation"),
+    ("Reboot ASAP : reboot issued", "root", "slurmd", "automation"),
+    ("Kill task failed", "root", "jobs", "automation"),
+    ("Prolog error", "slurm", "jobs", "automation"),
+    ("Epilog error", "slurm", "jobs", "automation"),
+    ("batch job complete failure", "slurm", "jobs", "automation"),
+    ("NHC: check_gpu GPU 5 XID 119", "root", "gpu", "automation"),
+    ("NHC: check_gpu GPU 3 double-bit ECC", "root", "memory", "automation"),
+    ("NHC: check_gpu GPU 3 row remap failure", "root", "memory", "automation"),
+    ("NHC: check_ib mlx5_3 link down", "root", "network", "automation"),
+    ("NHC: check_fs_mount:  /scratch not mounted", "root", "storage", "automation"),
+    ("NHC: check_ps_loadavg:  too high", "nhc", "health", "automation"),
+    ("[node_problem] NVLinkErrors", "root", "network", "automation"),
     ("XID 79 GPU 3 off the bus [KubeGPU-1182]", "jdv", "gpu", "human"),
     ("XID 48", "jdv", "memory", "human"),
     ("xid=74 again", "jdv", "network", "human"),
@@ -45,7 +45,7 @@ SORTED = [
     ("", "jdv", "unknown", "human"),
     (None, None, "unknown", "unknown"),
     ("something odd", None, "unknown", "unknown"),
-    ("something odd", "autodrain", "unknown", "robot"),
+    ("something odd", "autodrain", "unknown", "automation"),
 ]
 
 
@@ -91,8 +91,8 @@ def test_a_ticket_is_recognised(text, found):
 def test_root_is_a_person_when_the_text_is():
     assert (
         author_of("root", "bad DIMM") == "human"
-        and author_of("root", "NHC: x") == "robot"
-        and author_of("root") == "robot"
+        and author_of("root", "NHC: x") == "automation"
+        and author_of("root") == "automation"
     )
     assert (
         is_automation("root")
@@ -106,7 +106,7 @@ def test_root_is_a_person_when_the_text_is():
 @given(st.text(max_size=80), st.none() | st.text(max_size=12))
 def test_any_text_has_a_kind_and_nothing_breaks(text, by):
     found = classify(text, by)
-    assert found.kind in KINDS and found.author in {"human", "robot", "unknown"}
+    assert found.kind in KINDS and found.author in {"human", "automation", "unknown"}
     assert found.ticket is None or found.ticket
 
 
@@ -138,7 +138,7 @@ def test_what_went_for_one_reason_in_one_rack_is_one_entry():
     jobs = [make.job("7", nodes="gpu[0001-0002]")]
     first, second = drain_groups(make.cluster(nodes=nodes, jobs=jobs), NOW)
     assert (first.nodes, first.rack, first.reasons, first.since) == (("gpu0001", "gpu0002"), "R07", 2, NOW - 2 * HOUR)
-    assert (first.kind, first.author, first.jobs) == ("network", "robot", ("7",))
+    assert (first.kind, first.author, first.jobs) == ("network", "automation", ("7",))
     assert (second.nodes, second.jobs) == (("gpu0009",), ())
 
 

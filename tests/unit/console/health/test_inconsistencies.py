@@ -12,7 +12,8 @@ from console.health.inconsistencies import KINDS, fresh_facts, inconsistencies
 from console.health.xid_policy import load_policy
 from console.runtime.memo import forget
 from tests.support import make
-from tests.support.gpu_checks import DAY, HOUR, NOW, load, xid
+from tests.support.gpu_checks import DAY, HOUR, load, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 JOB = make.job("7", nodes="gpu0001", started=int(NOW - HOUR))
@@ -25,12 +26,7 @@ def node(state="IDLE", **more):
 
 def site(*nodes, loads=None, xids=None, jobs=(), sources=(), **facts):
     """A cluster read just now. Kinds that are None were never read."""
-    if loads is not None:
-        facts["loads"] = list(loads)
-    if xids is not None:
-        facts["xids"] = {one.key: one for one in xids}
-    made = make.cluster(nodes=list(nodes), **({"jobs": list(jobs)} if jobs is not None else {}), **facts)
-    return msgspec.structs.replace(made, at=NOW, sources={one.name: one for one in sources})
+    return make.cluster(sources=sources, at=NOW, nodes=nodes, loads=loads, xids=xids, jobs=jobs, **facts)
 
 
 def found(cluster, *kinds, **more):

@@ -12,8 +12,8 @@ from console.journal import past_actions
 from console.tables.node_health_lines import health_lines
 from tests.support import make
 from tests.support.journal_entries import HOUR, Book
-from tests.support.journal_entries import NOW as THEN
-from tests.support.machine_room import DAY, NOW, down, node, rack, site, texts
+from tests.support.machine_room import DAY, down, node, rack, site, texts
+from tests.support.make import NOW
 
 DAY_20 = 1_763_596_800
 """2025-11-20 00:00 UTC."""
@@ -61,7 +61,7 @@ def test_its_age_is_told_or_said_to_be_unknown():
 
 
 def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():
-    since = int(THEN - 9 * HOUR)
+    since = int(NOW - 9 * HOUR)
     drained = make.node("gpu0001", "IDLE+DRAIN", reason="[CX-3] DIMM", reason_at=since, comment=None)
     found = tickets.ticket_of(drained)
     assert tickets.known_since(drained, found) == since
@@ -70,15 +70,15 @@ def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():
     assert tickets.known_since(noted, told) is None, "Slurm does not say when a comment was written"
     book = Book().act("a", "comment", [make.node("gpu0002", comment="x")], ago=5 * HOUR,
                       values={"gpu0002": "ticket=CX-4 spare"})  # fmt: skip
-    assert tickets.known_since(noted, told, past_actions.ticketed(book.records)) == THEN - 5 * HOUR
+    assert tickets.known_since(noted, told, past_actions.ticketed(book.records)) == NOW - 5 * HOUR
     # It stood there before somebody wrote something else beside it; a drain says what stood in the reason.
     book = Book().act("a", "comment", [noted], ago=3 * HOUR, values={"gpu0002": "ticket=CX-4 more"})
-    assert past_actions.ticketed(book.records) == {("gpu0002", "CX-4"): THEN - 3 * HOUR}
+    assert past_actions.ticketed(book.records) == {("gpu0002", "CX-4"): NOW - 3 * HOUR}
     book.act("b", "comment", [noted], ago=2 * HOUR, values={"gpu0002": "none of it"})
     assert past_actions.ticketed(book.records) == {}, "taken away since"
     book.act("c", "drain", [make.node("gpu0003")], reason="[CX-9] link", ago=HOUR)
     book.act("d", "drain", [make.node("gpu0004")], reason="[CX-9] link", states="failed")
-    assert past_actions.ticketed(book.records) == {("gpu0003", "CX-9"): THEN - HOUR}
+    assert past_actions.ticketed(book.records) == {("gpu0003", "CX-9"): NOW - HOUR}
 
 
 def test_it_is_told_on_the_screen_of_the_node():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from collectors.model import Checkup, Source
@@ -11,7 +10,8 @@ from console.health.inconsistencies import inconsistencies
 from console.health.version_drift import drift_by_node, drifts
 from console.runtime.memo import forget
 from tests.support import make
-from tests.support.machine_room import NOW, node, rack
+from tests.support.machine_room import node, rack
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 
 SAME = {"driver": "570.133", "kernel": "5.14"}
@@ -22,8 +22,7 @@ def checked(number, **versions):
 
 
 def site(*nodes, checkups=(), sources=()):
-    made = make.cluster(nodes=list(nodes), checkups={one.node: one for one in checkups})
-    return msgspec.structs.replace(made, at=NOW, sources={one.name: one for one in sources})
+    return make.cluster(sources=sources, at=NOW, nodes=nodes, checkups=checkups)
 
 
 def told(cluster):

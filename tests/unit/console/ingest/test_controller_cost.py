@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from collectors.model import Cluster, Cost, Diag, Source
 from console.ingest.controller_cost import MOST, between, strain, with_cost
 from console.tables.overview_figures import controller_spans
+from tests.support import make
 
 
 def diag(calls: int = 100, us: int = 5_000, **more) -> Diag:
@@ -75,13 +76,13 @@ def test_what_is_not_known_does_not_strain():
 
 
 def cluster(one: Diag | None, mono: float | None) -> Cluster:
-    return Cluster(name="lab", diag=one, sources={"slurm.diag": Source(name="slurm.diag", read_mono=mono)})
+    return make.cluster(diag=one, sources=[Source(name="slurm.diag", read_mono=mono)])
 
 
 def test_the_cost_is_told_once_a_reading_of_sdiag():
     first, second = cluster(diag(), 10.0), cluster(diag(112, 17_000), 70.0)
     assert with_cost(cluster(None, None), first) is first
-    assert with_cost(Cluster(name="lab"), second) is second
+    assert with_cost(make.cluster(), second) is second
     found = with_cost(first, second)
     assert found.cost == Cost(user="ops", calls_min=12.0, ms_min=12.0)
     later = msgspec.structs.replace(found, at=9.0)
@@ -93,9 +94,9 @@ def test_the_overview_says_what_it_costs_and_that_it_holds_back():
     def text(one: Cluster) -> str:
         return "".join(part for part, _ in controller_spans(one))
 
-    calm = Cluster(name="lab", diag=Diag(main_cycle_last_us=12_000))
-    assert text(Cluster(name="lab")) == "" and text(calm) == "slurmctld 12 ms a cycle"
+    calm = make.cluster(diag=Diag(main_cycle_last_us=12_000))
+    assert text(make.cluster()) == "" and text(calm) == "slurmctld 12 ms a cycle"
     cost = Cost(user="ops", calls_min=11.6, ms_min=214.0)
     assert text(msgspec.structs.replace(calm, cost=cost)).endswith("  ops 12 calls, 214 ms a minute")
-    slow = Cluster(name="lab", diag=Diag(main_cycle_last_us=4_000_000), cost=cost)
+    slow = msgspec.structs.replace(make.cluster(diag=Diag(main_cycle_last_us=4_000_000)), cost=cost)
     assert text(slow) == "read 2.0x seldomer: slurmctld 4,000 ms a cycle  ops 12 calls, 214 ms a minute"

@@ -22,7 +22,8 @@ from console.journal.entries import (
 from console.journal.undo import Undo, undo_of, undone_by, undos_by_plan
 from console.tables.journal_columns import JOURNAL, JournalCtx, commands, detail
 from tests.support import make
-from tests.support.journal_entries import NOW, Book, alert, drained, silence, waiting
+from tests.support.journal_entries import Book, alert, drained, silence, waiting
+from tests.support.make import NOW
 
 # -- read back --------------------------------------------------------------------------------------------------------
 

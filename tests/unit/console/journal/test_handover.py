@@ -5,43 +5,42 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from collectors.model import Cluster, Job, Node, Partition, Reservation, Silence
+from collectors.model import Partition, Reservation, Silence
 from console.journal.reader import JournalSnapshot
 from console.journal.reminders import reminders, unread_kinds
 from console.journal.shifts import last_shift, shift_line
-from tests.support.journal_entries import NOW
-from tests.support.journal_entries import Book as Deeds
+from tests.support import make
+from tests.support.journal_entries import Book
+from tests.support.make import NOW
 from tests.support.operator import console
 
 HOUR, DAY = 3600, 86_400
-KNOWN = frozenset({"nodes", "jobs", "partitions", "reservations", "silences"})
-IDLE = Node(name="gpu0001", state="IDLE", display="idle")
+NOTHING = dict.fromkeys(("nodes", "jobs", "partitions", "reservations", "silences"), ())
 
 
 def cluster(**rows):
-    named = {kind: {getattr(one, "id", None) or one.name: one for one in found} for kind, found in rows.items()}
-    return Cluster(name="x", known=KNOWN, **named)
+    return make.cluster(**(NOTHING | rows))
 
 
-def left(facts, deeds=None):
-    book = JournalSnapshot.of((deeds or Deeds()).entries)
-    return [(one.kind, one.text) for one in reminders(facts, book, NOW)]
+def left(facts, book=None):
+    entries = (book or Book()).entries
+    return [(one.kind, one.text) for one in reminders(facts, JournalSnapshot.of(entries), NOW)]
 
 
 def test_a_partition_that_is_down_is_told_with_who_did_it():
     down = Partition(name="gpu", state="DOWN")
     assert left(cluster(partitions=[down, Partition(name="debug", state="UP")])) == [("partition", "gpu is DOWN")]
-    deeds = Deeds().act("a", "partition-down", [down], reason="cooling", ago=2 * HOUR)
-    ((_, said),) = left(cluster(partitions=[down]), deeds)
+    book = Book().act("a", "partition-down", [down], reason="cooling", ago=2 * HOUR)
+    ((_, said),) = left(cluster(partitions=[down]), book)
     assert "gpu is DOWN, by jdv" in said and said.endswith(': "cooling"')
 
 
-@pytest.mark.parametrize(("age", "job", "told"), [(2 * DAY, None, True), (HOUR, None, False), (2 * DAY, "1", False)])
-def test_a_reservation_in_which_nothing_runs_for_a_day(age, job, told):
+@pytest.mark.parametrize(
+    ("age", "busy", "told"), [(2 * DAY, False, True), (HOUR, False, False), (2 * DAY, True, False)]
+)
+def test_a_reservation_in_which_nothing_runs_for_a_day(age, busy, told):
     one = Reservation(name="maint", state="ACTIVE", nodes="gpu0001", starts=NOW - age, ends=NOW + DAY)
-    facts = cluster(reservations=[one], nodes=[IDLE])
-    facts = msgspec.structs.replace(facts, jobs_on={"gpu0001": (job,)} if job else {})
-    found = left(facts)
+    found = left(cluster(reservations=[one], nodes=[make.node()], jobs=[make.job(nodes="gpu0001")] if busy else ()))
     assert bool(found) is told
     if told:
         assert found == [("reservation", "maint: no job runs in it, active for 2 d, ends in 24h")]
@@ -49,16 +48,16 @@ def test_a_reservation_in_which_nothing_runs_for_a_day(age, job, told):
 
 def test_without_a_queue_nobody_can_say_that_a_reservation_is_idle():
     one = Reservation(name="maint", state="ACTIVE", nodes="gpu0001", starts=NOW - 9 * DAY)
-    facts = msgspec.structs.replace(cluster(reservations=[one]), known=KNOWN - {"jobs"})
+    facts = cluster(reservations=[one], jobs=None)
     assert left(facts) == [] and unread_kinds(facts) == ("jobs",)
 
 
 def test_jobs_held_by_others_than_their_owner():
     rows = [
-        Job(id="1", name="a", user="alice", state="PENDING", reason="JobHeldAdmin", submitted=NOW - 3 * DAY),
-        Job(id="2", name="a", user="alice", state="PENDING", reason="JobHeldUser", submitted=NOW - 3 * DAY),
-        Job(id="3", name="a", user="alice", state="PENDING", reason="JobHeldAdmin", submitted=NOW - HOUR),
-        Job(id="4", name="a", user="alice", state="PENDING", reason="Priority", submitted=NOW - 3 * DAY),
+        make.job("1", "PENDING", reason="JobHeldAdmin", submitted=NOW - 3 * DAY),
+        make.job("2", "PENDING", reason="JobHeldUser", submitted=NOW - 3 * DAY),
+        make.job("3", "PENDING", reason="JobHeldAdmin", submitted=NOW - HOUR),
+        make.job("4", "PENDING", reason="Priority", submitted=NOW - 3 * DAY),
     ]
     ((kind, said),) = left(cluster(jobs=rows))
     assert kind == "job" and said == "1 of alice is held (JobHeldAdmin), submitted 3 d ago"
@@ -75,8 +74,7 @@ def test_silences_that_have_stood_for_days_once_each():
 
 def test_nodes_drained_for_days_without_a_ticket():
     def out(name, reason, age):
-        return Node(name=name, state="IDLE", flags=("DRAIN",), display="drained", reason=reason, reason_by="jdv",
-                    reason_at=NOW - age)  # fmt: skip
+        return make.node(name, "IDLE+DRAIN", reason=reason, reason_by="jdv", reason_at=NOW - age)
 
     rows = [out("gpu0001", "bad DIMM", 9 * DAY), out("gpu0002", "bad DIMM [KubeGPU-12]", 9 * DAY),
             out("gpu0003", "bad DIMM", HOUR)]  # fmt: skip

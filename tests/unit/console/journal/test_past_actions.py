@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from collectors.clock import ManualClock
 from console.journal import writer
 from console.journal.entries import STATES
-from console.journal.past_actions import drains, drains_text, on_target, past_actions, resumed
+from console.journal.past_actions import action_times, drains, drains_text, on_target, past_actions, resumed
 from console.journal.writer import Journal
 from console.tables.inspection_lines import history_lines
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
 
 
@@ -158,3 +158,15 @@ def test_no_record_whatever_breaks_it(found):
         assert act.state in {*STATES, "sent"}
     drains("gpu0001", found, NOW)
     resumed(found)
+
+
+def test_times_of_actions_are_those_that_changed_something_since_then():
+    records = [
+        intent("a", ["gpu0001", "gpu0002"], 5 * HOUR), ended("a", gpu0001="done", gpu0002="failed"),
+        intent("b", ["gpu0001"], 3 * HOUR), ended("b", gpu0001="failed"),
+        intent("c", ["7"], HOUR, "requeue", None, "job"), ended("c", **{"7": "done"}),
+        intent("d", ["gpu0001"], 30 * HOUR), ended("d", gpu0001="done"),
+    ]  # fmt: skip
+    assert action_times(records, NOW - DAY) == (NOW - 5 * HOUR, NOW - HOUR)
+    assert action_times(records, NOW - DAY, "node", "gpu0001") == (NOW - 5 * HOUR,)
+    assert action_times(records, NOW - DAY, "node", "gpu0002") == ()

@@ -107,10 +107,10 @@ def test_a_syslog_that_takes_nothing_delays_and_stops_nothing(path, syslog):
 # -- the file is gone -------------------------------------------------------------------------------------------------
 
 
-def test_where_the_file_cannot_be_written_syslog_is_the_witness(path, syslog):
+def test_where_the_file_cannot_be_written_syslog_has_the_audit_copy(path, syslog):
     path.mkdir(parents=True)
     told = act(book(path, syslog))
-    assert "the journal file cannot be written" in told and "directory" in told and "syslog is the witness" in told
+    assert "the journal file cannot be written" in told and "directory" in told and "syslog has the audit copy" in told
     (line,) = syslog.lines()
     # It hangs on no other line, but it proves itself.
     assert (line["event"], line["id"]) == ("intent", "a") and "prev" not in line
@@ -140,7 +140,7 @@ def test_the_gap_is_owned_up_to_when_the_file_is_back(path, syslog):
     ]  # fmt: skip
     found = verify(path)
     assert found.ok and found.lines == 5 and found.gaps == ((2, 2),)
-    assert "line 2: 2 lines could not be written at the time; syslog was the witness" in verified(path)[0]
+    assert "line 2: 2 lines could not be written at the time; syslog has the audit copy" in verified(path)[0]
     assert json.loads(verified(path, as_json=True)[0])["gaps"] == [[2, 2]]
     assert "2 lines that only syslog had" in show(path)[0]
     assert [one.plan for one in unfinished(path)] == ["a", "c"]
@@ -156,7 +156,7 @@ def test_where_no_thread_is_to_be_had_nothing_is_lost(path, syslog, monkeypatch)
     monkeypatch.setattr("console.journal.writer._Write.start", none_left)
     path.mkdir(parents=True)
     mine = book(path, syslog)
-    assert "syslog is the witness" in act(mine, "a") and "syslog is the witness" in act(mine, "b")
+    assert "syslog has the audit copy" in act(mine, "a") and "syslog has the audit copy" in act(mine, "b")
     path.rmdir()
     assert act(mine, "c") == ""
     assert [(one["event"], one.get("id"), one.get("late")) for one in read(path)] == [
@@ -193,7 +193,7 @@ class Hung:
 def test_a_hung_file_system_does_not_hold_up_what_syslog_takes(path, syslog, monkeypatch):
     hung = Hung(monkeypatch)
     mine = book(path, syslog, deadline_s=0.1)
-    assert "did not answer in 0.1 s): syslog is the witness" in act(mine, "a")
+    assert "did not answer in 0.1 s): syslog has the audit copy" in act(mine, "a")
     assert "still does not answer" in act(mine, "a", "result", outcome={"gpu0001": {"state": "done", "why": ""}})
     assert [one["event"] for one in syslog.lines()] == ["intent", "result"]
     hung.answers.set()

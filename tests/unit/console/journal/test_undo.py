@@ -8,7 +8,8 @@ from collectors.model import TAKEN, NewSilence, Partition
 from console.actions.registry import ACTIONS, BY_ID
 from console.journal.undo import Undo, undo_of, undone_by, undos_by_plan
 from tests.support import make
-from tests.support.journal_entries import HOUR, NOW, Book, alert, drained, jobs, matchers, nodes, silence, waiting
+from tests.support.journal_entries import HOUR, Book, alert, drained, jobs, matchers, nodes, silence, waiting
+from tests.support.make import NOW
 
 #: Of reservations and users: test_undo_reservations.py.
 BOOKED = {"reserve", "unreserve", "block", "unblock", "incident"}

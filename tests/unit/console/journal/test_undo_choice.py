@@ -12,7 +12,8 @@ from collectors.slurm.operations import moment_of
 from console.cli.act import undoing
 from console.journal.undo import Undo, last_undoable
 from tests.support import make
-from tests.support.journal_entries import HOUR, NOW, Book, drained, nodes
+from tests.support.journal_entries import HOUR, Book, drained, nodes
+from tests.support.make import NOW
 
 NODES = [make.node(f"n{at}") for at in range(1, 5)]
 

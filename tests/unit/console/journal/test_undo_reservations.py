@@ -7,7 +7,8 @@ import pytest
 from collectors.model import Association, Reservation, User
 from console.journal.undo import Undo
 from tests.support import make
-from tests.support.journal_entries import HOUR, NOW, Book, nodes
+from tests.support.journal_entries import HOUR, Book, nodes
+from tests.support.make import NOW
 
 GONE = make.cluster(nodes=[make.node("n1"), make.node("n2")])
 

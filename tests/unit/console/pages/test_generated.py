@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 import pytest
 
-from collectors.model import Cluster, Job, Node
 from collectors.nodestate import DISPLAYS, display_word, parse_state
 from collectors.slurm.native.write import NativeWriter
 from console.actions.registry import ACTIONS, BY_ID, keys_for
@@ -17,6 +16,7 @@ from console.cli.main import cli
 from console.config.settings import ConfigError, load
 from console.health.xid_policy import default_policy
 from console.pages import action_pages, generated, settings_page, states_page
+from tests.support import make
 from tests.support.paths import DOCS
 from tests.tools import shots
 from themes.roles import JOB_LOOK
@@ -145,12 +145,8 @@ def test_pyslurm_is_told_what_the_page_says(action):
 
 def acts(action: str, **row: object) -> bool:
     kind = BY_ID[action].kind
-    if kind == "job":
-        made_row = Job(id="1", name="j", user="u", **row)
-    else:
-        state, flags = parse_state(str(row["state"]))
-        made_row = Node(name="n", state=state, flags=flags, display=display_word(state, flags))
-    return BY_ID[action].refuse(Cluster(name="none"), made_row) is None
+    made_row = make.job(**row) if kind == "job" else make.node(state=row["state"])
+    return BY_ID[action].refuse(make.cluster(), made_row) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from console.tables.cooling_columns import node_cooling_lines
 from console.triage import attention_cooling
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import HOUR, MINUTE, NOW, alert, down, rack, site
+from tests.support.machine_room import HOUR, MINUTE, alert, down, rack, site
+from tests.support.make import NOW
 
 RACKS = ("R05", "R06")
 LIMITS = {"supply": {"high": 34.0}, "return": {"high": 50.0}, "flow": {"low": 300.0}}

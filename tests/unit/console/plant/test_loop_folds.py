@@ -9,7 +9,8 @@ from collectors.model import Coolant
 from console.alerts.groups import alert_groups
 from console.health.failure_domains import place_of_alert
 from console.plant.loop_folds import is_about_heat, may_follow_heat
-from tests.support.machine_room import HOUR, MINUTE, NOW, alert, rack, site
+from tests.support.machine_room import HOUR, MINUTE, alert, rack, site
+from tests.support.make import NOW
 
 FED = {"cdu-2": ("R04", "R05", "R06", "R07"), "cdu-3": ("R08", "R09")}
 

@@ -16,9 +16,9 @@ from console.preflight.plant_checks import check_nvlink as look
 from console.tables.domain_columns import node_domain_lines
 from console.triage.attention import attention_lines
 from tests.support import make
+from tests.support.make import NOW
 from tests.support.previews import lines, plan
 
-NOW = 1_795_000_000.0
 OWN, OTHER = "8f1d2c3b-0000-4000-8000-000000000007", "11111111-0000-4000-8000-000000000009"
 
 
@@ -43,12 +43,11 @@ def site(states=None, trays=None, blocks=True, count=18, old=False):
     facts = {"nodes": rows, "trays": [one for one in told.values() if one is not None]}
     if blocks:
         facts["domains"] = [Domain(name="R07", nodes=tuple(every), said_by="Slurm's blocks")]
-    made = make.cluster(**facts)
-    sources = {
-        name: Source(name=name, ok=True, tried=True, read_mono=0.0 if old and name == "prom.trays" else 500.0)
+    sources = [
+        Source(name=name, ok=True, tried=True, read_mono=0.0 if old and name == "prom.trays" else 500.0)
         for name in ("slurm.nodes", "slurm.topology", "prom.trays")
-    }
-    return msgspec.structs.replace(made, at=NOW, sources=sources)
+    ]
+    return make.cluster(sources=sources, at=NOW, **facts)
 
 
 def told(cluster):
@@ -243,7 +242,7 @@ def test_a_tie_accuses_neither_half():
     assert [level for level, _ in checks(cluster, "gpu0001")] == ["ok"]
 
 
-# -- needs you, and the node's own line --------------------------------------------------------------------------------
+# -- attention, and the node's own line --------------------------------------------------------------------------------
 
 
 def test_an_ill_fabric_and_imex_need_somebody():

@@ -5,52 +5,34 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from collectors.model import Cluster, Job, Load, Node, Power
-from console.ingest.reduce import jobs_on
+from collectors.model import Cluster, Load, Power
 from console.plant import gpus, power
 from console.tables import overview_figures
 from tests.support import make
 
 
 def cluster(**more) -> Cluster:
-    nodes = {
-        name: Node(
-            name=name,
-            state=state,
-            display=state.lower(),
-            gpus=8,
-            gpus_alloc=used,
-            rack=rack,
-            extra=f'{{"row": "{row}"}}',
-        )
+    nodes = [
+        make.node(name, state, gpus_alloc=used, rack=rack, extra=f'{{"row": "{row}"}}')
         for name, state, used, rack, row in (
             ("n1", "ALLOCATED", 8, "R1", "A"),
             ("n2", "MIXED", 4, "R1", "A"),
             ("n3", "IDLE", 0, "R2", "A"),
             ("n4", "ALLOCATED", 8, "R3", "B"),
         )
-    }
-    jobs = {
-        "1": Job(id="1", name="a", user="alice", state="RUNNING", nodes="n1", gpus_held=8, started=0),
-        "2": Job(id="2", name="b", user="bob", state="RUNNING", nodes="n2", gpus_held=1, started=0),
-        "3": Job(id="3", name="c", user="eve", state="RUNNING", nodes="n2", gpus_held=3, started=0),
-        "4": Job(id="4", name="d", user="alice", state="RUNNING", nodes="n4", gpus_held=8, started=0),
-    }
-    loads = {
-        "n1": Load(node="n1", power_w=6000.0, gpus_idle=3, temp_c=70.0, gpu_power_w=4600.0),
-        "n2": Load(node="n2", power_w=4000.0, gpus_idle=5, temp_c=60.0),
-        "n3": Load(node="n3", power_w=2000.0, gpus_idle=8, temp_c=30.0),
-    }
-    made = Cluster(
-        name="x",
-        nodes=nodes,
-        jobs=jobs,
-        loads=loads,
-        jobs_on=jobs_on(jobs),
-        known=frozenset({"nodes", "jobs", "loads"}),
-        racks={"R1": ("n1", "n2"), "R2": ("n3",), "R3": ("n4",)},
-    )
-    return msgspec.structs.replace(made, **more)
+    ]
+    jobs = [
+        make.job("1", nodes="n1", started=0),
+        make.job("2", nodes="n2", gpus=1, user="bob", started=0),
+        make.job("3", nodes="n2", gpus=3, user="eve", started=0),
+        make.job("4", nodes="n4", started=0),
+    ]
+    loads = [
+        Load(node="n1", power_w=6000.0, gpus_idle=3, temp_c=70.0, gpu_power_w=4600.0),
+        Load(node="n2", power_w=4000.0, gpus_idle=5, temp_c=60.0),
+        Load(node="n3", power_w=2000.0, gpus_idle=8, temp_c=30.0),
+    ]
+    return msgspec.structs.replace(make.cluster(nodes=nodes, jobs=jobs, loads=loads), **more)
 
 
 def test_racks_rows_and_what_a_drained_rack_gives_back():

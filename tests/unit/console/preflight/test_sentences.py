@@ -12,8 +12,8 @@ import pytest
 from collectors.model import Cluster, Reservation
 from console import preflight
 from console.actions.registry import BY_ID
-from console.gate import preflight as gate_preflight
-from console.gate.preflight import run_checks
+from console.gate import preflight_reads
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy
 from console.preflight.checks import Check, PreflightReads
 from console.preflight.sentences import SENTENCES, Code
@@ -27,7 +27,7 @@ def test_each_code_has_one_sentence_and_is_found_somewhere():
     finders = [file for file in Path(preflight.__path__[0]).glob("*.py") if file.name != "sentences.py"]
     made = {
         one.value
-        for file in (*finders, Path(gate_preflight.__file__))
+        for file in (*finders, Path(preflight_reads.__file__))
         for one in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(one, ast.Constant)
     }

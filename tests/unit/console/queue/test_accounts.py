@@ -17,20 +17,19 @@ from console.queue.accounts import (
     holdings,
     matching_accounts,
 )
-from console.queue.pending import PendingFacts, pending_reason
+from console.queue.pending_reason import PendingFacts, pending_reason
 from console.queue.queue_reads import CACHE_S, QueueCache
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
 from console.session.site import Site
+from tests.support import make
 from tests.support.make import cluster
 from tests.support.operator import console
 
 
 def job(id: str, user: str, account: str | None, gpus: int, running: bool = True) -> Job:
-    more = {"nodes": "gpu0001", "gpus_held": gpus, "node_count": 1} if running else {}
-    return Job(
-        id=id, name="x", user=user, account=account, state="RUNNING" if running else "PENDING", gpus=gpus, **more
-    )
+    more = {"nodes": "gpu0001", "node_count": 1} if running else {"state": "PENDING"}
+    return make.job(id, user=user, account=account, gpus=gpus, **more)
 
 
 JOBS = [
@@ -154,7 +153,7 @@ def _state(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
-async def test_the_screen_on_the_embedded_machine(size):
+async def test_the_screen_on_the_simulated_cluster(size):
     async with console(size) as op:
         await op.press("A")
         screen = op.app.screen
@@ -194,7 +193,7 @@ async def test_ctrl_r_asks_again_no_sooner_than_in_a_minute():
         await op.until(lambda: screen._limits is not first, "they were asked again")
 
 
-async def test_the_embedded_machine_weighs_as_it_schedules():
+async def test_the_simulated_cluster_weighs_as_it_schedules():
     async with console((100, 30), nodes=256) as op:
         asked, jobs = op.app.session.queueing, op.cluster.jobs
         waiting = [one for one in jobs.values() if one.state == "PENDING"]
@@ -228,11 +227,11 @@ async def test_a_pending_job_tells_why_it_waits():
     async with console((80, 24)) as op:
         waiting = next(one for one in op.cluster.jobs.values() if one.state == "PENDING" and one.reason == "Priority")
         op.app.navigation.open_row("job", waiting.id)
-        await op.comes("Why it waits")
+        await op.comes("Pending reason")
         await op.comes("with a higher priority")
         await op.until(lambda: "priority" in op.screen() and "= partition" in op.screen(), "its factors")
         running = next(one for one in op.cluster.jobs.values() if one.state == "RUNNING")
         op.app.pop_screen()
         op.app.navigation.open_row("job", running.id)
         await op.comes("time left")
-        op.sees_not("Why it waits")
+        op.sees_not("Pending reason")

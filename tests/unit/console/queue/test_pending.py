@@ -8,12 +8,12 @@ import pytest
 
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
 from console.queue.limit_hits import limit_hit
-from console.queue.pending import PendingFacts, pending_reason
-from tests.support.make import cluster, node
+from console.queue.pending_reason import PendingFacts, pending_reason
+from tests.support import make
+from tests.support.make import NOW, cluster, node
 from tests.support.paths import DATA
 
 RECORDED = DATA / "queueing"
-NOW = 1_795_510_000.0
 HOUR = 3600
 LIMITS = Limits(
     limits=(
@@ -31,18 +31,15 @@ LIMITS = Limits(
 
 
 def waits(reason: str | None, **more) -> Job:
-    given = {"id": "500", "name": "train", "state": "PENDING", "reason": reason, "user": "alice", "account": "ml",
-             "qos": "normal", "partition": "gpu", "node_count": 1, "gpus": 8, "priority": 100,
-             "time_limit_s": 24 * HOUR}  # fmt: skip
-    return Job(**{**given, **more})
+    given = {"id": "500", "state": "PENDING", "reason": reason, "account": "ml", "qos": "normal", "node_count": 1,
+             "priority": 100, "time_limit_s": 24 * HOUR}  # fmt: skip
+    return make.job(**(given | more))
 
 
 def runs(name: str, **more) -> Job:
-    began = int(NOW) - HOUR
-    given = {"id": name, "name": "train", "state": "RUNNING", "user": "alice", "account": "ml", "qos": "normal",
-             "partition": "gpu", "nodes": "gpu0001", "node_count": 1, "gpus": 8, "gpus_held": 8, "started": began,
+    given = {"account": "ml", "qos": "normal", "nodes": "gpu0001", "node_count": 1, "started": int(NOW) - HOUR,
              "time_limit_s": 3 * HOUR}  # fmt: skip
-    return Job(**{**given, **more})
+    return make.job(name, **(given | more))
 
 
 def machine(*jobs: Job, **more):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Alert, Diff, Fault, Job, Load, Matcher, Node, Silence, Source
+from collectors.model import Diff, Fault, Load, Matcher, Silence, Source
 from console.journal.chain import append
 from console.recording import frame, recorder, session_writer
 from console.recording.location import Bounds
@@ -22,6 +22,7 @@ from console.recording.recorder import Recorder
 from console.recording.row_codec import Table, pack_rows, unpack_rows
 from console.recording.session_writer import RecordingBusy
 from console.recording.store import RecordingFault, RecordingFile, RecordingReader
+from tests.support import make
 from tests.support.recordings import BOUNDS, Night, cluster_at, intent, recorded, same
 
 
@@ -62,13 +63,13 @@ def test_it_is_the_owners_alone(tmp_path):
 
 
 ROW_STEPS = [
-    ("nodes", {"a": Node(name="a", state="IDLE", display="idle", cpu_load=0.1)},
-     {"a": Node(name="a", state="DOWN", display="down", reason="ü\u0308 fan", cpu_load=None, flags=("DRAIN",)),
-      "b": Node(name="b", state="IDLE", display="idle", cpu_load=1 / 3, boot_at=5)}),
-    ("jobs", {"1": Job(id="1", name="x", user="u", state="PENDING", priority=10)}, {}),
-    ("jobs", {}, {f"{i}": Job(id=f"{i}", name="x", user="u", state="R", priority=i * i) for i in range(40)}),
+    ("nodes", {"a": make.node("a", cpu_load=0.1)},
+     {"a": make.node("a", "DOWN+DRAIN", reason="ü\u0308 fan", cpu_load=None),
+      "b": make.node("b", cpu_load=1 / 3, boot_at=5)}),
+    ("jobs", {"1": make.job("1", "PENDING", priority=10)}, {}),
+    ("jobs", {}, {f"{i}": make.job(f"{i}", priority=i * i) for i in range(40)}),
     ("loads", {"n": Load(node="n", power_w=512.5, gpu_util_pct=97.1)}, {"n": Load(node="n", power_w=1 / 3)}),
-    ("alerts", {}, {"f": Alert(id="f", name="N", labels={"a": "b", "c": ""}, silenced_by=("1", "2"))}),
+    ("alerts", {}, {"f": make.alert(id="f", labels={"a": "b", "c": ""}, silenced_by=("1", "2"))}),
     ("silences", {"s": Silence(id="s", state="active", matchers=(Matcher("a", "b"),))},
      {"s": Silence(id="s", state="active", matchers=(Matcher("a", "b", True), Matcher("c", "", False, False)))}),
 ]  # fmt: skip

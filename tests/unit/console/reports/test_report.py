@@ -1,4 +1,4 @@
-"""A shift report tells what happened, from made-up moments and from the embedded machine; and what it cannot know."""
+"""A shift report tells what happened, from made-up moments and from the simulated cluster; and what it cannot know."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from collectors.model import Cluster, Fault, Job, Load, Node, Power, Series, Silence, Source, SourceFault
+from collectors.model import Cluster, Fault, Load, Node, Power, Series, Silence, Source, SourceFault
 from console.app import export_commands
 from console.cli.main import cli
 from console.config.commands import CommandError, parse
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
-from console.ingest.reduce import jobs_on
 from console.journal.chain import JournalFault
 from console.journal.entries import join
 from console.journal.reader import JournalSnapshot
@@ -29,30 +28,26 @@ from console.reports.period import Span, between, moment, span_of
 from console.reports.reads import ReportSources, gather, moments, of_recording
 from console.reports.rendering import as_json, as_markdown
 from console.reports.shift_watch import ShiftWatch
-from tests.support import people
-from tests.support.journal_entries import NOW
-from tests.support.journal_entries import Book as Deeds
+from tests.support import make, people
+from tests.support.journal_entries import Book
+from tests.support.make import NOW
 from tests.support.operator import console
 from tests.support.recordings import Night, recorded
 
 HOUR = 3600.0
 
 
-def node(name="n1", display="allocated", gpus=8, **more) -> Node:
-    state = {"down": "DOWN", "drained": "IDLE", "draining": "ALLOCATED"}.get(display, "ALLOCATED")
-    return Node(name=name, state=state, display=display, gpus=gpus, **more)
+def node(name="n1", state="ALLOCATED", **more) -> Node:
+    return make.node(name, state, **({"gpus_alloc": None} | more))
 
 
-def down(name="n1", reason="Not responding", at=None, by="slurm", display="down", **more) -> Node:
-    return node(name, display, reason=reason, reason_by=by, reason_at=at, **more)
+def down(name="n1", reason="Not responding", at=None, by="slurm", state="DOWN", **more) -> Node:
+    return node(name, state, reason=reason, reason_by=by, reason_at=at, **more)
 
 
-def at(*nodes: Node, jobs=(), loads=(), **more) -> Cluster:
-    rows = {job.id: job for job in jobs}
-    known = frozenset({"nodes", "jobs", "loads", "alerts", "silences", "xids"})
-    more.setdefault("known", known)
-    return Cluster(name="c", nodes={one.name: one for one in nodes}, jobs=rows, jobs_on=jobs_on(rows),
-                   loads={load.node: load for load in loads}, **more)  # fmt: skip
+def at(*nodes: Node, jobs=(), loads=(), sources=(), **facts) -> Cluster:
+    given = {"alerts": (), "silences": (), "xids": ()} | facts
+    return make.cluster(nodes=nodes, jobs=jobs, loads=loads, sources=sources, **given)
 
 
 def watched(*seen: tuple[float, Cluster], since=0.0, until=10 * HOUR, step=True):
@@ -98,7 +93,7 @@ def test_a_node_of_which_slurm_does_not_say_since_when_counts_from_when_it_was_s
 
 
 def test_a_draining_node_has_lost_what_no_job_holds():
-    part = down(display="draining", gpus_alloc=6)
+    part = down(state="ALLOCATED+DRAIN", gpus_alloc=6)
     assert watched((0, at(part)), (HOUR, at(part))).gpu_hours == {"slurmd": 2.0}
 
 
@@ -128,15 +123,15 @@ def test_a_clock_that_is_set_back_loses_nothing_twice():
     assert watch.past().gpu_hours["slurmd"] == pytest.approx(8 * 300 / 3600)
 
 
-RUNS = Job(id="7", name="x", user="u", state="RUNNING", nodes="n[1-2]", gpus=16, submitted=-50, started=0, restarts=0)
+RUNS = make.job("7", user="u", nodes="n[1-2]", gpus=16, submitted=-50, started=0, restarts=0)
 
 
 @pytest.mark.parametrize(
     ("job", "end"),
     [
         (None, "left the queue"),
-        (Job(id="7", name="x", user="u", state="PENDING", restarts=1), "requeued"),
-        (Job(id="7", name="x", user="u", state="NODE_FAIL", nodes="n[1-2]"), "NODE_FAIL"),
+        (make.job("7", "PENDING", user="u", restarts=1), "requeued"),
+        (make.job("7", "NODE_FAIL", user="u", nodes="n[1-2]"), "NODE_FAIL"),
     ],
 )
 @pytest.mark.parametrize("first", ["nodes", "jobs"])
@@ -154,9 +149,9 @@ def test_a_job_that_ends_on_a_sound_node_was_not_lost():
 
 
 def test_the_longest_wait_is_of_a_job_that_could_have_started():
-    held = Job(id="1", name="x", user="u", state="PENDING", submitted=-90_000, reason="JobHeldUser", priority=0)
-    waits = Job(id="2", name="x", user="v", state="PENDING", submitted=-1000, reason="Priority", gpus=4)
-    began = Job(id="3", name="x", user="w", state="RUNNING", submitted=-20_000, started=100, nodes="n1")
+    held = make.job("1", "PENDING", submitted=-90_000, reason="JobHeldUser", priority=0)
+    waits = make.job("2", "PENDING", submitted=-1000, reason="Priority", gpus=4)
+    began = make.job("3", submitted=-20_000, started=100, nodes="n1")
     first = watched((0, at(node(), jobs=[held, waits])), (600, at(node(), jobs=[held, waits])))
     assert (first.wait.job, first.wait.seconds, first.wait.started) == ("2", 1600, False)
     then = watched((0, at(node(), jobs=[held, waits])), (600, at(node(), jobs=[held, waits, began])))
@@ -175,7 +170,7 @@ def test_the_peak_has_its_time_and_source_and_is_unknown_where_nothing_is_measur
 
 def test_sources_that_fail_are_told_with_how_long():
     def faulty(fault):
-        return at(node(), sources={"slurm.jobs": Source(name="slurm.jobs", tried=True, fault=fault)})
+        return at(node(), sources=[Source(name="slurm.jobs", tried=True, fault=fault)])
 
     past = watched((0, faulty(None)), (240, faulty(Fault("timeout", "x"))), (480, faulty(Fault("timeout", "x"))))
     assert past.silent == {"slurm.jobs": 480.0}
@@ -196,10 +191,10 @@ def report(cluster=None, *, records=(), fault="", recording=None, telemetry=None
 
 
 def test_it_says_who_did_what_and_what_came_of_it():
-    deeds = Deeds().act("a", "drain", [node("gpu1"), node("gpu2")], ["done", "failed"], "bad DIMM", who="jdv")
-    deeds.act("b", "drain", [node("gpu3")], None, "fan", who="mkl", ago=2 * HOUR)
-    deeds.act("c", "drain", [node("gpu4")], "done", "old", ago=100 * HOUR)
-    text = as_markdown(report(at(node()), records=deeds.records))
+    book = Book().act("a", "drain", [node("gpu1"), node("gpu2")], ["done", "failed"], "bad DIMM", who="jdv")
+    book.act("b", "drain", [node("gpu3")], None, "fan", who="mkl", ago=2 * HOUR)
+    book.act("c", "drain", [node("gpu4")], "done", "old", ago=100 * HOUR)
+    text = as_markdown(report(at(node()), records=book.records))
     flat = " ".join(text.split())
     assert re.search(r'- \d\d:\d\d jdv as uid 1001: drain gpu\[1-2\] "bad DIMM": 1 done, 1 failed', flat)
     assert "no end seen: " in text and 'mkl as uid 1001: drain gpu3 "fan": no result' in flat
@@ -211,8 +206,8 @@ def test_the_accounts_of_this_machine_change_no_report(monkeypatch):
     """Whoever has uid 1001 here is not jdv: `people` keeps those of the machine out of every test."""
     there = pwd.struct_passwd(("tmpuser", "x", 1001, 1001, "", "/", "/bin/sh"))
     monkeypatch.setattr(people, "_by_uid", lambda uid: there)
-    deeds = Deeds().act("a", "drain", [node("gpu1")], "done", "bad DIMM", who="jdv")
-    assert "jdv as uid 1001" in as_markdown(report(at(node()), records=deeds.records))
+    book = Book().act("a", "drain", [node("gpu1")], "done", "bad DIMM", who="jdv")
+    assert "jdv as uid 1001" in as_markdown(report(at(node()), records=book.records))
     assert pwd.getpwuid(0) is there, "root and one's own account are as they are"
 
 
@@ -223,12 +218,12 @@ def test_a_journal_that_cannot_be_read_is_not_a_quiet_shift():
 
 
 def test_what_was_never_read_is_unknown_not_nothing():
-    text = as_markdown(report(Cluster(name="c")))
+    text = as_markdown(report(make.cluster()))
     for word in ("nodes: unknown", "alerts: unknown", "silences: unknown", "held jobs: unknown", "power peak: unknown",
                  "unknown: no source tells of XIDs", "unknown: the queue was never read"):  # fmt: skip
         assert word in text, word
     assert " 0 " not in text
-    told = json.loads(as_json(report(Cluster(name="c"))))
+    told = json.loads(as_json(report(make.cluster())))
     for key in ("open_nodes", "open_alerts", "silences_ending", "losses", "broke", "xids", "peak", "jobs_held"):
         assert told[key] is None, key
 
@@ -244,8 +239,8 @@ def test_without_a_recording_it_claims_nothing_of_what_nobody_saw():
 
 def test_what_is_open_is_told_with_whose_it_is():
     cluster = at(
-        down("gpu1", 'swap "B" [X-12]', int(NOW - 3 * HOUR), "jdv", "drained"), node("gpu2"),
-        jobs=[Job(id="1", name="x", user="u", state="PENDING", reason="JobHeldUser", priority=0)],
+        down("gpu1", 'swap "B" [X-12]', int(NOW - 3 * HOUR), "jdv", "IDLE+DRAIN"), node("gpu2"),
+        jobs=[make.job("1", "PENDING", reason="JobHeldUser", priority=0)],
         silences={
             "s": Silence(id="s", state="active", matchers=(), ends=int(NOW + HOUR), by="mkl", comment="PDU work"),
             "t": Silence(id="t", state="active", matchers=(), ends=int(NOW + 90 * HOUR), by="mkl", comment="far"),
@@ -305,7 +300,7 @@ def test_the_peak_of_the_time_that_nobody_recorded_is_asked_for():
     assert "Prometheus did not answer" in " ".join(as_markdown(report(at(node()), telemetry=Charts())).split())
 
 
-# On the embedded machine.
+# On the simulated cluster.
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 from collectors import process
 from collectors.clock import ManualClock, SystemClock, stamp
 from collectors.model import (
-    Alert,
     Facts,
     Fault,
     Load,
@@ -30,6 +29,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.session import site
 from console.session.snapshot import as_json, as_text, exit_code, take
+from tests.support import make
 from tests.support.make import VERSIONS, Commands, cluster, job, node, play
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -172,7 +172,7 @@ def test_unknown_is_null_and_none_is_empty():
 def test_loads_alerts_and_reservations_are_in_it():
     here = cluster(
         nodes=[node("gpu1"), node("gpu2")], loads=[Load(node="gpu1", gpu_util_pct=91.5, power_w=5000.0)],
-        alerts=[Alert(id="a", name="NodeDown", labels={"x": "y"}, starts=100, silenced_by=("s",))],
+        alerts=[make.alert(labels={"x": "y"}, starts=100, silenced_by=("s",))],
         silences=[Silence(id="s", state="active", matchers=(Matcher("x", "y"),), ends=100, by="jdv",
                           comment="taken: I'm on it")],
         reservations=[Reservation(name="maint", state="ACTIVE", starts=100, ends=10**15)],
@@ -181,7 +181,9 @@ def test_loads_alerts_and_reservations_are_in_it():
     document = told(here)
     assert [(row["gpu_util_pct"], row["power_w"]) for row in document["nodes"]] == [(91.5, 5000.0), (None, None)]
     (alert,), (reservation,) = document["alerts"], document["reservations"]
-    assert (alert["name"], alert["starts"], alert["labels"]) == ("NodeDown", "1970-01-01T00:01:40Z", {"x": "y"})
+    assert (alert["name"], alert["starts"], alert["labels"]) == (
+        "NodeDown", "1970-01-01T00:01:40Z", {"alertname": "NodeDown", "x": "y"}
+    )  # fmt: skip
     assert (reservation["starts"], reservation["ends"]) == ("1970-01-01T00:01:40Z", None), (
         "no calendar has year 31690708"
     )

@@ -15,7 +15,8 @@ from console.tables.control_columns import duration_us, hung, rpc_users
 from console.triage import attention_control
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, MINUTE, NOW, down, rack
+from tests.support.machine_room import DAY, MINUTE, down, rack
+from tests.support.make import NOW
 from tests.support.operator import console
 
 BOTH = (Controller(host="ctl1", role="primary", up=True), Controller(host="ctl2", role="backup", up=True))
@@ -28,12 +29,11 @@ def with_(one, **more):
 
 
 def site(known=WELL, diag=CALM, nodes=(), jobs=(), ok=True, **more):
-    facts = {"nodes": list(nodes), "jobs": list(jobs), "control": known, "diag": diag}
-    made = make.cluster(**{kind: value for kind, value in facts.items() if value is not None})
     fault = None if ok else Fault("timeout", "x")
     given = {"ok": ok, "tried": True, "read_mono": 100.0, "due_s": 60.0, "fault": fault}
-    sources = {name: Source(name=name, **given) for name in ("slurm.control", "slurm.diag")}
-    return msgspec.structs.replace(made, at=NOW, sources=sources, **more)
+    sources = [Source(name=name, **given) for name in ("slurm.control", "slurm.diag")]
+    made = make.cluster(sources=sources, at=NOW, nodes=nodes, jobs=jobs, control=known, diag=diag)
+    return msgspec.structs.replace(made, **more)
 
 
 def told(cluster, mono=101.0):

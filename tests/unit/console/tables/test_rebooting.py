@@ -26,7 +26,8 @@ from console.session import snapshot
 from console.tables import overview_figures
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from tests.support import make
-from tests.support.machine_room import NOW, texts
+from tests.support.machine_room import texts
+from tests.support.make import NOW
 from tests.support.operator import console
 from widgets.cells import spans_of
 

@@ -15,9 +15,9 @@ from textual.app import ComposeResult
 import console.fields as fields_package
 import console.tables as tables_package
 import themes
-from collectors.model import Job
 from console.fields.common_cells import Ctx
 from console.fields.job_fields import JOBS
+from tests.support import make
 from tests.support.make import cluster
 from widgets.column_layout import GAP, needed_widths, place_columns
 from widgets.row_painter import GUTTER
@@ -107,7 +107,7 @@ async def test_a_long_name_takes_the_room_that_it_needs(name: str, size: tuple[i
 
 
 def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
-    jobs = [Job(id=f"195395_{task}", name="train", user="alice", state="RUNNING") for task in (999, 1234, 1235)]
+    jobs = [make.job(f"195395_{task}") for task in (999, 1234, 1235)]
     need = needed_widths(JOBS, jobs, Ctx(cluster(), 0.0))
     assert need == {"id": len("195395_1234")}
     for width in (20, 60, 79, 99, 119):
@@ -117,13 +117,13 @@ def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
 
 def test_a_list_of_names_is_no_name() -> None:
     from console.health.inconsistencies import Inconsistency
-    from console.tables.inbox_columns import CONTRADICTIONS
+    from console.tables.inbox_columns import INCONSISTENCIES
 
     def row(*nodes: str) -> Any:
         return Inconsistency(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
 
-    assert needed_widths(CONTRADICTIONS, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
-    assert needed_widths(CONTRADICTIONS, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
+    assert needed_widths(INCONSISTENCIES, [row(*(f"long-name-{n}-x" for n in range(0, 99, 7)))], None) == {"node": 0}
+    assert needed_widths(INCONSISTENCIES, [row("a-rather-long-name-of-a-node")], None) == {"node": 28}
 
 
 def _kinds() -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from collectors.model import Xid
 from console.cli.node import NodeReport, _xid_lines
@@ -14,14 +13,14 @@ from console.tables.gpu_lines import xid_lines
 from console.tables.inspection_lines import problem_lines
 from console.triage.attention import attention_lines
 from tests.support import make
+from tests.support.make import NOW
 
-NOW = 1_795_000_000.0
 POLICY = default_policy()
 
 
 def cluster(*rows: Xid):
     nodes = [make.node("gpu0001", "ALLOCATED", boot_at=int(NOW - 9000))]
-    return replace(make.cluster(nodes=nodes, jobs=[], xids={one.key: one for one in rows}), at=NOW)
+    return make.cluster(at=NOW, nodes=nodes, jobs=(), xids=rows)
 
 
 def row(code: int, ago: int, **more) -> Xid:
@@ -39,6 +38,7 @@ def test_every_screen_shows_the_62_before_a_45():
     assert "before it XID 62" in text(problem_lines("gpu0001", known, POLICY, NOW))
     look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     assert "before it XID 62: drain, reset the GPU" in "\n".join(_xid_lines(look, POLICY))
+    assert "XID 62 ×1 GPU 3: micro-controller of the GPU halted" in text(problem_lines("gpu0001", known, POLICY, NOW))
     (found,) = [one for one in inconsistencies(known, NOW, POLICY) if one.kind == "xid"]
     assert (found.code, found.severity) == (62, "bad")
     assert any("XID 62" in one.text for one in attention_lines(known, NOW, POLICY))

@@ -11,7 +11,8 @@ from console.filters.language import compile_filter
 from console.health.xid_policy import load_policy
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site, texts, well, xid
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, rack, site, texts, well, xid
+from tests.support.make import NOW
 
 # -- one thing is one line -------------------------------------------------------------------------------------------
 
@@ -174,8 +175,8 @@ def test_what_a_robot_drained_in_the_last_day_is_one_line():
         node(3, "IDLE+DRAIN", 30 * HOUR, "Epilog error"),
     ]
     (one,) = attention_lines(site(*rack(drained)), NOW)
-    assert one.text == ("2 drained by robots in 24 h, newest gpu0001 drained by root: NHC: check_gpu GPU 5 XID 119; "
-                        "reset the GPU; if it returns, driver or firmware")  # fmt: skip
+    assert one.text == ("2 drained by automation in 24 h, newest gpu0001 drained by root: NHC: check_gpu GPU 5 XID 119"
+                        "; reset the GPU; if it returns, driver or firmware")  # fmt: skip
     assert (one.role, one.since, one.opens) == ("state-draining", NOW - 2 * HOUR, "gpu[0001,0009]")
 
 

@@ -1,4 +1,4 @@
-"""The list as a whole: whatever happens no node is told twice; on the embedded machine the first line says what did."""
+"""The list as a whole: no node is listed twice; on the simulated cluster the first line says what happened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from console.ingest import reduce as reducer
 from console.runtime.memo import forget
 from console.triage.attention import attention_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, MINUTE, NOW, alert, down, node, site, well, xid
+from tests.support.machine_room import DAY, HOUR, MINUTE, alert, down, node, site, well, xid
+from tests.support.make import NOW
 from tests.support.yardstick import cost
 from themes.roles import ROLES
 
@@ -72,7 +73,7 @@ def test_no_node_is_told_twice_and_every_line_opens_something_real(some, codes, 
     } <= told.keys()
 
 
-# -- on the embedded machine -----------------------------------------------------------------------------------------
+# -- on the simulated cluster -----------------------------------------------------------------------------------------
 
 
 def seen(machine, clock):

@@ -16,8 +16,9 @@ from console.health.inconsistencies import fresh_facts
 from console.preflight.plant_checks import check_health as look
 from console.tables import node_health_lines
 from tests.support import make
-from tests.support.machine_room import DAY, HOUR, NOW, rack
+from tests.support.machine_room import DAY, HOUR, rack
 from tests.support.machine_room import node as slurm_node
+from tests.support.make import NOW
 from tests.support.prometheus_server import StandIn, node, refusing
 
 AT = int(time.time()) - 240
@@ -190,10 +191,10 @@ def test_the_lines_of_a_node():
     assert node_health_lines.health_lines(cluster, "gpu9999", NOW) == []
 
 
-# -- the embedded machine ----------------------------------------------------------------------------------------------
+# -- the simulated cluster ---------------------------------------------------------------------------------------------
 
 
-def test_most_of_the_embedded_machine_runs_the_same_and_a_failed_check_follows_a_fault():
+def test_most_of_the_simulated_cluster_runs_the_same_and_a_failed_check_follows_a_fault():
     machine = Machine(SimSettings(nodes=256))
     checks = Checks(machine.site)
     first = checks.rows(machine.now)

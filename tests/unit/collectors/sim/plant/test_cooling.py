@@ -1,4 +1,4 @@
-"""The cooling loops of the embedded machine, and the CDU that trips: water, chips, nodes, and back again."""
+"""The cooling loops of the simulated cluster, and the CDU that trips: water, chips, nodes, and back again."""
 
 from __future__ import annotations
 

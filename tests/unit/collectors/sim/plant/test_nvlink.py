@@ -1,4 +1,4 @@
-"""The NVL72 racks of the embedded machine: domains that are whole, one that falls apart, and none on other machines."""
+"""The NVL72 racks of the simulated cluster: domains that are whole, one that falls apart, none on other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reboot of the embedded machine: asked for, waited for, issued, and how the node comes back."""
+"""A reboot of the simulated cluster: asked for, waited for, issued, and how the node comes back."""
 
 from __future__ import annotations
 

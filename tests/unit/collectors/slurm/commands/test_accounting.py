@@ -16,10 +16,9 @@ from console.cli.node import NodeReport, as_json_text, render
 from console.cli.node_slurm import ended_on
 from console.queue.job_accounting import cpu_text, end_reason, gpu_mean, gpu_text, memory_text
 from console.tables.accounting_lines import account_lines, context_lines, ended_job, last_job_lines
-from tests.support.make import Commands
+from tests.support.make import NOW, Commands
 from widgets.units import when
 
-NOW = 1_795_600_000
 MARK = "QWERTYUIOPASDFGH"
 CELLS = {
     "JobID": "88121", "UID": "1001", "User": "alice", "Account": "ml", "Partition": "gpu",

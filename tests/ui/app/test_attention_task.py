@@ -81,7 +81,7 @@ async def test_no_step_of_the_clock_and_no_reading_is_judged_on_the_loop(judge: 
         for _ in range(3):
             clock.advance(10.0)
             over.tick(over.ctx())
-            await op.until(lambda: over._judgements[0].now == over.ctx().now, "a thread has judged it")
+            await op.until(lambda: op.app.session.judgements[0].now == over.ctx().now, "a thread has judged it")
             await op.press("3")
             await op.look_again()
             await op.press("1")
@@ -93,7 +93,7 @@ async def test_it_is_judged_before_anybody_has_looked(judge: Judge) -> None:
         await op.look_again()
         judge.on_the_loop = 0
         await op.press("1")
-        op.sees("Needs you")
+        op.sees("Attention")
         assert judge.on_the_loop == 0
 
 
@@ -101,12 +101,14 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
         over = await _being_judged(op, judge, clock)
-        left = op.app.session.leftovers = type(op.app.session.leftovers)()  # the journal was read meanwhile
+        left = op.app.session.still_closed = type(op.app.session.still_closed)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
-        await op.until(lambda: over._judgements[0].by.leftovers is left, "it was judged by that")
+        await op.until(lambda: op.app.session.judgements[0].by.still_closed is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._judgements[0].by.leftovers is left and over._judgements[0].now == over.ctx().now
+        assert (
+            op.app.session.judgements[0].by.still_closed is left and op.app.session.judgements[0].now == over.ctx().now
+        )
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
@@ -117,7 +119,7 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
         op.app.session.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
-        assert over._judgements[0].by.clock is other
+        assert op.app.session.judgements[0].by.clock is other
 
 
 class All(NamedTuple):
@@ -254,10 +256,10 @@ async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(ever
         app.clock.advance(20.0)
         await op.look_again()
     await every.judged()
-    clock, resumed, left = app.clock, app.session.resumed, app.session.leftovers
+    clock, resumed, left = app.clock, app.session.resumed, app.session.still_closed
     await op.press("T")
     await op.until(lambda: app.fleet.in_replay_mode and "paused" in op.screen(), "the past")
-    assert app.session.leftovers is not left and app.clock is not clock
+    assert app.session.still_closed is not left and app.clock is not clock
     await op.until(lambda: app.updates._last_tick > 0, "the tick of its own that the past begins with")
     for _ in range(2):
         clock.advance(60.0)

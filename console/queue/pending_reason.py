@@ -14,7 +14,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Factors, Fault, Job, JobDetail, Limit, Limits, Share
 from widgets.units import clock_span, count, duration, percent, when
 
-from . import wait_reasons
+from . import slurm_reasons
 from .limit_hits import (
     LimitHit,
     accounts_below,
@@ -82,7 +82,7 @@ def pending_reason(job: Job, cluster: Cluster, now: float, known: PendingFacts =
     elif reason in _SENTENCES:
         sentence = _SENTENCES[reason](job, cluster, now, line, space)
     if not sentence:
-        sentence = wait_reasons.reason_sentence(job, cluster, now, detail)
+        sentence = slurm_reasons.reason_sentence(job, cluster, now, detail)
     return PendingReason(sentence, tuple(_figures(job, cluster, now, known, line, space, meets)))
 
 

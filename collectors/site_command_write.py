@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import process
 from .clean import clean
 from .model import Change, Sent, SourceFault
-from .template import Template, calls
+from .site_command import Template, calls
 
 
 class TemplateWriter:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from collectors.model import Fault, Process, Source
 from console.actions.registry import BY_ID
-from console.gate.preflight import run_checks
+from console.gate.preflight_reads import run_checks
 from console.health.xid_policy import default_policy, load_policy
 from console.preflight.checks import PreflightReads
 from tests.support import make
-from tests.support.gpu_checks import FINE, NOW, eight, gpu, load, node, of, said, site, xid
+from tests.support.gpu_checks import FINE, eight, gpu, load, node, of, said, site, xid
+from tests.support.make import NOW
 
 
 def test_a_node_that_is_well_is_told_of_in_one_line():

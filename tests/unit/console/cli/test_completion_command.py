@@ -9,9 +9,9 @@ from click.shell_completion import BashComplete
 
 from collectors import process
 from console.actions.registry import BY_ID
+from console.cli.completion_command import SHELLS
 from console.cli.main import cli
 from console.cli.options import SCREENS
-from console.cli.shell_command import SHELLS
 from tests.support.paths import ROOT
 from tests.support.pty_program import Pty
 from themes import themes

@@ -1,7 +1,7 @@
-"""Leftovers: partitions that are down and users who may not submit, from the journal and from Slurm. Pure.
+"""StillClosed: partitions that are down and users who may not submit, from the journal and from Slurm. Pure.
 
-A partition that Slurm shows as DOWN is listed whoever closed it; the journal adds who, when and why if it was closed
-with this console. Slurm is only asked about users whom the journal shows as blocked (`console.app.journal_queries`).
+A partition that Slurm shows as DOWN is listed, with who, when and why from the journal if it was closed with this
+console. Slurm is only asked about users whom the journal shows as blocked (`console.app.journal_queries`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 #: Actions that close a target (True) or open it again (False).
 _SHUTS = {"partition-down": True, "partition-up": False, "block": True, "unblock": False}
-#: Partition states in which no job starts, whoever set them. Not INACTIVE: sites park partitions with it for good.
+#: Partition states in which no job starts. Not INACTIVE: sites park partitions with it permanently.
 _CLOSED = frozenset({"DOWN", "DRAIN"})
 
 
@@ -38,14 +38,14 @@ class LeftoverOrigin(Struct, frozen=True, kw_only=True):
         return f"{since} by {self.who}{f': {self.why}' if self.why else ''}"
 
 
-class Leftovers(Struct, frozen=True, kw_only=True):
+class StillClosed(Struct, frozen=True, kw_only=True):
     """Partitions and users closed with this console and still closed."""
 
     partitions: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
     users: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
 
 
-def leftovers(records: Iterable[Record]) -> Leftovers:
+def still_closed(records: Iterable[Record]) -> StillClosed:
     """The targets that these journal lines show as closed and not opened again."""
     from .entries import join
 
@@ -59,20 +59,20 @@ def leftovers(records: Iterable[Record]) -> Leftovers:
                 found[entry.kind].pop(target, None)
                 if shuts:
                     found[entry.kind][target] = _origin(entry)
-    return Leftovers(partitions=found["partition"], users=found["user"])
+    return StillClosed(partitions=found["partition"], users=found["user"])
 
 
-def still_blocked(of: Leftovers, blocked: Collection[str]) -> Leftovers:
+def still_blocked(of: StillClosed, blocked: Collection[str]) -> StillClosed:
     """The same without the users who may submit again in Slurm."""
     users = {name: origin for name, origin in of.users.items() if name in blocked}
-    return Leftovers(partitions=of.partitions, users=users)
+    return StillClosed(partitions=of.partitions, users=users)
 
 
 def _origin(entry: JournalEntry) -> LeftoverOrigin:
     return LeftoverOrigin(who=entry.person, at=entry.at, why=entry.reason)
 
 
-def closed_text(row: Partition, of: Leftovers, now: float) -> str | None:
+def closed_text(row: Partition, of: StillClosed, now: float) -> str | None:
     """The text about a closed partition; None when there is nothing to report."""
     origin = of.partitions.get(row.name)
     if row.state == "UP" or (row.state not in _CLOSED and origin is None):
@@ -83,7 +83,7 @@ def closed_text(row: Partition, of: Leftovers, now: float) -> str | None:
     return f"{row.name} is DOWN{origin.words(now)}"
 
 
-def leftover_lines(cluster: Cluster, of: Leftovers, now: float, mono: float | None) -> list[str]:
+def still_closed_lines(cluster: Cluster, of: StillClosed, now: float, mono: float | None) -> list[str]:
     """One line for each target to open again. No partitions while the facts about them are stale."""
     found = []
     if mono is None or is_kind_fresh(cluster, "partitions", "slurm", mono):

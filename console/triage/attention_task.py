@@ -12,7 +12,8 @@ from collectors.model import Cluster
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
-    from console.journal.leftovers import Leftovers
+    from console.journal.still_closed import StillClosed
+    from widgets.map_health import MapHealth
 
     from .attention_list import AttentionLine
 
@@ -22,7 +23,7 @@ class AttentionInputs(NamedTuple):
 
     clock: Clock
     resumed: Mapping[str, float]
-    leftovers: Leftovers
+    still_closed: StillClosed
 
 
 class AttentionResult(NamedTuple):
@@ -33,6 +34,8 @@ class AttentionResult(NamedTuple):
     by: AttentionInputs
     now: float
     lines: Sequence[AttentionLine]
+    health: MapHealth
+    """The same for the map."""
 
     def is_current(self, cluster: Cluster, by: AttentionInputs, now: float) -> bool:
         """Whether it was computed from exactly these inputs."""
@@ -43,9 +46,12 @@ def attention_task(cluster: Cluster, by: AttentionInputs, now: float, policy: Po
     """A function that computes the attention list, for any thread."""
 
     def judged() -> AttentionResult:
-        from .attention import attention_lines  # slow to import: it would delay the first frame
+        # Slow to import: it would delay the first frame.
+        from .attention import attention_lines
+        from .fault_map import map_health
 
-        found = attention_lines(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, leftovers=by.leftovers)
-        return AttentionResult(ref(cluster), by, now, found)
+        mono = by.clock.mono()
+        found = attention_lines(cluster, now, policy, mono=mono, resumed=by.resumed, still_closed=by.still_closed)
+        return AttentionResult(ref(cluster), by, now, found, map_health(cluster, found, now, mono))
 
     return judged

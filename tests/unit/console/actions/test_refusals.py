@@ -16,8 +16,8 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import rights
 from collectors.slurm.commands.rights import sudo_user
 from collectors.slurm.sources import open_sources
+from console.actions.refusals import rights_refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.gate.rights import refused
 from tests.support.make import Commands, job, node
 
 CONFIG = """\
@@ -284,7 +284,7 @@ def test_the_source_is_slow_and_its_own(commands):
     assert behind.floor_s == 3600, "sudo logs each question"
 
 
-def test_the_embedded_machine_allows_all():
+def test_the_simulated_cluster_allows_all():
     try:
         (source,) = [one for one in open_sim("rights", SimSettings(nodes=16)) if one.name == "slurm.rights"]
         assert may(source.collect().rights) == ("Administrator", True, True)
@@ -299,21 +299,21 @@ ALICE = Rights(user="alice", level="no admin", nodes=False, jobs=False)
 
 
 def test_a_grey_key_says_what_it_needs_and_who_you_are():
-    assert refused(BY_ID["drain"], OPERATOR) == "drain needs Administrator; you are Operator"
-    assert refused(BY_ID["drain"], ALICE, node()) == "drain needs Administrator; you are alice (no admin)"
-    assert refused(BY_ID["cancel"], ALICE, job(user="bob")) == (
+    assert rights_refusal(BY_ID["drain"], OPERATOR) == "drain needs Administrator; you are Operator"
+    assert rights_refusal(BY_ID["drain"], ALICE, node()) == "drain needs Administrator; you are alice (no admin)"
+    assert rights_refusal(BY_ID["cancel"], ALICE, job(user="bob")) == (
         "cancel of bob's job needs Operator; you are alice (no admin)"
     )
-    assert refused(BY_ID["cancel"], OPERATOR, job(user="alice")) is None
+    assert rights_refusal(BY_ID["cancel"], OPERATOR, job(user="alice")) is None
 
 
 def test_the_own_jobs_need_no_level_but_an_admins_hold_does():
     own = job(user="alice", state="PENDING", reason="JobHeldUser")
     jobs = [action for action in ACTIONS if action.kind == "job"]
-    assert [refused(action, ALICE, own) for action in jobs] == [None] * len(jobs)
-    assert [refused(action, ALICE) for action in jobs] == [None] * len(jobs), "some may be the own ones"
+    assert [rights_refusal(action, ALICE, own) for action in jobs] == [None] * len(jobs)
+    assert [rights_refusal(action, ALICE) for action in jobs] == [None] * len(jobs), "some may be the own ones"
     assert "admin's hold needs Operator" in (
-        refused(BY_ID["release"], ALICE, job(user="alice", state="PENDING", reason="JobHeldAdmin")) or ""
+        rights_refusal(BY_ID["release"], ALICE, job(user="alice", state="PENDING", reason="JobHeldAdmin")) or ""
     )
 
 
@@ -323,17 +323,17 @@ def test_what_is_allowed_or_not_known_is_not_refused():
     for action in ACTIONS:
         row = node() if action.kind == "node" else job(user="bob")
         for known in (None, unknown, Rights(user="root", level="root", nodes=True, jobs=True)):
-            assert refused(action, known, row) is None
-        assert (refused(action, coordinator, row) is None) == (action.admin_level != "Administrator")
-        assert (refused(action, ALICE, row) is None) == (action.result_kind in {"alert", "silence"})
+            assert rights_refusal(action, known, row) is None
+        assert (rights_refusal(action, coordinator, row) is None) == (action.admin_level != "Administrator")
+        assert (rights_refusal(action, ALICE, row) is None) == (action.result_kind in {"alert", "silence"})
 
 
 def test_where_the_level_would_do_it_is_the_prefix_that_refuses():
     barred = Rights(user="root", level="root", nodes=False, jobs=False, why="sudo refuses alice scontrol update")
-    assert refused(BY_ID["drain"], barred) == "drain is refused: sudo refuses alice scontrol update"
-    assert refused(BY_ID["cancel"], barred, job(user="root")) == (
+    assert rights_refusal(BY_ID["drain"], barred) == "drain is refused: sudo refuses alice scontrol update"
+    assert rights_refusal(BY_ID["cancel"], barred, job(user="root")) == (
         "cancel is refused: sudo refuses alice scontrol update"
     )
     lent = Rights(user="ops", level="Operator", nodes=False, jobs=False, why="sudo refuses alice scontrol and scancel")
-    assert refused(BY_ID["drain"], lent) == "drain needs Administrator; you are Operator"
-    assert "sudo refuses" in (refused(BY_ID["hold"], lent) or "")
+    assert rights_refusal(BY_ID["drain"], lent) == "drain needs Administrator; you are Operator"
+    assert "sudo refuses" in (rights_refusal(BY_ID["hold"], lent) or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from collectors.model import Cluster
@@ -13,8 +13,8 @@ from .node_fields import NODE_FIELDS, node_text
 from .partition_fields import PARTITION_FIELDS, partition_text
 from .reservation_fields import RESERVATION_FIELDS, reservation_text
 
-#: Kind to its fields, in the order of the help.
-FIELDS: Mapping[str, tuple[Field, ...]] = {
+#: Kind to its fields, in the order of the help; `register` adds those of plugins.
+FIELDS: dict[str, tuple[Field, ...]] = {
     kind: tuple(one for one in rows if one.filtered)
     for kind, rows in (
         ("node", NODE_FIELDS),
@@ -27,3 +27,11 @@ FIELDS: Mapping[str, tuple[Field, ...]] = {
 SEARCH_TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
     "node": node_text, "job": job_text, "partition": partition_text, "reservation": reservation_text,
 }  # fmt: skip
+
+
+def register(kind: str, added: Sequence[Field]) -> tuple[Field, ...]:
+    """Add fields of installed packages. Returns those whose name means nothing else yet; the others are left out."""
+    taken = {name for one in FIELDS[kind] for name in (one.name, *one.aliases)}
+    new = tuple(one for one in added if one.name not in taken)
+    FIELDS[kind] = (*FIELDS[kind], *new)
+    return new
