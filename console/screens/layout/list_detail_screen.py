@@ -40,6 +40,10 @@ class ListDetailSpec(Struct, frozen=True, kw_only=True):
     """The lines of the pane, from a row and the time (epoch)."""
     opened: Callable[[ListDetailScreen, Any], None]
     """Enter on a row."""
+    title: Callable[[Any], str] = lambda row: row.name
+    """The title of the pane."""
+    nodes: Callable[[Any], Sequence[str]] = lambda row: row.nodes
+    """The nodes that a row stands for."""
     copied_without_row: str | None = None
     """The command to copy where no row is under the cursor."""
     needed_kinds: frozenset[str] = frozenset()
@@ -51,7 +55,7 @@ class ListDetailSpec(Struct, frozen=True, kw_only=True):
 
 
 class ListDetailScreen(WachtScreen):
-    """Shows a `ListDetailSpec`. A row has a `name` and `nodes`."""
+    """Shows a `ListDetailSpec`."""
 
     DEFAULT_CSS = """
     ListDetailScreen #crumbs { height: 1; }
@@ -96,7 +100,7 @@ class ListDetailScreen(WachtScreen):
     def _paint_detail(self) -> None:
         row = self.selected
         self.detail.display = row is not None
-        self.detail.set_title([(row.name, "title")] if row is not None else "")
+        self.detail.set_title([(self.spec.title(row), "title")] if row is not None else "")
         self.detail.set_lines([] if row is None else list(self.spec.detail(row, self.ctx().now)))
         # A fixed height for all but the longest details, so that the table does not move.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
@@ -109,7 +113,8 @@ class ListDetailScreen(WachtScreen):
         """The command that shows the nodes of the row under the cursor."""
         if (row := self.selected) is None:
             return self.spec.copied_without_row
-        return f"scontrol show node {fold_for_slurm(row.nodes)}" if row.nodes else None
+        nodes = self.spec.nodes(row)
+        return f"scontrol show node {fold_for_slurm(nodes)}" if nodes else None
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:

@@ -277,11 +277,8 @@ class ListScreen(FilteredScreen):
         if marked:
             hidden = len(self.table.hidden_marks)
             right.append((f"{len(marked):,} marked" + (f", {hidden:,} not shown" if hidden else ""), "mark"))
-        state = self.cluster.sources.get(self.source)
-        if state is not None and state.fault is not None:
-            right += [("   " if right else "", ""), (str(state.fault), "bad")]
-        elif state is not None and state.warnings:
-            right += [("   " if right else "", ""), (state.warnings[0], "warn")]
+        if said := self.source_spans(self.source):
+            right += [*([("   ", "")] if right else ()), *said]
         self.crumbs.set_lines([PaneLine(spans, right)])
 
     def keys(self) -> Sequence[KeyHint]:
