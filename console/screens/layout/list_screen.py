@@ -297,7 +297,7 @@ class ListScreen(FilteredScreen):
             KeyHint("Enter", "open"),
             KeyHint("/", "filter"),
             *mark,
-            KeyHint("o", "order"),
+            KeyHint("o", "sort"),
             *beside,
         )
 
