@@ -48,4 +48,4 @@ async def test_the_thread_that_reads_puts_the_rows_in_order_before_they_are_look
         monkeypatch.setattr(list_screen, "arrange", None)  # called now, it would raise
         await op.press("3")
         assert op.list.table._view is jobs._prepared.view
-        assert len(op.list.table.keys) == len(op.cluster.jobs)
+        assert jobs._prepared.matches == len(op.cluster.jobs)
