@@ -151,7 +151,7 @@ def unsupported(
     """Why this transport cannot do that on this server, None if it can. With `server_info` None: why it can do it on no
     server. `of` as in `TransportLimit`."""
     if transport != "cli" and isinstance(what, operations.SlurmOperation) and what not in _SHARED:
-        return _COMMANDS_ONLY[type(what)]
+        return _COMMANDS_ONLY.get(type(what), "wacht sends that by command alone")
     for limit in LIMITS:
         known = limit.transport == transport and limit.what == what and limit.of in {"all", of}
         if known and not _overcome(limit, server_info):

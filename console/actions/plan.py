@@ -18,7 +18,6 @@ from console.preflight.checks import Check
 from .action import Action, Kind
 from .options import Guard, Options
 
-#: How serious a finding of the pre-flight is. See `Check`.
 #: The refusal of every action in a console started as read-only.
 READ_ONLY = "read-only"
 

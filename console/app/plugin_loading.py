@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from collectors.clean import clean
 from console.actions.action import Action
 from console.clusters.cluster_session import ClusterSession
 from console.clusters.fleet import Fleet
-from console.fields.field import Field, Shown, field
-from console.runtime import log
 from console.screens.layout.screen import WachtScreen
-from widgets.cells import Cell
-from widgets.units import UNKNOWN
 
 from . import screen_factory
 from .input_handling import InputHandling
@@ -22,11 +17,8 @@ from .ports import Terminal
 
 if TYPE_CHECKING:
     from console.config.plugins import OwnField
+    from console.fields.field import Field
 
-#: Characters of a plugin cell that are shown.
-_MAX_CHARS = 200
-#: What the cell of a field says whose function raised.
-_BROKEN = "broken"
 #: Messages about plugins that are shown; `wacht doctor` has the others.
 _MAX_MESSAGES = 3
 
@@ -52,14 +44,13 @@ class PluginLoading:
 
     def take(self, actions: Sequence[Action], fields: Sequence[OwnField], messages: Sequence[str]) -> None:
         """Use what was loaded."""
-        from console.config import plugins
-        from console.fields import filter_fields
+        from console.config import plugin_fields, plugins
 
         plugins.register(actions)
         for one in actions:
             if self._input.add_key(one.id, one.key):
                 self._port.bind(one.key, f"act('{one.id}')", description=one.help, show=False)
-        self._own = {kind: filter_fields.register(kind, found) for kind, found in own_fields(fields).items()}
+        self._own = plugin_fields.register(fields)
         for session in self._fleet.sessions.values():
             self.add_columns(session)
         if isinstance(self._port.screen, WachtScreen):
@@ -82,37 +73,3 @@ class PluginLoading:
                     own = (field.column for field in self._own.get(one.kind, ()) if field.column is not None)
                     new = [column for column in own if column.key not in there]
                     one.table.set_columns((*one.table.columns, *new))
-
-
-def own_fields(found: Sequence[OwnField]) -> Mapping[str, tuple[Field, ...]]:
-    """Kind of rows to the fields of plugins, as the tables and the filter language take them."""
-    return {kind: tuple(_field(one) for one in found if one.on == kind) for kind in ("node", "job")}
-
-
-def _field(own: OwnField) -> Field:
-    """A field of a plugin: its text is cleaned and cut, its number is one; if it raises, the cell says so and the log
-    has it once."""
-    broke = False
-
-    def read(row: Any) -> str | float | None:
-        nonlocal broke
-        try:
-            said = own.read(row)
-            if said is None:
-                return None
-            return clean(str(said)[:_MAX_CHARS]) if own.shape == "text" else float(said)
-        except Exception as error:
-            if not broke:
-                broke = True
-                log.warning("plugin", f"the field {own.name} broke: {type(error).__name__}: {error}")
-            return _BROKEN if own.shape == "text" else None
-
-    def text(row: Any, _: Any) -> Cell:
-        said = read(row)
-        return UNKNOWN if said is None else (_BROKEN, "warn") if broke and said == _BROKEN else str(said)
-
-    shown = Shown(
-        own.title, own.width, text if own.shape == "text" else None, sort=read, priority=own.priority, grow=1,
-        max_width=own.width + 20,
-    )  # fmt: skip
-    return field(own.name, own.shape, lambda row, _cluster, _now: read(row), own.help or own.title, column=shown)

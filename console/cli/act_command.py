@@ -134,6 +134,10 @@ def act(
 
         plugins.register(plugins.actions())
         report_left_out_plugins()
+    if any(sign in word for word in targets for sign in "=<>~"):
+        from console.config import plugin_fields, plugins
+
+        plugin_fields.register(plugins.fields())  # a filter may name one
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()

@@ -29,6 +29,8 @@ from collectors.source_registry import Descriptor, descriptors, open_sources
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
+from .commands import OTHERS, SCREENS
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -221,7 +223,7 @@ def _cleaned(value: Any) -> Any:
 def actions() -> Sequence[Action]:
     """The actions of installed packages; `register` adds them to the registry."""
     added: list[Action] = []
-    words = {"undo", "cluster", "close", *BY_ID}
+    words = {"undo", *BY_ID, *OTHERS, *(name for names in SCREENS.values() for name in names)}
     for entry, made in _loaded("actions", OwnAction):
         keys = {one.key for one in (*ACTIONS, *added)} | {key for one in NAVIGATION for key in one.keys}
         texts = (made.id, made.label, made.help, made.key)
@@ -257,11 +259,14 @@ def register(those: Sequence[Action]) -> None:
 @cache
 def fields() -> Sequence[OwnField]:
     """The fields of installed packages."""
+    from console.fields.filter_fields import taken_names
+
     found: list[OwnField] = []
     for entry, made in _loaded("fields", OwnField):
         if not _checked(entry, made):
             continue
-        if not _NAME.fullmatch(made.name) or any((made.on, made.name) == (one.on, one.name) for one in found):
+        taken = {one.name for one in found if one.on == made.on} | taken_names(made.on)
+        if not _NAME.fullmatch(made.name) or made.name in taken:
             _leave_out(entry, f"the field {made.name} is there already, or it is no name")
         elif not callable(made.read) or not 1 <= made.width <= 60 or made.title != clean(made.title):
             _leave_out(entry, "read must be a function, its width 1 to 60, its title a plain text")

@@ -13,15 +13,12 @@ from .node_fields import NODE_FIELDS, node_text
 from .partition_fields import PARTITION_FIELDS, partition_text
 from .reservation_fields import RESERVATION_FIELDS, reservation_text
 
+_ROWS: Mapping[str, tuple[Field, ...]] = {
+    "node": NODE_FIELDS, "job": JOB_FIELDS, "partition": PARTITION_FIELDS, "reservation": RESERVATION_FIELDS,
+}  # fmt: skip
 #: Kind to its fields, in the order of the help; `register` adds those of plugins.
 FIELDS: dict[str, tuple[Field, ...]] = {
-    kind: tuple(one for one in rows if one.filtered)
-    for kind, rows in (
-        ("node", NODE_FIELDS),
-        ("job", JOB_FIELDS),
-        ("partition", PARTITION_FIELDS),
-        ("reservation", RESERVATION_FIELDS),
-    )
+    kind: tuple(one for one in rows if one.filtered) for kind, rows in _ROWS.items()
 }
 #: Kind to the text in which a plain word is searched, one part a line so that no match runs over two.
 SEARCH_TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
@@ -29,9 +26,17 @@ SEARCH_TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
 }  # fmt: skip
 
 
+def taken_names(kind: str) -> frozenset[str]:
+    """The names of fields and columns of this kind of rows."""
+    rows = (*_ROWS[kind], *FIELDS[kind])
+    return frozenset(name for one in rows for name in (one.name, *one.aliases)) | {
+        one.column.key for one in rows if one.column is not None
+    }
+
+
 def register(kind: str, added: Sequence[Field]) -> tuple[Field, ...]:
     """Add fields of installed packages. Returns those whose name means nothing else yet; the others are left out."""
-    taken = {name for one in FIELDS[kind] for name in (one.name, *one.aliases)}
+    taken = taken_names(kind)
     new = tuple(one for one in added if one.name not in taken)
     FIELDS[kind] = (*FIELDS[kind], *new)
     return new

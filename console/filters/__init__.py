@@ -1,3 +1,3 @@
 """The filter language of `/`, of `:` commands and of `wacht act`:
-parser, fields, matching, completion, saved filters.
+parser, matching and completion. Not here: the fields (`console.fields`) and saved filters (`console.config`).
 """

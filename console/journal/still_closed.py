@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from collectors.model import Cluster, Partition
+from collectors.model import Cluster, Operation, Partition
+from collectors.slurm import operations
+from console.actions.registry import BY_ID
 from console.health.inconsistencies import is_kind_fresh
 from widgets.units import duration
 
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from .entries import JournalEntry
 
 Record = Mapping[str, Any]
-#: Actions that close a target (True) or open it again (False).
-_SHUTS = {"partition-down": True, "partition-up": False, "block": True, "unblock": False}
+#: Operations that close a target (True) or open it again (False).
+_SHUTS: Mapping[Operation, bool] = {
+    operations.PARTITION_DOWN: True, operations.PARTITION_UP: False,
+    operations.BLOCK_USER: True, operations.UNBLOCK_USER: False,
+}  # fmt: skip
 #: Partition states in which no job starts. Not INACTIVE: sites park partitions with it permanently.
 _CLOSED = frozenset({"DOWN", "DRAIN"})
 
@@ -51,7 +56,8 @@ def still_closed(records: Iterable[Record]) -> StillClosed:
 
     found: dict[str, dict[str, LeftoverOrigin]] = {"partition": {}, "user": {}}
     for entry in join(records).values():
-        shuts = _SHUTS.get(entry.action)
+        action = BY_ID.get(entry.action)
+        shuts = _SHUTS.get(action.operation) if action is not None and action.operation is not None else None
         if shuts is None or entry.kind not in found:
             continue
         for target in entry.targets:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collectors.model import SourceFault
-from collectors.slurm import SlurmSettings, transport
+from collectors.slurm import SlurmSettings, operations, transport
 from collectors.slurm.commands import controller
 from collectors.slurm.commands import jobs as cli_jobs
 from collectors.slurm.commands import nodes as cli_nodes
@@ -52,6 +52,16 @@ def test_the_same_sources_over_every_transport(restd):
     assert all(isinstance(one, LendingSource) for one in over["cli"])
     assert not any(isinstance(one, SharedSlurmSource) for one in over["rest"]), "a connection is not shared"
     assert restd.seen == [], "nothing is asked by opening"
+
+
+def test_an_operation_that_nobody_taught_a_transport_goes_by_command_alone():
+    class Unheard(operations.SlurmOperation, frozen=True, kw_only=True):
+        pass
+
+    for new in (Unheard(), operations.NodeState(state="FUTURE")):
+        assert transport.unsupported("cli", new) is None
+        for name in ("rest", "native"):
+            assert "command" in transport.unsupported(name, new)
 
 
 def test_a_kind_that_no_transport_can_tell_is_unknown_with_the_reason(restd, blind):

@@ -15,8 +15,8 @@ from collectors.model import Change, Facts, Power, SourceFault
 from collectors.site_command import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
-from console.app.plugin_loading import own_fields
 from console.config import plugins
+from console.config.plugin_fields import own_fields
 from console.config.plugins import CheckedCollector, OwnField
 from console.fields import filter_fields
 from console.filters.language import compile_filter
@@ -283,3 +283,18 @@ def test_a_field_of_a_plugin_is_filtered_by_like_every_other(monkeypatch):
     there = cluster(nodes=[small, large])
     assert [one.name for one in (small, large) if found.matches(one, there)] == ["gpu0002"]
     assert [one.name for one in heat.column.export] == ["heat_w"]
+
+
+def test_names_that_are_taken_are_told(tmp_path):
+    own = "from console.config.plugins import OwnAction, OwnField\n"
+    action = 'OwnAction(id="{0}", kind="node", label="x", help="x", argv=("/bin/true", "{{node}}"))'
+    row = 'OwnField(on="node", name="{0}", title="x", width=4, read=str)'
+    names = ("export", "nodes", "help", "queue")
+    fields = ("gpus", "partitions", "jobs", "rack")
+    text = own + "".join(f"A_{one} = {action.format(one)}\n" for one in names)
+    text += "".join(f"F_{one} = {row.format(one)}\n" for one in fields)
+    package(tmp_path, "taken", text, actions="\n".join(f"{one} = taken:A_{one}" for one in names),
+            fields="\n".join(f"{one} = taken:F_{one}" for one in fields))  # fmt: skip
+    found = asked(tmp_path, ALL)
+    assert found["actions"] == [] == found["fields"]
+    assert sum("is there already" in one for one in found["told"]) == len(names) + len(fields)
