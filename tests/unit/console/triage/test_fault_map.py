@@ -56,13 +56,13 @@ def test_what_a_line_names_never_looks_healthy_and_the_numbers_agree(found_state
 
 
 def test_the_worst_state_of_a_rack_names_it() -> None:
-    def rack(*words: str) -> RackHealth:
-        return map_health(machine(racks=1, each=len(words), words=words), (), 0.0, 0.0).racks["R00"]
+    def rack(*states: str) -> RackHealth:
+        return map_health(machine(racks=1, each=len(states), states=states), (), 0.0, 0.0).racks["R00"]
 
-    assert rack("allocated", "drained", "unknown", "down") == RackHealth("down", "bad", 2)
-    assert rack("allocated", "drained", "unknown") == RackHealth("unknown", "warn", 1)
-    assert rack("allocated", "drained", "allocated") == RackHealth("drained")
-    assert rack("idle", "mixed", "mixed") == RackHealth("mixed")
+    assert rack("ALLOCATED", "IDLE+DRAIN", "UNKNOWN", "DOWN") == RackHealth("down", "bad", 2)
+    assert rack("ALLOCATED", "IDLE+DRAIN", "UNKNOWN") == RackHealth("unknown", "warn", 1)
+    assert rack("ALLOCATED", "IDLE+DRAIN", "ALLOCATED") == RackHealth("drained")
+    assert rack("IDLE", "MIXED", "MIXED") == RackHealth("mixed")
     assert set(FAULT_LEVELS) <= set(DISPLAYS)
 
 
