@@ -20,6 +20,7 @@ from collectors.model import Cluster
 from .cells import cut, width
 from .column_layout import PlacedColumn, needed_widths, place_columns
 from .row_painter import GUTTER, LineState, PaintedRow, header_strip, paint_cells, paint_row
+from .sort_chooser import chooser_line
 from .table_column import Column
 from .table_keys import TableKeys
 from .table_view import MAX_SYNC_ROWS, SortKey, TableView, arrange
@@ -65,7 +66,7 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._arranged = arranged or arrange
+        self._own_arrange = arranged
         self.given_order = given_order
         self._view: TableView[R] = arrange({})
         self._request = 0
@@ -222,6 +223,9 @@ class VirtualTable(TableKeys, Generic[R]):
     def _sort_of(self, key: str | None) -> Callable[[Any], Any] | None:
         return next((column.sort for column in self.columns if column.key == key), None)
 
+    def _arranged(self, rows: Mapping[str, R], by: SortKey, before: TableView[R] | None) -> TableView[R]:
+        return (self._own_arrange or arrange)(rows, by, before)
+
     def _arrange(self, ctx: Any = None) -> None:
         """Sort the rows and show them: at once where they are few."""
         self._request += 1
@@ -373,7 +377,11 @@ class VirtualTable(TableKeys, Generic[R]):
         self._show_changes()
 
     def paint_head(self, y: int, cells: int) -> Strip:
-        """The line of titles."""
+        """The line of titles, or of the columns to choose from."""
+        if self.choices:
+            spans, self.placed_choices = chooser_line(self.choices, cells, self.sort_column, self.sort_key.reverse)
+            used = sum(width(text) for text, _ in spans)
+            return self.role_styles.strip([*spans, (" " * max(0, cells - used), "")], cells, on="header")
         return header_strip(self._placed, self.role_styles, cells, self.sort_column, self.sort_key.reverse)
 
     def paint_body(self, at: int, cells: int) -> Strip:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from .scroll import Scrolled
+from .sort_chooser import REVERSE_LETTER, PlacedChoice, SortChoice, sort_choices
 
 if TYPE_CHECKING:
     from .column_layout import PlacedColumn
@@ -42,7 +43,7 @@ class TableKeys(Scrolled):
         Binding("enter", "open", "Open", show=False),
         Binding("space", "mark", "Mark", show=False),
         Binding("asterisk", "mark_all", "Mark all", show=False),
-        Binding("o", "next_sort", "Sort by the next column", show=False),
+        Binding("o", "choose_sort", "Sort by a column", show=False),
         Binding("O", "reverse_sort", "Reverse the sort", show=False),
     ]
 
@@ -86,6 +87,7 @@ class TableKeys(Scrolled):
             self.column, self.reverse = column, reverse
 
     columns: tuple[Column, ...]
+    given_order: str
     sort_column: str | None
     _placed: tuple[PlacedColumn, ...]
     _marks: set[str]
@@ -99,6 +101,10 @@ class TableKeys(Scrolled):
         """Whether newer rows than those shown are being prepared: actions must not apply to all shown rows then."""
         self._focus_is_new = False
         self._opened_by_click = False
+        self.choices: Sequence[SortChoice] = ()
+        """What the rows can be sorted by, while the line of titles offers it."""
+        self.placed_choices: Sequence[PlacedChoice] = ()
+        """Those on the line, as painted."""
 
     @property
     def keys(self) -> Sequence[str]:
@@ -115,6 +121,9 @@ class TableKeys(Scrolled):
         raise NotImplementedError
 
     def _show_changes(self) -> None:
+        raise NotImplementedError
+
+    def _refresh_head(self) -> None:
         raise NotImplementedError
 
     def _set_marks(self, marks: set[str]) -> None:
@@ -177,29 +186,53 @@ class TableKeys(Scrolled):
         every = set(self.keys)
         self._set_marks(set() if every <= self._marks else every)
 
-    def action_next_sort(self) -> None:
-        """Sort by the next visible column that can be sorted by."""
-        can = [place.column.key for place in self._placed if place.column.sort is not None]
-        if can:
-            now = can.index(self.sort_column) if self.sort_column in can else -1
-            self._sort(can[(now + 1) % len(can)])
+    def action_choose_sort(self) -> None:
+        """Offer the columns in the line of titles, visible ones first: a letter sorts, again `o` reverses the sort."""
+        shown = {None, *(place.column.key for place in self._placed)}
+        # The letter of a column is the same at every width.
+        self._offer(sorted(sort_choices(self.columns, self.given_order), key=lambda one: one.column not in shown))
+
+    def _offer(self, choices: Sequence[SortChoice]) -> None:
+        self.choices = choices
+        self._refresh_head()
 
     def action_reverse_sort(self) -> None:
         """Reverse the order."""
         if self.sort_column is not None:
             self._sort(self.sort_column, not self.reverse)
 
-    def _sort(self, column: str, reverse: bool | None = None) -> None:
+    def _choose(self, column: str | None) -> None:
+        """Sort by a column that was picked; the one that sorts already is reversed."""
+        if column is not None and column == self.sort_column:
+            self.action_reverse_sort()
+        else:
+            self._sort(column)
+
+    def _sort(self, column: str | None, reverse: bool | None = None) -> None:
         self.sort_by(column, reverse)
         self.post_message(self.Sorted(self, self.sort_column, self.reverse))
 
     def focus_changed(self) -> None:
         """A click that gives the focus selects; it does not open."""
         self._focus_is_new = self.has_focus
+        if self.choices:
+            self._offer(())
 
-    def on_key(self) -> None:
-        """A key press shows that the table has had the focus for a while."""
+    def on_key(self, event: events.Key) -> None:
+        """A key press shows that the table has had the focus for a while. While columns are offered it picks one, and
+        does nothing else."""
         self._focus_is_new = False
+        if not self.choices:
+            return
+        event.stop()
+        event.prevent_default()
+        letter = (event.character or "").lower()
+        picked = next((one for one in self.choices if one.letter == letter), None)
+        self._offer(())
+        if picked is not None:
+            self._choose(picked.column)
+        elif letter == REVERSE_LETTER:
+            self.action_reverse_sort()
 
     def on_click(self, event: events.Click) -> None:
         """Select a row, or open the one under the cursor; on a title sort by it, or reverse its order."""
@@ -223,9 +256,12 @@ class TableKeys(Scrolled):
             self.action_open()
 
     def _click_title(self, x: int) -> None:
+        if self.choices:
+            picked = next((one for one in self.placed_choices if one.x <= x < one.x + one.width + 1), None)
+            self._offer(())
+            if picked is not None:
+                self._choose(picked.choice.column)
+            return
         for place in self._placed:
             if place.x <= x < place.x + place.width + 1 and place.column.sort is not None:
-                if place.column.key == self.sort_column:
-                    self.action_reverse_sort()
-                else:
-                    self._sort(place.column.key)
+                self._choose(place.column.key)

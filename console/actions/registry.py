@@ -100,8 +100,14 @@ NAVIGATION: tuple[ActionKey, ...] = (
     ActionKey(id="first", keys=("home",), shown="Home", help="to the first row", where="cursor"),
     ActionKey(id="last", keys=("end",), shown="End", help="to the last row", where="cursor"),
     ActionKey(id="next_pane", keys=("tab",), shown="Tab", help="to the next table or pane"),
-    ActionKey(id="order", keys=("o",), shown="o", help="order by the next column", where="table"),
-    ActionKey(id="reverse", keys=("O",), shown="O", help="turn the order round", where="table"),
+    ActionKey(
+        id="order",
+        keys=("o",),
+        shown="o",
+        help="sort by a column: pick it by its letter; o again reverses",
+        where="table",
+    ),
+    ActionKey(id="reverse", keys=("O",), shown="O", help="reverse the sort", where="table"),
     ActionKey(
         id="copy", keys=("y",), shown="y", help="copy the command or query behind it", synonyms=("clipboard", "yank")
     ),

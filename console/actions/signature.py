@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .action import Action, Kind
-from .option_parsing import OPTION_OF
 from .reservations import CREATION as RESERVATION
 
 #: Kind of target to examples of it, a name first, then a filter where there are filters.
@@ -22,6 +21,8 @@ _REASON = "bad DIMM"
 
 def signature(action: Action) -> str:
     """`timelimit JOBS 4h | +2h | UNLIMITED`, `drain NODES REASON [--resume-after 2h]`."""
+    from .option_parsing import OPTION_OF  # not needed for the first frame
+
     words = [action.id]
     if action.kind in _TARGETS:
         words.append(f"{action.kind.upper()}S")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
+from typing import TYPE_CHECKING
 
 from console.actions.action import Kind
 from console.actions.screen_rows import SCREEN_ROWS
-from console.screens.layout.list_detail_screen import ListDetailSpec
 from console.screens.layout.screen import Inspection, WachtScreen
-from console.screens.layout.two_table_screen import TwoTableSpec
+
+if TYPE_CHECKING:
+    from console.screens.layout.list_detail_screen import ListDetailSpec
+    from console.screens.layout.two_table_screen import TwoTableSpec
 
 _PACKAGES = {row.id: "console.screens.plant" if row.plant else "console.screens" for row in SCREEN_ROWS}
 

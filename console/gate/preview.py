@@ -220,7 +220,7 @@ def _arrays(plan: Plan) -> list[Fact]:
     made = []
     for array, tasks in array_tasks(plan.rows).items():
         if len(tasks) > 1:
-            whole = " and all that have not ended: sent as one id" if array in plan.change.arrays else ""
+            whole = ", all that have not ended; sent as one id" if array in plan.change.arrays else ""
             made.append(Fact("array", f"{array}: {plural(len(tasks), 'task')}{whole}", "text-strong"))
     return capped(made, whole=False)
 

@@ -144,8 +144,7 @@ def whole_arrays(targets: Iterable[str], cluster: Cluster) -> dict[str, tuple[st
     alive = Counter(
         base for id, job in cluster.jobs.items() if (base := id.partition("_")[0]) in named and job.state not in ENDED
     )
-    source = cluster.sources.get("slurm.jobs")
-    hidden = source.hidden if source is not None else frozenset()
+    hidden = frozenset().union(*(source.hidden for source in cluster.sources.values()))
     return {
         base: tuple(tasks)
         for base, tasks in named.items()

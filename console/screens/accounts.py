@@ -211,7 +211,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "order"))
+        return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "sort"))
 
     def copy_text(self) -> str | None:
         """The command that shows what is under the cursor."""

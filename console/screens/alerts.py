@@ -242,7 +242,7 @@ class AlertsScreen(WachtScreen):
             KeyHint("Space", "mark"),
             *other,
             KeyHint("y", "copy"),
-            KeyHint("o", "order"),
+            KeyHint("o", "sort"),
         )
 
     def copy_text(self) -> str | None:

@@ -115,7 +115,7 @@ class ClustersScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "order"))
+        return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "sort"))
 
     def on_screen_resume(self) -> None:
         """Poll power of the other clusters too while this screen is shown, and drop outdated lists."""

@@ -18,7 +18,7 @@ from .layout.two_table_screen import Head, TableSpec, TwoTableScreen, TwoTableSp
 _KEYS = (
     KeyHint("Enter", "jobs of it"),
     KeyHint("Tab", "other table"),
-    KeyHint("o", "order"),
+    KeyHint("o", "sort"),
 )
 
 

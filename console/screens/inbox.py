@@ -21,7 +21,7 @@ from .layout.two_table_screen import Head, TableSpec, TwoTableScreen, TwoTableSp
 
 #: Number of columns below which columns are dropped or cut.
 _WIDE_COLUMNS = 150
-_KEYS = (KeyHint("Enter", "open"), KeyHint("Space", "mark"), KeyHint("Tab", "other table"), KeyHint("o", "order"))
+_KEYS = (KeyHint("Enter", "open"), KeyHint("Space", "mark"), KeyHint("Tab", "other table"), KeyHint("o", "sort"))
 #: The sources change with every reading: inconsistencies depend on nearly all facts.
 _EVERY_READING = frozenset({"sources"})
 

@@ -43,7 +43,7 @@ def _copied(kind: str) -> Callable[[TwoTableScreen, Any], str | None]:
 
 
 def _keys(opens: str, actions: str) -> Sequence[KeyHint]:
-    return (KeyHint("Enter", opens), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", actions))
+    return (KeyHint("Enter", opens), KeyHint("Tab", "other table"), KeyHint("o", "sort"), KeyHint(":", actions))
 
 
 SCREEN = TwoTableSpec(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from collectors.model import Cluster, PastJob
-from console.alerts.folds import CRITICAL_SEVERITIES
 from widgets.chart_layout import ChartMark
 
 
 def site_marks(cluster: Cluster, action_times: Iterable[float]) -> tuple[ChartMark, ...]:
     """Actions, and the starts of the critical alerts that are known now."""
+    from console.alerts.folds import CRITICAL_SEVERITIES  # not needed for the first frame
+
     alerts = (one.starts for one in cluster.alerts.values() if one.severity in CRITICAL_SEVERITIES)
     return (*_marks("alert", alerts), *_marks("action", action_times))
 

@@ -73,7 +73,9 @@ class Nodes:
         try:
             self.wait_nodes("IDLE", timeout / 3)
         except LabError:
-            self._restart_hung(self._silent(self.node_states()))
+            # One whose power Slurm switches is silent on purpose.
+            now = self.node_states()
+            self._restart_hung([node for node in self._silent(now) if "POWER" not in now.get(node, "")])
             self.wait_nodes("IDLE", timeout)
 
     def _silent(self, states: dict[str, str]) -> list[str]:

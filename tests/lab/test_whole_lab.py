@@ -52,7 +52,7 @@ async def test_slurm_and_prometheus_on_every_screen(
         await op.comes(f"{truth[0].power_w:.0f}")
         op.sees("1.98 GHz", "R01", "IDLE")
         await op.press("g")
-        await op.comes("utilisation  1 h")
+        await op.comes("utilisation and memory  1 h")
         # Slurm and the GPUs are two machines here: where they disagree, the screen must say so.
         await op.press("escape", "i")
         await op.comes("Facts that disagree")

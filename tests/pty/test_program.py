@@ -35,9 +35,9 @@ def test_it_starts_quits_and_the_terminal_is_restored(start):
 def test_a_demo_says_so_and_a_key_is_answered(start):
     one = start("demo", "--nodes", "32", "--screen", "jobs")
     one.read_until(b"DEMO")
-    one.read_until(b"pending")
+    one.read_until(b"running")
     one.type(b"?")
-    one.read_until(b"Acting on the machine")
+    one.read_until(b"Help: jobs")
     one.out = b""
     one.type(b"\x1b")
     one.read_until(b"Jobs")  # Esc and a key at once would be Alt and that key

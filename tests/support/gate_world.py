@@ -60,6 +60,7 @@ class World:
         self.refuses: Mapping[str, str] = {}
         self.explodes = False
         self.batch = 1000
+        self.takes_arrays = False
         self.before_send = lambda: None
 
     def cluster(self, **more: object) -> Cluster:

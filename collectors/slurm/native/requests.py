@@ -27,6 +27,8 @@ def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
 def verb(change: Change) -> str:
     """The name of the change for `write_worker`: the word of scontrol or scancel, or the field that is set."""
     operation = change.operation
+    if isinstance(operation, operations.CancelJob):
+        return "scancel"
     if isinstance(operation, operations.JobCommand):
         return next((word for word in operation.words if word != "scontrol"), "")
     return operation.field if isinstance(operation, operations.UpdateJob) else ""

@@ -126,7 +126,7 @@ class ListDetailScreen(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"))
+        return (KeyHint("Enter", "its nodes"), KeyHint("o", "sort"))
 
     def copy_text(self) -> str | None:
         """The command that shows the nodes of the row under the cursor."""

@@ -185,6 +185,7 @@ class ListScreen(FilteredScreen):
         assert self._prepared is not None
         self.table.rows_outdated = False
         self.table.set_rows(self._prepared.view, ctx=self.ctx(), alive=self.alive())
+        self.views_changed()
 
     def tick(self, ctx: Ctx) -> None:
         """Update ages and staleness."""
@@ -201,15 +202,17 @@ class ListScreen(FilteredScreen):
         self.views_changed()
 
     def views_changed(self) -> None:
-        """Show or hide the side pane as configured, if there is room."""
-        self.side_pane.switch(self.size.width >= WIDE and self.app.input.views.get("beside", True))
+        """Show or hide the side pane as configured, if there is room and a row that it can show."""
+        self.side_pane.switch(
+            self.size.width >= WIDE and self.app.input.views.get("beside", True) and bool(self.table.keys)
+        )
 
     def action_beside(self) -> None:
         """Key `w`: show or hide the side pane."""
         if self.size.width < WIDE:
             self.app.show_message(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
             return
-        self.app.input.switch_view("beside", not self.side_pane.is_on)
+        self.app.input.switch_view("beside", not self.app.input.views.get("beside", True))
         self.views_changed()
         self.refresh_keys()
 
@@ -291,7 +294,7 @@ class ListScreen(FilteredScreen):
             KeyHint("Enter", "open"),
             KeyHint("/", "filter"),
             *mark,
-            KeyHint("o", "order"),
+            KeyHint("o", "sort"),
             *beside,
         )
 

@@ -299,7 +299,8 @@ class WachtScreen(QuietScreen[None]):
         held = {one.key for one in always}
         acts = self._action_keys()
         # Where not all fit, the keys of the screen come before the last actions: `?` lists all.
-        first = next((count for width, count in _FIRST_ACTIONS if self.size.width < width), len(acts))
+        narrow = () if self.app.fleet.replaying else _FIRST_ACTIONS
+        first = next((count for width, count in narrow if self.size.width < width), len(acts))
         named = [*(one for one in (*acts[:first], *own.values(), *acts[first:]) if one.key not in held), *always]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 

@@ -20,12 +20,12 @@ from collectors.model import Cluster, Gpu, Job, Node
 from collectors.nodeset import names_in
 from console.fields.common_cells import state_cell
 from console.health.unknown_reasons import why_unknown
-from console.queue.job_arrays import JobArray
+from console.queue.job_arrays import JobArray, array_key
 from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from widgets.cells import spans_of
 from widgets.pane import Pane, PaneLine, pane_line
-from widgets.units import clock_span
+from widgets.units import clock_span, percent, power
 
 if TYPE_CHECKING:
     from console.actions.action import Kind
@@ -149,13 +149,15 @@ class SidePane(Vertical):
         self._set_lines(self.facts, [pane_line((said, "text-dim"))])
         for pane in (self.gpus, self.more):
             pane.display = False
-        self.last.set_title("—")
-        self.last.set_lines([])
+        self.last.display = False
 
-    def _set_lines(self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1) -> None:
-        """Set the lines and a height that fits them and leaves room for the other panes."""
+    def _set_lines(
+        self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1, *, fills: bool = False
+    ) -> None:
+        """Set the lines and a height that fits them and leaves room for the other panes; or, for the lowest pane, all
+        the room left."""
         pane.display = True
-        pane.styles.height = min(max(len(lines), least), most) + 2
+        pane.styles.height = "1fr" if fills else min(max(len(lines), least), most) + 2
         pane.set_lines(lines)
 
     def _paint_node(self, key: str) -> None:
@@ -166,7 +168,9 @@ class SidePane(Vertical):
             return
         self.facts.set_title([(key, "title")], self._pending_spans(key) or screen.stale_mark("slurm.nodes"))
         self._set_lines(self.facts, inspection_lines.node_lines(node, cluster, now), max(8, self.size.height // 3))
-        self._paint_gpus(node, now)
+        app = screen.app
+        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
+        last = [*troubles, *inspection_lines.process_lines(self._gpus)]
         ids = cluster.jobs_on.get(key, ())
         known = "jobs" in cluster.known
         self.more.set_title([("Jobs here", "title"), (f" {len(ids)}" if known else " —", "text-strong")])
@@ -175,12 +179,13 @@ class SidePane(Vertical):
             if known
             else [pane_line((why_unknown(cluster, "jobs"), "text-dim"))]
         )
-        self._set_lines(self.more, rows, max(4, self.size.height // 4))
-        app = screen.app
-        troubles = inspection_lines.problem_lines(key, cluster, app.policy, now, app.clock.mono(), app.session.resumed)
+        # A pane that has nothing to say gives its room to the one above it.
+        self._paint_gpus(node, now, fills=not rows and not last)
+        if rows:
+            self._set_lines(self.more, rows, max(4, self.size.height // 4), fills=not last)
         self.last.set_title("XIDs, inconsistencies, processes")
-        last = [*troubles, *inspection_lines.process_lines(self._gpus)]
-        self.last.set_lines(last or [pane_line(("none is known", "text-dim"))])
+        self.last.set_lines(last)
+        self.more.display, self.last.display = bool(rows), bool(last)
         mono = app.clock.mono()
         if self._fetched_mono is None or mono - self._fetched_mono >= app.session.gpus_every_s:
             self._fetched_mono = mono
@@ -188,14 +193,16 @@ class SidePane(Vertical):
                 lambda: screen.at.telemetry.gpus([key]), lambda answer: self._gpus_fetched(key, answer), "beside"
             )
 
-    def _paint_gpus(self, node: Node, now: float) -> None:
+    def _paint_gpus(self, node: Node, now: float, *, fills: bool) -> None:
         lines = gpu_table(self._gpus, self._screen.cluster.jobs, max(20, self.gpus.size.width - 4))
         title, age = gpus_title(self._gpus, node, now)
         self.gpus.set_title(title, age)
         if self._gpus_message:
             lines.append(pane_line((self._gpus_message, "warn")))
         # Use the final height now, so that the panes below do not move when the answer arrives.
-        self._set_lines(self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0))
+        self._set_lines(
+            self.gpus, lines or [pane_line(("asking …", "text-dim"))], 18, 1 + (node.gpus or 0), fills=fills
+        )
 
     def _gpus_fetched(self, key: str, answer: Any) -> None:
         if key != self.key or not self.is_on:
@@ -215,10 +222,16 @@ class SidePane(Vertical):
         )  # fmt: skip
         self._set_lines(self.facts, inspection_lines.array_lines(array), max(8, self.size.height // 2))
         self.gpus.display = self.more.display = False
+        self.last.display = True
+        first = array.tasks[0]
+        if not any(task.nodes is not None for task in array.tasks):
+            self._paint_waiting(array_key(first.id), first)
+            self.last.set_title(f"Pending reason of {first.id}")
+            return
         has_nodes = (task.id for task in array.tasks if task.nodes is not None)
         lines = inspection_lines.job_rows(list(islice(has_nodes, MAX_NODES)), screen.cluster.jobs, screen.ctx().now)
-        self.last.set_title("Tasks with nodes" if lines else "Tasks")
-        self.last.set_lines(lines or [pane_line(("no task has started", "text-dim"))])
+        self.last.set_title("Tasks with nodes")
+        self.last.set_lines(lines)
 
     def _paint_job(self, key: str) -> None:
         screen, cluster = self._screen, self._screen.cluster
@@ -234,6 +247,7 @@ class SidePane(Vertical):
             self.facts, inspection_lines.job_lines(job, cluster, screen.ctx().now), max(8, self.size.height // 2)
         )
         self.gpus.display = self.more.display = False
+        self.last.display = True
         if job.state in WAITING:
             self._paint_waiting(key, job)
             return
@@ -277,7 +291,10 @@ class SidePane(Vertical):
                 else ("  state unknown", "text-dim")
             )
             return PaneLine([(name, ""), said])
-        return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
+        load = self._screen.cluster.loads.get(name)
+        use = "" if load is None else f"   GPUs {percent(load.gpu_util_pct)}   {power(load.power_w)}"
+        rack = f"   {node.rack}" if node.rack else ""
+        return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node)), (f"{rack}{use}", "text-dim")])
 
     def _pending_spans(self, key: str) -> list[tuple[str, str]]:
         word = self._screen.app.session.pending_words(self._kind).get(key)

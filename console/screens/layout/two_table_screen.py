@@ -59,7 +59,7 @@ class TableSpec(Struct, frozen=True, kw_only=True):
     copied: Callable[[TwoTableScreen, Any], str | None] | None = None
     """The command behind the row under the cursor (None: no row); without it, that which shows its nodes."""
     keys: Sequence[KeyHint] = (
-        KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "order"),
+        KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "sort"),
     )  # fmt: skip
     pending: Kind | None = None
     """Kind of target whose actions in progress are shown in the rows."""

@@ -54,7 +54,7 @@ class TwoTables(WachtScreen):
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
-        return (KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "order"))
+        return (KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "sort"))
 
     def copy_text(self) -> str | None:
         """The command that shows the nodes of the row under the cursor."""

@@ -173,7 +173,7 @@ async def test_it_says_replay_loudly_with_moment_and_pace(night):
         op.sees_not("READ-ONLY", "T present")
         await op.press("right_square_bracket", "p")
         await op.comes("▶ ×10")
-        op.sees("p pause")
+        await op.comes("p pause")
         await op.press("p")
         await op.comes("paused")
 

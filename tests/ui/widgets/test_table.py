@@ -49,7 +49,7 @@ async def test_the_cursor_goes_to_the_nearest_row_when_its_own_vanishes_and_says
         await pilot.pause()
         assert app.table.cursor_key is None
         assert "no node matches - Esc clears" in app.lines[1 + 23 // 2]
-        await pilot.press("down", "up", "pagedown", "end", "enter", "space", "o", "O")  # nothing to move on
+        await pilot.press("down", "up", "pagedown", "end", "enter", "space", "o", "n", "O")  # nothing to move on
         app.table.set_rows(app.rows)
         assert app.table.cursor_key == app.table.keys[0] == "gpu0099"
 
@@ -93,7 +93,9 @@ async def test_sorting_by_keys_and_by_clicks() -> None:
     app.rows["gpu0007"] = Row("gpu0007", load=None)
     async with app.run_test(size=(80, 24)) as pilot:
         table = app.table
-        await pilot.press("o", "o", "o")
+        await pilot.press("o")
+        assert app.lines[0].split() == ["sort", "by", "n", "node", "s", "state", "l", "load"]
+        await pilot.press("l")
         assert (table.sort_column, table.reverse) == ("load", True)
         assert table.keys[0] == "gpu0029" and table.keys[-1] == "gpu0007"
         assert "load▼" in app.lines[0]
@@ -101,7 +103,16 @@ async def test_sorting_by_keys_and_by_clicks() -> None:
         assert table.keys[0] == "gpu0000" and table.keys[-1] == "gpu0007"  # unknown is last either way
         assert "load▲" in app.lines[0]
         assert table.cursor_key == "gpu0000"
+        await pilot.press("o", "l")
+        assert (table.sort_column, table.reverse) == ("load", True), "picked again it is reversed"
+        await pilot.press("o", "o")
+        assert (table.sort_column, table.reverse) == ("load", False), "so does a second o"
+        await pilot.press("o", "escape")
+        assert (table.sort_column, table.reverse) == ("load", False) and "load▲" in app.lines[0]
+        await pilot.press("o", "k")
+        assert table.cursor_key == "gpu0000", "a key that picks nothing does nothing else"
         await pilot.press("o")
+        await pilot.click(VirtualTable, offset=(app.lines[0].index("node"), 0))
         assert table.sort_column == "node"
         x = app.lines[0].index("state")
         await pilot.click(VirtualTable, offset=(x + 1, 0))

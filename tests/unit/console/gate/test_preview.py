@@ -83,6 +83,40 @@ def test_too_many_findings_are_counted_and_never_the_worst():
     assert len(lines(made, "· note")) == 40
 
 
+def brief(made, label):
+    shown = rows(made, 76, brief=True)
+    at = next(at for at, row in enumerate(shown) if row.label == label)
+    after = next((one for one in range(at + 1, len(shown)) if shown[one].label), len(shown))
+    return [row.text for row in shown[at:after]]
+
+
+def test_in_the_dialog_checks_that_differ_in_figures_are_one_line_with_count_and_names():
+    nodes = many(8, "IDLE+DRAIN")
+    found = [Check(one.name, "note", "not-read", (f"note {one.name}",)) for one in nodes]
+    found += [Check(one.name, "ok", "cooling-ok", (f"cdu-{at % 2}",)) for at, one in enumerate(nodes)]
+    found += [Check(one.name, "bad", "not-read", (f"bad {one.name}",)) for one in nodes[:2]]
+    made = plan(site(*nodes), "resume", checks=found)
+    assert brief(made, "· note") == ["all 8: e.g. note gpu0001 (8 variants)"]
+    assert brief(made, "✓ fine") == ["all 8: e.g. cooling ok (cdu-0) (2 variants)"]
+    assert brief(made, "✖ against it") == ["gpu0001: bad gpu0001", "gpu0002: bad gpu0002"]
+    six = plan(site(*nodes), "resume", checks=[Check(one.name, "note", "powering-up") for one in nodes[:6]])
+    assert brief(six, "· note") == ["6 nodes, gpu[0001-0006]: it is powering up"]
+
+
+def test_in_the_dialog_many_jobs_are_one_line_before_the_checks():
+    jobs = [make.job(str(at), nodes=f"gpu000{at}", user=f"u{at % 2}", started=int(NOW) - HOUR) for at in range(1, 7)]
+    made = plan(site(*many(6, "ALLOCATED"), jobs=jobs), "down", why="x")
+    labels = [row.label for row in rows(made, 76, brief=True) if row.label]
+    assert labels.index("kills") == labels.index("now") + 1
+    assert brief(made, "kills")[0] == "6 jobs of 2 users, 48 GPUs: 48.0 GPU-hours of work at risk"
+
+
+def test_an_array_is_named_with_the_number_of_its_tasks():
+    jobs = [make.job(f"101_{at}", "PENDING") for at in range(6)]
+    made = plan(site(jobs=[*jobs, make.job("7", "PENDING")]), "hold", targets=[one.id for one in jobs])
+    assert title(made) == "Hold 6 tasks of array 101 on groningen" and lines(made, "array") == ["101: 6 tasks"]
+
+
 def test_what_speaks_against_it_leaves_the_node_alone_unless_the_glass_is_broken():
     nodes = [make.node("gpu0001", "IDLE+DRAIN"), make.node("gpu0002", "IDLE+DRAIN")]
     loads = {"loads": [make_load("gpu0001"), make_load("gpu0002", gpus_seen=7)]}

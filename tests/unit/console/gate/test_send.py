@@ -48,6 +48,49 @@ def test_without_a_journal_nothing_is_sent(world):
     assert "the journal cannot be written" in (outcome.refused or "") and world.sent == []
 
 
+def array(*numbers: int) -> list:
+    return [job(f"7_{number}", "PENDING", reason="Priority") for number in numbers]
+
+
+def test_an_array_goes_out_under_its_own_id_where_that_hits_exactly_the_targets(world):
+    world.takes_arrays = True
+    world.jobs |= {one.id: one for one in array(*range(120))}
+    gate = world.gate()
+    tasks = tuple(f"7_{number}" for number in range(120))
+    outcome = gate.send(planned(gate, "cancel", *tasks, cluster=world.cluster()), "120")
+    (sent,) = world.sent
+    assert sent.arrays == {"7": tasks} and set(outcome.results) == set(tasks), "in one batch: it is one request"
+
+
+def test_an_array_of_which_a_task_is_left_out_goes_out_task_by_task(world):
+    world.takes_arrays = True
+    world.jobs |= {one.id: one for one in array(0, 1, 2)}
+    gate = world.gate()
+    gate.send(planned(gate, "cancel", "7_0", "7_1", cluster=world.cluster()), "2")
+    plan = planned(gate, "cancel", "7_2", cluster=world.cluster())
+    assert [one.arrays for one in world.sent] == [{}] and plan.change.arrays == {}
+
+
+def test_an_array_that_changed_since_the_preview_goes_out_task_by_task(world):
+    world.takes_arrays = True
+    world.jobs |= {one.id: one for one in array(0, 1, 2)}
+    gate = world.gate()
+    plan = planned(gate, "cancel", "7_0", "7_1", "7_2", cluster=world.cluster())
+    assert plan.change.arrays
+    world.jobs["7_1"] = job("7_1", "COMPLETED")
+    gate.send(plan, "3")
+    (sent,) = world.sent
+    assert (sent.targets, sent.arrays) == (("7_0", "7_2"), {})
+
+
+@pytest.mark.parametrize("takes", [False, True])
+def test_only_a_cancel_by_a_writer_that_can_do_that_names_an_array(world, takes):
+    world.takes_arrays = takes
+    world.jobs |= {one.id: one for one in array(0, 1)}
+    plan = planned(world.gate(), "hold" if takes else "cancel", "7_0", "7_1", cluster=world.cluster())
+    assert plan.change.arrays == {}
+
+
 def test_a_result_that_cannot_be_written_is_said(world):
     world.before_send = lambda: (world.path.unlink(), world.path.mkdir())
     gate = world.gate()

@@ -47,6 +47,30 @@ def test_one_call_for_many_nodes(slurm):
     assert (sent.argv, sent.rc, sent.targets, sent.refused) == (expected, 0, change.targets, {})
 
 
+def test_an_array_whose_tasks_are_all_targets_is_cancelled_by_its_own_id(slurm):
+    tasks = tuple(f"101_{at}" for at in range(BATCH + 1))
+    change = jobs("cancel", "7", *tasks, "102_3", arrays={"101": tasks})
+    (sent,) = CliWriter().send(change)
+    assert slurm.calls == [[f"{slurm.folder}/scancel", "7", "101", "102_3"]]
+    assert sent.targets == change.targets, "each task is answered for"
+
+
+@pytest.mark.parametrize(
+    ("action", "arrays"),
+    [
+        ("hold", {"101": ("101_1", "101_2")}),  # it would also be put on tasks that run
+        ("cancel", {"101": ("101_1", "101_2", "101_3")}),
+        ("cancel", {"101": ()}),
+        ("cancel", {"102": ("101_1",)}),
+        ("cancel", {"-u": ("101_1",)}),
+    ],
+)
+def test_no_array_is_named_that_is_more_than_the_targets(slurm, action, arrays):
+    with pytest.raises(ValueError):
+        CliWriter().send(jobs(action, "101_1", "101_2", arrays=arrays))
+    assert slurm.calls == []
+
+
 def test_nodes_that_are_told_the_same_are_told_in_one_call(slurm):
     own = {"gpu0002": "fw [was by nhc: NHC: gpu]", "gpu0004": "fw [was by nhc: NHC: gpu]"}
     names = ("gpu0001", "gpu0002", "gpu0003", "gpu0004")
