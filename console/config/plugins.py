@@ -29,6 +29,8 @@ from collectors.source_registry import Descriptor, descriptors, open_sources
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
+from .commands import SITE_COMMANDS
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -221,7 +223,7 @@ def _cleaned(value: Any) -> Any:
 def actions() -> Sequence[Action]:
     """The actions of installed packages; `register` adds them to the registry."""
     added: list[Action] = []
-    words = {"undo", "cluster", "close", *BY_ID}
+    words = {"undo", "cluster", "close", *BY_ID, *SITE_COMMANDS}
     for entry, made in _loaded("actions", OwnAction):
         keys = {one.key for one in (*ACTIONS, *added)} | {key for one in NAVIGATION for key in one.keys}
         texts = (made.id, made.label, made.help, made.key)
