@@ -57,9 +57,10 @@ class CommandRuns:
             raise CommandError(f"{one.label}: this is a recording, and the command would tell of now")
         if session.site.demo and one.target != "none":
             raise CommandError(f"{one.label}: the simulated cluster has no {one.target} that it could run on")
+        target = self._target(one, typed)
         template = Template(kind=one.target, argv=one.argv, deadline_s=one.timeout_s)
         try:
-            argv = argv_for(template, self._target(one, typed), {"cluster": session.name, "user": clean(login_name())})
+            argv = argv_for(template, target, {"cluster": session.name, "user": clean(login_name())})
         except ValueError as error:
             raise CommandError(f"{one.label}: {error}") from None
         self._port.push_screen(CommandOutputScreen(one.label, argv, one.timeout_s))

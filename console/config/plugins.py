@@ -6,7 +6,7 @@ docs/plugins.md.
 
 Plugins are loaded when needed: after the first frame, or for a configuration key or an action that wacht does not know.
 A broken plugin (it raises, has the wrong type, hangs, or takes a used name or key) is reported once and left out. Only
-installed packages run; the configuration runs nothing.
+installed packages run code; the site's file may name programs (`site_commands`).
 """
 
 from __future__ import annotations

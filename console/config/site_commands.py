@@ -18,7 +18,7 @@ from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID
 
 from .commands import SITE_COMMANDS, CommandRow, entries
-from .keymap import action_key
+from .keymap import action_key, textual_key
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
@@ -84,8 +84,9 @@ def register(commands: Mapping[str, SiteCommand]) -> tuple[dict[str, SiteCommand
 
 def _action(name: str, one: SiteCommand) -> Action:
     assert one.target != "none"
+    key = textual_key(one.key) if one.key else ""
+    reason = any("{reason}" in word for word in one.argv)
     return Action(
-        id=name, key="", kind=one.target, label=one.label, help=one.help, doing=f"{one.label}…",
-        done=f"{one.label}: sent", needs_reason=any("{reason}" in word for word in one.argv), refuse=lambda *_: None,
-        argv=one.argv, deadline_s=one.timeout_s,
+        id=name, key=key, kind=one.target, label=one.label, help=one.help, doing=f"{one.label}…",
+        done=f"{one.label}: sent", needs_reason=reason, refuse=lambda *_: None, argv=one.argv, deadline_s=one.timeout_s,
     )  # fmt: skip

@@ -73,15 +73,15 @@ key = "f6"
 target = "node"
 argv = ["/opt/site/bin/bmc", "sel", "list", "{node}"]
 
-[command.ticket]
-label = "open a ticket"
+[command.open-case]
+label = "open a case"
 target = "node"
-argv = ["/opt/site/bin/ticket", "--node={node}", "--text={reason}"]
+argv = ["/opt/site/bin/case", "--node={node}", "--text={reason}"]
 changes = true
 ```
 
 `:bmc-log gpu0001`, its key and the palette run the first on one node, and its output has a screen of its own; Esc ends
-it. The second goes through the preview, asks for a reason and is in the journal; `wacht act ticket gpu0001` does the
+it. The second goes through the preview, asks for a reason and is in the journal; `wacht act open-case gpu0001` does the
 same. Only names of Slurm's form become arguments. A command whose name is taken is left out, one whose key is taken has
 none, and the console says so at its start. The simulated cluster runs none on its nodes and jobs.
 """

@@ -1,4 +1,4 @@
-"""The output of a command of the site's own. It runs in a process group that is killed at its limit, or when one leaves."""
+"""The output of a command of the site's own: it is killed at its limit, or when its screen is left."""
 
 from __future__ import annotations
 

@@ -119,11 +119,11 @@ class HelpScreen(WachtScreen):
     def _of_screen(self, keys: Keymap) -> Iterator[HelpSection]:
         """What works on the screen below: moving, its keys, the other screens, then its actions."""
         yield HelpSection("Navigation", [*_moves(keys), *_ways(keys, lambda way: way.where in self._places)])
+        if SITE_COMMANDS:
+            yield HelpSection("Commands of this site", _site_commands(keys))
         yield HelpSection("Screens", _ways(keys, lambda way: way.where == "screen"))
         for kind in self._kinds:
             yield from _action_sections(keys, f"Actions on {kind}s (preview first)", keys_for(kind), self._refusals)
-        if SITE_COMMANDS:
-            yield HelpSection("Commands of this site", _site_commands(keys))
         if "filtered list" in self._places:
             yield _filters()
 
