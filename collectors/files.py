@@ -51,14 +51,20 @@ def open_to_read(path: Path, shut: int | None = TRUSTED, follow: bool = True) ->
 
 def read(path: Path, largest: int, shut: int | None = TRUSTED) -> bytes:
     """The content of a file, opened with `open_to_read`. Raises OSError; UntrustedFile also above `largest` bytes."""
+    return read_with_owner(path, largest, shut)[0]
+
+
+def read_with_owner(path: Path, largest: int, shut: int | None = TRUSTED) -> tuple[bytes, int]:
+    """As `read`, with the uid of the file's owner."""
     with open_to_read(path, shut) as fd:
+        owner = os.fstat(fd).st_uid
         found = bytearray()
         # Read no more than that, whatever fstat says: the file may grow meanwhile.
         while len(found) <= largest and (chunk := os.read(fd, min(1 << 20, largest + 1 - len(found)))):
             found += chunk
     if len(found) > largest:
         raise UntrustedFile(f"is larger than {_size(largest)}")
-    return bytes(found)
+    return bytes(found), owner
 
 
 def open_to_append(path: Path) -> int:

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from .clean import clean
+from .clean import clean, decode
 from .model import Change
 
 #: Names allowed in braces; `node` or `job` is the target, by the action's kind.
 FIELDS = ("node", "job", "reason", "cluster", "user")
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_NAMES = {"node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(_[0-9]+|\+[0-9]+)?")}
+#: Kind of target to the form of its names; a command without a target has the empty name.
+_NAMES = {"node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(_[0-9]+|\+[0-9]+)?"),
+          "none": re.compile("")}  # fmt: skip
+#: Most lines of an output, and characters of a line.
+_MOST_LINES, _MOST_CHARS = 5000, 1000
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -29,8 +33,9 @@ class Template(Struct, frozen=True, kw_only=True):
     """Seconds for one command; then it is killed, and its effect is unknown."""
 
 
-def template_fault(kind: str, argv: Sequence[str]) -> str | None:
-    """What is wrong with a template, None if it is valid."""
+def template_fault(kind: str, argv: Sequence[str], reads: bool = False) -> str | None:
+    """What is wrong with a template, None if it is valid. One that only `reads` gets no reason."""
+    fields = tuple(one for one in FIELDS if one not in {"node", "job"} - {kind} and not (reads and one == "reason"))
     if not argv or not all(isinstance(one, str) and one and one == clean(one) for one in argv):
         return "its argv must be a list of plain texts, none of them empty"
     if not argv[0].startswith("/") or "{" in argv[0]:
@@ -39,8 +44,11 @@ def template_fault(kind: str, argv: Sequence[str]) -> str | None:
         names = _FIELD.findall(one)
         if "{" in _FIELD.sub("", one) or "}" in _FIELD.sub("", one) or len(names) > 1:
             return f"one field in braces is what an element may hold: {one}"
-        if names and (names[0] not in FIELDS or names[0] in {"node", "job"} - {kind}):
-            return f"there is no {{{names[0]}}} for a {kind}; there is {{{kind}}}, {{reason}}, {{cluster}}, {{user}}"
+        if names and names[0] not in fields:
+            of = "without a target" if kind == "none" else f"for a {kind}"
+            return f"there is no {{{names[0]}}} {of}; there is {', '.join(f'{{{one}}}' for one in fields)}"
+    if kind == "none":
+        return None
     if not any(f"{{{kind}}}" in one for one in argv):
         return f"{{{kind}}} must be in it: it acts on what was confirmed"
     return None
@@ -67,3 +75,16 @@ def calls(template: Template, change: Change, cluster: str, user: str) -> list[t
     """One command for each target, in order. Raises ValueError."""
     values = {"reason": change.reason or "", "cluster": cluster, "user": user}
     return [argv_for(template, target, values) for target in change.targets]
+
+
+def output_lines(out: bytes) -> tuple[str, ...]:
+    """The output of a command as clean lines, the first ones of a long output."""
+    lines = decode(out).splitlines()
+    shown = [clean(line[:_MOST_CHARS].expandtabs()) + ("…" if len(line) > _MOST_CHARS else "") for line in lines]
+    more = len(lines) - _MOST_LINES
+    return (*shown[:_MOST_LINES], *([f"… and {more:,} more lines"] if more > 0 else ()))
+
+
+def error_lines(cleaned: str) -> tuple[str, ...]:
+    """The error output of a command (`ProcessResult.err`, in which a line feed is written out) as lines."""
+    return tuple(line for line in cleaned.split("\\n") if line)

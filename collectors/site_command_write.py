@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import process
 from .clean import clean
 from .model import Change, Sent, SourceFault
-from .site_command import Template, calls
+from .site_command import Template, calls, output_lines
 
 
 class TemplateWriter:
@@ -38,11 +38,14 @@ class TemplateWriter:
             text = str(error.fault)
             return Sent(argv=argv, targets=(target,), rc=127, err=text, refused={target: text}, fatal=True)
         said = ended.err.split("\\n")[0][:300]
+        out = output_lines(ended.out)
         if ended.timed_out or ended.capped:
             why = f"no answer in {self._template.deadline_s:g} s; it may have been done. {said}".strip()
-            return Sent(argv=argv, targets=(target,), rc=None, err=why, took_s=ended.took_s)
+            return Sent(argv=argv, targets=(target,), rc=None, err=why, out=out, took_s=ended.took_s)
         refused = {target: f"exit status {ended.rc}{f': {said}' if said else ''}"} if ended.rc else {}
-        return Sent(argv=argv, targets=(target,), rc=ended.rc, err=ended.err, took_s=ended.took_s, refused=refused)
+        return Sent(
+            argv=argv, targets=(target,), rc=ended.rc, err=ended.err, out=out, took_s=ended.took_s, refused=refused
+        )  # fmt: skip
 
 
 def _user() -> str:

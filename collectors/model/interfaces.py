@@ -64,6 +64,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     rc: int | None
     """None if unknown: the command was killed at its deadline."""
     err: str = ""
+    out: tuple[str, ...] = ()
+    """The output of a command of the site's own, line by line."""
     took_s: float = 0.0
     refused: Mapping[str, str] = field(default_factory=dict)
     """Target to Slurm's reason for refusing it, if it named the target."""

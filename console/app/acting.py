@@ -262,6 +262,10 @@ class Acting:
         if outcome.reconfirm:
             self._confirm_changed(session, outcome, screen)
         self.outcomes.show(session, outcome)
+        if any(one.out for one in outcome.sent) and self._notify.still_on(screen):
+            from console.screens.command_output import CommandOutputScreen
+
+            self._port.push_screen(CommandOutputScreen(outcome.plan.action.label, (), 0.0, outcome.sent))
 
     def _confirm_changed(self, session: ClusterSession, outcome: Outcome, screen: object) -> None:
         """Ask again for the targets that were left out because they changed; report them if the user has moved on."""

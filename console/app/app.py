@@ -34,6 +34,7 @@ from .cluster_screens import ClusterScreens
 from .cluster_switching import ClusterSwitching
 from .cluster_updates import ClusterChanged, ClusterUpdates, MomentChanged
 from .command_line import CommandLine
+from .command_runs import CommandRuns
 from .error_reporting import ErrorReporting
 from .input_handling import InputHandling
 from .journal_queries import JournalQueries, ShiftNotes
@@ -126,9 +127,11 @@ class WachtApp(TerminalApp):
             clock, self,
         )  # fmt: skip
         self.navigation: Navigation = Navigation(fleet, notify, self.input, acting.refusal, self)
+        self.site_commands = CommandRuns(fleet, notify, self.input, self, config.commands)
         self.command_line: CommandLine = CommandLine(
-            fleet, notify, self.input, self.navigation, acting, self.undoing, self.replay, self.clusters, looks, self
-        )
+            fleet, notify, self.input, self.navigation, acting, self.undoing, self.replay, self.clusters, looks,
+            self.site_commands, self,
+        )  # fmt: skip
 
     @cached_property
     def policy(self) -> Policy:  # type: ignore[override]
@@ -154,6 +157,11 @@ class WachtApp(TerminalApp):
         if self.input.accepts(action):
             self.acting.act(action)
 
+    def action_site_command(self, name: str) -> None:
+        """Keys of the site's own commands that only read."""
+        if self.input.accepts(name):
+            self.command_line.run_or_show(partial(self.site_commands.run, name))
+
     def action_key(self, key: str) -> None:
         """Keys of `KEYS`."""
         if self.input.accepts(key):
@@ -170,6 +178,7 @@ class WachtApp(TerminalApp):
         self.set_timer(PLUGINS_S, self.plugins.read)
         if self.looks.message:
             self.show_message(self.looks.message, "warning")
+        self.site_commands.bind_keys()
         self.input.read_state()
 
     def _tick(self) -> None:

@@ -22,6 +22,7 @@ from widgets.prompt import Prompt
 
 from .acting import Acting
 from .cluster_switching import ClusterSwitching
+from .command_runs import CommandRuns
 from .input_handling import PALETTE_HISTORY, InputHandling
 from .navigation import Navigation
 from .notifications import Notifications
@@ -53,7 +54,8 @@ class CommandLine:
 
     def __init__(
         self, fleet: Fleet, notifications: Notifications, input: InputHandling, navigation: Navigation, acting: Acting,
-        undoing: UndoActions, replay: ReplayMode, clusters: ClusterSwitching, looks: ThemeChoice, port: CommandPort,
+        undoing: UndoActions, replay: ReplayMode, clusters: ClusterSwitching, looks: ThemeChoice, own: CommandRuns,
+        port: CommandPort,
     ) -> None:  # fmt: skip
         self._fleet, self._notify, self._looks, self._port = fleet, notifications, looks, port
         self._input, self._navigation, self._acting, self._clusters = input, navigation, acting, clusters
@@ -77,7 +79,9 @@ class CommandLine:
             "filter": self._filter,
             "save": input.save_filter,
             "forget": input.forget_filter,
+            **{name: partial(own.run, name) for name in own.reads()},
         }
+        self._own = own
 
     def submit(self, event: Prompt.Submitted) -> None:
         """Carry out a line of the `:` prompt, and close the prompt or show there why not."""
@@ -203,6 +207,7 @@ class CommandLine:
             if _key_action(verb) is None or every[verb].signature != verb:  # else its key is there
                 run = partial(self._input.open_command_line, f"{verb} ")
                 yield PaletteEntry(f":{verb}", every[verb].help, run, synonyms=every[verb].synonyms)
+        yield from self._own.palette_entries()
         for one in self._input.filters.known.values():
             for screen in one.on:
                 yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(go, screen, f"@{one.name}"))

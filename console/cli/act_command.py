@@ -129,6 +129,11 @@ def act(
     from .rollout_text import rereader
 
     config = configured(ctx)
+    if config.commands:
+        from console.config import site_commands
+
+        for line in site_commands.register(config.commands)[1]:
+            click.echo(f"wacht: {plain(line)}", err=True)
     if action not in BY_ID and action != "undo":
         from console.config import plugins
 

@@ -68,6 +68,8 @@ OTHERS: Mapping[str, CommandRow] = {
     "help": CommandRow("", "all keys"),
     "quit": CommandRow("", "leave"),
 }  # fmt: skip
+#: The site's own commands that only read (`console.config.site_commands`), by name.
+SITE_COMMANDS: dict[str, CommandRow] = {}
 #: Formats of `export`.
 FORMATS = ("csv", "json", "md", "svg", "text")
 #: Commands that write a file, and with a `!` overwrite one.
@@ -123,7 +125,7 @@ class Entry(Struct, frozen=True):
 
 
 def entries() -> dict[str, Entry]:
-    """All that may be typed, by id: screens, commands, actions. Made anew, since plugins add actions."""
+    """All that may be typed, by id: screens, commands, actions. Made anew, since plugins and sites add some."""
     found = {}
     for screen, names in SCREENS.items():
         key = _KEYS.get(screen)
@@ -133,7 +135,7 @@ def entries() -> dict[str, Entry]:
             (*names[1:], *(() if key is None else key.synonyms)),
             (f"{screen} state={'drained' if screen == 'nodes' else 'pending'}",) if screen in KINDS else (),
         )  # fmt: skip
-    for name, row in OTHERS.items():
+    for name, row in {**OTHERS, **SITE_COMMANDS}.items():
         words = (*row.synonyms, *(_KEYS[name].synonyms if name in _KEYS else ()))
         found[name] = Entry(name, f"{name} {row.arguments}".rstrip(), row.help, words, row.examples)
     for action in ACTIONS:
@@ -258,13 +260,13 @@ def completer(
             rows = [f"{form} clipboard"] if more else FORMATS
         elif head in BY_ID and BY_ID[head].kind in {"node", "job"}:
             return [f"{head} {one}" for one in offers.targets(BY_ID[head].kind, rest)]
-        elif head == "node":
+        elif head == "node" or (head in SITE_COMMANDS and SITE_COMMANDS[head].arguments == "[NODE]"):
             rows = names_of(now.nodes, rest)
         elif head in BY_ID and BY_ID[head].kind in {"partition", "reservation"}:
             rows = now.partitions if BY_ID[head].kind == "partition" else now.reservations
         elif head in BY_ID and BY_ID[head].kind == "user":
             rows = sorted({job.user for job in now.jobs.values() if job.user.startswith(rest)})
-        elif head in {"job", "log"} or head in BY_ID:
+        elif head in {"job", "log"} or head in BY_ID or head in SITE_COMMANDS:
             rows = now.jobs
         found = []
         for name in rows:

@@ -98,6 +98,10 @@ class Keymap(Struct, frozen=True):
         taken = not key or any(key in given for given in self.keys.values()) or key in self.turned
         return msgspec.structs.replace(self, keys={**self.keys, name: () if taken else (key,)})
 
+    def owner(self, key: str) -> str:
+        """The id that has a key; "" for none."""
+        return next((name for name, keys in self.keys.items() if key in keys), "")
+
     @property
     def leaves(self) -> tuple[str, ...]:
         """Command-line words that quit, beside `:quit`."""
@@ -223,16 +227,26 @@ def _keys(line: KeyLine) -> tuple[str, ...]:
         raise ValueError(f"must be a key, or a list of at most {_MOST}")
     found = []
     for one in filter(None, given):
-        try:
-            key = textual_key(one)
-        except ValueError as error:
-            raise ValueError(f"{one}: {error}") from None
-        if line.name in _ACTIONS and key in MOVING:
-            raise ValueError(f"{one} moves the cursor in a set that ships: no action may be there")
-        if line.name in _ACTIONS and key in _ANSWERS:
-            raise ValueError(f"{one} answers what an action asks: none may be there")
-        found.append(key)
+        found.append(action_key(one) if line.name in _ACTIONS else _named_key(one))
     return tuple(dict.fromkeys(found))
+
+
+def _named_key(text: str) -> str:
+    """As `textual_key`; the reason names the key."""
+    try:
+        return textual_key(text)
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}") from None
+
+
+def action_key(text: str) -> str:
+    """Textual's name of a key that an action may have. Raises ValueError with the reason."""
+    key = _named_key(text)
+    if key in MOVING:
+        raise ValueError(f"{text} moves the cursor in a set that ships: no action may be there")
+    if key in _ANSWERS:
+        raise ValueError(f"{text} answers what an action asks: none may be there")
+    return key
 
 
 def _laid(base: str, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ docs/plugins.md.
 
 Plugins are loaded when needed: after the first frame, or for a configuration key or an action that wacht does not know.
 A broken plugin (it raises, has the wrong type, hangs, or takes a used name or key) is reported once and left out. Only
-installed packages run; the configuration runs nothing.
+installed packages run code; the site's file may name programs (`site_commands`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collectors.source_registry import Descriptor, descriptors, open_sources
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
-from .commands import OTHERS, SCREENS
+from .commands import OTHERS, SCREENS, SITE_COMMANDS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -223,7 +223,8 @@ def _cleaned(value: Any) -> Any:
 def actions() -> Sequence[Action]:
     """The actions of installed packages; `register` adds them to the registry."""
     added: list[Action] = []
-    words = {"undo", *BY_ID, *OTHERS, *(name for names in SCREENS.values() for name in names)}
+    screens = (name for names in SCREENS.values() for name in names)
+    words = {"undo", *BY_ID, *OTHERS, *SITE_COMMANDS, *screens}
     for entry, made in _loaded("actions", OwnAction):
         keys = {one.key for one in (*ACTIONS, *added)} | {key for one in NAVIGATION for key in one.keys}
         texts = (made.id, made.label, made.help, made.key)

@@ -25,6 +25,7 @@ from console.health.automation import Automation
 from console.runtime.toml_file import ConfigError, TomlFile
 
 from .keymap import KeyLine
+from .site_commands import NAME, SiteCommand
 
 SITE_FILE = Path("/etc/wacht/config.toml")
 _GENERAL = {
@@ -34,7 +35,7 @@ _GENERAL = {
 #: Allowed values of a text that has a fixed set of them.
 _WORDS: Mapping[str, tuple[str, ...]] = {"notify": ("off", "osc9", "osc777")}
 _LOCKABLE = ("read_only", "journal")
-_TABLES = ("automation", "cluster", "filters", "guard", "keys", "lock", "recording")
+_TABLES = ("automation", "cluster", "command", "filters", "guard", "keys", "lock", "recording")
 #: Tables that belong to the cluster, not to one of its sources.
 _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "cooling": CoolingSettings}
 
@@ -93,6 +94,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """`keys`: key bindings. Errors are reported at start (console/config/keymap.py)."""
     filters: tuple[KeyLine, ...] = ()
     """`[filters]`: unparsed (console/config/saved_filters.py)."""
+    commands: Mapping[str, SiteCommand] = field(default_factory=dict)
+    """`[command.NAME]`: commands of the site's own."""
     files: tuple[str, ...] = ()
 
 
@@ -135,6 +138,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 # Both files add to the list.
                 for kind, found in _checked(layer, key, value, Automation).items():
                     programs[kind] = (*programs.get(kind, ()), *found)
+            elif key == "command":
+                merged["commands"] = _commands(layer, value, site)
             elif key in lines:
                 lines[key] += _lines(layer, key, value)
             elif key == "lock":
@@ -152,6 +157,27 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     merged["automation"] = Automation(**programs)
     merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
+
+
+def _commands(layer: TomlFile, tables: Any, site: Path) -> dict[str, SiteCommand]:
+    """The site's commands. Whoever writes them decides what an operator's key runs: only root may."""
+    if layer.path != site:
+        raise layer.fail("", "command", f"commands are accepted only in {site}")
+    if layer.owner != 0:
+        raise layer.fail(
+            "", "command", f"commands are accepted only from a file that belongs to root: chown root {site}"
+        )
+    if not isinstance(tables, dict):
+        raise layer.fail("", "command", "needs a name, as in [command.bmc-log]")
+    found = {}
+    for name, table in tables.items():
+        if not NAME.fullmatch(name):
+            raise layer.fail("command", name, "a command's name is lower case letters, digits, - and _")
+        try:
+            found[name] = convert(table, SiteCommand)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise _explained(layer, f"command.{name}", SiteCommand, str(error)) from None
+    return found
 
 
 def _lines(layer: TomlFile, table: str, value: Any) -> list[KeyLine]:

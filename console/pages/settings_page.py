@@ -20,6 +20,7 @@ from collectors.shared_readings import Published
 from collectors.source_registry import descriptors
 from console.config import settings
 from console.config.settings import Config, RecordingSettings
+from console.config.site_commands import SiteCommand
 from console.health.automation import Automation, known_automations
 
 from .oncall import field_docs, guard
@@ -47,11 +48,12 @@ _HEAD = f"""\
 Every key, from the code that checks it; made by `make docs`. With Slurm's commands on `PATH` none is needed.
 
 `/etc/wacht/config.toml` is the site's file. Over it comes one's own: the first of `--config FILE`, `$WACHT_CONFIG` and
-`~/.config/wacht/config.toml`. Every key may stand in both, and one's own wins, but for two tables of the site's:
+`~/.config/wacht/config.toml`. Every key may stand in both, and one's own wins, but for three tables of the site's:
 
 - `[lock]`, in the site's file alone: {{lock}}. What is locked wins over everything, the
   command line too.
 - `[guard]`: what the site's file sets there stands, key by key.
+- `[command.NAME]`, in the site's file alone, and only where it belongs to root.
 
 Of a cluster that stands in both, a source in one's own file replaces that source whole: `slurm = …` all of
 `slurm = …`. Files must be yours or root's, and others must not be able to write them ([files.md](files.md)). A key that
@@ -63,6 +65,28 @@ is unknown or wrong ends the start with its file, line and what is allowed. `wac
 """
 
 
+_COMMANDS = """\
+```toml
+[command.bmc-log]
+label = "BMC log"
+key = "f6"
+target = "node"
+argv = ["/opt/site/bin/bmc", "sel", "list", "{node}"]
+
+[command.open-case]
+label = "open a case"
+target = "node"
+argv = ["/opt/site/bin/case", "--node={node}", "--text={reason}"]
+changes = true
+```
+
+`:bmc-log gpu0001`, its key and the palette run the first on one node, and its output has a screen of its own; Esc ends
+it. The second goes through the preview, asks for a reason and is in the journal; `wacht act open-case gpu0001` does the
+same. Only names of Slurm's form become arguments. A command whose name is taken is left out, one whose key is taken has
+none, and the console says so at its start. The simulated cluster runs none on its nodes and jobs.
+"""
+
+
 def page() -> str:
     """The whole page."""
     lock = " and ".join(f"`{key}`" for key in settings._LOCKABLE)
@@ -71,6 +95,7 @@ def page() -> str:
     lines += ["## `[guard]`\n", guard(), "[on-call.md](on-call.md) says what is asked when.\n"]
     lines += ["## `[automation]`\n", _about(Automation), *_table(Automation), *_known(), ""]
     lines += ["## `recording`\n", _about(RecordingSettings), *_table(RecordingSettings), ""]
+    lines += ["## `[command.NAME]`\n", _about(SiteCommand), *_table(SiteCommand), "", _COMMANDS]
     lines += ["## `[cluster.NAME]`\n", "A table a cluster; the first is shown unless `--cluster` names another.\n"]
     tables: dict[str, tuple[str, type[Struct]]] = {
         key: (f"`{key}`: {one.title}", one.settings) for key, one in sorted(descriptors().items())

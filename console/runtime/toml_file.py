@@ -31,8 +31,10 @@ class TomlFile:
         self.text = ""
         self.table: dict[str, Any] = {}
         self.found = True
+        self.owner: int | None = None
+        """The uid of its owner."""
         try:
-            raw = files.read(path, LARGEST, None if ours else files.TRUSTED)
+            raw, self.owner = files.read_with_owner(path, LARGEST, None if ours else files.TRUSTED)
         except (FileNotFoundError, NotADirectoryError) as error:
             if may_be_missing:
                 self.found = False

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.actions.action import Action
 from console.actions.registry import ACTIONS, NAVIGATION, ActionKey, keys_for
-from console.config.commands import entries
+from console.config.commands import SITE_COMMANDS, entries
 from console.config.keymap import Keymap
 from widgets.cells import Span, spans_width
 from widgets.key_bar import KeyHint
@@ -119,6 +119,8 @@ class HelpScreen(WachtScreen):
     def _of_screen(self, keys: Keymap) -> Iterator[HelpSection]:
         """What works on the screen below: moving, its keys, the other screens, then its actions."""
         yield HelpSection("Navigation", [*_moves(keys), *_ways(keys, lambda way: way.where in self._places)])
+        if SITE_COMMANDS:
+            yield HelpSection("Commands of this site", _site_commands(keys))
         yield HelpSection("Screens", _ways(keys, lambda way: way.where == "screen"))
         for kind in self._kinds:
             yield from _action_sections(keys, f"Actions on {kind}s (preview first)", keys_for(kind), self._refusals)
@@ -215,6 +217,11 @@ def _action_sections(
     yield HelpSection(title, sorted(by_reason.pop(""), key=lambda row: row.key == ":"))
     for why, rows in by_reason.items():
         yield HelpSection(f"not now: {why}", rows, "warn")
+
+
+def _site_commands(keys: Keymap) -> list[HelpRow]:
+    """The site's own commands that only read; those that change something are actions."""
+    return [HelpRow(keys.first(name) or ":", name, row.help) for name, row in SITE_COMMANDS.items()]
 
 
 def _filters() -> HelpSection:

@@ -110,6 +110,7 @@ class InboxScreen(TwoTableScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Check whether all columns fit."""
+        super().on_resize(event)
         self.set_class(event.size.width < _WIDE_COLUMNS, "-narrow")
 
     def follow(self) -> None:

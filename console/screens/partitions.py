@@ -52,7 +52,7 @@ SCREEN = TwoTableSpec(
     needed_kinds=frozenset({"partitions", "reservations"}),
     sums=(partition_uses,),
     upper=TableSpec(
-        id="main", columns=PARTITIONS, height=3, sources=("slurm.partitions", "slurm.jobs", "slurm.nodes"),
+        id="main", columns=PARTITIONS, height=3, fitted=True, sources=("slurm.partitions", "slurm.jobs", "slurm.nodes"),
         rows=lambda screen: partition_uses(screen.cluster), changes=frozenset({"partitions", "nodes", "jobs"}),
         head=_head(0, "partitions", _closed_spans), pending="partition", copied=_copied("partition"),
         empty=lambda screen: screen.missing_text("partitions", "slurm.partitions", "there are no partitions"),

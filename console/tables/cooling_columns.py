@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collectors.model import Cluster, Coolant
+from collections.abc import Iterator
+
+from collectors.model import HOT_C, Cluster, Coolant
 from collectors.nodeset import fold, natural_key
+from collectors.nodestate import in_service
 from console.fields.common_cells import Ctx
 from console.fields.exports import attribute
 from console.health.cooling_loops import is_out_of_limits
 from console.plant import cooling
 from console.plant.cooling import STATES, LoopStatus, State
-from widgets.cells import Cell, Span
+from widgets.cells import Cell, Span, pad
 from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, power
@@ -113,3 +116,42 @@ def node_cooling_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine
             said = f"{loop.name} {loop.state}{told}: "
             lines.append(PaneLine([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))
     return lines
+
+
+#: Most racks of a loop in its details.
+_MAX_RACKS = 40
+_POINTS = (("supply", "supply", "°C", 1), ("return", "return_point", "°C", 1), ("flow", "flow", "l/min", 0),
+           ("pressure", "pressure", "bar", 1))  # fmt: skip
+
+
+def loop_lines(cluster: Cluster, loop: LoopStatus) -> Iterator[PaneLine]:
+    """The measuring points of a loop with their trends, and each rack on it: nodes, the hottest GPU, power."""
+    yield PaneLine([("", "")])
+    yield PaneLine([("water", "title")])
+    for name, field, unit, digits in _POINTS:
+        if (row := getattr(loop, field)) is not None:
+            value, role = figure(row, digits)
+            trend = "" if row.trend_h is None else f"  {row.trend_h:+,.1f} {unit}/h"
+            yield PaneLine([(f"{name:<9}", "text-dim"), (f"{value:>7} {unit:<6}", role), (trend, "text-dim")])
+    yield PaneLine([("leaks".ljust(10), "text-dim"), leak(loop)])
+    if loop.racks:
+        yield PaneLine([("", "")])
+        head = f"{'nodes':>6}{'out':>6}{'hottest':>10}{'power':>9}"
+        yield PaneLine([("racks   ", "title"), (head, "text-dim")])
+    for rack in loop.racks[:_MAX_RACKS]:
+        yield _rack_line(rack, cluster)
+    if len(loop.racks) > _MAX_RACKS:
+        yield PaneLine([(f"and {len(loop.racks) - _MAX_RACKS:,} more", "text-dim")])
+
+
+def _rack_line(rack: str, cluster: Cluster) -> PaneLine:
+    names = cluster.racks.get(rack, ())
+    out = len(names) - len(in_service(names, cluster.nodes))
+    temps = [load.temp_c for name in names if (load := cluster.loads.get(name)) is not None and load.temp_c is not None]
+    hottest = max(temps, default=None)
+    drawn = cluster.power.rack_w.get(rack) if cluster.power is not None else None
+    temp, hot = (UNKNOWN, False) if hottest is None else (f"{hottest:.0f} °C", hottest > HOT_C)
+    return PaneLine([
+        (pad(rack, 8), "text-strong"), (f"{len(names):>6}", ""), (f"{out:>6}", "warn" if out else "text-dim"),
+        (f"{temp:>10}", "bad" if hot else ""), (f"{power(drawn):>9}", ""),
+    ])  # fmt: skip

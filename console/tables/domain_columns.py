@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from collectors.model import Cluster, Tray
 from collectors.nodeset import fold, natural_key
-from console.fields.common_cells import Ctx
+from console.fields.common_cells import Ctx, state_cell
 from console.fields.exports import attribute
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState, cliques_text
 from widgets.bars import gauge
-from widgets.cells import Cell, Span
+from widgets.cells import Cell, Span, pad, spans_of
 from widgets.pane import PaneLine
 from widgets.table_column import Column, ExportField, always_identity
 from widgets.units import UNKNOWN, count, plural
@@ -60,7 +62,7 @@ DOMAINS: tuple[Column, ...] = (
            export=(ExportField("usable", lambda d, _: len(d.usable)), ExportField("trays", lambda d, _: len(d.nodes)))),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True, export=(ExportField("free", lambda d, _: len(d.free)),)),
-    Column("largest_job", "largest_job", 4, lambda d, _: count(d.largest_job), lambda d: d.largest_job, align="right",
+    Column("largest_job", "fits", 4, lambda d, _: count(d.largest_job), lambda d: d.largest_job, align="right",
            priority=3, descending=True,
            export=(attribute("fits", "largest_job"), attribute("fits_now", "largest_job_now"))),
     Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4,
@@ -112,3 +114,26 @@ def node_domain_lines(name: str, cluster: Cluster) -> list[PaneLine]:
 def _tray(tray: Tray) -> list[Span]:
     why = f" ({', '.join(tray.wrong)})" if tray.wrong else ""
     return [("fabric ", "text-dim"), word(tray.fabric), (why, ""), (", IMEX ", "text-dim"), word(tray.imex)]
+
+
+def tray_lines(cluster: Cluster, one: DomainState) -> Iterator[PaneLine]:
+    """Each tray of a domain: its state, clique, fabric, IMEX and jobs."""
+    yield PaneLine([("", "")])
+    yield PaneLine([("trays", "title")])
+    wide = max(map(len, one.nodes), default=0)
+    for name in one.nodes:
+        node, tray = cluster.nodes.get(name), cluster.trays.get(name)
+        state = spans_of(state_cell(node)) if node is not None else [("unknown to Slurm", "bad")]
+        spans: list[Span] = [(f"{name:<{wide}}  ", "text-strong"), (pad(state[0][0], 12), state[0][1])]
+        if tray is not None:
+            spans += [(f" {pad(tray.clique or UNKNOWN, 3)} ", ""), *_tray_faults(tray)]
+        if jobs := cluster.jobs_on.get(name):
+            spans.append((f" {plural(len(jobs), 'job')}", "text-dim"))
+        yield PaneLine(spans)
+
+
+def _tray_faults(tray: Tray) -> list[Span]:
+    """What is wrong with the fabric or IMEX of a tray."""
+    said = [("fabric", tray.fabric)] if tray.fabric not in {None, "healthy"} else []
+    said += [("IMEX", tray.imex)] if tray.imex not in {None, "up"} else []
+    return [(f" {what} {state}", word(state)[1]) for what, state in said]

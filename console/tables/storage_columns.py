@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from collectors.model import Cluster
 from collectors.nodeset import fold, natural_key
 from console.fields.common_cells import Ctx, state_cell
 from console.fields.exports import attribute
 from console.plant.storage import StoreNode, StoreRow, state_span
 from widgets.bars import gauge
 from widgets.cells import Cell
+from widgets.pane import PaneLine
 from widgets.table_column import Column, always_identity
-from widgets.units import UNKNOWN, count, percent
+from widgets.units import UNKNOWN, count, percent, plural
 
 _FULL, _NEARLY = 95.0, 85.0
 _STATES = ("hangs", "missing", "ill", "unknown", "well")
@@ -94,4 +98,46 @@ STORE_NODES: tuple[Column, ...] = (
            max_width=40, export=(attribute("users"),)),
     Column("rack", "rack", 6, lambda one, _: (one.node.rack if one.node is not None else None) or UNKNOWN,
            lambda one: one.node.rack if one.node is not None else "", priority=4),
+    Column("reason", "Slurm's reason", 16, lambda one, _: (one.node.reason if one.node is not None else None) or "",
+           lambda one: one.node.reason if one.node is not None else "", priority=5, grow=3, max_width=50),
 )  # fmt: skip
+#: Jobs and users that the details of a file system name.
+_NAMED = 12
+
+
+def store_lines(row: StoreRow, cluster: Cluster) -> Iterator[PaneLine]:
+    """All that is known of a file system: what is wrong, what it is, and whom it hits, by user."""
+    store = row.store
+    yield PaneLine([state_span(row.state)])
+    for text in store.wrong:
+        yield PaneLine([(text, "bad" if row.bad else "warn")])
+
+    def line(name: str, text: str, role: str = "") -> PaneLine:
+        return PaneLine([(f"{name:<11}", "text-dim"), (text, role)])
+
+    if store.hung:
+        yield line("hangs on", f"{plural(len(store.hung), 'node')}: {fold(store.hung)}", "bad")
+    if row.stuck:
+        yield line("cannot end", f"jobs on {fold(row.stuck)}", "bad")
+    if row.missing:
+        yield line("missing on", f"{plural(len(row.missing), 'node')}: {fold(row.missing)}", "warn")
+    if store.mounted is not None:
+        yield line("mounted on", plural(store.mounted, "node"))
+    if store.targets is not None:
+        yield line("targets", f"{count(store.targets_up)} of {count(store.targets)} answer")
+    if store.size_tb is not None:
+        free = "" if store.used_pct is None else f", {store.size_tb * (1 - store.used_pct / 100):,.1f} TB free"
+        yield line("size", f"{store.size_tb:,.1f} TB{free}")
+    if store.device:
+        yield line("mounts", f"{store.device} ({store.kind})" if store.kind else store.device)
+    jobs: dict[str, list[str]] = {}
+    for job in row.jobs or ():
+        if (one := cluster.jobs.get(job)) is not None:
+            jobs.setdefault(one.user, []).append(job)
+    if jobs:
+        yield PaneLine([("", "")])
+        yield PaneLine([("jobs hit, by user", "title")])
+    for user, ids in sorted(jobs.items(), key=lambda item: (-len(item[1]), item[0]))[:_NAMED]:
+        yield PaneLine([(f"{user:<13} ", "text-strong"), (f"{len(ids):>3}  ", ""), (", ".join(ids), "text-dim")])
+    if len(jobs) > _NAMED:
+        yield PaneLine([(f"and {len(jobs) - _NAMED} more", "text-dim")])

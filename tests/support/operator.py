@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from console.app.app import WachtApp
 from console.app.confirm_dialog import ConfirmDialog
 from console.config.keymap import KeyLine
 from console.config.settings import Config
+from console.config.site_commands import SiteCommand
 from console.screens.layout.list_screen import ListScreen
 from console.session import site
 
@@ -176,6 +177,7 @@ async def console(
     screen: str | None = None,
     keys: Sequence[KeyLine] = (),
     filters: Sequence[KeyLine] = (),
+    commands: Mapping[str, SiteCommand] | None = None,
     clock: ManualClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Operator]:
@@ -185,7 +187,10 @@ async def console(
     chosen = SimSettings(**{"nodes": 64, **settings})
     machine = running(name, chosen, clock)
     place = site.Site(name=name, demo=True, slurm=chosen, others={})
-    config = Config(read_only=read_only, theme=theme, screen=screen, keys=tuple(keys), filters=tuple(filters))
+    config = Config(
+        read_only=read_only, theme=theme, screen=screen, keys=tuple(keys), filters=tuple(filters),
+        commands=commands or {},
+    )  # fmt: skip
     app = WachtApp(place, config, clock)
     try:
         async with app.run_test(size=size, notifications=True) as pilot:

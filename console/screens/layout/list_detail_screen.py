@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from textual import on
+from textual import events, on
+from textual.containers import Horizontal
+from textual.timer import Timer
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
@@ -20,7 +22,8 @@ from widgets.table_column import Column
 from widgets.table_keys import TableKeys
 
 from .screen import WachtScreen
-from .two_table_screen import Head
+from .side_pane import SLOW_REST_S
+from .two_table_screen import BESIDE, Head
 
 
 class ListDetailSpec(Struct, frozen=True, kw_only=True):
@@ -38,6 +41,8 @@ class ListDetailSpec(Struct, frozen=True, kw_only=True):
     """The text where there are no rows."""
     detail: Callable[[Any, float], Iterable[PaneLine]]
     """The lines of the pane, from a row and the time (epoch)."""
+    beside: Callable[[Cluster, Any], Iterable[PaneLine]] = lambda cluster, row: ()
+    """Further lines where the pane is beside the list, from the cluster and a row: what the row consists of."""
     opened: Callable[[ListDetailScreen, Any], None]
     """Enter on a row."""
     title: Callable[[Any], str] = lambda row: row.name
@@ -59,8 +64,11 @@ class ListDetailScreen(WachtScreen):
 
     DEFAULT_CSS = """
     ListDetailScreen #crumbs { height: 1; }
+    ListDetailScreen #both { height: 1fr; layout: vertical; }
     ListDetailScreen #main { height: 1fr; }
     ListDetailScreen #detail { height: 6; }
+    ListDetailScreen.-beside #both { layout: horizontal; }
+    ListDetailScreen.-beside #detail { width: 42%; min-width: 50; max-width: 90; }
     """
 
     def __init__(self, spec: ListDetailSpec) -> None:
@@ -70,12 +78,18 @@ class ListDetailScreen(WachtScreen):
         self.table: VirtualTable[Any] = VirtualTable(spec.columns, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
         self.detail = Pane("", wrap=True, id="detail")
+        self._rest: Timer | None = None
+        """Runs on a slow line until the cursor has rested."""
 
     def body(self) -> Iterable[Widget]:
-        """The crumbs, the table, the details."""
+        """The crumbs; the table with the details beside it, or below it on a narrow screen."""
         yield self.crumbs
-        yield self.table
-        yield self.detail
+        yield Horizontal(self.table, self.detail, id="both")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Put the details beside the list where there is room."""
+        self.set_class(event.size.width >= BESIDE, "-beside")
+        self._paint_detail()
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Update from sums that are computed once for each reading."""
@@ -101,9 +115,14 @@ class ListDetailScreen(WachtScreen):
         row = self.selected
         self.detail.display = row is not None
         self.detail.set_title([(self.spec.title(row), "title")] if row is not None else "")
-        self.detail.set_lines([] if row is None else list(self.spec.detail(row, self.ctx().now)))
-        # A fixed height for all but the longest details, so that the table does not move.
-        self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
+        lines = [] if row is None else list(self.spec.detail(row, self.ctx().now))
+        if self.has_class("-beside"):
+            lines += [] if row is None else self.spec.beside(self.cluster, row)
+            self.detail.styles.height = "1fr"
+        else:
+            # A fixed height for all but the longest details, so that the table does not move.
+            self.detail.styles.height = max(6, min(len(lines) + 2, 10))
+        self.detail.set_lines(lines)
 
     def keys(self) -> Sequence[KeyHint]:
         """The keys of this screen for the key bar."""
@@ -118,7 +137,11 @@ class ListDetailScreen(WachtScreen):
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:
-        self._paint_detail()
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(SLOW_REST_S, self._paint_detail) if self.app.slow_line else None
+        if self._rest is None:
+            self._paint_detail()
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:

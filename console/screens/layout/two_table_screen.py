@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
-from textual import on
+from textual import events, on
+from textual.containers import Horizontal
+from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.slurm.operations import DRAIN
@@ -16,12 +18,17 @@ from console.fields.common_cells import Ctx
 from console.runtime.memo import Sum
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.table_keys import TableKeys
 
 from .two_tables import TwoTables
 
+#: Number of columns from which details are beside a list.
+BESIDE = 120
+#: Step (rows) in which a table that is fitted to its rows grows: one row more must not move what is below it.
+_HEIGHT_STEP = 4
 #: The spans of a head from the left, the first its name, and those from the right.
 Head = tuple[Sequence[Span], Sequence[Span]]
 
@@ -33,6 +40,8 @@ class TableSpec(Struct, frozen=True, kw_only=True):
     columns: Sequence[Column]
     height: int
     """Its share of the height."""
+    fitted: bool = False
+    """Whether it is no higher than its rows need."""
     sources: tuple[str, ...]
     """It is dimmed while one of these is stale."""
     rows: Callable[[TwoTableScreen], Mapping[str, Any]]
@@ -64,6 +73,8 @@ class TwoTableSpec(Struct, frozen=True, kw_only=True):
     crumb: str
     upper: TableSpec
     lower: TableSpec
+    beside: Callable[[TwoTableScreen], tuple[str, Iterable[PaneLine]]] | None = None
+    """Title and lines of a pane beside the lower table, where there is room: the details of the row above."""
     acts_on: Kind | tuple[Kind, ...] | None = None
     needed_kinds: frozenset[str] = frozenset()
     sums: tuple[Sum, ...] = ()
@@ -78,6 +89,8 @@ class TwoTableScreen(TwoTables):
 
     DEFAULT_CSS = """
     TwoTableScreen .crumbs { height: 1; }
+    TwoTableScreen #beside { width: 38%; min-width: 44; max-width: 80; display: none; }
+    TwoTableScreen.-beside #beside { display: block; }
     """
 
     def __init__(self, spec: TwoTableSpec) -> None:
@@ -87,6 +100,26 @@ class TwoTableScreen(TwoTables):
         self.specs = spec.upper, spec.lower
         self.upper, self.lower = map(_table, self.specs)
         self.set_tables(self.upper, self.lower)
+        self._beside = spec.beside
+        self._shown_beside: tuple[Any, Cluster | None] = (None, None)
+        """The row and the cluster of which the pane was made: the lines of a large file system take long."""
+        self.pane = Pane("", wrap=True, id="beside")
+
+    def body(self) -> Iterable[Widget]:
+        """Each table below its head; the pane, if there is one, beside the lower table."""
+        *above, lower = super().body()
+        yield from above
+        if self._beside is None:
+            yield lower
+        else:
+            both = Horizontal(lower, self.pane)
+            both.styles.height = lower.styles.height
+            lower.styles.height = "1fr"
+            yield both
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show the pane where there is room."""
+        self.set_class(event.size.width >= BESIDE, "-beside")
 
     @property
     def active_spec(self) -> TableSpec:
@@ -102,7 +135,9 @@ class TwoTableScreen(TwoTables):
         ctx = self.ctx()
         for spec, table in zip(self.specs, self._tables, strict=True):
             if spec.changes is not None and (diff is None or diff.kinds & spec.changes):
-                table.set_rows(spec.rows(self), ctx=ctx)
+                table.set_rows(rows := spec.rows(self), ctx=ctx)
+                if spec.fitted:
+                    table.styles.max_height = _HEIGHT_STEP * -(-(len(rows) + 1) // _HEIGHT_STEP) if rows else None
         self.tick(ctx)
 
     def tick(self, ctx: Ctx) -> None:
@@ -122,6 +157,11 @@ class TwoTableScreen(TwoTables):
             if spec.changes is None:
                 self._tables[at].set_rows(spec.rows(self), ctx=self.ctx())
                 self._paint(at)
+        if self._beside is not None and (shown := (self.row_above(), self.cluster)) != self._shown_beside:
+            self._shown_beside = shown
+            title, lines = self._beside(self)
+            self.pane.set_title([(title, "title")] if title else "")
+            self.pane.set_lines(list(lines))
 
     def _paint(self, at: int) -> None:
         self._tables[at].empty_text = self.specs[at].empty(self)

@@ -8,7 +8,7 @@ from console.plant import cooling
 from console.plant.cooling import FAULTY_STATES, SOURCE, LoopStatus
 from console.screens.layout.list_detail_screen import ListDetailScreen, ListDetailSpec
 from console.screens.layout.two_table_screen import Head
-from console.tables.cooling_columns import LOOPS, look
+from console.tables.cooling_columns import LOOPS, look, loop_lines
 from widgets.cells import Span
 from widgets.pane import PaneLine
 from widgets.units import duration
@@ -79,5 +79,6 @@ SCREEN = ListDetailSpec(
     head=_head,
     empty=_empty,
     detail=_detail_lines,
+    beside=loop_lines,
     opened=_open,
 )

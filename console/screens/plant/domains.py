@@ -10,7 +10,7 @@ from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from console.screens.layout.list_detail_screen import ListDetailScreen, ListDetailSpec
 from console.screens.layout.two_table_screen import Head
-from console.tables.domain_columns import DOMAINS
+from console.tables.domain_columns import DOMAINS, tray_lines
 from widgets.cells import Span
 from widgets.pane import PaneLine
 
@@ -84,6 +84,7 @@ SCREEN = ListDetailSpec(
     head=_head,
     empty=_empty,
     detail=_detail_lines,
+    beside=tray_lines,
     opened=lambda screen, one: screen.app.navigation.go("nodes", fold(one.nodes)),
     copied_without_row="scontrol show topology",
 )

@@ -72,7 +72,7 @@ SCREEN = TwoTableSpec(
     needed_kinds=frozenset({"ports", "fabric"}),
     sums=(fabric.by_switch,),
     upper=TableSpec(
-        id="main", columns=SWITCHES, height=2, sources=(SOURCE,), head=_head, empty=_empty,
+        id="main", columns=SWITCHES, height=2, fitted=True, sources=(SOURCE,), head=_head, empty=_empty,
         rows=lambda screen: fabric.by_switch(screen.cluster), changes=frozenset({"ports", "fabric", "nodes", "jobs"}),
         targets={"node": lambda row: row.nodes}, reason=_switch_reason, opened=TwoTableScreen.enter_lower,
     ),

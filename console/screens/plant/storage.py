@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console.plant import storage
 from console.screens.layout.two_table_screen import Head, TableSpec, TwoTableScreen, TwoTableSpec
-from console.tables.storage_columns import STORE_NODES, STORES
+from console.tables.storage_columns import STORE_NODES, STORES, store_lines
 from widgets.cells import Span
+from widgets.pane import PaneLine
 from widgets.units import count
 
 SOURCE = "prom.storage"
@@ -59,13 +60,19 @@ def _no_nodes(screen: TwoTableScreen) -> str:
     return screen.missing_text("storage", SOURCE, none)
 
 
+def _beside(screen: TwoTableScreen) -> tuple[str, Iterable[PaneLine]]:
+    row = screen.row_above()
+    return ("", ()) if row is None else (row.store.name, store_lines(row, screen.cluster))
+
+
 SCREEN = TwoTableSpec(
     crumb="storage",
+    beside=_beside,
     acts_on="node",
     needed_kinds=frozenset({"storage"}),
     sums=(storage.store_rows,),
     upper=TableSpec(
-        id="main", columns=STORES, height=2, sources=(SOURCE,), head=_head, empty=_empty,
+        id="main", columns=STORES, height=2, fitted=True, sources=(SOURCE,), head=_head, empty=_empty,
         rows=lambda screen: storage.store_rows(screen.cluster), changes=frozenset({"storage", "nodes", "jobs"}),
         targets={"node": lambda row: row.store.hung}, opened=TwoTableScreen.enter_lower,
         reason=lambda row: f"{row.store.name} hangs" if row.bad else None,

@@ -66,3 +66,17 @@ async def test_without_cooling_the_power_screen_has_no_hole_and_its_own_says_why
         shown.update_cluster(cluster, None)
         await op.pilot.pause()
         op.sees(NOT_CONFIGURED[:60])
+
+
+@pytest.mark.parametrize(("size", "beside"), [((119, 40), False), ((120, 40), True), ((200, 50), True)])
+async def test_with_room_the_details_are_beside_the_list_and_have_the_water_and_the_racks(size, beside):
+    async with console(size, **TRIPS) as op:
+        await op.until(lambda: "cooling" in op.cluster.known, "cooling")
+        await op.press("c")
+        await later(op, STARTS_S + 6 * MINUTE)
+        screen = op.app.screen
+        assert (screen.detail.region.x > screen.table.region.x) == beside
+        assert ("R05         16" in op.screen()) == ("hottest" in op.screen()) == beside
+        rows = op.app.screen.table.keys
+        await op.press("down")
+        op.sees(f"─ {rows[1]} ─")

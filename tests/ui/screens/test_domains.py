@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from console.plant import nvlink_domains
 from tests.support.operator import console
 
 SMALL, LARGE = (80, 24), (200, 50)
@@ -57,3 +58,11 @@ async def test_the_drain_of_a_tray_says_what_no_longer_fits():
         name = next(name for name in op.machine.domains()["R03"].nodes if op.machine.host(name).usable)
         await op.command(f"drain {name} a test")
         op.sees("NVLink", "R03 ", "-tray job fits")
+
+
+async def test_with_room_every_tray_of_the_domain_is_beside_the_list():
+    async with console((120, 40), nodes=72, incident="nvlink") as op:
+        await arrive(op, 90)
+        one = nvlink_domains.domain_states(op.cluster)[op.app.screen.table.cursor_key]
+        assert op.app.screen.detail.region.x > 0
+        op.sees("trays", *one.nodes, "fabric unhealthy")

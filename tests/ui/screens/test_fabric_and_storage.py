@@ -60,6 +60,8 @@ async def test_a_file_system_that_hangs(size):
         await op.until(lambda: op.cluster.storage["/scratch"].hung == hit, "the hang")
         await op.comes("hangs")
         op.sees("jobs on nodes where one hangs", "/scratch  16", hit[0])
+        assert ("jobs hit, by user" in op.screen()) == (size == LARGE), "the details are where there is room"
+        assert op.app.screen.upper.size.height < 6 or size == SMALL, "no room is left blank between the tables"
         assert ("storage /scratch hangs on 16" if size == LARGE else "hangs") in op.screen().splitlines()[0]
         await op.until(lambda: "Kill task failed" in op.screen(), "what cannot end")
         assert op.app.screen.targets("node") == hit and op.app.screen.suggested_reason("drain") == "/scratch hangs"
