@@ -228,11 +228,11 @@ KEY = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True)
 def test_the_line_is_found_however_it_is_written(table, inner, key, above, how):
     blank = "# a comment\n" * above
     if how == "head":
-        text, number = f"{blank}[{table}.{inner}]\nx_ = 1\n{key} = 2\n", above + 3
+        text, number = f"{blank}[{table}.{inner}]\nbeside_it = 1\n{key} = 2\n", above + 3
     elif how == "dotted":
         text, number = f"{blank}[{table}]\n{inner}.{key} = 2\n", above + 2
     elif how == "inline":
-        text, number = f"{blank}[{table}]\n{inner} = {{ x_ = 1, {key} = 2 }}\n", above + 2
+        text, number = f"{blank}[{table}]\n{inner} = {{ beside_it = 1, {key} = 2 }}\n", above + 2
     else:
         text, number = f'{blank}[ {table} . "{inner}" ]\n"{key}" = 2\n', above + 2
     assert line_of(text, f"{table}.{inner}", key) == number
