@@ -74,7 +74,7 @@ def test_it_is_all_shown_and_none_of_it_obeyed(lab: Lab, tmp_path: Path) -> None
         terminal.type(b"2")
         comes("red\\e[31;5m\\e[2Jalarm")
         terminal.type(b"3")
-        comes(clean(TEXTS["osc52"])[:20])
+        comes(clean(TEXTS["osc52"])[:10])
         opened = [ids[word] for word in OPENED]
         for job in opened:
             terminal.type(f":job {job}\r".encode())

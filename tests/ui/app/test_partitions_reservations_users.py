@@ -12,7 +12,7 @@ async def test_the_cursor_of_the_partitions_screen_names_the_target_and_the_remi
     async with console() as op:
         await op.press("7")
         await op.arrive({"partitions", "reservations"})
-        op.app.screen.partitions.select("long")
+        op.app.screen.upper.select("long")
         assert op.app.screen.targets("partition") == ("long",) and op.app.screen.targets("reservation") == ()
         assert (
             op.app.acting.refusal("partition-up") == "it is UP already"
@@ -49,7 +49,7 @@ async def test_a_reservation_is_typed_and_proven_by_the_reservations():
         await op.look_again()
         await op.comes(f"reserved: {name}")
         await op.press("tab")
-        op.app.screen.reservations.select("fw")
+        op.app.screen.lower.select("fw")
         assert op.app.screen.targets("reservation") == ("fw",)
         await op.command("unreserve")
         await op.comes("no job asks for it")
