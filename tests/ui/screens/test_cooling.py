@@ -76,7 +76,8 @@ async def test_with_room_the_details_are_beside_the_list_and_have_the_water_and_
         await later(op, STARTS_S + 6 * MINUTE)
         screen = op.app.screen
         assert (screen.detail.region.x > screen.table.region.x) == beside
+        assert screen.table.select("cdu-02")
+        await op.pilot.pause()
         assert ("R05         16" in op.screen()) == ("hottest" in op.screen()) == beside
-        rows = op.app.screen.table.keys
         await op.press("down")
-        op.sees(f"─ {rows[1]} ─")
+        op.sees("─ cdu-01 ─")
