@@ -91,7 +91,7 @@ _SIXTEEN = {str(first + n) for first in (30, 40, 90, 100) for n in range(8)} | {
 
 #: Keys, and what is sent then: a list, the palette, the list again, a command that means nothing, a map of heat.
 _WALK = (
-    (b"2", b"gpu0016"), (b"\x10", b"Show"), (b"\x1b", b"gpu00"), (b":theme x\r", b"no theme"), (b"\x1b", b"filter"),
+    (b"2", b"gpu0016"), (b"\x10", b"Show"), (b"\x1b", b"gpu00"), (b":theme x\r", b"no theme"), (b"\x1b", b"undo"),
     (b"4", b"unknown"),
 )  # fmt: skip
 
