@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 from msgspec import Struct, field
 from textual import events, on
@@ -101,7 +102,7 @@ class TwoTableScreen(TwoTables):
         self.upper, self.lower = map(_table, self.specs)
         self.set_tables(self.upper, self.lower)
         self._beside = spec.beside
-        self._shown_beside: tuple[Any, Cluster | None] = (None, None)
+        self._shown_beside: tuple[Any, ref[Cluster] | None] = (None, None)
         """The row and the cluster of which the pane was made: the lines of a large file system take long."""
         self.pane = Pane("", wrap=True, id="beside")
 
@@ -157,7 +158,7 @@ class TwoTableScreen(TwoTables):
             if spec.changes is None:
                 self._tables[at].set_rows(spec.rows(self), ctx=self.ctx())
                 self._paint(at)
-        if self._beside is not None and (shown := (self.row_above(), self.cluster)) != self._shown_beside:
+        if self._beside is not None and (shown := (self.row_above(), ref(self.cluster))) != self._shown_beside:
             self._shown_beside = shown
             title, lines = self._beside(self)
             self.pane.set_title([(title, "title")] if title else "")

@@ -244,7 +244,7 @@ def test_what_starts_while_all_is_stopped_does_not_live_on(monkeypatch):
 def test_an_interrupt_leaves_nothing_behind(monkeypatch):
     pids = []
 
-    def interrupted(child, deadline, cap):
+    def interrupted(child, *_):
         pids.append(child.pid)
         raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ import pytest
 
 from collectors import process
 from console.app.command_line import CommandLine
+from console.app.command_runs import CommandRuns
 from console.app.navigation import Navigation
 from console.app.palette import found
 from console.config.commands import CommandError, parse
@@ -30,9 +31,10 @@ class Commands(Desk):
         self.app.leave = lambda: self.calls.append(("leave",))
         self.app.exports = taker("carry_out", "vendor")
         self.navigation = Navigation(self.fleet, self.notifications, self.input, self.acting.refusal, self.app)
+        self.own = CommandRuns(self.fleet, self.notifications, self.input, self.app, {})
         self.line = CommandLine(
             self.fleet, self.notifications, self.input, self.navigation, self.acting, taker("undo"), taker("seek"),
-            taker("show", "close", "go_to"), self.looks, self.app,
+            taker("show", "close", "go_to"), self.looks, self.own, self.app,
         )  # fmt: skip
 
     def run(self, text: str) -> list[tuple[object, ...]]:

@@ -17,7 +17,7 @@ from widgets.units import UNKNOWN
 @pytest.mark.parametrize(
     ("columns", "kept"),
     [
-        pytest.param(JOBS, ("id", "state", "user", "name", "gpus", "elapsed", "where"), id="jobs: why it waits"),
+        pytest.param(JOBS, ("id", "state", "user", "partition", "gpus", "left", "where"), id="jobs: why it waits"),
         pytest.param(NODES, ("name", "state", "reason"), id="nodes"),
     ],
 )
