@@ -45,7 +45,7 @@ def trusted_certificates(ca: str | None) -> ssl.SSLContext:
 
 
 def ca_file(ca: str) -> Path:
-    """The file with trusted certificates: whoever can write it can impersonate the server. Raises SourceFault."""
+    """The file with trusted certificates: anyone who can write it can impersonate the server. Raises SourceFault."""
     path = Path(ca).expanduser()
     mend = "name the site's certificates with ca"
     try:

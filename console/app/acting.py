@@ -252,7 +252,7 @@ class Acting:
         )
 
     def stop_sending(self) -> None:
-        """Drop the batches that are not sent yet: after quitting nobody could watch or stop them."""
+        """Drop the batches that are not sent yet: after quitting no one could watch or stop them."""
         for progress in [one for at in self._fleet.sessions.values() for one in tuple(at.sending)]:
             progress.stop()
 

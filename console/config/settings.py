@@ -160,7 +160,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
 
 
 def _commands(layer: TomlFile, tables: Any, site: Path) -> dict[str, SiteCommand]:
-    """The site's commands. Whoever writes them decides what an operator's key runs: only root may."""
+    """The site's commands. They decide what an operator's key runs, so only root may write them."""
     if layer.path != site:
         raise layer.fail("", "command", f"commands are accepted only in {site}")
     if layer.owner != 0:

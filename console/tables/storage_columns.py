@@ -106,7 +106,7 @@ _NAMED = 12
 
 
 def store_lines(row: StoreRow, cluster: Cluster) -> Iterator[PaneLine]:
-    """All that is known of a file system: what is wrong, what it is, and whom it hits, by user."""
+    """All that is known of a file system: what is wrong, what it is, and the jobs hit, by user."""
     store = row.store
     yield PaneLine([state_span(row.state)])
     for text in store.wrong:

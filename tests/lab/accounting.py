@@ -76,7 +76,7 @@ def start_slurmdbd(lab: Lab, timeout: float = 60.0) -> None:
 
 
 def stop_slurmdbd(lab: Lab) -> None:
-    """Kill slurmdbd and wait until it is gone: whoever asks it afterwards is refused the connection. One that is still
+    """Kill slurmdbd and wait until it is gone: any later client is refused the connection. One that is still
     dying would accept it and say something else."""
     pid = Path(lab.folder, "run/slurmdbd.pid").read_text().strip()
     lab._inside("/bin/bash", "-c", 'kill -9 "$0"; while kill -0 "$0" 2>/dev/null; do sleep 0.01; done', pid)
