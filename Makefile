@@ -52,7 +52,7 @@ else
 endif
 
 quick: venv
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not slow and not lab and not alone and not pty' tests/unit tests/ui tests/contracts $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not slow and not lab and not alone and not pty' tests/unit tests/ui tests/contracts $(ARGS)
 
 # With TEXTUAL, in an environment that is removed afterwards. docs/textual.md says how Textual is upgraded.
 contracts: venv

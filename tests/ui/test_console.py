@@ -33,6 +33,7 @@ async def test_digits_switch_screens_and_every_screen_says_demo():
             op.sees(word, "DEMO")
 
 
+@pytest.mark.slow
 async def test_a_drain_asks_for_a_reason_shows_what_it_hits_and_is_seen_in_slurm():
     async with console() as op:
         (name,) = op.node("allocated")
@@ -47,6 +48,7 @@ async def test_a_drain_asks_for_a_reason_shows_what_it_hits_and_is_seen_in_slurm
         await op.until(lambda: op.cluster.nodes[name].display == "draining", "the console shows it")
 
 
+@pytest.mark.slow
 async def test_what_is_changed_again_before_it_was_seen_is_written_down():
     async with console() as op:
         (name,) = op.node("allocated")
@@ -65,6 +67,7 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
                        == [{"state": "unknown", "why": told}], "what became of it")  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_several_marked_nodes_take_the_count_and_the_marks_are_spent():
     async with console() as op:
         names = op.node("allocated", 2)
@@ -77,6 +80,7 @@ async def test_several_marked_nodes_take_the_count_and_the_marks_are_spent():
         await op.until(lambda: not op.list.table.marked, "no marks left")
 
 
+@pytest.mark.slow
 async def test_a_wrong_count_sends_nothing():
     async with console() as op:
         names = op.node("allocated", 2)
@@ -94,6 +98,7 @@ async def test_a_wrong_count_sends_nothing():
         assert not any("DRAIN" in op.truth(name).flags for name in names)
 
 
+@pytest.mark.slow
 async def test_enter_alone_and_a_paste_confirm_nothing():
     async with console() as op:
         (name,) = op.node("allocated")
@@ -119,6 +124,7 @@ async def test_keys_typed_before_the_dialog_was_drawn_are_dropped():
         assert op.machine.jobs()[job].reason == "Priority"
 
 
+@pytest.mark.slow
 async def test_resume_and_undrain_bring_a_node_back():
     async with console() as op:
         (name,) = op.node("allocated")
@@ -145,6 +151,7 @@ async def test_requeue_raises_the_restart_count():
         assert op.machine.jobs()[job.id].restarts == (job.restarts or 0) + 1
 
 
+@pytest.mark.slow
 async def test_hold_release_and_cancel_a_waiting_job():
     async with console() as op:
         job = next(job.id for job in op.cluster.jobs.values() if job.state == "PENDING" and job.reason == "Priority")
@@ -187,6 +194,7 @@ async def test_a_refused_key_says_why():
         await op.comes("nothing to resume: allocated")
 
 
+@pytest.mark.slow
 async def test_filters_narrow_the_list_and_escape_widens_it():
     async with console() as op:
         await op.press("2")
@@ -198,6 +206,7 @@ async def test_filters_narrow_the_list_and_escape_widens_it():
         assert len(op.list.table.keys) == 64
 
 
+@pytest.mark.slow
 async def test_a_filter_with_a_mistake_says_what_is_allowed():
     async with console() as op:
         await op.press("2", "slash")
@@ -207,6 +216,7 @@ async def test_a_filter_with_a_mistake_says_what_is_allowed():
         assert len(op.list.table.keys) == 64
 
 
+@pytest.mark.slow
 async def test_enter_opens_a_node_then_its_job_and_escape_comes_back():
     async with console() as op:
         (name,) = op.node("allocated")
@@ -235,6 +245,7 @@ async def test_commands_go_where_they_say():
         assert op.app.theme == "daylight"
 
 
+@pytest.mark.slow
 async def test_help_is_for_the_screen_and_names_each_refusal_once():
     async with console((120, 100)) as op:
         (name,) = op.node("allocated")
@@ -256,6 +267,7 @@ async def test_help_is_for_the_screen_and_names_each_refusal_once():
         assert op.screen().count("not now: ") == 1
 
 
+@pytest.mark.slow
 async def test_help_is_searched_and_no_key_acts_in_it():
     async with console() as op:
         await op.press("2")
@@ -280,6 +292,7 @@ async def test_help_is_searched_and_no_key_acts_in_it():
         assert op.app.screen is below
 
 
+@pytest.mark.slow
 async def test_the_cursor_stays_on_its_node_when_rows_go():
     async with console() as op:
         await op.press("2")
@@ -307,6 +320,7 @@ async def test_a_dead_controller_dims_the_facts_and_says_so():
         op.sees("Unable to contact slurm controller")
 
 
+@pytest.mark.slow
 async def test_hostile_names_are_shown_and_do_nothing():
     async with console((200, 50), hostile=True) as op:
         await op.press("3")
@@ -338,6 +352,7 @@ async def test_what_comes_in_one_burst_with_the_colon_is_a_command_and_no_keys()
         await op.comes("/ gpu0004")
 
 
+@pytest.mark.slow
 async def test_star_marks_all_rows_shown_or_none() -> None:
     async with console() as op:
         await op.press("2")

@@ -216,6 +216,7 @@ async def listens(op: Operator) -> None:
 
 @fault("people", "y and n held down in a dialog", "one answer; no key goes to the screen below")
 @pytest.mark.parametrize("keys", ["yy", "yyyyyyyyyy", "nn"])
+@pytest.mark.slow
 async def test_a_key_held_down_closes_one_dialog_and_no_screen_below(keys):
     async with console() as op:
         waits = next(job.id for job in op.cluster.jobs.values() if job.state == "PENDING" and job.reason == "Priority")
@@ -309,6 +310,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
 
 
 @pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])
+@pytest.mark.slow
 async def test_a_send_that_breaks_is_told(broken, says):
     async with console() as op:
 
@@ -358,6 +360,7 @@ async def test_marks_are_spent_where_it_goes_in_batches():
         assert len(op.list.targets("node")) == 1
 
 
+@pytest.mark.slow
 async def test_what_is_paused_cannot_be_hidden_and_never_holds_up_the_end():
     async with console() as op:
         hold = threading.Event()
@@ -370,6 +373,7 @@ async def test_what_is_paused_cannot_be_hidden_and_never_holds_up_the_end():
         assert progress.stopped and sum(node.state == "DOWN" for node in op.machine.nodes().values()) >= 2
 
 
+@pytest.mark.slow
 async def test_a_second_enter_asks_no_second_time():
     async with console() as op:
         waits = next(job.id for job in op.cluster.jobs.values() if job.state == "PENDING" and job.reason == "Priority")

@@ -73,6 +73,7 @@ async def _let_go(op: Operator, judge: Judge) -> None:
     await op.pilot.pause()
 
 
+@pytest.mark.slow
 async def test_no_step_of_the_clock_and_no_reading_is_judged_on_the_loop(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
@@ -237,6 +238,7 @@ async def test_what_was_judged_long_ago_is_not_shown(every: All) -> None:
     await every.op.until(lambda: every.op.screen().count("Not responding") == 2, "and now it is")
 
 
+@pytest.mark.slow
 async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> None:
     await every.held()
     threads = set(every.op.app.fleet.sessions[B].poller._threads)

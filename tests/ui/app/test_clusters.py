@@ -222,6 +222,7 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         )
 
 
+@pytest.mark.slow
 async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
     async with consoles() as op:
         await op.both()
@@ -236,6 +237,7 @@ async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
         assert app.session.name == app.cluster.name == app.session.poller.name == B and not app.fleet.in_replay_mode
 
 
+@pytest.mark.slow
 async def test_with_one_cluster_nothing_is_different():
     async with consoles(others=()) as op:
         await op.press("C")

@@ -96,6 +96,7 @@ async def opened(op: Operator, text: str = "") -> PaletteScreen:
     return screen
 
 
+@pytest.mark.slow
 async def test_it_goes_where_it_says():
     async with console() as op:
         await opened(op, "show jobs")
@@ -114,6 +115,7 @@ async def test_it_goes_where_it_says():
         assert isinstance(op.app.screen, JobScreen) and op.app.screen.key == key
 
 
+@pytest.mark.slow
 async def test_an_action_asks_as_its_key_does_and_a_refused_one_says_why():
     async with console() as op:
         await op.press("2")
@@ -127,6 +129,7 @@ async def test_an_action_asks_as_its_key_does_and_a_refused_one_says_why():
         assert op.dialog.plan.action.id == "drain"
 
 
+@pytest.mark.slow
 async def test_a_command_a_way_a_theme_and_a_saved_filter():
     async with console(filters=key_lines(mine="state=allocated")) as op:
         await op.press("2")
@@ -145,6 +148,7 @@ async def test_a_command_a_way_a_theme_and_a_saved_filter():
         assert op.list.prompt.is_open and op.list.prompt.kind == "/"
 
 
+@pytest.mark.slow
 async def test_keys_of_the_list_are_letters_here_and_the_cursor_moves():
     async with console() as op:
         await op.press("2")

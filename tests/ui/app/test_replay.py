@@ -166,6 +166,7 @@ async def test_what_is_asked_on_demand_was_not_recorded(night):
 # -- the player --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_it_says_replay_loudly_with_moment_and_pace(night):
     async with replay(night[0], (80, 24)) as op:
         await op.until(lambda: "REPLAY 11-18 11:06:40 paused" in op.screen(), "the mode, with the first moment")
@@ -336,6 +337,7 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         await op.until(lambda: "REPLAY" not in op.screen().split("\n")[0], "T goes back too")
 
 
+@pytest.mark.slow
 async def test_t_without_a_recording_says_so_and_play_keys_do_nothing():
     async with console() as op:
         await op.press("T")

@@ -26,6 +26,7 @@ async def settled(op: Operator) -> None:
     await op.pilot.pause()
 
 
+@pytest.mark.slow
 async def test_the_state_of_the_machine_and_its_worst_nodes():
     async with console((80, 24)) as op:
         op.sees("Nodes 64", "gpu0039 XID 48", "gpu0004 down")
@@ -35,6 +36,7 @@ async def test_the_state_of_the_machine_and_its_worst_nodes():
         assert op.app.screen.crumb == "overview"
 
 
+@pytest.mark.slow
 async def test_who_drained_a_node():
     async with console((120, 40)) as op:
         (name,) = op.node("draining")
@@ -47,6 +49,7 @@ async def test_who_drained_a_node():
         op.sees(by)
 
 
+@pytest.mark.slow
 async def test_why_a_job_waits():
     async with console((120, 40)) as op:
         waits = next(job.id for job in op.cluster.jobs.values() if job.state == "PENDING" and job.reason == "Priority")
@@ -60,6 +63,7 @@ async def test_why_a_job_waits():
         assert isinstance(op.app.screen, JobScreen) and op.app.screen.key == waits
 
 
+@pytest.mark.slow
 async def test_a_drain_with_a_reason_offers_its_undo_and_the_undo_does_not():
     async with console((120, 40)) as op:
         (name,) = op.node("allocated")
@@ -81,6 +85,7 @@ async def test_a_drain_with_a_reason_offers_its_undo_and_the_undo_does_not():
         ]
 
 
+@pytest.mark.slow
 async def test_the_undo_that_is_offered_has_the_key_in_force():
     async with console(keys=key_lines(undo="f5")) as op:
         (name,) = op.node("allocated")
@@ -92,6 +97,7 @@ async def test_the_undo_that_is_offered_has_the_key_in_force():
 
 
 @pytest.mark.parametrize("line", ["quit", "exit"])
+@pytest.mark.slow
 async def test_leave(line):
     async with console() as op:
         op.sees("q quit")
@@ -99,6 +105,7 @@ async def test_leave(line):
         await op.until(lambda: not op.app.is_running or op.app._exit, "the end")
 
 
+@pytest.mark.slow
 async def test_another_time_limit_is_explained_while_it_is_typed():
     async with console((80, 24)) as op:
         job = next(job for job in op.cluster.jobs.values() if job.state == "RUNNING" and job.time_limit_s)
@@ -113,6 +120,7 @@ async def test_another_time_limit_is_explained_while_it_is_typed():
         await asked(op, "timelimit")
 
 
+@pytest.mark.slow
 async def test_the_jobs_of_a_user_are_found_and_the_pending_ones_cancelled():
     async with console((120, 40)) as op:
         waits = [job for job in op.cluster.jobs.values() if job.state == "PENDING"]
@@ -124,6 +132,7 @@ async def test_the_jobs_of_a_user_are_found_and_the_pending_ones_cancelled():
         assert set(op.dialog.plan.change.targets) == {job.id for job in waits if job.user == user}
 
 
+@pytest.mark.slow
 async def test_a_maintenance_is_reserved_in_slurms_spelling():
     async with console((120, 40)) as op:
         await op.command("maintenance")
@@ -165,6 +174,7 @@ def test_the_command_line_knows_the_same_words(typed):
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 50)])
+@pytest.mark.slow
 async def test_quit_undo_inbox_and_help_are_in_the_key_bar_at_every_width(size):
     async with console(size) as op:
         for keys in (("1",), ("2",), ("enter",), ("escape", "3"), ("6",), ("7",), ("8",), ("i",), ("5",), ("V",)):

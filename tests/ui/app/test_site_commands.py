@@ -49,6 +49,7 @@ async def ended(op) -> None:
     await op.pilot.pause()
 
 
+@pytest.mark.slow
 async def test_its_key_its_name_and_the_palette_run_it_and_its_output_is_shown_cleaned(tmp_path):
     said = program(tmp_path, "printf 'on %s\\n\\033[2Jraw\\n' \"$1\"; echo oops >&2; exit 3")
     one = SiteCommand(label="site check", argv=(said, "{cluster}"), key="f6")
@@ -68,6 +69,7 @@ async def test_its_key_its_name_and_the_palette_run_it_and_its_output_is_shown_c
         await ended(op)
 
 
+@pytest.mark.slow
 async def test_it_runs_on_the_row_under_the_cursor_and_on_one_that_exists(tmp_path):
     said = program(tmp_path, f'echo "$#:$1"; echo "$1" >> {tmp_path}/ran')
     one = SiteCommand(label="bmc log", argv=(said, "--host={node}"), target="node")
@@ -94,6 +96,7 @@ async def test_it_runs_on_the_row_under_the_cursor_and_on_one_that_exists(tmp_pa
         op.sees("1:--host=gpu0003", "exit status 0")
 
 
+@pytest.mark.slow
 async def test_one_that_hangs_is_killed_at_its_limit_or_when_it_is_left(tmp_path):
     slow = program(tmp_path, f"echo $$ > {tmp_path}/pid; echo begun; sleep 600")
     short = SiteCommand(label="short", argv=(slow,), timeout_s=0.3)
@@ -116,6 +119,7 @@ async def test_one_that_hangs_is_killed_at_its_limit_or_when_it_is_left(tmp_path
         await op.until(lambda: not alive(), "its end")
 
 
+@pytest.mark.slow
 async def test_one_that_floods_is_ended(tmp_path):
     flood = SiteCommand(label="flood", argv=("/bin/sh", "-c", "exec yes"), timeout_s=60.0)
     missing = SiteCommand(label="missing", argv=("/nowhere/x",))
@@ -129,6 +133,7 @@ async def test_one_that_floods_is_ended(tmp_path):
         op.sees("/nowhere/x cannot be started")
 
 
+@pytest.mark.slow
 async def test_a_key_that_is_taken_is_told_and_the_name_works_still(tmp_path):
     said = program(tmp_path, "echo ran")
     first, second, third = (SiteCommand(label=name, argv=(said,), key=key) for name, key in (
@@ -150,6 +155,7 @@ async def test_a_key_of_the_operators_own_goes_first(tmp_path):
         assert op.app.screen.crumb == "alerts"
 
 
+@pytest.mark.slow
 async def test_one_that_changes_something_has_a_preview_is_confirmed_and_stands_in_the_journal(tmp_path):
     said = program(tmp_path, f'echo "ticket for $1: $2"; echo "$1|$2" >> {tmp_path}/ran')
     one = SiteCommand(label="ticket", argv=(said, "{node}", "{reason}"), target="node", key="f6", changes=True)
@@ -170,6 +176,7 @@ async def test_one_that_changes_something_has_a_preview_is_confirmed_and_stands_
         assert intent["action"] == "open-case" and result["sent"][0]["argv"][1:] == ["gpu0003", "bad $(fan)"]
 
 
+@pytest.mark.slow
 async def test_read_only_leaves_those_that_read(tmp_path):
     said = program(tmp_path, f"echo ran; touch {tmp_path}/ran")
     reads = SiteCommand(label="reads", argv=(said,))

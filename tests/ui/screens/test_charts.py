@@ -14,6 +14,7 @@ def lines_with(op, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+@pytest.mark.slow
 async def test_the_charts_of_a_node_have_limits_marks_and_most_of_the_screen(size):
     async with console(size) as op:
         await op.arrive({"loads", "jobs", "nodes"})
@@ -28,6 +29,7 @@ async def test_the_charts_of_a_node_have_limits_marks_and_most_of_the_screen(siz
         assert len(plotted) >= size[1] * 0.4, op.screen()
 
 
+@pytest.mark.slow
 async def test_an_action_is_marked_on_the_chart_of_its_node():
     async with console((120, 40)) as op:
         await op.arrive({"loads", "jobs", "nodes"})
@@ -40,6 +42,7 @@ async def test_an_action_is_marked_on_the_chart_of_its_node():
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.slow
 async def test_the_power_chart_has_the_budget_as_a_line(size):
     async with console(size) as op:
         await op.arrive({"power"})
@@ -49,6 +52,7 @@ async def test_the_power_chart_has_the_budget_as_a_line(size):
         op.sees("budget 5", "kW┤")
 
 
+@pytest.mark.slow
 async def test_a_running_job_has_a_chart_where_there_is_room():
     async with console((120, 40)) as op:
         await op.arrive({"loads", "jobs", "nodes"})

@@ -35,6 +35,7 @@ async def test_a_domain_that_fell_apart_stands_first(size):
         op.sees("Nodes  18 of 72")
 
 
+@pytest.mark.slow
 async def test_it_is_named_and_needs_you_and_the_map_say_so():
     async with console(LARGE, nodes=72, incident="nvlink") as op:
         await arrive(op, 90)

@@ -84,6 +84,7 @@ async def test_who_comes_back_sees_the_facts_of_now() -> None:
         op.sees("bad fan")
 
 
+@pytest.mark.slow
 async def test_whose_row_went_meanwhile_stands_on_the_one_behind_it() -> None:
     async with console((200, 50)) as op:
         await op.press("3", "down", "down")
@@ -112,6 +113,7 @@ async def test_a_machine_that_changed_meanwhile_is_laid_out_anew() -> None:
         assert not screen.map.select(gone)
 
 
+@pytest.mark.slow
 async def test_a_table_with_a_context_of_its_own_keeps_it() -> None:
     clock = ManualClock()
     async with console((200, 50), clock=clock) as op:

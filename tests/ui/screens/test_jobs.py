@@ -99,6 +99,7 @@ async def test_a_cancelled_array_goes_out_under_its_own_id_and_the_preview_count
         await op.until(lambda: not set(tasks) & set(op.machine.jobs()), "all tasks are cancelled")
 
 
+@pytest.mark.slow
 async def test_of_a_filtered_array_only_the_tasks_that_match_are_hit_by_name():
     async with console(nodes=NODES) as op:
         await op.press("3")
@@ -114,6 +115,7 @@ async def test_of_a_filtered_array_only_the_tasks_that_match_are_hit_by_name():
         op.sees(f"scancel {' '.join(some)}")
 
 
+@pytest.mark.slow
 async def test_a_marked_array_stands_for_its_tasks_also_where_a_filter_hides_it():
     async with console(nodes=NODES) as op:
         await op.press("3")
@@ -127,6 +129,7 @@ async def test_a_marked_array_stands_for_its_tasks_also_where_a_filter_hides_it(
         assert set(keys) == set(tasks) == set(rows)
 
 
+@pytest.mark.slow
 async def test_an_export_has_each_task(tmp_path):
     async with console(nodes=NODES) as op:
         await op.press("3")
@@ -159,6 +162,7 @@ async def test_beside_the_list_an_array_shows_its_tasks_by_state():
         op.sees("Pending reason of")
 
 
+@pytest.mark.slow
 async def test_there_is_no_pane_beside_an_empty_list():
     async with console((200, 50)) as op:
         await op.press("3")

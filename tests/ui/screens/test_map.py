@@ -38,6 +38,7 @@ async def test_without_a_cursor_the_line_below_the_map_is_its_legend():
         op.sees("0 % ▁▂▂▃▄▄▅▆▆▇ 100 %")
 
 
+@pytest.mark.slow
 async def test_12000_nodes_fit_one_screen_and_a_rack_is_a_key_away():
     async with console((120, 40), **BIG) as op:
         shown = the_map(op)
@@ -61,6 +62,7 @@ async def test_12000_nodes_fit_one_screen_and_a_rack_is_a_key_away():
         assert shown.zoomed is None
 
 
+@pytest.mark.slow
 async def test_the_zoom_by_mouse():
     async with console((120, 40), **BIG) as op:
         shown = the_map(op)
@@ -80,6 +82,7 @@ async def test_the_zoom_by_mouse():
         await op.until(lambda: shown.zoomed is None, "the machine")
 
 
+@pytest.mark.slow
 async def test_the_gpu_screen_opens_the_gpus_of_a_rack():
     async with console((120, 40), **BIG) as op:
         await op.press("4")
@@ -93,6 +96,7 @@ async def test_the_gpu_screen_opens_the_gpus_of_a_rack():
         assert op.app.screen.rack is None and shown.chosen_rack == "R02"
 
 
+@pytest.mark.slow
 async def test_the_whole_machine_scrolls_on_80x24():
     async with console((80, 24), **BIG) as op:
         shown = the_map(op)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -58,6 +59,7 @@ async def test_the_map_shows_racks_and_paints_only_cells_that_changed() -> None:
         assert regions == []
 
 
+@pytest.mark.slow
 async def test_walking_the_map() -> None:
     app = Bench(NodeMap())
     async with app.run_test(size=(19, 4)) as pilot:

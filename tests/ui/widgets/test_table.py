@@ -88,6 +88,7 @@ async def test_marks_outlive_sorting_filtering_and_refreshes_but_not_their_row()
         assert app.table.marked == set()
 
 
+@pytest.mark.slow
 async def test_sorting_by_keys_and_by_clicks() -> None:
     app = Bench(30)
     app.rows["gpu0007"] = Row("gpu0007", load=None)
@@ -228,6 +229,7 @@ async def test_hostile_and_wide_texts_are_cut_and_never_parsed(columns: int) -> 
             assert len(places) == 1  # the columns stand below each other
 
 
+@pytest.mark.slow
 async def test_any_size_will_do() -> None:
     app = Bench()
     async with app.run_test(size=(200, 50)) as pilot:

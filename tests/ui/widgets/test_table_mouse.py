@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from textual import events
 
 from tests.support.table_app import Bench
 from widgets.table import VirtualTable
 
 
+@pytest.mark.slow
 async def test_opening_by_key_and_mouse() -> None:
     app = Bench()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -276,6 +276,7 @@ def test_one_that_was_stopped_with_the_lock_holds_nobody_up(commands):
     assert kept(folder()) == [], "who has no lock leaves nothing"
 
 
+@pytest.mark.slow
 def test_nobody_waits_beyond_the_deadline(commands):
     lock = held()
     waiting = Waiting(deadline_s=1.0)

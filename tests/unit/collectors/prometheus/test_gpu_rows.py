@@ -94,6 +94,7 @@ def test_odd_labels_break_nothing():
     assert (one.index, one.uuid, one.temp_c, one.sampled_at) == (-1, None, 40.0, None)
 
 
+@pytest.mark.slow
 def test_the_overview_of_a_large_machine_is_a_few_bytes_a_node():
     power = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts")
     with StandIn(power=power, timeout_s=30) as server:

@@ -25,6 +25,7 @@ READERS = (text_or_none, integer, real, epoch, duration_s, tres_gpus, gres_gpus)
 
 
 @given(ANYTHING)
+@pytest.mark.slow
 def test_nothing_raises_and_all_of_it_fits_json(text):
     for read in READERS:
         found = read(text)

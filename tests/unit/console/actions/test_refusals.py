@@ -119,6 +119,7 @@ def test_an_answer_that_is_none_leaves_them_unknown_and_says_why(commands, out, 
     assert why in found.why
 
 
+@pytest.mark.slow
 def test_a_controller_or_a_slurmdbd_that_hangs_costs_its_deadline(commands):
     commands.script("sacctmgr", "exec sleep 60")
     began = monotonic()

@@ -183,6 +183,7 @@ def test_a_terminal_that_answers(started):
 
 
 @pytest.mark.pty
+@pytest.mark.slow
 def test_one_that_answers_late_or_not(started):
     late, silent = started(PATIENT), started()
     late.read_until(b"\x1b[c")

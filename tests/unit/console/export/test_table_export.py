@@ -237,6 +237,7 @@ async def out(op, line: str) -> str:
     return said[0]
 
 
+@pytest.mark.slow
 async def test_all_rows_go_out_as_filtered_and_ordered_not_only_those_that_are_seen(tmp_path):
     async with console((80, 24)) as op:
         said = heard(op)
@@ -324,6 +325,7 @@ async def test_the_clipboard_takes_what_a_terminal_takes_and_no_part_of_more(mon
         assert op.app.clipboard is held
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_exported_says_why():
     async with console((80, 24)) as op:
         none = "there is no table here: :export svg or :export text takes the screen"

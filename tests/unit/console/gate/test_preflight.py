@@ -188,6 +188,7 @@ def test_what_hides_nothing_has_nothing_to_look_at(action):
     assert said(site(jobs=[make.job("7", "PENDING", reason="Priority")]), action) == []
 
 
+@pytest.mark.slow
 def test_a_whole_machine_is_looked_at_while_somebody_waits():
     names = [f"gpu{number:05d}" for number in range(12_000)]
     was = {"reason": "maintenance", "reason_by": "jdv", "reason_at": int(NOW - HOUR)}

@@ -135,6 +135,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "said"), BAD)
+@pytest.mark.slow
 def test_an_error_names_file_line_key_and_what_is_allowed(site, text, said):
     path = site(text)
     with pytest.raises(ConfigError) as caught:

@@ -114,6 +114,7 @@ def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
     assert whole and len(lines) == 5 and follower.more() is None
 
 
+@pytest.mark.slow
 def test_a_long_journal_is_read_for_as_long_as_it_moves_on(path, monkeypatch):
     filled(path)
     own = chain._record
@@ -146,6 +147,7 @@ main()
 @pytest.mark.pty
 @fault("journal", "a home that hangs while the console reads the journal at its start, and q",
        "it starts, shows the machine, and ends: no thread that hangs is waited for")  # fmt: skip
+@pytest.mark.slow
 def test_a_home_that_hangs_does_not_keep_the_console_from_ending(tmp_path):
     (tmp_path / "hangs.py").write_text(HANGS)
     home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}

@@ -119,6 +119,7 @@ async def test_it_is_folded_at_the_width_there_is_up_to_what_is_good_to_read(wid
         await op.until(lambda: max(len("".join(p for p, _ in one.spans)) for one in text.lines) <= 86, "the new width")
 
 
+@pytest.mark.slow
 async def test_a_line_of_what_was_left_opens_what_it_is_about():
     async with console((100, 40), nodes=64) as op:
         text = await with_a_partition_down(op)

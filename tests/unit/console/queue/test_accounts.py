@@ -153,6 +153,7 @@ def _state(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+@pytest.mark.slow
 async def test_the_screen_on_the_simulated_cluster(size):
     async with console(size) as op:
         await op.press("A")

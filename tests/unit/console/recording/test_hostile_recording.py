@@ -244,6 +244,7 @@ def test_a_question_that_takes_for_ever_is_given_up(path, monkeypatch):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 async def test_a_console_stands_on_a_frame_that_is_broken(path):
     recording = RecordingReader(path)
     third = recording.after(recording.after(recording.first()))

@@ -26,6 +26,7 @@ from tests.support import make
 from tests.support.recordings import BOUNDS, Night, cluster_at, intent, recorded, same
 
 
+@pytest.mark.slow
 def test_every_moment_is_as_it_was(tmp_path):
     night = Night()
     keep = night.tape(tmp_path / "a.wacht")

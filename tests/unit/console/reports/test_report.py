@@ -358,6 +358,7 @@ def test_the_command_prints_it_and_writes_it(night, tmp_path):
         assert run.invoke(cli, ["report", "--recording", str(path), *wrong]).exit_code == 2
 
 
+@pytest.mark.slow
 async def test_the_console_writes_it_beside_what_is_on_the_screen(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))

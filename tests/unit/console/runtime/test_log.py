@@ -270,6 +270,7 @@ def test_a_command_logs_where_the_configuration_says(path, tmp_path, monkeypatch
 
 
 @pytest.mark.pty
+@pytest.mark.slow
 def test_the_console_logs_and_nothing_of_it_reaches_the_terminal(path, tmp_path):
     one = Pty("demo", "--nodes", "8", "--log", str(path), XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
     try:

@@ -181,11 +181,13 @@ async def dies_of(trouble: Callable[[apps.WachtApp], object]) -> apps.WachtApp:
     return app
 
 
+@pytest.mark.slow
 async def test_an_error_that_nobody_waits_for_ends_it(capfd):
     app = await dies_of(lambda app: asyncio.get_running_loop().call_soon(lambda: {}[FACT]))
     assert isinstance(app.errors[0], KeyError) and capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 async def test_an_error_that_describes_itself_is_not_asked_to(capfd):
     def later(app: apps.WachtApp) -> None:
         def fail() -> None:
@@ -248,6 +250,7 @@ main()
 @fault("process", "an exception on the event loop, and one in the poller's thread",
        "the terminal is given back, one plain message names the report, no value of any variable is shown")  # fmt: skip
 @pytest.mark.parametrize("where", ["tick", "poller"])
+@pytest.mark.slow
 def test_the_console_gives_the_terminal_back_and_says_what_happened(state, tmp_path, where):
     script = tmp_path / "breaks.py"
     script.write_text(BREAKS)

@@ -217,6 +217,7 @@ async def test_the_screen_at_rest(size):
         await op.comes("user=")
 
 
+@pytest.mark.slow
 async def test_a_fail_over_and_a_job_that_hangs():
     clock = ManualClock()
     async with console((200, 50), clock=clock, incident="controller") as op:

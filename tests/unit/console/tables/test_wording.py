@@ -59,6 +59,7 @@ def test_the_search_finds_what_was_written_in() -> None:
         assert WRITTEN.search(text), text
 
 
+@pytest.mark.slow
 async def test_what_looks_chosen_on_the_overview_is_chosen() -> None:
     async with console() as op:
         first = op.app.screen.map.cursor_key

@@ -69,6 +69,7 @@ def said(error: str, code: int, number: int = 0):
         (said("something", 200), "refused", "something: told"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_fault_is_named(restd, source, odd, kind, words):
     restd.odd["*"] = odd
     # Only what never answers is waited for in vain.
