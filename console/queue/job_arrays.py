@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from operator import is_
 
 from collectors.jobstate import ENDED, WAITING, held, job_word
@@ -24,6 +25,8 @@ _STUCK = frozenset({"JobHoldMaxRequeue", "job requeued in held state", "launch f
 _MOST_WEIGHT, _MOST_ID = (1 << 32) - 1, (1 << 34) - 1
 #: Characters of the tasks in a label; longer lists are shown as their ends.
 _LABEL_CHARS = 12
+#: Most tasks with nodes that are named in the row of an array.
+MAX_PLACED = 200
 
 
 class JobArray(Job, frozen=True, gc=False, kw_only=True):
@@ -36,6 +39,11 @@ class JobArray(Job, frozen=True, gc=False, kw_only=True):
     """Whether its tasks are shown below it."""
     tasks: tuple[Job, ...]
     """In the order of their numbers."""
+    samples: tuple[Job, ...] = ()
+    """A task of each of `kinds`: an action that is refused on one is refused on all that are alike, so that the event
+    loop judges a few tasks and not 100,000."""
+    placed: tuple[str, ...] = ()
+    """The ids of the first `MAX_PLACED` tasks that have nodes."""
 
     @property
     def counts(self) -> tuple[tuple[str, int], ...]:
@@ -188,7 +196,8 @@ def _array(base: str, tasks: list[Job]) -> JobArray:
         submitted=lead.submitted, started=lead.started, expected=lead.expected, time_limit_s=lead.time_limit_s,
         unlimited=lead.unlimited, priority=lead.priority, restarts=lead.restarts,
         kinds=tuple((word, alike[0].reason, len(alike)) for word, alike in zip(words, ranked, strict=True)),
-        tasks=tuple(tasks),
+        tasks=tuple(tasks), samples=tuple(alike[0] for alike in ranked),
+        placed=tuple(islice((task.id for task in tasks if task.nodes is not None), MAX_PLACED)),
     )  # fmt: skip
 
 

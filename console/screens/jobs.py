@@ -72,7 +72,10 @@ class _Alive:
         self._jobs = jobs
 
     def __contains__(self, key: object) -> bool:
-        return key in self._jobs or (isinstance(key, str) and bool(tasks_of(key, self._jobs)))
+        if key in self._jobs or not isinstance(key, str) or not key.endswith("_*"):
+            return key in self._jobs
+        base = key.removesuffix("*")
+        return any(job.startswith(base) for job in self._jobs)
 
 
 class JobsScreen(ListScreen):
@@ -126,6 +129,14 @@ class JobsScreen(ListScreen):
         if len(names) == 1:
             return self.jobs_of(names[0])
         return tuple(dict.fromkeys(job for name in names for job in self.jobs_of(name)))
+
+    def sample_targets(self, kind: Kind) -> Sequence[str]:
+        """Of each array that is shown a task of each kind; otherwise as `targets`."""
+        found: list[str] = []
+        for name in super().targets(kind):
+            row = self.table.row_of(name)
+            found.extend((task.id for task in row.samples) if isinstance(row, JobArray) else self.jobs_of(name))
+        return found
 
     def selected_job(self) -> str | None:
         """The job for `:log` without an id; None for an array."""

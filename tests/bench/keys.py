@@ -72,12 +72,17 @@ def _beat(due: float) -> float:
     return due
 
 
-def press_all(terminal: Terminal, seconds: float, repeats: int) -> Pressed:
-    """Press all kinds of keys on an idle console; ends on the overview."""
+def press_all(terminal: Terminal, seconds: float, repeats: int, *, unfold: bool = False) -> Pressed:
+    """Press all kinds of keys on an idle console; ends on the overview. `unfold`: the jobs are the tasks of one array,
+    which is one row until it is unfolded."""
     pressed = Pressed()
     for view, name in (("2", "nodes"), ("3", "jobs")):
         terminal.press(view, 3.0, _SETTLE_S)
         terminal.wait_quiet(0.3, 3.0)
+        if unfold and name == "jobs":
+            terminal.press("home", 3.0, _SETTLE_S)
+            terminal.press("+", 3.0, _SETTLE_S)
+            terminal.wait_quiet(0.3, 3.0)
         pressed.still[name], pressed.scrolling[name] = move(terminal, seconds / 2)
         pressed.pages[name] = [terminal.press(key) for key in ("pagedown", "pageup") * repeats]
     for _ in range(repeats):

@@ -38,10 +38,10 @@ def lab(suite: str, nodes: int, jobs: int, *, alone: bool = False) -> Iterator[L
 
 
 @contextlib.contextmanager
-def watched(running: Lab, name: str, user: str = USER) -> Iterator[Case]:
+def watched(running: Lab, name: str, user: str = USER, *, one_array: bool = False) -> Iterator[Case]:
     """The console's case on a lab as this user, with a log of the commands that it starts."""
     with tempfile.TemporaryDirectory(prefix="wacht-bench-") as folder:
-        yield Case(name, (), running.nodes, CommandLog(running, Path(folder), user))
+        yield Case(name, (), running.nodes, CommandLog(running, Path(folder), user), one_array)
 
 
 def small(suite: str, nodes: int, jobs: int, quick: bool) -> list[Row]:
@@ -55,19 +55,21 @@ def middle(suite: str, quick: bool) -> list[Row]:
     """A controller of a thousand nodes without slurmd."""
     name = "live Slurm, 1,000 nodes, 10,000 jobs pending"
     with lab(suite, 1_000, 10_000, alone=True) as running:
-        return _measured(running, name, quick, Effort(3, 60, 20, 3, 1), None)
+        return _measured(running, name, quick, Effort(3, 60, 20, 3, 1), None, one_array=True)
 
 
 def design(suite: str, quick: bool) -> list[Row]:
     """The design point."""
     name = "live Slurm, 12,000 nodes, 100,000 jobs pending"
     with lab(suite, 12_000, 100_000, alone=True) as running:
-        return _measured(running, name, quick, Effort(3, 60, 45, 3, 4), 30)
+        return _measured(running, name, quick, Effort(3, 60, 45, 3, 4), 30, one_array=True)
 
 
-def _measured(running: Lab, name: str, quick: bool, effort: Effort, peers_s: float | None) -> list[Row]:
+def _measured(
+    running: Lab, name: str, quick: bool, effort: Effort, peers_s: float | None, *, one_array: bool = False
+) -> list[Row]:
     rows = reads.measured(running, name, 3 if quick else 7, snapshots=2 if quick else 5)
-    with watched(running, name) as case:
+    with watched(running, name, one_array=one_array) as case:
         mine = screens.measured(case, QUICK if quick else effort)
         rows += mine
         if peers_s is not None:

@@ -39,6 +39,8 @@ class Case:
     nodes: int
     command_log: CommandLog | None = None
     """The log of its Slurm commands, on a live Slurm."""
+    one_array: bool = False
+    """Whether the pending jobs are the tasks of one array."""
 
     @property
     def targets(self) -> targets.Targets:
@@ -141,7 +143,7 @@ def session(case: Case, effort: Effort) -> list[Row]:
         wait_settled(case, terminal)
         rows = rest(case, terminal, effort.rest_s)
         asked = _commands_started(case)
-        pressed = keys.press_all(terminal, effort.keys_s, effort.repeats)
+        pressed = keys.press_all(terminal, effort.keys_s, effort.repeats, unfold=case.one_array)
         rows += keys.rows(case.name, pressed, case.targets)
         if case.command_log is not None:
             rows.append(
@@ -227,7 +229,7 @@ def stalls(case: Case, effort: Effort) -> list[Row]:
             began = time.monotonic()
             time.sleep(effort.rest_s / 2)
             stall_log.end_phase("the overview at rest")
-            keys.press_all(terminal, effort.keys_s, effort.repeats)
+            keys.press_all(terminal, effort.keys_s, effort.repeats, unfold=case.one_array)
             stall_log.end_phase("keys in nodes and jobs")
             for key, name in SCREENS.items():
                 terminal.press(key, 3.0)

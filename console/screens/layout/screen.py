@@ -14,7 +14,7 @@ from textual.worker import Worker
 
 from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
-from console.actions.action import Kind
+from console.actions.action import Action, Kind
 from console.actions.refusals import key_refusal
 from console.actions.registry import BY_ID, NAVIGATION, keys_for
 from console.fields.common_cells import Ctx
@@ -143,6 +143,10 @@ class WachtScreen(QuietScreen[None]):
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The targets of an action on this kind: the marked rows, else the one under the cursor."""
         return ()
+
+    def sample_targets(self, kind: Kind) -> Sequence[str]:
+        """Targets whose refusals stand for those of all `targets`. Called for every key: must not grow with them."""
+        return self.targets(kind)
 
     def selected_job(self) -> str | None:
         """The job for `:log` without an id; None for none."""
@@ -325,8 +329,11 @@ class WachtScreen(QuietScreen[None]):
         if self.app.fleet.replaying:
             return self.app.replay.keys()
         every = [
-            KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
+            KeyHint(
+                action.binding, action.label, enabled=(why := self._refusal(action, names)) is None, refusal=why or ""
+            )
             for kind in self.kinds_acted_on
+            for names in (self._targets_of_keys(kind),)
             for action in keys_for(kind)
             if self.app.input.keymap.keys.get(action.id)
         ]
@@ -335,10 +342,15 @@ class WachtScreen(QuietScreen[None]):
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on the selected targets; None when it applies to at least one of them."""
-        if locked := self.app.session.locked:
-            return locked
         action = BY_ID[action_id]
-        return key_refusal(action, self.cluster, self.targets(action.kind) if action.kind != "user" else ())
+        return self._refusal(action, self._targets_of_keys(action.kind))
+
+    def _targets_of_keys(self, kind: Kind) -> Sequence[str]:
+        """The targets that decide whether the keys of a kind are refused."""
+        return () if kind == "user" or self.app.session.locked else self.sample_targets(kind)
+
+    def _refusal(self, action: Action, names: Sequence[str]) -> str | None:
+        return self.app.session.locked or key_refusal(action, self.cluster, names)
 
     def stale(self, *sources: str) -> bool:
         """True when one of these sources failed or is old; facts from it are painted dim."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical
@@ -224,12 +223,11 @@ class SidePane(Vertical):
         self.gpus.display = self.more.display = False
         self.last.display = True
         first = array.tasks[0]
-        if not any(task.nodes is not None for task in array.tasks):
+        if not array.placed:
             self._paint_waiting(array_key(first.id), first)
             self.last.set_title(f"Pending reason of {first.id}")
             return
-        has_nodes = (task.id for task in array.tasks if task.nodes is not None)
-        lines = inspection_lines.job_rows(list(islice(has_nodes, MAX_NODES)), screen.cluster.jobs, screen.ctx().now)
+        lines = inspection_lines.job_rows(array.placed, screen.cluster.jobs, screen.ctx().now)
         self.last.set_title("Tasks with nodes")
         self.last.set_lines(lines)
 

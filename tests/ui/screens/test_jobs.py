@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
+from console.actions.refusals import key_refusal
+from console.actions.registry import keys_for
 from console.queue.job_arrays import JobArray
 from tests.support.operator import console
 
@@ -76,6 +79,49 @@ async def test_tasks_follow_their_array_in_any_order_and_through_a_reading():
         await op.look_again()
         at = table.keys.index(key)
         assert list(table.keys[at + 1 : at + 1 + len(tasks)]) == tasks and table.cursor_key == key
+
+
+class Counted(tuple):
+    """Tasks of an array that count how often all of them are walked over."""
+
+    walks = 0
+
+    def __iter__(self):
+        type(self).walks += 1
+        return super().__iter__()
+
+
+async def test_the_event_loop_never_walks_over_the_tasks_of_a_folded_array(monkeypatch):
+    monkeypatch.setattr(Counted, "walks", 0)
+    async with console((200, 50), nodes=NODES) as op:
+        await op.press("3")
+        table = op.list.table
+        for words in ({"pending"}, {"running", "pending"}):
+            key = array_in(op, words)
+            array = table.row_of(key)
+            table.view.rows[key] = structs.replace(array, tasks=Counted(array.tasks))
+            await op.select(key)
+            op.list.side_pane._rested()
+            op.sees("Job array")
+            await op.press("down", "up")
+            op.list.refresh_keys()
+            op.list.tick(op.list.ctx())
+            op.app.navigation.open_help()
+            await op.press("escape")
+            assert Counted.walks == 0 and table.cursor_key == key
+            assert len(op.list.sample_targets("job")) == len(array.kinds) < len(op.list.targets("job"))
+            assert Counted.walks > 0, "an action does name each task"
+            Counted.walks = 0
+
+
+async def test_a_key_is_grey_on_an_array_exactly_where_it_is_on_all_its_tasks():
+    async with console(nodes=NODES) as op:
+        await op.press("3")
+        for key in (array_in(op, {"pending"}), array_in(op, {"running", "pending"})):
+            await op.select(key)
+            tasks = op.list.targets("job")
+            for action in keys_for("job"):
+                assert (op.list.refusal(action.id) is None) == (key_refusal(action, op.cluster, tasks) is None)
 
 
 async def test_minus_goes_to_the_view_before_where_there_is_nothing_to_fold():

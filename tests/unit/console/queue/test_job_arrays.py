@@ -6,6 +6,7 @@ import pytest
 
 from collectors.model import Source
 from console.queue.job_arrays import (
+    MAX_PLACED,
     JobArray,
     endangered,
     fold_arrays,
@@ -39,6 +40,17 @@ def test_the_tasks_of_an_array_are_one_row_with_a_count_of_each_state():
     assert (array.id, array.state, array.gpus, array.node_count) == ("101_[0-9]", "RUNNING", 16, 2)
     assert array.counts == (("running", 2), ("pending", 7), ("held", 1))
     assert array.task_ids == tuple(f"101_{number}" for number in range(10)), "in the order of their numbers"
+
+
+def test_an_array_has_a_task_of_each_kind_and_names_the_first_that_have_nodes():
+    array = folded(
+        *tasks(*range(1000, 3000), state="PENDING", reason="Priority"),
+        *tasks(*range(500), nodes="gpu001"),
+        *tasks(5000, state="PENDING", reason="JobHeldUser"),
+    )["101_*"]
+    assert isinstance(array, JobArray)
+    assert [task.id for task in array.samples] == ["101_0", "101_1000", "101_5000"]
+    assert array.placed == tuple(f"101_{number}" for number in range(MAX_PLACED))
 
 
 def test_a_single_task_and_a_part_of_a_heterogeneous_job_stay_what_they_are():
