@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement, product
+
 import pytest
 
 from collectors.model import Source
+from console.actions.refusals import key_refusal
+from console.actions.registry import keys_for
 from console.queue.job_arrays import (
     MAX_PLACED,
     JobArray,
@@ -51,6 +55,22 @@ def test_an_array_has_a_task_of_each_kind_and_names_the_first_that_have_nodes():
     assert isinstance(array, JobArray)
     assert [task.id for task in array.samples] == ["101_0", "101_1000", "101_5000"]
     assert array.placed == tuple(f"101_{number}" for number in range(MAX_PLACED))
+
+
+@pytest.mark.parametrize("states", combinations_with_replacement(("RUNNING", "PENDING", "SUSPENDED", "COMPLETED"), 2))
+def test_a_key_is_refused_on_the_tasks_of_each_kind_exactly_where_it_is_on_all_tasks(states):
+    reasons = (None, "Priority", "JobHeldUser", "JobHeldAdmin")
+    for pair in product(reasons, repeat=2):
+        few = [
+            one
+            for at, (state, reason) in enumerate(zip(states, pair, strict=True))
+            for one in tasks(*range(at * 3, at * 3 + 3), state=state, reason=reason, priority=0 if reason else 9)
+        ]
+        array, queue = folded(*few)["101_*"], cluster(jobs=few)
+        assert isinstance(array, JobArray) and len(array.samples) <= 2
+        for action in keys_for("job"):
+            some = key_refusal(action, queue, [task.id for task in array.samples])
+            assert (some is None) == (key_refusal(action, queue, array.task_ids) is None), (action.id, pair)
 
 
 def test_a_single_task_and_a_part_of_a_heterogeneous_job_stay_what_they_are():
