@@ -68,7 +68,7 @@ class InputHandling:
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", PALETTE_HISTORY)}
         self.filters: SavedFilters = read_filters(config.filters, ())
         self.completions = completion.LineCompletions(lambda: fleet.cluster)
-        self.completions.clusters = tuple(fleet.sites)
+        self.completions.clusters = tuple(fleet.available)
         self.views: dict[str, bool] = {}
         """View name to whether it is switched on."""
         self._saved_lines: list[str] = []

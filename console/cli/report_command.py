@@ -68,13 +68,13 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from console.ingest.node_naming import share_names
     from console.recording.location import default_path
     from console.reports.reads import ReportSources, book_of, of_recording
-    from console.session import site, snapshot
+    from console.session import cluster_sources, snapshot
 
     config = configured(ctx)
     policy = load_policy(config.xid_policy)
     if recording is not None:
         return of_recording(recording, policy)
-    chosen, clock = site.choose(config, ctx.obj.cluster), site.system_clock()
+    chosen, clock = cluster_sources.choose(config, ctx.obj.cluster), cluster_sources.system_clock()
     readers = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = snapshot.take(chosen.name, readers, clock, chosen.demo)
     path = default_path(chosen.name, config.recording)

@@ -22,7 +22,7 @@ from collectors.slurm.commands import doctor_reads
 from collectors.web import WebSettings
 from console.config.privileges import JOB_ACTIONS, MORE, NODE_ACTIONS
 from console.runtime.operator_identity import login_name
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .finding import Finding, FindingGroup, seconds
 from .parallel import ParallelChecks
@@ -44,9 +44,9 @@ _MAY = {
 }
 
 
-def start(checks: ParallelChecks, site: Site) -> None:
+def start(checks: ParallelChecks, sources: ClusterSources) -> None:
     """Start reading sudo's rules, slurm.conf, the token and the socket's owner."""
-    slurm = site.slurm
+    slurm = sources.slurm
     if not isinstance(slurm, SlurmSettings):
         return
     if slurm.prefix:
@@ -62,16 +62,16 @@ def start(checks: ParallelChecks, site: Site) -> None:
             checks.start("listener", lambda: doctor_reads.socket_owner(path, _ASK_S))
 
 
-def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
+def findings(sources: ClusterSources | None, ended: Mapping[str, Any]) -> list[Finding]:
     """All findings; what was not answered in time is reported as unknown."""
     group = FindingGroup("Rights")
     _account(group)
-    if site is None:
+    if sources is None:
         return group.found
-    if isinstance(site.slurm, SlurmSettings):
-        _slurm(group, site.slurm, ended)
-        _rest(group, site.slurm, ended)
-    _web(group, site, ended)
+    if isinstance(sources.slurm, SlurmSettings):
+        _slurm(group, sources.slurm, ended)
+        _rest(group, sources.slurm, ended)
+    _web(group, sources, ended)
     return group.found
 
 
@@ -249,12 +249,12 @@ def far(url: str) -> bool:
         return True
 
 
-def _web(group: FindingGroup, site: Site, ended: Mapping[str, Any]) -> None:
-    for key, chosen in site.others.items():
+def _web(group: FindingGroup, sources: ClusterSources, ended: Mapping[str, Any]) -> None:
+    for key, chosen in sources.others.items():
         if isinstance(chosen, WebSettings) and chosen.url.startswith("http:") and far(chosen.url):
             more(group, "plain-http", f"{key} is asked in the clear", of=key)
     flags = getattr(ended.get("prometheus"), "flags", None)
-    if "prometheus" in site.others:
+    if "prometheus" in sources.others:
         if flags is None:
             group.note(
                 "prometheus", "its flags cannot be told: whether anybody may delete series or stop it is unknown"
@@ -265,7 +265,7 @@ def _web(group: FindingGroup, site: Site, ended: Mapping[str, Any]) -> None:
                     more(group, key, f"--web.enable-{flag} is on")
             if not any(flags.values()):
                 group.ok("prometheus", "it can only be read: no admin API, no lifecycle API")
-    alertmanager = site.others.get("alertmanager")
+    alertmanager = sources.others.get("alertmanager")
     if isinstance(alertmanager, WebSettings):
         if alertmanager.token_file is None:
             more(group, "alertmanager-open", "it takes you without a token", warn=far(alertmanager.url))

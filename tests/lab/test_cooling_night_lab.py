@@ -29,7 +29,7 @@ from console.config.paths import journal_path
 from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
-from console.session import site
+from console.session import cluster_sources
 from tests.support.make import change_of
 from tests.support.operator import Operator, console_on
 
@@ -166,7 +166,7 @@ async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanag
 @pytest.fixture
 async def op(night: Night) -> AsyncIterator[Operator]:
     """The person on call."""
-    async with console_on(site.choose(night.config, None), guard=night.config.guard) as operator:
+    async with console_on(cluster_sources.choose(night.config, None), guard=night.config.guard) as operator:
         known = {"alerts", "silences", "loads", "cooling"}
         await operator.until(lambda: known <= operator.cluster.known, "telemetry")
         try:

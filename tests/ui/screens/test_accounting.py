@@ -222,7 +222,7 @@ def test_a_recording_has_no_ledger():
 
 def test_each_cluster_has_accounts_of_its_own():
     from console.config.settings import Config
-    from console.session.site import demo
+    from console.session.cluster_sources import demo
 
     try:
         one = cluster_session.ClusterSession(demo(SimSettings(nodes=4)), Config())

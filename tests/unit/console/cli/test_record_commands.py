@@ -26,7 +26,7 @@ from console.recording.moments import parse_moment
 from console.recording.replay_site import replay_site
 from console.recording.store import RecordingFault
 from console.recording.store import RecordingReader as File
-from console.session.site import demo, this_node
+from console.session.cluster_sources import demo, this_node
 from tests.support import make
 from tests.support.recordings import Night, cluster_at, intent, same
 

@@ -13,7 +13,7 @@ from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSe
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import Cooling, open_sources
 from console.config.settings import ConfigError, load
-from console.session.site import choose
+from console.session.cluster_sources import choose
 from tests.support.paths import DOCS
 from tests.support.prometheus_server import StandIn, refusing
 
