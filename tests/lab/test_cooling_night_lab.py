@@ -246,7 +246,7 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
     await op.confirm(answer=str(len(back)))
     await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
     # While the canary comes back one of the others loses a GPU.
-    night.machine.faults.report_xid(night.machine.host(ill), 79, 3)
+    night.machine.failures.report_xid(night.machine.host(ill), 79, 3)
     await asyncio.to_thread(night.monitor.settle)
     for _ in range(90):
         if not op.app.session.sending:

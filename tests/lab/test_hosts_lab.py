@@ -135,7 +135,7 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
     nodes = NODES
     machine = plant.machine
     host = next(host for host in machine.site.hosts if machine.gpus(host.name) and not host.silent)
-    machine.faults.report_xid(host, 48, 3)
+    machine.failures.report_xid(host, 48, 3)
     plant.settle()
 
     def missing() -> str:

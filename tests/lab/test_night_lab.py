@@ -89,7 +89,7 @@ class Night:
         """Power is back and every slurmd with it; one GPU of one node is lost."""
         for name in self.hit:
             self.machine.repair_node(name)
-        self.machine.faults.report_xid(self.machine.host(broken), 79, 3)
+        self.machine.failures.report_xid(self.machine.host(broken), 79, 3)
         self.lab.start_nodes(self.hit[2:])
         self.lab.cancel_all(20)
         self.monitor.settle()
