@@ -179,7 +179,7 @@ def test_a_gpu_in_full():
 
 def test_xids_are_kept_for_a_day_and_while_they_are_the_last():
     machine, clock = made()
-    names = [name for name in machine.loads() if machine.host(name).fault is None][:2]
+    names = [name for name in machine.loads() if machine.host(name).failure is None][:2]
     began = int(machine.now)
     for name in names:
         machine.failures.report_xid(machine.host(name), 31, 2)
