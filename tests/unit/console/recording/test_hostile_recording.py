@@ -235,7 +235,7 @@ def test_values_of_another_kind_are_refused_in_words(path, sql):
 
 
 def test_a_question_that_takes_for_ever_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(store, "_PATIENCE", 1_000_000)
+    monkeypatch.setattr(store, "_MAX_QUERY_STEPS", 1_000_000)
     change(path, "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM r LIMIT 300000) "
                  "INSERT INTO marks SELECT n, 'alert', 'x' FROM r")  # fmt: skip
     began = time.monotonic()
