@@ -31,7 +31,7 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
         this = this_node()
         chosen = cluster_sources.this_node(this) if here else cluster_sources.choose(config, ctx.obj.cluster)
         open_console(ctx, config, chosen, this if here or name is None else name)
-    text, code = inspection.report(
+    text, code = inspection.describe(
         name,
         as_json=as_json,
         width=shutil.get_terminal_size((120, 24)).columns,

@@ -55,5 +55,5 @@ async def test_slurm_and_prometheus_on_every_screen(
         await op.comes("utilisation and memory  1 h")
         # Slurm and the GPUs are two machines here: where they disagree, the screen must say so.
         await op.press("escape", "i")
-        await op.comes("Facts that disagree")
+        await op.comes("Inconsistencies")
         op.sees("idle in Slurm, XID 48", "Slurm sees 8 GPUs, telemetry sees 7")

@@ -66,7 +66,7 @@ async def test_on_80_columns_a_reservation_says_when_it_ends():
 async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read_in_full(width):
     async with console((width, 24), nodes=256) as op:
         await op.command("inbox")
-        await op.comes("Facts that disagree")
+        await op.comes("Inconsistencies")
         screen = op.app.screen
         for table in (screen.upper, screen.lower):
             for key in table.keys[:4]:

@@ -12,8 +12,7 @@ from collectors.model import JobAccount, NodeEvent, PastJob, Series, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import JOB_FIELDS, OPTIONAL_FIELDS, STEP_FIELDS, SlurmAccounting, rows_of
 from collectors.slurm.commands.events import EVENT, event_rows, events_of
-from console.cli.node import NodeReport, as_json_text, render
-from console.cli.node_slurm import ended_on
+from console.cli.node import NodeReport, as_json_text, ended_on, render
 from console.queue.job_accounting import cpu_text, end_reason, gpu_mean, gpu_text, memory_text
 from console.tables.accounting_lines import account_lines, context_lines, ended_job, last_job_lines
 from tests.support.make import NOW, Commands
