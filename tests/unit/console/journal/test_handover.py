@@ -92,7 +92,7 @@ def test_the_last_shift_ended_where_nobody_was_there_for_hours():
 async def test_the_screen_tells_what_was_left_and_opens_it():
     async with console((100, 40), nodes=64) as op:
         await op.press("B")
-        await op.comes("Left behind")
+        await op.comes("Unresolved")
         op.sees("your last shift is not known", "Still open")
 
 
