@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import Clock, SystemClock, stamp
+from collectors.clock import Clock, SystemClock, rfc3339
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
 from collectors.nvml import NvmlSettings, gpu_problems
 from collectors.nvml.client import Sample
@@ -421,7 +421,7 @@ def as_json_text(report: NodeReport, policy: Policy | None = None) -> str:
     document: dict[str, Any] = {
         "version": VERSION,
         "node": report.node,
-        "at": stamp(report.at),
+        "at": rfc3339(report.at),
         "sources": [
             {"name": source, "ok": source not in report.faults,
              "error": str(report.faults[source]) if source in report.faults else None}
@@ -462,4 +462,4 @@ def _gpu_fields(gpu: Gpu, extra: NvmlGpuDetail | None) -> dict[str, Any]:
 def _timed(thing: Struct, *times: str) -> dict[str, Any]:
     """A Struct as a dict with its times as RFC 3339."""
     fields = msgspec.structs.asdict(thing)
-    return {**fields, **{name: stamp(fields[name]) for name in times}}
+    return {**fields, **{name: rfc3339(fields[name]) for name in times}}

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import SystemClock, stamp
+from collectors.clock import SystemClock, rfc3339
 from collectors.slurm import SlurmSettings
 from collectors.slurm.probe import TransportProbe
 from console.config.settings import Config
@@ -88,7 +88,7 @@ def examine(sources: ClusterSources | None, config: Config | None, wrong: Sequen
     found = _together(found)
     return DoctorReport(
         cluster=None if sources is None else sources.name,
-        at=stamp(now),
+        at=rfc3339(now),
         status=_status(found, {one.name for one in opened} - {source_checks.ASKING}),
         faults=sum(one.mark == "bad" for one in found),
         warnings=sum(one.mark == "warn" for one in found),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from collectors.clock import stamp
+from collectors.clock import rfc3339
 from widgets.table_column import ExportField
 
 
@@ -17,4 +17,4 @@ def attribute(name: str, path: str = "") -> ExportField:
 def moment(name: str, path: str = "") -> ExportField:
     """The same for a time (epoch), as RFC 3339 in UTC."""
     get = attrgetter(path or name)
-    return ExportField(name, lambda row, _: stamp(get(row)))
+    return ExportField(name, lambda row, _: rfc3339(get(row)))

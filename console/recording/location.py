@@ -25,7 +25,7 @@ def bounds_of(chosen: RecordingSettings) -> Bounds:
     return Bounds(keep_s=chosen.hours * 3600, size=chosen.max_mb << 20)
 
 
-def default_path(cluster: str, chosen: RecordingSettings) -> Path:
+def recording_path(cluster: str, chosen: RecordingSettings) -> Path:
     """The recording written by this user's consoles: `CLUSTER.wacht` in the configured folder, by default
     `$XDG_STATE_HOME/wacht/recordings`.
     """
@@ -39,4 +39,4 @@ def recording_target(sources: ClusterSources, chosen: RecordingSettings) -> tupl
     """
     if not chosen.on or sources.recorded or "nvml" in sources.others:
         return None
-    return default_path(sources.name, chosen), bounds_of(chosen)
+    return recording_path(sources.name, chosen), bounds_of(chosen)

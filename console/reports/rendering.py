@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.clock import stamp
+from collectors.clock import rfc3339
 from console.export.markdown import WIDTH, escaped, item, table
 from console.journal.reminders import empty_text
 from widgets.units import count, duration, percent, power, when
@@ -37,7 +37,7 @@ def as_json(report: ShiftReport) -> bytes:
 
 def _tamed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: stamp(one) if key in _MOMENTS and not isinstance(one, str) else _tamed(one)
+        return {key: rfc3339(one) if key in _MOMENTS and not isinstance(one, str) else _tamed(one)
                 for key, one in value.items()}  # fmt: skip
     return [_tamed(one) for one in value] if isinstance(value, list | tuple) else value
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from collectors import process
-from collectors.clock import ManualClock, SystemClock, stamp
+from collectors.clock import ManualClock, SystemClock, rfc3339
 from collectors.model import (
     Facts,
     Fault,
@@ -218,7 +218,7 @@ def test_sources_tell_their_age_and_their_fault():
      (-(10**18), None), (float("nan"), None), (float("inf"), None), (253_402_300_799, "9999-12-31T23:59:59Z")],
 )  # fmt: skip
 def test_times(epoch, says):
-    assert stamp(epoch) == says
+    assert rfc3339(epoch) == says
 
 
 # -- taking ------------------------------------------------------------------------------------------------------------
