@@ -10,7 +10,7 @@ from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm import operations
 from collectors.slurm.operations import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT_FORM, UNLIMITED
 from console.preflight import job_checks
-from console.runtime.durations import clock_seconds, seconds_in
+from console.runtime.slurm_times import clock_seconds, seconds_in
 
 from . import het_jobs, proofs, user_messages
 from .action import Action, Value, clean_reason, ended_reason

@@ -21,8 +21,7 @@ from collectors.slurm.operations import (
     epoch_of,
     moment_of,
 )
-from console.runtime.durations import FORM, seconds_in
-from console.runtime.slurm_times import parse_moment
+from console.runtime.slurm_times import FORM, parse_moment, seconds_in
 
 from .action import ChangeInputs, Creation
 from .plan import partition_shares

@@ -37,11 +37,12 @@ from .command_line import CommandLine
 from .command_runs import CommandRuns
 from .error_reporting import ErrorReporting
 from .input_handling import InputHandling
-from .journal_queries import JournalQueries, ShiftNotes
+from .journal_queries import JournalQueries
 from .navigation import Navigation
 from .notifications import Notifications
 from .plugin_loading import PluginLoading
 from .replay_mode import CONTROLS, ReplayMode
+from .shift_notes import ShiftNotes
 from .terminal_app import TerminalApp
 from .undo_actions import UndoActions
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.journal.entries import STATES, JournalEntry, number, outcome_text, targets_text, text, value_before, whole
 from widgets.cells import Cell, Span, spans_width
 from widgets.pane import PaneLine, pane_line
