@@ -69,7 +69,7 @@ def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...
 @click.option("--break-glass", is_flag=True, help="Go on against the guard or a failed check; with --count.")
 @click.option("--value", metavar="V", help="What is set: a time limit, a partition, a comment; none takes some away.")
 @click.option("--priority", metavar="N", help="priority: the job's new one.")
-@click.option("--resume-after", metavar="T", help="drain: back by itself after 2h, 3d.")
+@click.option("--resume-after", metavar="T", help="drain: resume automatically after 2h, 3d.")
 @click.option("--for", "lasts", metavar="T", help="silence, take, reserve: for 30m, 4h.")
 @click.option("--name", metavar="N", expose_value=False, callback=_say, help="reserve, incident: what it is called.")
 @click.option("--start", metavar="T", expose_value=False, callback=_say, help="reserve: now, 22:00, 2026-11-26T08:00.")

@@ -56,7 +56,7 @@ class _RolloutLines(Progress):
             self._say("--yes: they are drained again")
             return plan.confirmation.prompt
         if self._ask is None:
-            self._say("nobody is there to ask, and nothing is drained again (--yes would say so beforehand)")
+            self._say("no terminal to ask on: nothing is drained again (--yes would say so beforehand)")
             return ""
         return self._asked(f"type {plan.confirmation.prompt} to drain them again: ")
 

@@ -61,7 +61,7 @@ def findings(sources: ClusterSources, ended: Mapping[str, Any], now: float) -> l
             _add_finding(group, name, at, now)
         elif at is None or isinstance(at, OSError | SourceFault):
             why = clean(str(at)) if at is not None else "no answer in time"
-            group.note(name, f"when its certificate ends is not told: {why}")
+            group.note(name, f"when its certificate ends is unknown: {why}")
         else:
             group.bad(name, f"{type(at).__name__} in wacht itself", "please report it to wacht")
     return group.found

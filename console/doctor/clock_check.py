@@ -69,7 +69,7 @@ def findings(sources: ClusterSources | None, ended: Mapping[str, Any]) -> list[F
         moment = found if isinstance(found, ClockSkew) else getattr(found, "moment", None)
         if moment is None:
             why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
-            group.note(name, f"the clock of {whose} is not told{why}")
+            group.note(name, f"the clock of {whose} is unknown{why}")
         else:
             _add_skew(group, name, whose, moment)
     _add_ntp(group)
@@ -94,7 +94,7 @@ def _add_skew(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> 
 def _add_ntp(group: FindingGroup) -> None:
     found = synchronised()
     if found is None:
-        group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")
+        group.note("NTP", "the kernel does not report whether this clock is NTP-synchronised", "try: timedatectl")
         return
     kept, error_s = found
     figures = {"synchronised": kept, "error_s": error_s}

@@ -156,7 +156,7 @@ def _slurm(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) 
         group.ok("PrivateData", "slurm.conf hides nothing from you", hides=[])
     else:
         why = f": {fault_of(hidden).what}" if isinstance(hidden, Exception) else ""
-        group.note("PrivateData", f"what slurm.conf hides from ordinary accounts is not told{why}")
+        group.note("PrivateData", f"what slurm.conf hides from ordinary accounts is unknown{why}")
 
 
 def _level(group: FindingGroup, rights: Rights, slurm: SlurmSettings) -> None:
@@ -213,11 +213,11 @@ def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -
         if uid == 0 or _name(uid) == "slurm":
             more(group, "restd-root", f"slurmrestd runs as {_name(uid)}", uid=uid)
         else:
-            group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: as whom Slurm sees you", uid=uid)
+            group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: Slurm sees you as that account", uid=uid)
 
 
 def _token(group: FindingGroup, token: doctor_reads.TokenClaims) -> None:
-    whose = f"of {token.user}" if token.user else "of it does not say whom"
+    whose = f"of {token.user}" if token.user else "without a user"
     figures: dict[str, Any] = {"user": token.user, "left_s": token.left_s, "lasts_s": token.lasts_s}
     left = token.left_s
     renew = f"scontrol token username={token.user or 'NAME'} lifespan=43200 > FILE, without the SLURM_JWT= before it"
@@ -256,9 +256,7 @@ def _web(group: FindingGroup, sources: ClusterSources, ended: Mapping[str, Any])
     flags = getattr(ended.get("prometheus"), "flags", None)
     if "prometheus" in sources.others:
         if flags is None:
-            group.note(
-                "prometheus", "its flags cannot be told: whether anybody may delete series or stop it is unknown"
-            )
+            group.note("prometheus", "its flags are unknown: it may allow deleting series, or stopping it")
         else:
             for flag, key in (("admin-api", "prometheus-admin"), ("lifecycle", "prometheus-lifecycle")):
                 if flags.get(f"web.enable-{flag}"):
@@ -270,4 +268,4 @@ def _web(group: FindingGroup, sources: ClusterSources, ended: Mapping[str, Any])
         if alertmanager.token_file is None:
             more(group, "alertmanager-open", "it takes you without a token", warn=far(alertmanager.url))
         else:
-            group.note("alertmanager", "what stands before it decides who may silence: it cannot be asked beforehand")
+            group.note("alertmanager", "the proxy before it decides who may silence: that cannot be asked beforehand")

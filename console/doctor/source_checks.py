@@ -270,7 +270,7 @@ def _prometheus(group: FindingGroup, found: Any) -> None:
         group.bad("prometheus", fault.what, fault.mend)
         return
     if not found.targets:
-        group.note("prometheus", "how its targets of GPUs fare is not told: it has no series up of them")
+        group.note("prometheus", "the state of its GPU targets is unknown: it has no series up of them")
     _names(group, found.names)
     for job, one in found.targets.items():
         said = f"job {job}: {one.up} of {one.all} targets up"

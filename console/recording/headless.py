@@ -99,7 +99,7 @@ def publish_to(folder: Path, group: str | None, sources: ClusterSources, collect
     if not folder.is_dir() or folder.is_symlink() or status.st_uid not in (os.geteuid(), 0):
         wrong = "it is no folder of this account's or root's"
     elif status.st_mode & 0o022:
-        wrong = "others can write there, so nobody will believe what is in it"
+        wrong = "others can write there, so no console will trust it"
     elif gid is not None and (status.st_gid != gid or not status.st_mode & 0o2000):
         wrong = f"what is put there does not belong to the group {group}"
     elif not os.access(folder, os.W_OK | os.X_OK):

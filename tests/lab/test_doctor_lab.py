@@ -102,7 +102,7 @@ def test_victoria_tells_no_flags(victoria: Monitor, monkeypatch: pytest.MonkeyPa
     victoria.reset()
     report = look(None, monkeypatch, prometheus=PrometheusSettings(url=victoria.url))
     ((mark, text),) = said(report, "Rights", "prometheus")
-    assert mark == "note" and "cannot be told" in text
+    assert mark == "note" and "are unknown" in text
     assert said(report, "Clock", "prometheus")[0][0] == "ok" and said(report, "Sources", "prom.loads")[0][0] == "ok"
 
 

@@ -33,7 +33,7 @@ async def test_an_empty_table_says_the_whole_sentence_and_no_empty_box_stands_be
     async with console(SMALL) as op:
         await op.command("domains")
         await op.comes("no NVLink domain is known")
-        op.sees("exporter tells of a fabric between nodes")
+        op.sees("exporter reports a fabric between nodes")
         op.sees_not("╰")
 
 

@@ -49,9 +49,9 @@ NONE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "slurm.partitions": {"partitions": ("there are no partitions",)},
     "slurm.reservations": {"partitions": ("no reservation is set",)},
-    "slurm.diag": {"control": ("sdiag names nobody",)},
+    "slurm.diag": {"control": ("sdiag names no user",)},
     "prom.loads": {"gpus": (
-        "no XID was reported", "│ none ", "no node tells a temperature", "no node tells its power"
+        "no XID was reported", "│ none ", "no node reports a temperature", "no node reports its power"
     )},
     "prom.fabric": {"fabric": ("every port behind",)},
     "prom.storage": {"storage": ("no shared file system is known",)},

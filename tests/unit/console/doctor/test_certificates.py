@@ -44,7 +44,7 @@ def test_one_that_is_not_trusted_is_the_fault_of_its_source(tmp_path):
         secured(server.server, pem, key)
         found = told(server, url=f"https://127.0.0.1:{server.port}", ca=str(pem))
     assert {mark for mark, _, _ in found} == {"bad", "note"}
-    assert any("is not told" in said and "IP address mismatch" in said for mark, said, _ in found if mark == "note")
+    assert any("is unknown" in said and "IP address mismatch" in said for mark, said, _ in found if mark == "note")
 
 
 def test_one_that_has_ended_is_no_day_away():

@@ -198,7 +198,7 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
     rest = SlurmSettings(transport="rest", socket=str(path))
     assert said(rights_check.findings(site(rest), {"listener": 0}), "slurmrestd")[0][0] == "warn"
     assert said(rights_check.findings(site(rest), {"listener": 12345}), "slurmrestd")[0] == (
-        "ok", "runs as uid 12345 on its socket: as whom Slurm sees you",
+        "ok", "runs as uid 12345 on its socket: Slurm sees you as that account",
     )  # fmt: skip
 
 

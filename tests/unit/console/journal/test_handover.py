@@ -69,7 +69,7 @@ def test_silences_that_have_stood_for_days_once_each():
 
     rows = [silence("a", 5 * DAY, by="jdv", comment="fan"), silence("b", 5 * DAY, by="jdv", comment="fan"),
             silence("c", DAY, by="jdv", comment="new")]  # fmt: skip
-    assert left(cluster(silences=rows)) == [("silence", "fan: stands for 5 d, ends in 1h 00m, by jdv")]
+    assert left(cluster(silences=rows)) == [("silence", "fan: active for 5 d, ends in 1h 00m, by jdv")]
 
 
 def test_nodes_drained_for_days_without_a_ticket():

@@ -378,7 +378,8 @@ def test_verify_for_people_and_programs(path, tmp_path):
     told(path)
     text, status = verified(path, witness=nobody)
     assert status == 0 and text.splitlines() == [
-        f"{path}: whole, 3 lines", f"no syslog here, so only this file tells: {tmp_path}/log: No such file or directory"
+        f"{path}: whole, 3 lines",
+        f"no syslog here, so this file is the only record: {tmp_path}/log: No such file or directory"
     ]  # fmt: skip
     assert json.loads(verified(path, as_json=True, witness=nobody)[0]) == {
         "version": 1, "path": str(path), "ok": True, "lines": 3, "broken": None, "why": "", "cut": [], "gaps": [],
