@@ -75,7 +75,7 @@ def skew_of(said: float, step_s: float, sent: float, received: float) -> ClockSk
     )
 
 
-def stamp(epoch: float | None) -> str | None:
+def rfc3339(epoch: float | None) -> str | None:
     """RFC 3339 in UTC; None for times out of a calendar's range."""
     if epoch is None:
         return None

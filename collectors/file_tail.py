@@ -120,7 +120,7 @@ def _not_theirs(uid: int, user: str) -> str:
     try:
         wanted = pwd.getpwnam(user).pw_uid
     except (LookupError, ValueError):
-        return f"this host knows no user {user or 'of the job'}, so whose file it is cannot be told"
+        return f"this host knows no user {user or 'of the job'}, so the owner of the file is unknown"
     return "" if uid == wanted else f"it belongs to uid {uid}, and not to the job's user {user}"
 
 

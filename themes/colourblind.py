@@ -29,7 +29,7 @@ _HEAT = (
 
 LOOK = ThemeSpec(
     name="colour-blind",
-    says="dark; states told apart without red and green",
+    says="dark; states distinguishable without red and green",
     roles={
         "text": f"{_TEXT} on {_GROUND}",
         "text-dim": "#8b96a3",

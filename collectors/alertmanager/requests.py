@@ -83,7 +83,7 @@ def _declared(change: Change, where: str) -> SilenceRequest:
     if not plain or not new.matchers[0].equal or not _NAME.fullmatch(new.matchers[0].value):
         raise ValueError("the silence of an incident has its name for its only matcher")
     if not 0 < new.seconds <= MAX_INCIDENT_S:
-        raise ValueError(f"an incident stands for up to {MAX_INCIDENT_S // 60} minutes, then it is declared again")
+        raise ValueError(f"an incident lasts up to {MAX_INCIDENT_S // 60} minutes, then it is declared again")
     _check_words(new)
     return SilenceRequest(targets=change.targets, argv=_argv(new, where), new=new)
 

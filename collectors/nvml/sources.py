@@ -111,7 +111,7 @@ class NvmlTelemetry:
 
     def attached(self, node: str) -> Attached:
         """Always raises SourceFault: a driver knows only GPUs."""
-        raise SourceFault("missing", "the driver tells nothing of ports and file systems", "node_exporter does")
+        raise SourceFault("missing", "the driver reports no ports and no file systems", "node_exporter does")
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
         """Joules that this host's GPUs have used since then; None for other nodes and before the first reading."""

@@ -166,7 +166,7 @@ class LoadReader:
             names = " or ".join(labels)
             notes.say(f"{lacks['host']:.0f} GPU series have no label {names} and count for no node; see host_labels")
         if lacks.get("UUID"):
-            notes.say(f"{lacks['UUID']:.0f} GPU series have no label UUID: the GPUs of a node cannot be told apart")
+            notes.say(f"{lacks['UUID']:.0f} GPU series have no label UUID: the GPUs of a node cannot be distinguished")
 
     def _xids(self, notes: Notes) -> Mapping[str, Xid] | None:
         """The XIDs; None, with a warning, if they are unknown."""

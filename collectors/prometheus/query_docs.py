@@ -21,9 +21,9 @@ prometheus = {{ url = "https://prometheus.example", queries = {{ util = "avg by 
 power = {{ budget_mw = 6.5, node_series = "{POWER.node_series}", rack_series = "{POWER.rack_series}" }}
 ```
 
-In a query of one's own `$host` stands for the host labels, `$only` for the matchers of the site and of the nodes asked
-for, `<NAME>` for a series with those matchers. A query with the label `node` gives rows by host; wacht makes nodes of
-Slurm of them.
+In a query of one's own `$host` is replaced by the host labels, `$only` by the matchers of the site and of the nodes
+asked for, `<NAME>` by a series with those matchers. A query with the label `node` gives rows by host; wacht makes
+nodes of Slurm of them.
 
 - **Hosts and nodes**: which label holds the host is found by looking (query `hosts`): of `Hostname`, `hostname`,
   `node`, `nodename` and `instance` those that most of Slurm's nodes are found by. A host is a node where it equals its
@@ -35,7 +35,7 @@ Slurm of them.
 - `host_labels`, `node_labels` (of node_exporter's series: ports, mounts, checks) and `node`, a regular expression, say
   it for a site where that does not fit; they win over what is found.
 - **Recorded series** bear the host without its port as `node`: the server does not know Slurm. wacht maps it as any.
-- **Counted once**: `max by (host, UUID)` stands before every sum: MIG instances, jobs that share a GPU and a second
+- **Counted once**: `max by (host, UUID)` comes before every sum: MIG instances, jobs that share a GPU and a second
   exporter of a host give more series, not more GPUs.
 - **Age**: `sampled` is the time of the sample, not of the answer. Older than `stale_s` (180 s): the value is left out.
 - **Power** is what the site names: {", ".join(SOURCES.values())}, in this order.

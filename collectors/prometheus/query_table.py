@@ -167,7 +167,7 @@ TABLE: tuple[Query, ...] = (
     ),
     Query(
         name="targets", by=("job", "what"), series=("up",), asked="when there are no GPU series",
-        about="what the server scrapes: told when there are no GPU series, to say where to look",
+        about="what the server scrapes: shown when there are no GPU series, to say where to look",
         expr='label_replace(sum by (job) (up), "what", "up", "", "")'
              ' or label_replace(count by (job) (up), "what", "all", "", "")',
     ),

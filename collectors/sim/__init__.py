@@ -18,7 +18,7 @@ INCIDENTS: dict[str, str] = {
     "controller-slow": "slurmctld takes 3 to 6 seconds to answer, or does not answer in time",
     "fabric": "the leaf switch of one rack loses links: its nodes drain, jobs across it fail",
     "controller": "slurmctld fails over and does not reach slurmdbd; a job's processes do not die",
-    "storage": "/scratch hangs on a rack's nodes: their jobs stand still, tasks cannot be killed",
+    "storage": "/scratch hangs on a rack's nodes: their jobs hang, tasks cannot be killed",
     "cooling": "a CDU trips: the water of four racks warms over minutes, GPUs slow down, nodes go off one by one",
     "nvlink": "on NVL72 racks: a domain falls apart, trays come up in a clique of their own, IMEX is degraded",
 }

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from collectors.matchers import meets
 from collectors.model import Alert, NewSilence, Silence
 
-from .plant.site_layout import Host
+from .host import Host
 
 
 class AlertStore:

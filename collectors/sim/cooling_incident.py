@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 from .alerts import AlertStore
-from .failures import MINUTE, Faults
+from .failures import MINUTE, NodeFailures
+from .host import Host, NodeFailure
 from .plant.cooling import SUPPLY_HIGH, SimLoop
 from .plant.gpu_telemetry import STEP_S, levels_now, sample_step
-from .plant.site_layout import DAY, HOUR, Host, NodeFault
+from .plant.site_layout import DAY, HOUR
 from .slurmctld.job_queue import SimQueue
 from .timeline import Timeline
 
@@ -22,13 +23,19 @@ class CoolingTrip:
     """One cooling loop without its pump, from `begin` to `repair`. Nodes without work stay cool enough."""
 
     def __init__(
-        self, loop: SimLoop, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline
+        self,
+        loop: SimLoop,
+        rng: random.Random,
+        queue: SimQueue,
+        failures: NodeFailures,
+        alerts: AlertStore,
+        timeline: Timeline,
     ) -> None:
         self.loop = loop
         self.hosts = [host for host in queue.site.hosts if host.loop is loop]
         self._rng = rng
         self._gpus = queue.site.gpus
-        self._faults = faults
+        self._failures = failures
         self._alerts = alerts
         self._timeline = timeline
         self._alert_ids: list[str] = []
@@ -53,8 +60,8 @@ class CoolingTrip:
         self.loop.restarted = self._timeline.now
         self._timeline.after(COLD_S, self._cold)
         for host in self.hosts:
-            if host.fault is not None and host.fault.kind == "heat":
-                self._timeline.after(self._rng.uniform(20, 60) * MINUTE, self._faults.repair, host, host.fault)
+            if host.failure is not None and host.failure.kind == "heat":
+                self._timeline.after(self._rng.uniform(20, 60) * MINUTE, self._failures.repair, host, host.failure)
 
     def _cold(self) -> None:
         self.loop.tripped = self.loop.restarted = None
@@ -81,8 +88,10 @@ class CoolingTrip:
             return
         self._timeline.after(self._rng.uniform(1, 3) * MINUTE, self._overheat, host)
         hottest = self._hottest(host)
-        if host.fault is None and hottest is not None and hottest >= OFF_C:
-            self._faults.set_fault(host, NodeFault("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
+        if host.failure is None and hottest is not None and hottest >= OFF_C:
+            self._failures.set_failure(
+                host, NodeFailure("heat", "Not responding", "slurm", True, self._timeline.now + DAY)
+            )
 
     def _hottest(self, host: Host) -> int | None:
         """°C of the hottest GPU of a node; None if the node is off."""

@@ -1,4 +1,4 @@
-"""Node faults: what breaks, how often, who notices, and when it is repaired."""
+"""Node failures: what breaks, how often, who notices, and when it is repaired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collectors.clean import clean
 from collectors.model import Xid
 
 from .alerts import AlertStore
-from .plant.site_layout import DAY, HOUR, Host, NodeFault, gpu_uuid
+from .host import Host, NodeFailure
+from .plant.site_layout import DAY, HOUR, gpu_uuid
 from .slurmctld.job_queue import SimQueue
 from .slurmctld.workload import HOSTILE
 from .timeline import Timeline
@@ -21,15 +22,15 @@ MINUTE = 60
 MTBF_S = 47 * DAY
 #: Lemon nodes (RSC): their share of all nodes, and how much more often they fail.
 LEMONS, LEMON_FACTOR = 1 / 80, 20.0
-#: Share of GPU faults that the health check detects; a person notices the others later.
+#: Share of GPU failures that the health check detects; a person notices the others later.
 NOTICED = 0.85
 #: Seconds until a resumed node registers, and until slurmctld gives up on one that does not (a short ResumeTimeout).
 REGISTER_S = (4.0, 9.0)
 GIVE_UP_S = 60.0
 
 
-class FaultKind(Struct, frozen=True):
-    """One kind of fault. `hours` is the range of the time to repair, `by` the user who sets the reason in Slurm."""
+class FailureKind(Struct, frozen=True):
+    """One kind of failure. `hours` is the range of the time to repair, `by` the user who sets the reason in Slurm."""
 
     weight: float
     key: str
@@ -43,17 +44,17 @@ class FaultKind(Struct, frozen=True):
 # Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP, 2
 # CPU, the rest software and hosts). Who drains, and how long the repair takes, are guesses, not published figures.
 KINDS = (
-    FaultKind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
-    FaultKind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
-    FaultKind(38, "gpu", "NHC: check_gpu GPU {gpu} does not answer", xid=62),
-    FaultKind(40, "memory", "NHC: check_gpu GPU {gpu} contained memory error", xid=94),
-    FaultKind(32, "memory", "NHC: check_gpu GPU {gpu} row remap failure", xid=64, hours=(24, 200)),
-    FaultKind(25, "network", "NHC: check_ib mlx5_{gpu} link down", hours=(1, 20)),
-    FaultKind(10, "network", "NHC: check_nvlink GPU {gpu}", xid=74, hours=(2, 40)),
-    FaultKind(19, "sram", "NHC: check_gpu GPU {gpu} uncontained memory error", xid=95),
-    FaultKind(17, "gsp", "NHC: check_gpu GPU {gpu} GSP timeout", xid=119),
-    FaultKind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
-    FaultKind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
+    FailureKind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
+    FailureKind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
+    FailureKind(38, "gpu", "NHC: check_gpu GPU {gpu} does not answer", xid=62),
+    FailureKind(40, "memory", "NHC: check_gpu GPU {gpu} contained memory error", xid=94),
+    FailureKind(32, "memory", "NHC: check_gpu GPU {gpu} row remap failure", xid=64, hours=(24, 200)),
+    FailureKind(25, "network", "NHC: check_ib mlx5_{gpu} link down", hours=(1, 20)),
+    FailureKind(10, "network", "NHC: check_nvlink GPU {gpu}", xid=74, hours=(2, 40)),
+    FailureKind(19, "sram", "NHC: check_gpu GPU {gpu} uncontained memory error", xid=95),
+    FailureKind(17, "gsp", "NHC: check_gpu GPU {gpu} GSP timeout", xid=119),
+    FailureKind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
+    FailureKind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
 )
 # Reasons that were set before the console starts: reason, user. Reasons of people are unique, those of automation
 # repeat.
@@ -80,8 +81,8 @@ ROBOT = (
 SHORT_OF_GPUS = "gres/gpu count reported lower than configured (7 < 8)"
 
 
-class Faults:
-    """Causes and repairs node faults. Every change of a node's health goes through this class."""
+class NodeFailures:
+    """Causes and repairs node failures. Every change of a node's health goes through this class."""
 
     def __init__(self, rng: random.Random, queue: SimQueue, alerts: AlertStore, timeline: Timeline) -> None:
         self._rng = rng
@@ -95,10 +96,10 @@ class Faults:
         self.xids: dict[str, Xid] = {}
         """Every XID reported so far, by its key."""
 
-    # -- spontaneous faults ------------------------------------------------------------------------------------------
+    # -- spontaneous failures ------------------------------------------------------------------------------------------
 
     def seed(self) -> None:
-        """Create the faults that a cluster of this size has after weeks of operation."""
+        """Create the failures that a cluster of this size has after weeks of operation."""
         rng, count, now = self._rng, len(self._hosts), self._timeline.now
         self._lemons = rng.sample(self._hosts, max(1, round(count * LEMONS)))
         for lemon in self._lemons:
@@ -117,12 +118,12 @@ class Faults:
                 reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
                 host.lost_gpus = 1 << rng.randrange(self._queue.site.gpus)
             repaired_at = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
-            self.set_fault(host, NodeFault("old", reason, by, position < down, repaired_at), since=now - ago)
+            self.set_failure(host, NodeFailure("old", reason, by, position < down, repaired_at), since=now - ago)
             if "XID 79" in reason:
                 self._record_xid_of(host, 79, 3, now - ago)
 
     def begin(self) -> None:
-        """Start to cause faults at the published rates."""
+        """Start to cause failures at the published rates."""
         self._timeline.after(self._next_gap_s(), self._strike_at_random)
 
     def _next_gap_s(self) -> float:
@@ -131,54 +132,54 @@ class Faults:
         return self._rng.expovariate(rate)
 
     def _strike_at_random(self) -> None:
-        """Cause a fault on a random node, and schedule the next one."""
+        """Cause a failure on a random node, and schedule the next one."""
         rng = self._rng
         self._timeline.after(self._next_gap_s(), self._strike_at_random)
         weight = LEMON_FACTOR * len(self._lemons)
         from_lemons = self._lemons and rng.random() * (weight + len(self._hosts)) < weight
         host = rng.choice(self._lemons if from_lemons else self._hosts)
         kind = rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
-        if host.fault is None and host.usable:
+        if host.failure is None and host.usable:
             self.inject(host, kind)
 
-    def inject(self, host: Host, kind: FaultKind) -> None:
-        """Cause one fault on one node: jobs on the GPU fail, the health check drains the node, a repair is
+    def inject(self, host: Host, kind: FailureKind) -> None:
+        """Cause one failure on one node: jobs on the GPU fail, the health check drains the node, a repair is
         scheduled."""
         rng, now = self._rng, self._timeline.now
         gpu = rng.randrange(self._queue.site.gpus)
         reason = kind.reason.format(gpu=gpu)
         repaired_at = now + rng.uniform(*kind.hours) * HOUR
-        fault = NodeFault(kind.key, reason, kind.by, kind.down, repaired_at)
+        failure = NodeFailure(kind.key, reason, kind.by, kind.down, repaired_at)
         if kind.xid is not None:
             self._record_xid_of(host, kind.xid, gpu, now)
             self.fail_jobs(host, gpu)
         if kind.down or rng.random() < NOTICED or kind.xid is None:
-            self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.set_fault, host, fault)
+            self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.set_failure, host, failure)
         else:
             ticket = f"XID {kind.xid} GPU {gpu} [KubeGPU-{rng.randrange(1200, 1400)}]"
-            late = NodeFault(kind.key, ticket, "jdv", False, repaired_at)
-            self._timeline.after(rng.uniform(10, 60) * MINUTE, self.set_fault, host, late)
+            late = NodeFailure(kind.key, ticket, "jdv", False, repaired_at)
+            self._timeline.after(rng.uniform(10, 60) * MINUTE, self.set_failure, host, late)
 
     # -- changes of a node's health ----------------------------------------------------------------------------------
 
-    def set_fault(self, host: Host, fault: NodeFault, since: float | None = None) -> None:
-        """Apply a fault to a node: it is drained, or goes down and its jobs end. A node has at most one fault."""
-        if host.fault is not None:
+    def set_failure(self, host: Host, failure: NodeFailure, since: float | None = None) -> None:
+        """Apply a failure to a node: it is drained, or goes down and its jobs end. A node has at most one failure."""
+        if host.failure is not None:
             return
-        host.fault = fault
-        self._timeline.at(fault.repaired_at, self.repair, host, fault)
-        if fault.down or host.usable or since is not None:
+        host.failure = failure
+        self._timeline.at(failure.repaired_at, self.repair, host, failure)
+        if failure.down or host.usable or since is not None:
             # A reason that is set already stays.
-            self._take_out(host, fault, self._timeline.now if since is None else since)
+            self._take_out(host, failure, self._timeline.now if since is None else since)
 
-    def _take_out(self, host: Host, fault: NodeFault, since: float) -> None:
-        host.reason, host.reason_by, host.reason_at = fault.reason, fault.by, int(since)
-        if fault.down:
+    def _take_out(self, host: Host, failure: NodeFailure, since: float) -> None:
+        host.reason, host.reason_by, host.reason_at = failure.reason, failure.by, int(since)
+        if failure.down:
             host.down = host.silent = True
             self._alerts.about(host, "NodeDown", "critical", f"{host.name} does not answer", since)
         else:
             host.drain = True
-            self._alerts.about(host, "NodeDrained", "info", f"{host.name} drained: {fault.reason}", since)
+            self._alerts.about(host, "NodeDrained", "info", f"{host.name} drained: {failure.reason}", since)
         self.refresh(host)
 
     def refresh(self, host: Host) -> None:
@@ -224,58 +225,58 @@ class Faults:
             if gpu is None or held >> gpu & 1:
                 self._queue.end(job, "FAILED")
 
-    def repair(self, host: Host, fault: NodeFault) -> None:
+    def repair(self, host: Host, failure: NodeFailure) -> None:
         """Repair a node: it reboots and returns to service, unless an operator set another reason."""
-        if host.fault is not fault:
+        if host.failure is not failure:
             return
         if host.jobs:
-            self._timeline.after(5 * MINUTE, self.repair, host, fault)
+            self._timeline.after(5 * MINUTE, self.repair, host, failure)
             return
         now = int(self._timeline.now)
-        host.fault, host.lost_gpus, host.invalid = None, 0, False
+        host.failure, host.lost_gpus, host.invalid = None, 0, False
         host.xids.clear()
         host.boot_at, host.slurmd_at = now - 240, now
         host.silent = False
-        if host.reason == fault.reason and host.reason_by == fault.by:
+        if host.reason == failure.reason and host.reason_by == failure.by:
             host.down = host.drain = False
             host.reason = host.reason_by = host.reason_at = None
         self._alerts.resolve_for_host(host)
         self.refresh(host)
 
     def on_boot(self, host: Host) -> None:
-        """Handle the boot of a node: reported XIDs are cleared; an unrepaired fault stays."""
+        """Handle the boot of a node: reported XIDs are cleared; an unrepaired failure stays."""
         now = int(self._timeline.now)
         host.boot_at, host.slurmd_at = now - 45, now
         host.silent = host.stray_process = False
         host.xids.clear()
-        if host.fault is None:
+        if host.failure is None:
             host.lost_gpus = 0
             self._alerts.resolve_for_host(host)
 
     def on_resume(self, host: Host, was_down: bool) -> None:
-        """Handle a resume: slurmd registers soon; an unrepaired fault is detected again."""
+        """Handle a resume: slurmd registers soon; an unrepaired failure is detected again."""
         self._alerts.resolve_for_host(host, "NodeDrained")
         if was_down:
             host.silent = True
-            dead = host.fault is not None and host.fault.down
+            dead = host.failure is not None and host.failure.down
             self._timeline.after(GIVE_UP_S if dead else self._rng.uniform(*REGISTER_S), self._register, host)
-        elif host.fault is not None:
+        elif host.failure is not None:
             self._timeline.after(GIVE_UP_S, self._check, host)
 
     def _register(self, host: Host) -> None:
         if host.down or not host.silent:
             return
-        if host.fault is not None and host.fault.down:
-            self._take_out(host, host.fault, self._timeline.now)
+        if host.failure is not None and host.failure.down:
+            self._take_out(host, host.failure, self._timeline.now)
             return
         host.silent = False
         host.slurmd_at = int(self._timeline.now)
         self._alerts.resolve_for_host(host)
         self.refresh(host)
-        if host.fault is not None:
+        if host.failure is not None:
             self._timeline.after(GIVE_UP_S, self._check, host)
 
     def _check(self, host: Host) -> None:
-        """Run the health check: an unrepaired fault takes the node out again."""
-        if host.fault is not None and not host.drain and not host.down:
-            self._take_out(host, host.fault, self._timeline.now)
+        """Run the health check: an unrepaired failure takes the node out again."""
+        if host.failure is not None and not host.drain and not host.down:
+            self._take_out(host, host.failure, self._timeline.now)

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from . import INCIDENTS
 from .alerts import AlertStore
 from .cooling_incident import CoolingTrip
-from .failures import MINUTE, FaultKind, Faults
+from .failures import MINUTE, FailureKind, NodeFailures
+from .host import Host, NodeFailure
 from .plant.fabric import Links
 from .plant.nvlink import NO_ROUTE, NvLink
-from .plant.site_layout import HOUR, Host, NodeFault, indices_of
+from .plant.site_layout import HOUR, indices_of
 from .plant.storage import Storage
 from .slurmctld.job_queue import SimQueue, SimRun
 from .timeline import Timeline
@@ -22,19 +23,19 @@ from .timeline import Timeline
 STARTS_S = 30.0
 #: Maximum number of nodes in an XID storm: enough to fill any screen.
 STORM_NODES = 64
-OFF_THE_BUS = FaultKind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
+OFF_THE_BUS = FailureKind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
 
 
 class Incidents:
     """Runs one incident."""
 
     def __init__(
-        self, rng: random.Random, queue: SimQueue, faults: Faults, alerts: AlertStore, timeline: Timeline,
+        self, rng: random.Random, queue: SimQueue, failures: NodeFailures, alerts: AlertStore, timeline: Timeline,
         nvlink: NvLink, links: Links, storage: Storage,
     ) -> None:  # fmt: skip
         self._rng = rng
         self._queue = queue
-        self._faults = faults
+        self._failures = failures
         self._alerts = alerts
         self._timeline = timeline
         self._nvlink = nvlink
@@ -101,9 +102,11 @@ class Incidents:
             self._timeline.after(self._rng.uniform(2, 20), self._lose_power, host)
 
     def _lose_power(self, host: Host) -> None:
-        host.fault, host.exporter_down = None, False
-        fault = NodeFault("power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR)
-        self._faults.set_fault(host, fault)
+        host.failure, host.exporter_down = None, False
+        failure = NodeFailure(
+            "power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR
+        )
+        self._failures.set_failure(host, failure)
 
     # -- xid-storm ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +125,7 @@ class Incidents:
             for host in hosts:
                 at = round_ * 15 + self._rng.uniform(0, 15)
                 self._timeline.after(at, self._user_xid, host, user, self._rng.choice((31, 31, 31, 43, 43, 94)))
-        self._timeline.after(170, self._faults.inject, self._rng.choice(hosts), OFF_THE_BUS)
+        self._timeline.after(170, self._failures.inject, self._rng.choice(hosts), OFF_THE_BUS)
 
     def _user_xid(self, host: Host, user: str, code: int) -> None:
         """Report one XID on a GPU that the user's job holds."""
@@ -130,7 +133,7 @@ class Incidents:
         for job, gpus in host.jobs.items():
             held |= gpus if self._queue.jobs[job].user == user else 0
         if held:
-            self._faults.report_xid(host, code, self._rng.choice(indices_of(held)))
+            self._failures.report_xid(host, code, self._rng.choice(indices_of(held)))
 
     # -- lemon -------------------------------------------------------------------------------------------------------
 
@@ -144,15 +147,15 @@ class Incidents:
         """Every few minutes: an error, a drain, a reboot, and back in service."""
         rng = self._rng
         self._timeline.after(rng.uniform(150, 240), self._fail_again, host)
-        if host.fault is not None or not host.usable:
+        if host.failure is not None or not host.usable:
             return
         gpu = 5 % self._queue.site.gpus
         code = rng.choice((119, 94, 63, 119))
-        self._faults.report_xid(host, code, gpu)
-        self._faults.fail_jobs(host)
+        self._failures.report_xid(host, code, gpu)
+        self._failures.fail_jobs(host)
         repaired_at = self._timeline.now + rng.uniform(60, 100)
-        self._faults.set_fault(
-            host, NodeFault("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, repaired_at)
+        self._failures.set_failure(
+            host, NodeFailure("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, repaired_at)
         )
 
     # -- controller-slow -----------------------------------------------------------------------------------------------
@@ -229,12 +232,12 @@ class Incidents:
     def _lose_link(self, host: Host) -> None:
         gpu = self._rng.randrange(self._queue.site.gpus)
         if self._rng.random() < 0.5:
-            self._faults.report_xid(host, 74, gpu)
+            self._failures.report_xid(host, 74, gpu)
         for job in [job for job in host.jobs if len(self._queue.runs[job].hosts) > 1]:
             self._queue.end(job, "FAILED")
         repaired_at = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
-        fault = NodeFault("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, repaired_at)
-        self._timeline.after(self._rng.uniform(3, 20), self._faults.set_fault, host, fault)
+        failure = NodeFailure("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, repaired_at)
+        self._timeline.after(self._rng.uniform(3, 20), self._failures.set_failure, host, failure)
         # Its other links flap, and some come back at half their speed.
         others = [f"mlx5_{n}" for n in range(self._queue.site.gpus) if n != gpu]
         for position, device in enumerate(others):
@@ -261,10 +264,10 @@ class Incidents:
         self._timeline.after(repaired_at, self._storage.repair)
         self._timeline.after(repaired_at, self._alerts.resolve, alert)
         for host in hosts[::4]:
-            fault = NodeFault(
+            failure = NodeFailure(
                 "storage", "Kill task failed", "slurm", False, self._timeline.now + repaired_at + 10 * MINUTE
             )
-            self._timeline.after(self._rng.uniform(40, 160), self._faults.set_fault, host, fault)
+            self._timeline.after(self._rng.uniform(40, 160), self._failures.set_failure, host, failure)
 
     # -- cooling -------------------------------------------------------------------------------------------------------
 
@@ -272,7 +275,7 @@ class Incidents:
         """A CDU in the middle of the room trips."""
         loops = list(self._queue.site.loops.values())
         loop = loops[len(loops) // 2]
-        self.cooling_trip = CoolingTrip(loop, self._rng, self._queue, self._faults, self._alerts, self._timeline)
+        self.cooling_trip = CoolingTrip(loop, self._rng, self._queue, self._failures, self._alerts, self._timeline)
         self._affect(self.cooling_trip.hosts)
         self.cooling_trip.begin()
 
@@ -297,5 +300,5 @@ class Incidents:
             self._queue.end(job, "FAILED")
         self._nvlink.split(apart)
         self._nvlink.degrade(apart[0], NO_ROUTE, "unavailable")
-        fault = NodeFault("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
-        self._timeline.after(self._rng.uniform(20, 40), self._faults.set_fault, apart[-1], fault)
+        failure = NodeFailure("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
+        self._timeline.after(self._rng.uniform(20, 40), self._failures.set_failure, apart[-1], failure)

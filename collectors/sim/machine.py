@@ -38,7 +38,8 @@ from collectors.model import (
 
 from . import SimSettings
 from .alerts import AlertStore
-from .failures import Faults
+from .failures import NodeFailures
+from .host import Host, NodeFailure, answers
 from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks
@@ -47,7 +48,7 @@ from .plant.gpu_telemetry import GpuLoads
 from .plant.power import PowerMeters
 from .plant.sensor_history import SensorHistory
 from .plant.sensors import Sensors
-from .plant.site_layout import DAY, HOUR, Host, NodeFault, answers, build_site, fold_bits, node_row
+from .plant.site_layout import DAY, HOUR, build_site, fold_bits, node_row
 from .plant.storage import Storage
 from .slurmctld.arrivals import Arrivals
 from .slurmctld.gpu_pool import GpuPool
@@ -98,23 +99,23 @@ class Machine:
         self.queue.run_time = workload.run_time
         self.scheduler = Scheduler(self.queue)
         self.alert_store = AlertStore(cluster)
-        self.faults = Faults(self._random("faults"), self.queue, self.alert_store, timeline)
-        self.faults.hostile = settings.hostile
+        self.failures = NodeFailures(self._random("faults"), self.queue, self.alert_store, timeline)
+        self.failures.hostile = settings.hostile
         self.nvlink = nvlink.NvLink(site, settings.nvl72)
         self.checks = Checks(site)
         self.links = Links(self._random("links"), site, timeline)
         self.storage = Storage(self._random("storage"), site, timeline)
         self.incidents = Incidents(
-            self._random("incident"), self.queue, self.faults, self.alert_store, timeline, self.nvlink, self.links,
+            self._random("incident"), self.queue, self.failures, self.alert_store, timeline, self.nvlink, self.links,
             self.storage,
         )  # fmt: skip
         self.telemetry = GpuLoads(pool)
-        self.sensor_history = SensorHistory(self.queue, self.faults.xids)
+        self.sensor_history = SensorHistory(self.queue, self.failures.xids)
         self.accounting = self.sensor_history.accounting
         self.sensors = Sensors(self.queue, self.sensor_history)
         self.meters = PowerMeters(self.queue, self.telemetry, self.sensor_history)
-        reboots = Reboots(self._random("reboots"), self.faults, timeline)
-        self.requests = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
+        reboots = Reboots(self._random("reboots"), self.failures, timeline)
+        self.requests = OperatorRequests(self.queue, self.failures, reboots, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
         if settings.incident is not None:
@@ -128,13 +129,13 @@ class Machine:
     def _settle(self, jobs: int | None) -> None:
         """Create the state of a cluster that has run for weeks."""
         rng = self._random("settle")
-        self.faults.seed()
-        create_initial(self.queue, self.faults)
+        self.failures.seed()
+        create_initial(self.queue, self.failures)
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
         self.storage.seed()
-        self.faults.begin()
+        self.failures.begin()
         arrivals.begin()
         self.scheduler.begin()
 
@@ -149,7 +150,7 @@ class Machine:
         hot.extra_heat_c = 21 - hot.index * 29 % 9
         self.sensor_history.update_node(silent, since=now - 2 * HOUR)
         stray.stray_process = True
-        self.faults.report_xid(ignored, 48, rng.randrange(self.site.gpus))
+        self.failures.report_xid(ignored, 48, rng.randrange(self.site.gpus))
         key = self.alert_store.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
         quiet = one_of("alertname", ["NodeFanSlow"]), one_of("node", [hot.name])
         what = "fan tray 3 is ordered"
@@ -162,7 +163,7 @@ class Machine:
         for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
             reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
             ago = rng.uniform(0.1, 5) * HOUR
-            self.faults.set_fault(host, NodeFault("old", reason, by, False, now + 6 * HOUR), since=now - ago)
+            self.failures.set_failure(host, NodeFailure("old", reason, by, False, now + 6 * HOUR), since=now - ago)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -335,7 +336,7 @@ class Machine:
     def xids(self) -> dict[str, Xid]:
         """The XIDs of the last day, and older ones that are still the last of their GPU since boot."""
         with self._lock:
-            rows, hosts, by_name = self.faults.xids, self.site.hosts, self.site.by_name
+            rows, hosts, by_name = self.failures.xids, self.site.hosts, self.site.by_name
             for key, row in list(rows.items()):
                 last = hosts[by_name[row.node]].xids.get(-1 if row.gpu is None else row.gpu)
                 if last != row.code and (row.last_at or 0) < self.now - DAY:
@@ -395,16 +396,16 @@ class Machine:
         """For tests: break a node now, for a day. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            host.fault = None
+            host.failure = None
             by = "slurm" if down else "root"
-            self.faults.set_fault(host, NodeFault("scripted", reason, by, down, self.now + DAY), since=self.now)
+            self.failures.set_failure(host, NodeFailure("scripted", reason, by, down, self.now + DAY), since=self.now)
 
     def repair_node(self, name: str) -> None:
         """For tests: repair a node now. Raises KeyError for an unknown name."""
         with self._lock:
             host = self.host(name)
-            if host.fault is not None:
-                self.faults.repair(host, host.fault)
+            if host.failure is not None:
+                self.failures.repair(host, host.failure)
 
     def host(self, name: str) -> Host:
         """For tests: the node as the simulation holds it. Raises KeyError for an unknown name."""

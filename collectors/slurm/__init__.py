@@ -72,7 +72,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if len(set(self.transports)) != len(self.transports):
-            raise ValueError("fallback names a transport twice, or the one it stands in for")
+            raise ValueError("fallback names a transport twice, or the one that it replaces")
         if self.conf is not None:
             if not self.conf.startswith("/"):
                 raise ValueError("conf must begin at /")
@@ -81,7 +81,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if self.prefix and PurePath(self.prefix[0]).name != "sudo":
                 # sudo passes the file on and refuses what its rules do not allow. What another prefix does with it is
                 # unknown, and a change must not reach another cluster.
-                raise ValueError("beside conf only sudo may stand in prefix: another one must set SLURM_CONF itself")
+                raise ValueError("with conf only sudo is allowed in prefix: another one must set SLURM_CONF itself")
         if "rest" in self.transports:
             if (self.url is None) == (self.socket is None):
                 raise ValueError("rest needs either url or socket")

@@ -60,7 +60,7 @@ ROWS: tuple[Action, ...] = (
         key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
         option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
         proof=proofs.silenced, complete=_take_silences, marks_taken=True, one_key_in_incident=True,
-        left_alone="an alert that somebody has taken or silenced already",
+        left_alone="an alert that is acked or silenced already",
     ),
     Action(
         id="silence", operation=CREATE_SILENCES,

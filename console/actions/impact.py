@@ -119,7 +119,7 @@ def reserved(plan: Plan, whole: bool) -> Sequence[Line]:
     begins = now if said["start"] == "now" else int(said["start"])
     whom = [f"{word} {said[key].replace(',', ', ')}" for key, word in (("users", "users"), ("accounts", "accounts"))
             if key in said]  # fmt: skip
-    nobody = " (nobody was named: no other job starts there)" if "users" not in plan.options.settings and (
+    nobody = " (no users given: no other job starts there)" if "users" not in plan.options.settings and (
         "accounts" not in plan.options.settings) else ""  # fmt: skip
     made: list[Line] = [
         ("reservation", f"{said['name']}, for {' and '.join(whom)}{nobody}", "text-strong"),
@@ -173,7 +173,7 @@ def deleted(plan: Plan, whole: bool) -> Sequence[Line]:
         nodes = names_in(row.nodes)
         parts = Counter(part for node in nodes if node in plan.cluster.nodes
                         for part in plan.cluster.nodes[node].partitions)  # fmt: skip
-        whom = row.users or row.accounts or row.groups or "nobody that is known"
+        whom = row.users or row.accounts or row.groups or "unknown users"
         until = "" if row.ends is None else f", until {_when(row.ends, plan.cluster.at)}"
         made.append(("it is", f"{name}: for {whom}{until}{f': {row.comment}' if row.comment else ''}", ""))
         free = f"{_counted(len(nodes), 'node')} {fold(nodes)}" if nodes else "its nodes, which are not known"

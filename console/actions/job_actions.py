@@ -10,7 +10,7 @@ from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm import operations
 from collectors.slurm.operations import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT_FORM, UNLIMITED
 from console.preflight import job_checks
-from console.runtime.durations import clock_seconds, seconds_in
+from console.runtime.slurm_times import clock_seconds, seconds_in
 
 from . import het_jobs, proofs, user_messages
 from .action import Action, Value, clean_reason, ended_reason
@@ -364,15 +364,15 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="notify", operation=operations.NOTIFY,
         synonyms=("message", "tell user", "scontrol notify"),
-        key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain_confirmed=True,
+        key="", kind="job", label="notify", doing="sending…", done="sent", refuse=_runs, plain_confirmed=True,
         unobservable=True,
         help="a message to the users of these jobs: one a user, into the output of one of their jobs",
         value=Value(
-            noun="message", form="TEXT", example=f"a line; {user_messages.JOBS_FIELD} stands for the jobs of the user",
+            noun="message", form="TEXT", example=f"a line; {user_messages.JOBS_FIELD} becomes the jobs of the user",
             parse=_message, current=lambda _: None, draft=user_messages.draft, addressed=True,
         ),
         adjust=user_messages.one_per_user,
-        left_alone="a job that does not run; all but one of the jobs of each user, who is told through that one",
+        left_alone="a job that does not run; all but one of the jobs of each user, who gets it through that one",
         irreversible="notify cannot be undone: it was read, or will be",
         sample="gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
     ),

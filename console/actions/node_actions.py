@@ -170,7 +170,7 @@ ROWS: tuple[Action, ...] = (
         drift=DRAINS, help="no new work on the node; running jobs go on until they end",
         check=node_checks.drain, proof=proofs.drained, staged_proof=proofs.drained_until,
         complete=_with_drain, done_is_state=True, one_key_in_incident=True,
-        samples=(("with “back by itself after” 2 h", {"resume_after_s": 7200}),),
+        samples=(("with “auto-resume after” 2 h", {"resume_after_s": 7200}),),
         left_alone="a node that has a drain already, since a second one would overwrite the first one's reason",
     ),
     Action(
@@ -230,7 +230,7 @@ ROWS: tuple[Action, ...] = (
         id="ticket", operation=operations.NODE_COMMENT,
         synonyms=("case", "rma"),
         key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
-        inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
+        inverse="comment", help="keep a ticket in a node's comment, with the date, beside its present text",
         value=Value(
             noun="ticket", form="KubeGPU-1182 | none", example="KubeGPU-1182, or none", parse=_ticket,
             complete=with_ticket,

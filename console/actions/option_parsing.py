@@ -9,7 +9,7 @@ import msgspec
 
 from collectors.slurm.operations import RESUME_AFTER_S
 from console.actions.options import Options
-from console.runtime.durations import clock_seconds, seconds_in
+from console.runtime.slurm_times import clock_seconds, seconds_in
 
 from .action import Action
 from .reservations import SETTINGS, parse_setting

@@ -51,7 +51,7 @@ class Waves(Struct, frozen=True, kw_only=True):
     max_failed_pct: float
     """The roll-out pauses if more than this share of a wave is not fit."""
     wait_s: float
-    """Longest wait (seconds) for a node to register; then it is left behind, and the roll-out goes on."""
+    """Longest wait (seconds) for a node to register; then it counts as late, and the roll-out goes on."""
     redrain: bool = False
     """Whether unfit nodes are to be drained again; each drain is confirmed."""
 

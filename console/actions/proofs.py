@@ -52,7 +52,7 @@ def drained(_: Node, after: Node | None, sent: Expected) -> bool | None:
 def drained_until(before: Node, after: Node, sent: Expected, _: str) -> Stage:
     """The same, with a note where an earlier drain's ResumeAfter is still active."""
     shown = drained(before, after, sent)
-    note = "an earlier ResumeAfter still stands: Slurm will resume it by itself"
+    note = "an earlier ResumeAfter still applies: Slurm will resume it automatically"
     return shown, "", note if shown and sent.resume_after_s is None and after.resume_at else ""
 
 

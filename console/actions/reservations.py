@@ -21,8 +21,7 @@ from collectors.slurm.operations import (
     epoch_of,
     moment_of,
 )
-from console.runtime.durations import FORM, seconds_in
-from console.runtime.slurm_times import parse_moment
+from console.runtime.slurm_times import FORM, parse_moment, seconds_in
 
 from .action import ChangeInputs, Creation
 from .plan import partition_shares
@@ -129,7 +128,7 @@ def invalid(cluster: Cluster, targets: Sequence[str], options: Any, now: float) 
         return "a reservation lasts from a minute to a year"
     flags = frozenset(said.get("flags", "").split(","))
     if "users" not in said and "accounts" not in said and "MAINT" not in flags:
-        return f"for whom it is, is not said: {SETTINGS['users']} or {SETTINGS['accounts']}"
+        return f"no users or accounts are given: {SETTINGS['users']} or {SETTINGS['accounts']}"
     if said["name"] in cluster.reservations:
         return f"there is a reservation {said['name']} already: extend or unreserve it, or take another name"
     begins = _begins(said, now)
@@ -236,7 +235,7 @@ def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, s
     said |= whom
     # `-bob` means everyone but bob; without the sign it would admit only bob.
     if not whom or not all(RESERVATION_OWNERS.fullmatch(text) for text in whom.values()):
-        return "for whom it was cannot be said again"
+        return "its users cannot be set again"
     flags = [flag for flag in row.flags if flag in RESERVATION_FLAGS]
     if flags:
         said["flags"] = ",".join(flags)

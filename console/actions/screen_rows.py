@@ -116,7 +116,7 @@ _ROWS = (
         synonyms=("on-call", "shift report"),
         names=("ho", "shift"),
         key="B",
-        help="Hand-over: since your last shift, and what was left behind",
+        help="Hand-over: since your last shift, and what is unresolved",
     ),
 )
 

@@ -57,7 +57,7 @@ def build(
         matchers = _exact(group, others.get(group.alerts[0].labels.get("alertname", ""), ()))
         if matchers is None and len(group.alerts) == 1:
             alert = group.alerts[0]
-            raise ValueError(f"{alert.name}: its labels do not tell it from another alert that was not named")
+            raise ValueError(f"{alert.name}: its labels do not distinguish it from another alert that was not named")
         if matchers is None or (len(group.alerts) > 1 and any(len(one.value) > LONGEST for one in matchers)):
             todo += group.split()[::-1]
             continue

@@ -23,7 +23,7 @@ def _block(_: Cluster, user: User) -> str | None:
     if user.name.lower() in _NEVER:  # slurmdbd keeps names in lower case
         return f"{user.name} is not blocked from here"
     if user.enforced is False:
-        return "this site enforces no limits (AccountingStorageEnforce): a block would keep nobody from anything"
+        return "this site enforces no limits (AccountingStorageEnforce): a block would have no effect"
     if user.blocked:
         return "blocked already: MaxSubmitJobs is 0"
     if not user.associations:

@@ -33,7 +33,7 @@ def one_per_user(
     for targets in by_user.values():
         first, *others = targets
         chosen[first] = rows[first]
-        rest |= dict.fromkeys(others, f"its user is told through {first}")
+        rest |= dict.fromkeys(others, f"its user gets the message through {first}")
         if options.value is not None:
             values[first] = options.value.replace(JOBS_FIELD, _listed(targets))
     return chosen, msgspec.structs.replace(options, values=values or options.values), rest

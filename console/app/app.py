@@ -22,7 +22,7 @@ from console.config.theme_files import read_themes
 from console.health import automation
 from console.health.xid_policy import Policy, load_policy
 from console.runtime.state_files import BackgroundWriter
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from themes import register
 from widgets.key_bar import KeyBar
 from widgets.prompt import Prompt
@@ -37,11 +37,12 @@ from .command_line import CommandLine
 from .command_runs import CommandRuns
 from .error_reporting import ErrorReporting
 from .input_handling import InputHandling
-from .journal_queries import JournalQueries, ShiftNotes
+from .journal_queries import JournalQueries
 from .navigation import Navigation
 from .notifications import Notifications
 from .plugin_loading import PluginLoading
 from .replay_mode import CONTROLS, ReplayMode
+from .shift_notes import ShiftNotes
 from .terminal_app import TerminalApp
 from .undo_actions import UndoActions
 
@@ -88,10 +89,10 @@ class WachtApp(TerminalApp):
     ]
 
     def __init__(
-        self, site: Site, config: Config, clock: Clock | None = None, node: str | None = None,
-        others: Sequence[Site] = (),
+        self, sources: ClusterSources, config: Config, clock: Clock | None = None, node: str | None = None,
+        others: Sequence[ClusterSources] = (),
     ) -> None:  # fmt: skip
-        """`others` are the clusters that this console may show besides `site`."""
+        """`others` are the clusters that this console may show besides that of `sources`."""
         super().__init__()
         self.config = config
         automation.configure(config.automation)
@@ -103,7 +104,7 @@ class WachtApp(TerminalApp):
         register(self, looks.first, looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
         writer = BackgroundWriter()
-        self.fleet = fleet = Fleet(ClusterSession(site, config, clock), (site, *others))
+        self.fleet = fleet = Fleet(ClusterSession(sources, config, clock), (sources, *others))
         self.notifications = notify = Notifications(fleet, self)
         self.error_reporting: ErrorReporting = ErrorReporting(fleet, notify, self)
         self.input: InputHandling = InputHandling(fleet, notify, config, looks, writer, self)

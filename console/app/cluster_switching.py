@@ -56,7 +56,7 @@ class ClusterSwitching:
         """Start to read. The long lists are created now so that their rows are ready when they are opened."""
         self._start_reading(self._fleet.session)
         self._updates.garbage.started()
-        if len(self._fleet.sites) > 1:
+        if len(self._fleet.available) > 1:
             self._port.set_timer(OPEN_OTHERS_S, self.open_others)
 
     def _start_reading(self, session: ClusterSession) -> None:
@@ -69,16 +69,16 @@ class ClusterSwitching:
 
     def open_others(self) -> None:
         """Open every cluster that is not open and was not tried."""
-        for name in self._fleet.sites:
+        for name in self._fleet.available:
             if name not in self._fleet.sessions and name not in self._fleet.unopened:
                 self._open(name)
 
     def _open(self, name: str, then: Callable[[ClusterSession], None] | None = None) -> None:
         """Open a cluster off the event loop, then call `then` with its session."""
         fleet, port = self._fleet, self._port
-        site = fleet.sites[name]
+        sources = fleet.available[name]
         opened = fleet.sessions.values()
-        twin = next((one.name for one in opened if one.site.reach and one.site.reach == site.reach), "")
+        twin = next((one.name for one in opened if one.site.reach and one.site.reach == sources.reach), "")
         if twin:
             self._open_failed(
                 name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}'
@@ -90,8 +90,8 @@ class ClusterSwitching:
 
         def work() -> None:
             try:
-                session = ClusterSession(site, self._config, self._clock, mode)
-                session.records = recording_target(site, self._config.recording) if records else None
+                session = ClusterSession(sources, self._config, self._clock, mode)
+                session.records = recording_target(sources, self._config.recording) if records else None
                 self._updates.attach(session)
             except UserError as error:
                 port.call_from_thread(self._open_failed, name, clean(str(error)))
@@ -131,7 +131,7 @@ class ClusterSwitching:
 
     def chips(self) -> list[Span]:
         """Chips of the top line for other clusters that have something to report."""
-        if len(self._fleet.sites) == 1:
+        if len(self._fleet.available) == 1:
             return []
         from console.clusters.cluster_summary import chip_of
 
@@ -143,7 +143,7 @@ class ClusterSwitching:
 
     def next(self) -> None:
         """Key `C`: show the next cluster."""
-        names = list(self._fleet.sites)
+        names = list(self._fleet.available)
         if len(names) == 1:
             self._notify.show("one cluster is known; each [cluster.NAME] of the configuration is one more")
             return
@@ -159,8 +159,8 @@ class ClusterSwitching:
     def show(self, name: str) -> None:
         """`:cluster NAME`. Raises CommandError."""
         fleet = self._fleet
-        if name not in fleet.sites:
-            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(fleet.sites)}")
+        if name not in fleet.available:
+            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(fleet.available)}")
         if name == fleet.session.name:
             raise CommandError(f"{name} is on the screen")
         if fleet.in_replay_mode:

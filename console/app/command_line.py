@@ -211,7 +211,7 @@ class CommandLine:
         for one in self._input.filters.known.values():
             for screen in one.on:
                 yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(go, screen, f"@{one.name}"))
-        for name in self._fleet.sites if len(self._fleet.sites) > 1 else ():
+        for name in self._fleet.available if len(self._fleet.available) > 1 else ():
             yield PaletteEntry(f"Cluster {name}", "show it", partial(self._clusters.go_to, name))
         for name, look in self._looks.known.items():
             yield PaletteEntry(f"Theme {name}", look.says, partial(self.set_theme, name))

@@ -54,7 +54,7 @@ class CommandRuns:
 
         one, session = self.known[name], self._fleet.session
         if session.site.recorded or self._fleet.in_replay_mode:
-            raise CommandError(f"{one.label}: this is a recording, and the command would tell of now")
+            raise CommandError(f"{one.label}: this is a recording, and the command would show the present")
         if session.site.demo and one.target != "none":
             raise CommandError(f"{one.label}: the simulated cluster has no {one.target} that it could run on")
         target = self._target(one, typed)

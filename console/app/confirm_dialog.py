@@ -29,7 +29,7 @@ Answer = tuple[Plan, str]
 _WIDEST = 110
 #: Placeholders of the options that may be given besides the reason.
 _EXTRA_OPTIONS = {
-    "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
+    "resume_after_s": "auto-resume after (2h, 3d); empty: until it is resumed by hand",
     "seconds": "for how long (30m, 4h, 2d); empty: as above",
     "next_state": "comes back as resume or down; empty: as above",
 }

@@ -212,7 +212,7 @@ class ExportCommands:
             found = telemetry.gpus(names)
             rows = {f"{gpu.node}/{gpu.index}": gpu for gpus in found.values() for gpu in gpus}
             if not rows:
-                raise SourceFault("missing", f"no source tells of {what}")
+                raise SourceFault("missing", f"no source reports {what}")
             return TableExport(
                 name="gpus", columns=columns, fields=GPU, rows=rows, keys=tuple(rows), ctx=None, note=note
             )
@@ -353,7 +353,7 @@ def _save_to_file(made: ExportJob, file: str, name: str, over: bool) -> str:
     try:
         path = Path(file or "~").expanduser()
     except RuntimeError:
-        raise UserError(f"{file}: nobody knows that home folder; name the file from /") from None
+        raise UserError(f"{file}: that home folder is unknown; give an absolute path") from None
     if path.is_dir():
         path /= name
     chunks, what = made.make()

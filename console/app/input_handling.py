@@ -68,7 +68,7 @@ class InputHandling:
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", PALETTE_HISTORY)}
         self.filters: SavedFilters = read_filters(config.filters, ())
         self.completions = completion.LineCompletions(lambda: fleet.cluster)
-        self.completions.clusters = tuple(fleet.sites)
+        self.completions.clusters = tuple(fleet.available)
         self.views: dict[str, bool] = {}
         """View name to whether it is switched on."""
         self._saved_lines: list[str] = []
@@ -223,7 +223,7 @@ class InputHandling:
         if name not in self.filters.known:
             raise CommandError(f"no filter is saved as {clean(name)}")
         if self.filters.known[name] == read_filters(self._config.filters, ()).known.get(name):
-            raise CommandError(f"@{name} stands in the configuration: take it out there")
+            raise CommandError(f"@{name} is in the configuration: remove it there")
         self._add_filter_line(forget_line(name), f"@{name} is forgotten")
 
     def _add_filter_line(self, line: str, message: str) -> None:

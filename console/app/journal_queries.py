@@ -1,5 +1,5 @@
 """The journal off the event loop: nodes that were resumed, partitions and users that were closed, the history of one
-node or job; and the notes that say who is on shift."""
+node or job."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import contextlib
 from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.clusters.cluster_session import ClusterSession
-from console.clusters.fleet import Fleet
-from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
 from console.journal.still_closed import still_blocked, still_closed
-from console.runtime.state_files import BackgroundWriter, StateFileFault
 from widgets.pane import PaneLine, pane_line
 
 from .ports import Threads
@@ -75,37 +72,3 @@ class JournalQueries:
             return past_actions.action_times(session.journal.lines(), since, kind, key)
         except (OSError, writer.JournalFault):
             return ()
-
-
-class ShiftNotes:
-    """Notes every `NOTE_EVERY_S` seconds that this person is on shift, for the next hand-over."""
-
-    def __init__(self, fleet: Fleet, writer: BackgroundWriter) -> None:
-        self._fleet, self._writer = fleet, writer
-        self._file = shifts_file()
-        self._noted_mono: float | None = None
-
-    def note(self) -> None:
-        """Write a note, if the last one is old enough."""
-        mono = self._fleet.live.clock.mono()
-        if self._noted_mono is None or mono - self._noted_mono >= NOTE_EVERY_S:
-            self._noted_mono = mono
-            self._write()
-
-    def end(self) -> None:
-        """Write the last note of this shift, and give pending writes a moment to finish."""
-        if self._noted_mono is not None:
-            self._write()
-        self._writer.leave()
-
-    def _write(self) -> None:
-        live = [one for one in self._fleet.sessions.values() if not one.site.recorded]
-        lines = [shift_line(one.name, one.clock.now()) for one in live]
-
-        def work() -> None:
-            # Not reported here: the hand-over says that the last shift is unknown.
-            with contextlib.suppress(StateFileFault):
-                for line in lines:
-                    self._file.add(line)
-
-        self._writer.do(work)

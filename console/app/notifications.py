@@ -22,7 +22,7 @@ class Notifications:
     def show_for(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """Show a message about cluster `session`, whichever is on the screen by now. Not markup: the text may be
         foreign."""
-        named = f"{session.name}: {text}" if len(self._fleet.sites) > 1 else text
+        named = f"{session.name}: {text}" if len(self._fleet.available) > 1 else text
         self._port.notify(named, severity=severity, markup=False, timeout=6)
 
     def still_on(self, screen: object) -> bool:

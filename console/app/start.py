@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 from console.config.settings import Config
 from console.recording.location import recording_target
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .app import WachtApp
 
 
-def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
+def run(sources: ClusterSources, config: Config, node: str | None = None, others: Sequence[ClusterSources] = ()) -> int:
     """Run the console until the user quits; with `node`, start on its inspection. Returns the exit code."""
     # Poller threads process 100,000 rows. With the default of 5 ms the event loop would wait too long for its turn.
     sys.setswitchinterval(0.001)
-    app = WachtApp(site, config, node=node, others=others)
-    app.session.records = recording_target(site, config.recording)
+    app = WachtApp(sources, config, node=node, others=others)
+    app.session.records = recording_target(sources, config.recording)
     threading.excepthook = app.thread_died
     fatal = app.errors
     try:

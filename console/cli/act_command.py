@@ -69,7 +69,7 @@ def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...
 @click.option("--break-glass", is_flag=True, help="Go on against the guard or a failed check; with --count.")
 @click.option("--value", metavar="V", help="What is set: a time limit, a partition, a comment; none takes some away.")
 @click.option("--priority", metavar="N", help="priority: the job's new one.")
-@click.option("--resume-after", metavar="T", help="drain: back by itself after 2h, 3d.")
+@click.option("--resume-after", metavar="T", help="drain: resume automatically after 2h, 3d.")
 @click.option("--for", "lasts", metavar="T", help="silence, take, reserve: for 30m, 4h.")
 @click.option("--name", metavar="N", expose_value=False, callback=_say, help="reserve, incident: what it is called.")
 @click.option("--start", metavar="T", expose_value=False, callback=_say, help="reserve: now, 22:00, 2026-11-26T08:00.")
@@ -121,7 +121,7 @@ def act(
     from console.config.paths import journal_path
     from console.filters.language import filter_in_reason
     from console.journal.writer import JournalFault
-    from console.session import site
+    from console.session import cluster_sources
     from console.session import snapshot as shot
     from console.session.site_gate import last_resumed, open_gate, preflight_reader
 
@@ -144,8 +144,8 @@ def act(
 
         plugin_fields.register(plugins.fields())  # a filter may name one
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
-    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
-    clock = site.system_clock()
+    chosen = cluster_sources.demo(settings) if on_demo else cluster_sources.choose(config, ctx.obj.cluster)
+    clock = cluster_sources.system_clock()
     given = {"value": value, "priority": priority, "resume-after": resume_after, "for": lasts, "next": comes_back,
              "waves": "" if waves else None, "canary": canary, "failed": failed,
              **ctx.meta.get(_SAID, {})}  # fmt: skip
@@ -200,7 +200,7 @@ def journal() -> None:
 
 def _journal_file(ctx: click.Context) -> Any:
     from console.config.paths import journal_path
-    from console.session.site import choose
+    from console.session.cluster_sources import choose
 
     config = configured(ctx)
     name = ctx.obj.cluster or next(iter(config.clusters), None) or choose(config, None).name

@@ -19,7 +19,7 @@ from .options import at_terminal, common_options, configured, open_console, repo
 def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """Inspect one node; without NAME this host, through its own driver. On a terminal it is the console's screen."""
     from console.health.xid_policy import load_policy
-    from console.session import site
+    from console.session import cluster_sources
 
     from . import node as inspection
 
@@ -29,14 +29,14 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
         from collectors.nvml.sources import this_node
 
         this = this_node()
-        chosen = site.this_node(this) if here else site.choose(config, ctx.obj.cluster)
+        chosen = cluster_sources.this_node(this) if here else cluster_sources.choose(config, ctx.obj.cluster)
         open_console(ctx, config, chosen, this if here or name is None else name)
-    text, code = inspection.report(
+    text, code = inspection.describe(
         name,
         as_json=as_json,
         width=shutil.get_terminal_size((120, 24)).columns,
         policy=load_policy(config.xid_policy),
-        telemetry=None if here else site.choose(config, ctx.obj.cluster).telemetry(),
+        telemetry=None if here else cluster_sources.choose(config, ctx.obj.cluster).telemetry(),
     )
     write_out(text.encode())
     ctx.exit(code)
@@ -54,13 +54,13 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     from console.config import plugins
     from console.doctor import run as examination
     from console.runtime.errors import UserError
-    from console.session import site
+    from console.session import cluster_sources
 
     config = chosen = None
     wrong = []
     try:
         config = configured(ctx)
-        chosen = site.choose(config, ctx.obj.cluster)
+        chosen = cluster_sources.choose(config, ctx.obj.cluster)
     except UserError as error:
         wrong = [examination.no_site(error)]
     plugins.collectors(), plugins.actions(), plugins.fields()

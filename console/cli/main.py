@@ -87,11 +87,11 @@ def cli(ctx: click.Context) -> None:
     """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
     ctx.ensure_object(Common)
     if ctx.invoked_subcommand is None:
-        from console.session.site import choose, other_sites
+        from console.session.cluster_sources import choose, other_clusters
 
         config = configured(ctx)
         chosen = choose(config, ctx.obj.cluster)
-        open_console(ctx, config, chosen, others=other_sites(config, chosen))
+        open_console(ctx, config, chosen, others=other_clusters(config, chosen))
 
 
 @cli.command()
@@ -107,16 +107,16 @@ def demo(
     clusters: int,
 ) -> None:  # fmt: skip
     """The console on the simulated cluster; needs no service."""
-    from console.session import site
+    from console.session import cluster_sources
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
-    others = [site.demo(settings, at) for at in range(1, clusters)]
+    others = [cluster_sources.demo(settings, at) for at in range(1, clusters)]
     # Runs are independent: journal and recording are deleted at the end.
     with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
         config = configured(ctx)
         kept = msgspec.structs.replace(config.recording, path=own)
         config = msgspec.structs.replace(config, journal=own, recording=kept)
-        open_console(ctx, config, site.demo(settings), others=others)
+        open_console(ctx, config, cluster_sources.demo(settings), others=others)
 
 
 @cli.command()
@@ -127,13 +127,13 @@ def demo(
 @click.pass_context
 def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs: int | None, seed: int) -> None:
     """Read every configured source once and print. Exit 0 all good, 1 some failed, 2 none."""
-    from console.session import site
+    from console.session import cluster_sources
     from console.session import snapshot as shot
 
     config = configured(ctx)
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
-    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
-    clock = site.system_clock()
+    chosen = cluster_sources.demo(settings) if on_demo else cluster_sources.choose(config, ctx.obj.cluster)
+    clock = cluster_sources.system_clock()
     # Rights are no facts of the machine.
     sources = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)

@@ -18,22 +18,28 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import Clock, SystemClock, stamp
+from collectors.clock import Clock, SystemClock, rfc3339
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
 from collectors.nvml import NvmlSettings, gpu_problems
 from collectors.nvml.client import Sample
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.accounting import SlurmAccounting
+from collectors.slurm.commands.jobs import COLUMNS, command, row
 from collectors.slurm.commands.nodes import read_named
+from collectors.slurm.commands.read_command import ask, fence, fenced
 from console.health.drain_reasons import is_automation
 from console.health.xid_policy import Policy, default_policy, preceding_xid
 from console.ingest.node_naming import WAIT_S, share_names
 from console.runtime.errors import UserError
 from widgets.units import plural
 
-from .node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
-
 VERSION = 1
+#: Longest time in seconds for a Slurm command, which runs beside the driver.
+SLURM_DEADLINE_S = 5.0
+#: How far back accounting is read, and how many ended jobs are shown.
+LAST_DAYS, LAST_JOBS = 3, 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 T = TypeVar("T")
 
@@ -65,7 +71,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def report(
+def describe(
     name: str | None = None,
     *,
     as_json: bool = False,
@@ -87,13 +93,13 @@ def report(
     try:
         if is_here(node):
             own = NvmlTelemetry(acquire_nvml(NvmlSettings(), node))
-        look = take(node, own or telemetry, clock)
+        report = take(node, own or telemetry, clock)
     finally:
         if own is not None:
             own.close()
     chosen = policy or default_policy()
-    text = as_json_text(look, chosen) if as_json else "\n".join(render(look, width, chosen)) + "\n"
-    return text, exit_code(look)
+    text = as_json_text(report, chosen) if as_json else "\n".join(render(report, width, chosen)) + "\n"
+    return text, exit_code(report)
 
 
 def is_here(name: str | None) -> bool:
@@ -110,7 +116,7 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
     with_slurm = shutil.which("scontrol") is not None
     if not with_slurm:
         notes.append("Slurm: scontrol is not on PATH; no state, no jobs")
-    untold: dict[str, Fault] = {}
+    accounting_faults: dict[str, Fault] = {}
     with ThreadPoolExecutor(4) as pool:
         try:
             known = pool.submit(lambda: read_named([node], SLURM_DEADLINE_S)) if with_slurm else None
@@ -120,14 +126,14 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
             sample = _result(seen, gpu_source, faults)
             nodes = _result(known, "slurm.nodes", faults)
             jobs = _result(queue, "slurm.jobs", faults)
-            ended = _result(past, "last jobs", untold)
+            ended = _result(past, "last jobs", accounting_faults)
         except BaseException:
             process.stop_all()  # Ctrl-C must not wait for a hanging driver or controller
             raise
     if nodes is not None and node not in nodes:
         notes.append(f"Slurm knows no node {node}")
     # A site may have no accounting; the node report does not depend on it.
-    notes += [f"{what}: {fault}" for what, fault in untold.items() if fault.kind != "missing"]
+    notes += [f"{what}: {fault}" for what, fault in accounting_faults.items() if fault.kind != "missing"]
     shown = None if jobs is None else {job.id: job for job in jobs.values()}
     gpus = None if sample is None else tuple(_named(gpu, jobs or {}) for gpu in sample.gpus)
     tried = [gpu_source] * (seen is not None) + ["slurm.nodes", "slurm.jobs"] * with_slurm
@@ -147,6 +153,29 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
         tried=tuple(tried),
         notes=(*notes, *(sample.warnings if sample else ())),
     )
+
+
+def jobs_on(node: str) -> dict[str, Job]:
+    """The jobs on a node by their numeric id: a cgroup has that (88133) for an array task (88100_3).
+
+    Raises SourceFault.
+    """
+    mark = fence()
+    argv = command(mark)
+    argv = [*argv[:-1], f"JobID:|,{argv[-1]}", "-w", node]
+    found = {}
+    for raw in fenced(argv, mark, ask(argv, SLURM_DEADLINE_S), len(COLUMNS) + 1):
+        number, _, rest = raw.partition("|")
+        job = row(rest)
+        if job is not None:
+            found[number] = job
+    return found
+
+
+def ended_on(node: str, now: float) -> tuple[PastJob, ...]:
+    """The last jobs that ended on a node, newest first. Raises SourceFault."""
+    accounts = SlurmAccounting(SlurmSettings(deadline_s=SLURM_DEADLINE_S))
+    return tuple(accounts.jobs_of_node(node, int(now) - LAST_DAYS * 86_400, LAST_JOBS))
 
 
 def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] | None) -> Sample:
@@ -184,38 +213,41 @@ def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
     return msgspec.structs.replace(gpu, job=known(gpu.job), processes=rows)
 
 
-def _disagree(look: NodeReport) -> list[str]:
+def _inconsistencies(report: NodeReport) -> list[str]:
     return gpu_problems.inconsistencies(
-        look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
+        report.gpus, report.on_bus, report.slurm, report.jobs, "NVML" if report.here else "its exporter"
     )
 
 
-def exit_code(look: NodeReport) -> int:
+def exit_code(report: NodeReport) -> int:
     """0 all sources answered, 1 some did not, 2 none did or there was none."""
-    good = [source for source in look.tried if source not in look.faults]
-    return 2 if not good or (look.gpus is None and look.slurm is None) else 1 if look.faults else 0
+    good = [source for source in report.tried if source not in report.faults]
+    return 2 if not good or (report.gpus is None and report.slurm is None) else 1 if report.faults else 0
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> list[str]:
+def render(report: NodeReport, width: int = 120, policy: Policy | None = None) -> list[str]:
     """The report as lines of at most `width` cells. A dash is unknown, n/a is not supported by the driver."""
     policy = policy or default_policy()
-    lines = [*_head(look)]
-    if look.gpus is not None:
-        lines += ["", *_tables(look, width)]
+    lines = [*_head(report)]
+    if report.gpus is not None:
+        lines += ["", *_tables(report, width)]
     parts: list[tuple[str, Iterable[str]]] = [
-        ("XIDs", _xid_lines(look, policy)),
+        ("XIDs", _xid_lines(report, policy)),
         (
             "Problems",
-            [f"GPU {index}: {text}" for index, text in gpu_problems.gpu_problems(look.gpus or (), look.extras)],
+            [f"GPU {index}: {text}" for index, text in gpu_problems.gpu_problems(report.gpus or (), report.extras)],
         ),
-        ("Facts that disagree", _disagree(look)),
-        ("Processes", _process_lines(look)),
-        ("Jobs here", _job_lines(look)),
-        ("Last jobs", ended_lines(look.ended or (), look.at)),
-        ("Not known", [*(f"{source}: {fault}" for source, fault in look.faults.items()), *_unread(look), *look.notes]),
+        ("Inconsistencies", _inconsistencies(report)),
+        ("Processes", _process_lines(report)),
+        ("Jobs here", _job_lines(report)),
+        ("Last jobs", _ended_lines(report.ended or (), report.at)),
+        (
+            "Not known",
+            [*(f"{source}: {fault}" for source, fault in report.faults.items()), *_unread(report), *report.notes],
+        ),
     ]
     for title, said in parts:
         rows = list(said)
@@ -224,11 +256,11 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
     return [piece for text in lines for piece in _fitted(text, width)]
 
 
-def _unread(look: NodeReport) -> Iterator[str]:
+def _unread(report: NodeReport) -> Iterator[str]:
     """Facts that were not read from any source, so that their absence is not taken for zero."""
-    if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
+    if report.gpus is None and not any(source in report.faults for source in ("nvml.gpus", "telemetry")):
         yield "GPUs: no telemetry is configured"
-    if look.xids is None:
+    if report.xids is None:
         yield "XIDs: only a node's own driver and kernel log are asked for them"
 
 
@@ -241,34 +273,34 @@ def _fitted(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(20, width), subsequent_indent=indent, drop_whitespace=True) or [""]
 
 
-def _head(look: NodeReport) -> Iterator[str]:
+def _head(report: NodeReport) -> Iterator[str]:
     from themes.roles import state_look
     from widgets.units import count, duration
     from widgets.units import stamp as moment
 
-    node = look.slurm
+    node = report.slurm
     if node is None:
-        yield f"{look.node}  {moment(look.at)}"
+        yield f"{report.node}  {moment(report.at)}"
     else:
         rack = f"  rack {node.rack}" if node.rack else ""
         state = f"{state_look(node.display)[0]} {node.display} ({'+'.join((node.state, *node.flags))})"
-        yield f"{look.node}  {state}{rack}  {moment(look.at)}"
+        yield f"{report.node}  {state}{rack}  {moment(report.at)}"
         if node.reason is not None:
             kind = "automation" if is_automation(node.reason_by, node.reason) else "human"
-            since = "" if node.reason_at is None else f"{duration(look.at - node.reason_at)} ago "
+            since = "" if node.reason_at is None else f"{duration(report.at - node.reason_at)} ago "
             by = f"by {node.reason_by} ({kind})" if node.reason_by else "by unknown"
             yield f'  reason  "{node.reason}"  {since}{by}'
         yield (
             f"  Slurm   GPUs {count(node.gpus_alloc)} of {count(node.gpus)} in jobs   "
             f"CPUs {count(node.cpus_alloc)} of {count(node.cpus)}   partitions {', '.join(node.partitions) or 'none'}"
         )
-    if look.gpus:
-        models = dict.fromkeys(gpu.model for gpu in look.gpus if gpu.model)
-        driver = f"   driver {look.driver}" if look.driver else ""
-        yield f"  GPUs    {len(look.gpus)} × {', '.join(models) or 'unknown model'}{driver}"
+    if report.gpus:
+        models = dict.fromkeys(gpu.model for gpu in report.gpus if gpu.model)
+        driver = f"   driver {report.driver}" if report.driver else ""
+        yield f"  GPUs    {len(report.gpus)} × {', '.join(models) or 'unknown model'}{driver}"
 
 
-def _tables(look: NodeReport, width: int) -> list[str]:
+def _tables(report: NodeReport, width: int) -> list[str]:
     """All facts of the GPUs, one line each: in one table if the width allows, else in several."""
     from console.tables.gpu_table import GAP, Col, columns
     from widgets.cells import pad
@@ -277,7 +309,7 @@ def _tables(look: NodeReport, width: int) -> list[str]:
 
     def more(title: str, drop: int, write: Callable[[Gpu, NvmlGpuDetail], str]) -> Col:
         def cell(gpu: Gpu) -> list[tuple[str, str]]:
-            return [(write(gpu, look.extras.get(gpu.index) or NvmlGpuDetail(index=gpu.index)), "")]
+            return [(write(gpu, report.extras.get(gpu.index) or NvmlGpuDetail(index=gpu.index)), "")]
 
         return Col(title, 0, cell, drop)
 
@@ -289,7 +321,7 @@ def _tables(look: NodeReport, width: int) -> list[str]:
         return "/".join(dict.fromkeys((said(thing, first), said(thing, second)))) if thing.na & {first, second} else (
             f"{said(thing, first)}/{said(thing, second)}")  # fmt: skip
 
-    given = columns(look.jobs or {})
+    given = columns(report.jobs or {})
     every = [
         *given[:-1],
         more("mem clock", 20, lambda g, x: said(g, "memory_clock_mhz", lambda v: f"{v / 1000:.2f} GHz")),
@@ -302,7 +334,7 @@ def _tables(look: NodeReport, width: int) -> list[str]:
         more("fabric", 27, lambda g, x: said(g, "fabric", str)),
         given[-1],
     ]
-    texts = {col.title: ["".join(text for text, _ in col.cell(gpu)) for gpu in look.gpus or ()] for col in every}
+    texts = {col.title: ["".join(text for text, _ in col.cell(gpu)) for gpu in report.gpus or ()] for col in every}
     # A column without values is left out.
     every = [col for col in every if col.title == "#" or any(text.strip("—·─/? x") for text in texts[col.title])]
     wide = {col.title: max(cells(text) for text in (col.title, *texts[col.title])) for col in every}
@@ -316,7 +348,7 @@ def _tables(look: NodeReport, width: int) -> list[str]:
                 room -= wide[col.title] + GAP
         left = [col for col in left if col not in shown]
         shown.sort(key=every.index)
-        for at in range(-1, len(look.gpus or ())):
+        for at in range(-1, len(report.gpus or ())):
             words = [
                 pad(texts[col.title][at] if at >= 0 else col.title, wide[col.title], "right" if col.right else "left")
                 for col in shown
@@ -326,27 +358,27 @@ def _tables(look: NodeReport, width: int) -> list[str]:
     return lines
 
 
-def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
+def _xid_lines(report: NodeReport, policy: Policy) -> Iterator[str]:
     from widgets.units import when
 
-    for xid in look.xids or ():
+    for xid in report.xids or ():
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
-        times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
+        times = f"first {when(xid.first_at, None, report.at)}  last {when(xid.last_at, None, report.at)}"
         advice = policy.advice_for(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
         said = f"  {xid.severity}" if xid.severity is not None else ""
         meaning = f": {advice.meaning}" if advice is not None else ""
         step = policy.step(xid.code, xid.severity)
         yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}{meaning}  {times}  policy: {step}{source}"
-        before = preceding_xid(xid, look.xids or ())
+        before = preceding_xid(xid, report.xids or ())
         if before is not None:
             yield f"      before it XID {before.code}: {policy.step(before.code, before.severity)}"
 
 
-def _process_lines(look: NodeReport) -> Iterator[str]:
+def _process_lines(report: NodeReport) -> Iterator[str]:
     from widgets.units import UNKNOWN, memory
 
-    for gpu in look.gpus or ():
+    for gpu in report.gpus or ():
         for one in gpu.processes or ():
             job = f"job {one.job}" if one.job else "no job"
             yield (
@@ -355,52 +387,67 @@ def _process_lines(look: NodeReport) -> Iterator[str]:
             )
 
 
-def _job_lines(look: NodeReport) -> Iterator[str]:
+def _job_lines(report: NodeReport) -> Iterator[str]:
     from widgets.units import duration
 
-    for job in (look.jobs or {}).values():
-        left = job.left_s(look.at)
+    for job in (report.jobs or {}).values():
+        left = job.left_s(report.at)
         yield (
             f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {plural(job.gpus_held, 'GPU')} on "
-            f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(look.at))} done, "
+            f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(report.at))} done, "
             + ("no time limit" if job.unlimited else f"{duration(left)} left")
+        )
+
+
+def _ended_lines(runs: Sequence[PastJob], now: float) -> Iterator[str]:
+    """One line for each job."""
+    from console.queue.job_accounting import code_text
+    from widgets.units import UNKNOWN, duration, when
+
+    for run in runs:
+        code = code_text(run.exit_code, run.signal)
+        yield (
+            f"{run.id:<10} {run.user or UNKNOWN:<12} {run.state} {code}  {when(run.ended, None, now)}  "
+            f"{plural(run.gpus, 'GPU')}, ran {duration(run.ran_s)}  {run.name}"
         )
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
+def as_json_text(report: NodeReport, policy: Policy | None = None) -> str:
     """The report as one JSON object with a newline at the end. Unread facts are null, never empty."""
     policy = policy or default_policy()
     document: dict[str, Any] = {
         "version": VERSION,
-        "node": look.node,
-        "at": stamp(look.at),
+        "node": report.node,
+        "at": rfc3339(report.at),
         "sources": [
-            {"name": source, "ok": source not in look.faults,
-             "error": str(look.faults[source]) if source in look.faults else None}
-            for source in look.tried
+            {"name": source, "ok": source not in report.faults,
+             "error": str(report.faults[source]) if source in report.faults else None}
+            for source in report.tried
         ],
-        "notes": look.notes,
-        "driver": look.driver,
-        "gpus_on_bus": look.on_bus,
-        "slurm": None if look.slurm is None else _timed(look.slurm, "reason_at", "boot_at", "slurmd_at", "busy_at"),
-        "jobs": None if look.jobs is None else [
-            {**_timed(job, "submitted", "started", "expected"), "elapsed_s": job.elapsed_s(look.at)}
-            for job in look.jobs.values()
+        "notes": report.notes,
+        "driver": report.driver,
+        "gpus_on_bus": report.on_bus,
+        "slurm": None if report.slurm is None else _timed(report.slurm, "reason_at", "boot_at", "slurmd_at", "busy_at"),
+        "jobs": None if report.jobs is None else [
+            {**_timed(job, "submitted", "started", "expected"), "elapsed_s": job.elapsed_s(report.at)}
+            for job in report.jobs.values()
         ],
-        "last_jobs": None if look.ended is None else [
-            _timed(run, "submitted", "started", "ended") for run in look.ended
+        "last_jobs": None if report.ended is None else [
+            _timed(run, "submitted", "started", "ended") for run in report.ended
         ],
-        "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
-        "xids": None if look.xids is None else [
-            {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in look.xids
+        "gpus": None if report.gpus is None else [
+            _gpu_fields(gpu, report.extras.get(gpu.index)) for gpu in report.gpus
         ],
-        "troubles": None if look.gpus is None else [
-            {"gpu": index, "text": text} for index, text in gpu_problems.gpu_problems(look.gpus, look.extras)
+        "xids": None if report.xids is None else [
+            {**_timed(xid, "first_at", "last_at"), "policy": policy.step(xid.code, xid.severity)} for xid in report.xids
         ],
-        "disagree": None if look.gpus is None else _disagree(look),
+        "troubles": None if report.gpus is None else [
+            {"gpu": index, "text": text} for index, text in gpu_problems.gpu_problems(report.gpus, report.extras)
+        ],
+        "disagree": None if report.gpus is None else _inconsistencies(report),
     }  # fmt: skip
     return msgspec.json.encode(document).decode() + "\n"
 
@@ -415,4 +462,4 @@ def _gpu_fields(gpu: Gpu, extra: NvmlGpuDetail | None) -> dict[str, Any]:
 def _timed(thing: Struct, *times: str) -> dict[str, Any]:
     """A Struct as a dict with its times as RFC 3339."""
     fields = msgspec.structs.asdict(thing)
-    return {**fields, **{name: stamp(fields[name]) for name in times}}
+    return {**fields, **{name: rfc3339(fields[name]) for name in times}}

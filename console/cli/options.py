@@ -169,9 +169,7 @@ def open_console(
 
     if in_browser():
         if not config.read_only:
-            raise click.ClickException(
-                "in a browser nobody knows whose key it is: start it with --read-only (docs/browser.md)"
-            )
+            raise click.ClickException("in a browser the user is unknown: start it with --read-only (docs/browser.md)")
     elif not at_terminal(sys.stdin, sys.stdout):
         raise click.ClickException("the console needs a terminal; for scripts there is: wacht snapshot --json")
     elif os.environ.get("TERM", "dumb") in {"", "dumb"}:

@@ -50,11 +50,11 @@ def record(
     """Record what a console would read into FILE, without a screen, until it is interrupted."""
     from console.recording import headless
     from console.recording.location import Bounds
-    from console.session import site
+    from console.session import cluster_sources
 
     config = configured(ctx)
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident)
-    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
+    chosen = cluster_sources.demo(settings) if on_demo else cluster_sources.choose(config, ctx.obj.cluster)
     bounds = Bounds(
         keep_s=keep or lasting or config.recording.hours * 3600, size=(max_mb or config.recording.max_mb) << 20
     )

@@ -66,18 +66,18 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from console.config.paths import journal_path
     from console.health.xid_policy import load_policy
     from console.ingest.node_naming import share_names
-    from console.recording.location import default_path
+    from console.recording.location import recording_path
     from console.reports.reads import ReportSources, book_of, of_recording
-    from console.session import site, snapshot
+    from console.session import cluster_sources, snapshot
 
     config = configured(ctx)
     policy = load_policy(config.xid_policy)
     if recording is not None:
         return of_recording(recording, policy)
-    chosen, clock = site.choose(config, ctx.obj.cluster), site.system_clock()
+    chosen, clock = cluster_sources.choose(config, ctx.obj.cluster), cluster_sources.system_clock()
     readers = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = snapshot.take(chosen.name, readers, clock, chosen.demo)
-    path = default_path(chosen.name, config.recording)
+    path = recording_path(chosen.name, config.recording)
     telemetry = chosen.telemetry()
     share_names(telemetry, cluster.nodes)
     return ReportSources(

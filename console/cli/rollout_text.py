@@ -19,7 +19,7 @@ from console.gate.rollout import Reread
 from console.ingest import node_naming
 from console.preflight.checks import PreflightReads
 from console.session import snapshot as shot
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 #: Signals that end a program from outside: Ctrl-C, shutdown, a closed terminal.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,7 +56,7 @@ class _RolloutLines(Progress):
             self._say("--yes: they are drained again")
             return plan.confirmation.prompt
         if self._ask is None:
-            self._say("nobody is there to ask, and nothing is drained again (--yes would say so beforehand)")
+            self._say("no terminal to ask on: nothing is drained again (--yes would say so beforehand)")
             return ""
         return self._asked(f"type {plan.confirmation.prompt} to drain them again: ")
 
@@ -115,15 +115,17 @@ def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes:
             signal.signal(one, now)
 
 
-def rereader(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Reread:
+def rereader(
+    sources: ClusterSources, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]
+) -> Reread:
     """A function that re-reads these sources, for the checks of a roll-out. `resumed`: when each node was last returned
     to service.
     """
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
-        sources = [one for one in site.collectors() if one.name in wanted]
-        cluster = shot.take(site.name, sources, clock, site.demo)
-        telemetry = site.telemetry()
+        read = [one for one in sources.collectors() if one.name in wanted]
+        cluster = shot.take(sources.name, read, clock, sources.demo)
+        telemetry = sources.telemetry()
         node_naming.share_names(telemetry, cluster.nodes)
         return cluster, preflight_reads.read_returned(names, cluster, telemetry, resumed())
 

@@ -22,7 +22,7 @@ _ABOUT = """\
 .B wacht
 polls Slurm, Prometheus, Alertmanager and NVML, shows live node health, GPU
 use, queue state, power and alerts, and acts from the keyboard.
-Every change passes one gate: it shows whom it hits before anything is sent,
+Every change passes one gate: it shows who is affected before anything is sent,
 asks in proportion to what may be lost, is proven by a later reading and is
 written down before and after.
 The console runs as you; Slurm decides what you may do.
@@ -97,7 +97,7 @@ def page() -> str:
     ]
     named = [(name, command) for name in cli.list_commands(root) if (command := cli.get_command(root, name))]
     lines += [*_usage("wacht", "[OPTIONS]"), ".PP", *_usage("wacht", "[OPTIONS] COMMAND [ARGS]...")]
-    lines += [*_ABOUT.splitlines(), ".SH OPTIONS", "These may stand before or after the command."]
+    lines += [*_ABOUT.splitlines(), ".SH OPTIONS", "These may be given before or after the command."]
     lines += _items(common)
     lines += [".SH COMMANDS"]
     for name, command in named:

@@ -26,7 +26,7 @@ from console.ingest.poller import Poller
 from console.journal.still_closed import StillClosed
 from console.queue.queue_reads import QueueCache
 from console.runtime import log, memo
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from console.triage.attention_task import AttentionInputs, AttentionResult
 from widgets.units import duration, stamp
 
@@ -51,7 +51,9 @@ class ClusterSession:
     cluster: Cluster
     """What its screens show. Set with `poller` by `attach`, before the session is used."""
 
-    def __init__(self, site: Site, config: Config, clock: Clock | None = None, mode: str = "_default") -> None:
+    def __init__(
+        self, site: ClusterSources, config: Config, clock: Clock | None = None, mode: str = "_default"
+    ) -> None:
         """`mode` names its screen stack."""
         self.site, self.name, self.mode = site, site.name, mode
         self.clock: Clock = clock or site.clock_of()

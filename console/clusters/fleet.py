@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from collectors.model import Cluster
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .cluster_session import ClusterSession
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class Fleet:
     """Every cluster of this console. To show another cluster, or a recording of this one, `session` is replaced."""
 
-    def __init__(self, first: ClusterSession, sites: Sequence[Site]) -> None:
-        """`first` is on the screen; `sites` are all that can be shown."""
-        self.sites: Mapping[str, Site] = {one.name: one for one in sites}
-        """Cluster name to site, for every cluster that can be shown."""
+    def __init__(self, first: ClusterSession, available: Sequence[ClusterSources]) -> None:
+        """`first` is on the screen; `available` are the sources of all that can be shown."""
+        self.available: Mapping[str, ClusterSources] = {one.name: one for one in available}
+        """Cluster name to sources, for every cluster that can be shown."""
         self.sessions = {first.name: first}
         """Every cluster that is open, by name; never the session of a replay that has live polling behind it."""
         self.unopened: dict[str, str] = {}
@@ -53,7 +53,7 @@ class Fleet:
         from .cluster_summary import ClusterSummary, summarise  # not needed for the first frame
 
         made = []
-        for name in self.sites:
+        for name in self.available:
             if (session := self.sessions.get(name)) is None:
                 made.append(ClusterSummary(name=name, why=self.unopened.get(name, "")))
             else:

@@ -17,11 +17,11 @@ def state_folder() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "wacht"
 
 
-def default_path(cluster: str) -> Path:
+def default_journal_path(cluster: str) -> Path:
     """The default path of a cluster's journal: `journal/CLUSTER.jsonl` in the state folder."""
     return state_folder() / "journal" / f"{quote(cluster, safe='')}.jsonl"
 
 
 def journal_path(cluster: str, config: Config) -> Path:
     """The path of a cluster's journal: in the configured folder, else the default."""
-    return Path(config.journal).expanduser() / f"{cluster}.jsonl" if config.journal else default_path(cluster)
+    return Path(config.journal).expanduser() / f"{cluster}.jsonl" if config.journal else default_journal_path(cluster)

@@ -184,7 +184,7 @@ class CheckedCollector:
             raise SourceFault("malformed", f"{self.name} gave no Facts but {type(facts).__name__}")
         taken = [kind for kind in _SLURMS if getattr(facts, kind) is not None]
         if taken:
-            raise SourceFault("malformed", f"{self.name} tells of {', '.join(taken)}, which are Slurm's to tell")
+            raise SourceFault("malformed", f"{self.name} returns {', '.join(taken)}, which only Slurm may return")
         try:
             return convert(_cleaned(msgspec.to_builtins(facts)), Facts)
         except (msgspec.ValidationError, TypeError) as error:
@@ -205,7 +205,7 @@ class UnopenedCollector:
 
     def collect(self) -> Facts:
         """Raises SourceFault."""
-        raise SourceFault("missing", f"it could not be opened: {self._why}", "tell whoever keeps the package")
+        raise SourceFault("missing", f"it could not be opened: {self._why}", "report it to the package's maintainer")
 
     def close(self) -> None:
         """Does nothing."""

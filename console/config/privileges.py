@@ -70,16 +70,16 @@ NEEDS: tuple[Privilege, ...] = (
     Privilege(way="rest", to="read and act at an address (auth/jwt)",
          least="a token for an account of the level above, that lasts a shift, in a file of mode 0600; https"),
     Privilege(way="rest", to="read and act on a socket (rest_auth/local)",
-         least="slurmrestd as that account itself: Slurm sees whom it runs as. Never as root or SlurmUser"),
+         least="slurmrestd as that account itself: Slurm sees the account that it runs as. Never as root or SlurmUser"),
     Privilege(way="native", to="read and act", least="as cli: libslurm sends munge's word for the account"),
     Privilege(way="prometheus", to="read",
          least="GET /api/v1/query and /api/v1/query_range; doctor also looks at /api/v1/status/flags"),
     Privilege(way="alertmanager", to="read",
         least="GET /api/v2/alerts and /api/v2/silences; doctor also /api/v2/status"),
     Privilege(way="alertmanager", to="take, silence, lift",
-         least="POST /api/v2/silences, DELETE /api/v2/silence/ID. Alertmanager asks nobody who they are: a proxy must"),
+         least="POST /api/v2/silences, DELETE /api/v2/silence/ID. Alertmanager does not authenticate: a proxy must"),
     Privilege(way="nvml", to="read this node's GPUs",
-         least="opening /dev/nvidiactl and /dev/nvidia0 …, which anybody may by default"),
+         least="opening /dev/nvidiactl and /dev/nvidia0 …, which every user may by default"),
     Privilege(way="files", to="run, keep a journal",
          least="own files of mode 0600 in own directories; /dev/log, so that syslog has the audit copy"),
 )  # fmt: skip
@@ -128,7 +128,7 @@ MORE: Mapping[str, Excess] = {
         mend="make one for your own account: scontrol token lifespan=43200"),
     "restd-root": Excess(
         name="slurmrestd", what="slurmrestd as root or SlurmUser",
-        why="on its socket Slurm sees whom it runs as",
+        why="on its socket Slurm sees the account that it runs as",
         mend="start it as an account of its own, with the level that is needed"),
     "prometheus-admin": Excess(
         name="prometheus", what="Prometheus with --web.enable-admin-api",
@@ -152,7 +152,7 @@ MORE: Mapping[str, Excess] = {
         mend="take it off: chmod go-w FILE"),
     "readable": Excess(
         name="readable", what="a journal or a shelf of readings that others can read",
-        why="reasons and commands stand in it",
+        why="it contains reasons and commands",
         mend="close it: chmod go-rwx FILE"),
 }  # fmt: skip
 

@@ -233,7 +233,7 @@ def _cluster(
         kind = _OWN[key] if key in _OWN else known[key].settings
         for other in _OWN:
             if key not in _OWN and isinstance(value, dict) and other in value:
-                raise layer.fail(f"{where}.{key}", other, f"unknown key; it stands in [{where}], beside {key}")
+                raise layer.fail(f"{where}.{key}", other, f"unknown key; it belongs in [{where}], beside {key}")
         try:
             made = convert(value, kind)
             if isinstance(made, RackRule):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from collectors.clean import clean
 from collectors.http.connection import CONNECT_S, trusted_certificates
 from collectors.model import SourceFault
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .finding import Finding, FindingGroup
 from .parallel import ParallelChecks
@@ -25,15 +25,15 @@ SOON_DAYS = 14
 _DAY_S = 86_400.0
 
 
-def start(checks: ParallelChecks, site: Site) -> None:
+def start(checks: ParallelChecks, sources: ClusterSources) -> None:
     """Start a check for each server."""
-    for name, chosen in _servers(site).items():
+    for name, chosen in _servers(sources).items():
         checks.start(_task(name), lambda chosen=chosen: ends(chosen.url, chosen.ca))  # type: ignore[misc]
 
 
-def _servers(site: Site) -> dict[str, Any]:
+def _servers(sources: ClusterSources) -> dict[str, Any]:
     """Name to settings of the sources that are read over https."""
-    every = {"slurmrestd": site.slurm, **site.others}
+    every = {"slurmrestd": sources.slurm, **sources.others}
     return {name: one for name, one in every.items() if (getattr(one, "url", None) or "").startswith("https://")}
 
 
@@ -52,16 +52,16 @@ def ends(url: str, ca: str | None) -> float:
     return float(ssl.cert_time_to_seconds(str(shown["notAfter"])))
 
 
-def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
+def findings(sources: ClusterSources, ended: Mapping[str, Any], now: float) -> list[Finding]:
     """When each certificate ends. For one that cannot be read or is not trusted, the source's own finding says why."""
     group = FindingGroup("Sources")
-    for name in _servers(site):
+    for name in _servers(sources):
         at = ended.get(_task(name))
         if isinstance(at, float):
             _add_finding(group, name, at, now)
         elif at is None or isinstance(at, OSError | SourceFault):
             why = clean(str(at)) if at is not None else "no answer in time"
-            group.note(name, f"when its certificate ends is not told: {why}")
+            group.note(name, f"when its certificate ends is unknown: {why}")
         else:
             group.bad(name, f"{type(at).__name__} in wacht itself", "please report it to wacht")
     return group.found

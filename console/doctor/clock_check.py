@@ -13,7 +13,7 @@ from typing import Any
 from collectors.clock import ClockSkew
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import doctor_reads
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .finding import Finding, FindingGroup
 from .parallel import ParallelChecks
@@ -50,24 +50,26 @@ def synchronised() -> tuple[bool, float] | None:
     return state != _ERROR and not timex.status & _UNSYNC, timex.maxerror / 1e6
 
 
-def start(checks: ParallelChecks, site: Site) -> None:
+def start(checks: ParallelChecks, sources: ClusterSources) -> None:
     """Start reading the controller's time; Prometheus and Alertmanager report theirs with their own checks."""
-    slurm = site.slurm
+    slurm = sources.slurm
     if isinstance(slurm, SlurmSettings):
         checks.start("controller", lambda: doctor_reads.controller_clock(slurm))
 
 
-def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
+def findings(sources: ClusterSources | None, ended: Mapping[str, Any]) -> list[Finding]:
     """Each server's clock compared with this one, its NTP state, and the time zone."""
     group = FindingGroup("Clock")
     for name, whose in _OF.items():
-        if site is None or (name not in site.others and (name != "controller" or site.slurm is None or site.demo)):
+        if sources is None or (
+            name not in sources.others and (name != "controller" or sources.slurm is None or sources.demo)
+        ):
             continue
         found = ended.get(name)
         moment = found if isinstance(found, ClockSkew) else getattr(found, "moment", None)
         if moment is None:
             why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
-            group.note(name, f"the clock of {whose} is not told{why}")
+            group.note(name, f"the clock of {whose} is unknown{why}")
         else:
             _add_skew(group, name, whose, moment)
     _add_ntp(group)
@@ -92,7 +94,7 @@ def _add_skew(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> 
 def _add_ntp(group: FindingGroup) -> None:
     found = synchronised()
     if found is None:
-        group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")
+        group.note("NTP", "the kernel does not report whether this clock is NTP-synchronised", "try: timedatectl")
         return
     kept, error_s = found
     figures = {"synchronised": kept, "error_s": error_s}

@@ -16,7 +16,7 @@ from collectors.clean import clean
 from collectors.model import SourceFault
 from console.config.paths import journal_path
 from console.config.settings import Config
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .finding import Finding, FindingGroup
 from .rights_check import more
@@ -27,14 +27,14 @@ _FAR = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "afs"
 _FREE = 64 << 20
 
 
-def findings(site: Site | None, config: Config | None) -> list[Finding]:
+def findings(sources: ClusterSources | None, config: Config | None) -> list[Finding]:
     """Findings about every relevant file. Blocks as long as a file system hangs."""
     group = FindingGroup("Files")
     if config is not None:
         _configuration(group, config)
-    _tokens(group, site)
-    if site is not None and not site.demo:
-        _journal(group, journal_path(site.name, config or Config()))
+    _tokens(group, sources)
+    if sources is not None and not sources.demo:
+        _journal(group, journal_path(sources.name, config or Config()))
     shelf = shared_readings.own_folder()
     if shelf is not None and trust.exists(shelf):
         _own(group, "shelf", shelf)
@@ -55,9 +55,9 @@ def _configuration(group: FindingGroup, config: Config) -> None:
             group.ok("configuration", f"{_path_text(file)}: others cannot write it")
 
 
-def _tokens(group: FindingGroup, site: Site | None) -> None:
+def _tokens(group: FindingGroup, sources: ClusterSources | None) -> None:
     """Token files, by the rules that reading them applies. Slurm's own token is checked with the rights."""
-    for key, chosen in (site.others if site is not None else {}).items():
+    for key, chosen in (sources.others if sources is not None else {}).items():
         file = getattr(chosen, "token_file", None)
         if file is None:
             continue

@@ -47,7 +47,7 @@ def add_findings(group: FindingGroup, source: str, one: HostMapping) -> None:
         group.ok(source, said, **figures)
     if one.ambiguous:
         said = f"{len(one.ambiguous)} hosts of {one.what} fit several nodes, or share one: {_folded(one.ambiguous)}"
-        group.warn(source, f"{said}; they count for none", f"name a label that tells them apart: {_LABELS}")
+        group.warn(source, f"{said}; they count for none", f"name a label that distinguishes them: {_LABELS}")
     if one.unlabelled:
         group.warn(source, f"{one.unlabelled} groups of series of {one.what} have none of the labels {labels}", _LABELS)
 

@@ -22,7 +22,7 @@ from collectors.slurm.commands import doctor_reads
 from collectors.web import WebSettings
 from console.config.privileges import JOB_ACTIONS, MORE, NODE_ACTIONS
 from console.runtime.operator_identity import login_name
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .finding import Finding, FindingGroup, seconds
 from .parallel import ParallelChecks
@@ -44,9 +44,9 @@ _MAY = {
 }
 
 
-def start(checks: ParallelChecks, site: Site) -> None:
+def start(checks: ParallelChecks, sources: ClusterSources) -> None:
     """Start reading sudo's rules, slurm.conf, the token and the socket's owner."""
-    slurm = site.slurm
+    slurm = sources.slurm
     if not isinstance(slurm, SlurmSettings):
         return
     if slurm.prefix:
@@ -62,16 +62,16 @@ def start(checks: ParallelChecks, site: Site) -> None:
             checks.start("listener", lambda: doctor_reads.socket_owner(path, _ASK_S))
 
 
-def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
+def findings(sources: ClusterSources | None, ended: Mapping[str, Any]) -> list[Finding]:
     """All findings; what was not answered in time is reported as unknown."""
     group = FindingGroup("Rights")
     _account(group)
-    if site is None:
+    if sources is None:
         return group.found
-    if isinstance(site.slurm, SlurmSettings):
-        _slurm(group, site.slurm, ended)
-        _rest(group, site.slurm, ended)
-    _web(group, site, ended)
+    if isinstance(sources.slurm, SlurmSettings):
+        _slurm(group, sources.slurm, ended)
+        _rest(group, sources.slurm, ended)
+    _web(group, sources, ended)
     return group.found
 
 
@@ -156,7 +156,7 @@ def _slurm(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) 
         group.ok("PrivateData", "slurm.conf hides nothing from you", hides=[])
     else:
         why = f": {fault_of(hidden).what}" if isinstance(hidden, Exception) else ""
-        group.note("PrivateData", f"what slurm.conf hides from ordinary accounts is not told{why}")
+        group.note("PrivateData", f"what slurm.conf hides from ordinary accounts is unknown{why}")
 
 
 def _level(group: FindingGroup, rights: Rights, slurm: SlurmSettings) -> None:
@@ -213,11 +213,11 @@ def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -
         if uid == 0 or _name(uid) == "slurm":
             more(group, "restd-root", f"slurmrestd runs as {_name(uid)}", uid=uid)
         else:
-            group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: as whom Slurm sees you", uid=uid)
+            group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: Slurm sees you as that account", uid=uid)
 
 
 def _token(group: FindingGroup, token: doctor_reads.TokenClaims) -> None:
-    whose = f"of {token.user}" if token.user else "of it does not say whom"
+    whose = f"of {token.user}" if token.user else "without a user"
     figures: dict[str, Any] = {"user": token.user, "left_s": token.left_s, "lasts_s": token.lasts_s}
     left = token.left_s
     renew = f"scontrol token username={token.user or 'NAME'} lifespan=43200 > FILE, without the SLURM_JWT= before it"
@@ -249,25 +249,23 @@ def far(url: str) -> bool:
         return True
 
 
-def _web(group: FindingGroup, site: Site, ended: Mapping[str, Any]) -> None:
-    for key, chosen in site.others.items():
+def _web(group: FindingGroup, sources: ClusterSources, ended: Mapping[str, Any]) -> None:
+    for key, chosen in sources.others.items():
         if isinstance(chosen, WebSettings) and chosen.url.startswith("http:") and far(chosen.url):
             more(group, "plain-http", f"{key} is asked in the clear", of=key)
     flags = getattr(ended.get("prometheus"), "flags", None)
-    if "prometheus" in site.others:
+    if "prometheus" in sources.others:
         if flags is None:
-            group.note(
-                "prometheus", "its flags cannot be told: whether anybody may delete series or stop it is unknown"
-            )
+            group.note("prometheus", "its flags are unknown: it may allow deleting series, or stopping it")
         else:
             for flag, key in (("admin-api", "prometheus-admin"), ("lifecycle", "prometheus-lifecycle")):
                 if flags.get(f"web.enable-{flag}"):
                     more(group, key, f"--web.enable-{flag} is on")
             if not any(flags.values()):
                 group.ok("prometheus", "it can only be read: no admin API, no lifecycle API")
-    alertmanager = site.others.get("alertmanager")
+    alertmanager = sources.others.get("alertmanager")
     if isinstance(alertmanager, WebSettings):
         if alertmanager.token_file is None:
             more(group, "alertmanager-open", "it takes you without a token", warn=far(alertmanager.url))
         else:
-            group.note("alertmanager", "what stands before it decides who may silence: it cannot be asked beforehand")
+            group.note("alertmanager", "the proxy before it decides who may silence: that cannot be asked beforehand")

@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import SystemClock, stamp
+from collectors.clock import SystemClock, rfc3339
 from collectors.slurm import SlurmSettings
 from collectors.slurm.probe import TransportProbe
 from console.config.settings import Config
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from . import certificates, clock_check, file_checks, rights_check, source_checks, terminal_check, transport_checks
 from .finding import GROUPS, Finding, count
@@ -51,7 +51,7 @@ class DoctorReport(Struct, frozen=True, kw_only=True, rename={"transports": "roa
     """Each transport to Slurm, with what it actually did."""
 
 
-def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] = ()) -> DoctorReport:
+def examine(sources: ClusterSources | None, config: Config | None, wrong: Sequence[Finding] = ()) -> DoctorReport:
     """Run all checks. `wrong` are the errors that left no site or configuration. Main thread only."""
     until = time.monotonic() + WITHIN_S
     now = time.time()
@@ -61,16 +61,16 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
     tried: tuple[TransportProbe, ...] = ()
     granted_s = 0.0
     try:
-        if site is not None:
-            granted_s = source_checks.timeout_s(site)
-            site = source_checks.with_short_timeouts(site)
-            opened = source_checks.start(checks, site, SystemClock())
-            if isinstance(site.slurm, SlurmSettings):
-                transport_checks.start(checks, site.name, site.slurm)
-            certificates.start(checks, site)
-            rights_check.start(checks, site)
-            clock_check.start(checks, site)
-        checks.start("files", lambda: file_checks.findings(site, config))
+        if sources is not None:
+            granted_s = source_checks.timeout_s(sources)
+            sources = source_checks.with_short_timeouts(sources)
+            opened = source_checks.start(checks, sources, SystemClock())
+            if isinstance(sources.slurm, SlurmSettings):
+                transport_checks.start(checks, sources.name, sources.slurm)
+            certificates.start(checks, sources)
+            rights_check.start(checks, sources)
+            clock_check.start(checks, sources)
+        checks.start("files", lambda: file_checks.findings(sources, config))
         terminal_check.start(checks)
         asked = terminal_check.findings(checks.wait_for("tmux", until))
         ended = checks.wait(until)
@@ -78,17 +78,17 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
         for one in opened:
             one.close()
         process.stop_all()
-    if site is not None:
+    if sources is not None:
         found += source_checks.findings(opened, ended, WITHIN_S, granted_s)
-        found += certificates.findings(site, ended, now)
-        if isinstance(site.slurm, SlurmSettings):
-            tried = transport_checks.probes_of(site.slurm, opened, ended)
-            found += transport_checks.findings(site.slurm, ended, tried, WITHIN_S)
-    found += [*rights_check.findings(site, ended), *clock_check.findings(site, ended), *asked, *_files(ended)]
+        found += certificates.findings(sources, ended, now)
+        if isinstance(sources.slurm, SlurmSettings):
+            tried = transport_checks.probes_of(sources.slurm, opened, ended)
+            found += transport_checks.findings(sources.slurm, ended, tried, WITHIN_S)
+    found += [*rights_check.findings(sources, ended), *clock_check.findings(sources, ended), *asked, *_files(ended)]
     found = _together(found)
     return DoctorReport(
-        cluster=None if site is None else site.name,
-        at=stamp(now),
+        cluster=None if sources is None else sources.name,
+        at=rfc3339(now),
         status=_status(found, {one.name for one in opened} - {source_checks.ASKING}),
         faults=sum(one.mark == "bad" for one in found),
         warnings=sum(one.mark == "warn" for one in found),

@@ -19,7 +19,7 @@ from collectors.prometheus.query_table import XID_COUNT
 from collectors.slurm import SlurmSettings
 from console.ingest.node_naming import Naming
 from console.ingest.poller import read, rows_in
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from widgets.units import plural
 
 from . import host_check
@@ -42,15 +42,17 @@ ASKING = "slurm.rights"
 _LIMITS = ("deadline_s", "start_deadline_s", "timeout_s")
 
 
-def timeout_s(site: Site) -> float:
+def timeout_s(sources: ClusterSources) -> float:
     """The longest timeout that the site allows for one read."""
-    return max(getattr(chosen, key, 0.0) for chosen in (site.slurm, *site.others.values()) for key in _LIMITS)
+    return max(getattr(chosen, key, 0.0) for chosen in (sources.slurm, *sources.others.values()) for key in _LIMITS)
 
 
-def with_short_timeouts(site: Site) -> Site:
-    """The site with timeouts of at most TIMEOUT_S, for pyslurm NATIVE_TIMEOUT_S."""
-    others = {key: _hurried(chosen) for key, chosen in site.others.items()}
-    return msgspec.structs.replace(site, slurm=None if site.slurm is None else _hurried(site.slurm), others=others)
+def with_short_timeouts(sources: ClusterSources) -> ClusterSources:
+    """The sources with timeouts of at most TIMEOUT_S, for pyslurm NATIVE_TIMEOUT_S."""
+    others = {key: _hurried(chosen) for key, chosen in sources.others.items()}
+    return msgspec.structs.replace(
+        sources, slurm=None if sources.slurm is None else _hurried(sources.slurm), others=others
+    )
 
 
 def _hurried(settings: Any) -> Any:
@@ -71,13 +73,13 @@ class SourceRead(Struct, frozen=True, eq=False):
     """Prometheus only: a node with samples, and the GPU fields that it does not export."""
 
 
-def start(checks: ParallelChecks, site: Site, clock: Clock) -> Sequence[Collector]:
+def start(checks: ParallelChecks, sources: ClusterSources, clock: Clock) -> Sequence[Collector]:
     """Start reading every source and the servers' own status."""
-    opened = site.collectors()
+    opened = sources.collectors()
     naming = Naming(opened, wait_s=NAMES_S)
     for one in opened:
-        checks.start(one.name, lambda one=one: _read(site, one, clock, naming))  # type: ignore[misc]
-    prometheus, alertmanager = site.others.get("prometheus"), site.others.get("alertmanager")
+        checks.start(one.name, lambda one=one: _read(sources, one, clock, naming))  # type: ignore[misc]
+    prometheus, alertmanager = sources.others.get("prometheus"), sources.others.get("alertmanager")
     if isinstance(prometheus, PrometheusSettings):
         from collectors.prometheus import probe as of_prometheus
 
@@ -89,12 +91,12 @@ def start(checks: ParallelChecks, site: Site, clock: Clock) -> Sequence[Collecto
     return opened
 
 
-def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRead:
+def _read(sources: ClusterSources, one: Collector, clock: Clock, naming: Naming) -> SourceRead:
     naming.wait(one)
-    reading = read(site.name, one, clock)
+    reading = read(sources.name, one, clock)
     naming.see(reading)
     host_mappings = one.host_mappings() if isinstance(one, ReportsHostMapping) else ()
-    settings, client = site.others.get("prometheus"), getattr(one, "client", None)
+    settings, client = sources.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
         return SourceRead(reading, host_mappings)
     from collectors.prometheus.probe import empty_queries, missing_series
@@ -268,7 +270,7 @@ def _prometheus(group: FindingGroup, found: Any) -> None:
         group.bad("prometheus", fault.what, fault.mend)
         return
     if not found.targets:
-        group.note("prometheus", "how its targets of GPUs fare is not told: it has no series up of them")
+        group.note("prometheus", "the state of its GPU targets is unknown: it has no series up of them")
     _names(group, found.names)
     for job, one in found.targets.items():
         said = f"job {job}: {one.up} of {one.all} targets up"

@@ -49,7 +49,7 @@ def tmux(socket: str) -> Mapping[str, str]:
     ended = process.run([program, *words], deadline_s=2.0, cap_bytes=1 << 16, env=process.environment({"TMUX": socket}))
     lines = decode(ended.out).split("\n")
     if ended.timed_out or ended.rc != 0 or len(lines) < len(_TMUX):
-        raise SourceFault("refused", f"tmux does not tell its settings: {ended.err[:200]}", "")
+        raise SourceFault("refused", f"tmux does not report its settings: {ended.err[:200]}", "")
     return {name: clean(line) for (name, _), line in zip(_TMUX, lines, strict=False)}
 
 
@@ -85,7 +85,7 @@ def _size(group: FindingGroup, interactive: bool) -> None:
     except OSError:
         columns = lines = 0
     if (columns, lines) == (0, 0):
-        group.warn("size", "the terminal does not tell its size", "set it: stty columns 120 rows 40")
+        group.warn("size", "the terminal does not report its size", "set it: stty columns 120 rows 40")
     elif columns < LEAST[0] or lines < LEAST[1]:
         mend = f"make it at least {LEAST[0]}x{LEAST[1]}, better 120x40"
         group.warn("size", f"{columns}x{lines}: columns are left out", mend, columns=columns, lines=lines)
@@ -110,7 +110,7 @@ def _colours(group: FindingGroup, environ: Mapping[str, str]) -> None:
     found = Console(force_terminal=True, _environ=environ).color_system
     if "NO_COLOR" in environ:
         group.note(
-            "colours", "NO_COLOR is set: states are told by words and signs alone", "unset NO_COLOR to have them"
+            "colours", "NO_COLOR is set: states are shown by words and glyphs alone", "unset NO_COLOR to have them"
         )
     elif found == "truecolor":
         group.ok("colours", "true colour", colours=found)
@@ -118,7 +118,7 @@ def _colours(group: FindingGroup, environ: Mapping[str, str]) -> None:
         group.warn("colours", "none are known of this TERM", "set TERM=xterm-256color, where the terminal knows them")
     else:
         mend = "where the terminal knows more: export COLORTERM=truecolor"
-        group.note("colours", f"{_COLOURS.get(found, found)}: heat is told in fewer steps", mend, colours=found)
+        group.note("colours", f"{_COLOURS.get(found, found)}: heat is shown in fewer steps", mend, colours=found)
 
 
 def _between(group: FindingGroup, ended: Mapping[str, object], environ: Mapping[str, str]) -> None:
@@ -141,7 +141,7 @@ def _between(group: FindingGroup, ended: Mapping[str, object], environ: Mapping[
 
 def _tmux(group: FindingGroup, found: object) -> None:
     if not isinstance(found, Mapping):
-        why = found.fault.what if isinstance(found, SourceFault) else "tmux does not tell its settings"
+        why = found.fault.what if isinstance(found, SourceFault) else "tmux does not report its settings"
         group.note("tmux", why)
         return
     said = ", ".join(

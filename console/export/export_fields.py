@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.fields.job_fields import JOBS
 from console.fields.node_fields import NODES, load_export
 from console.fields.partition_fields import PARTITIONS

@@ -99,7 +99,7 @@ def _of_node(case: Case) -> list[Xid]:
 
 def _gpus(case: Case) -> list[str]:
     if not case.gpus:
-        return [item("unknown: no source tells of them")]
+        return [item("unknown: no source reports them")]
     rows = [
         (str(gpu.index), gpu.uuid or UNKNOWN, gpu.model or UNKNOWN,
          gpu.lost or _both(gpu.ecc_uncorrected, gpu.ecc_corrected),
@@ -117,7 +117,7 @@ def _both(first: int | None, second: int | None) -> str:
 
 def _xids(case: Case) -> list[str]:
     if "xids" not in case.cluster.known:
-        return [item("unknown: no source tells of them")]
+        return [item("unknown: no source reports them")]
     lines = []
     for one in _of_node(case)[:_MOST]:
         advice = case.policy.step(one.code, one.severity)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from collectors.clock import rfc3339
 from collectors.model import Cluster
 from widgets.table_column import Column, ExportField
 from widgets.units import count, degrees, duration, memory, percent, power
 
 from .common_cells import Ctx, dim
-from .exports import attribute
 from .shapes import NUMERIC_SHAPES, Shape
 
 if TYPE_CHECKING:
@@ -38,6 +38,18 @@ _TEXTS: Mapping[str, Callable[[Any], Cell]] = {
 }  # fmt: skip
 #: Shape of a computed value to its unit in the name of the exported field.
 _UNIT = {"size": "_mb", "duration": "_s", "watts": "_w", "percent": "_pct", "degrees": "_c"}
+
+
+def attribute(name: str, path: str = "") -> ExportField:
+    """An attribute of the row, by its dotted path; by `name` where no path is given."""
+    get = attrgetter(path or name)
+    return ExportField(name, lambda row, _: get(row))
+
+
+def moment(name: str, path: str = "") -> ExportField:
+    """The same for a time (epoch), as RFC 3339 in UTC."""
+    get = attrgetter(path or name)
+    return ExportField(name, lambda row, _: rfc3339(get(row)))
 
 
 class Shown(Struct, frozen=True):

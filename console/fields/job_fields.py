@@ -15,8 +15,7 @@ from widgets.table_column import ExportField, always_identity
 from widgets.units import clock_span, duration
 
 from .common_cells import Ctx, dim, job_state_cell
-from .exports import attribute, moment
-from .field import Field, Shown, columns_of, field, since, snapshot_of, split_commas
+from .field import Field, Shown, attribute, columns_of, field, moment, since, snapshot_of, split_commas
 from .shapes import expand_or_none
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from widgets.table_column import ExportField, always_identity
 from widgets.units import UNKNOWN, duration
 
 from .common_cells import Ctx, state_cell, used
-from .exports import attribute, moment
-from .field import Field, Read, Shown, columns_of, field, since, snapshot_of
+from .field import Field, Read, Shown, attribute, columns_of, field, moment, since, snapshot_of
 from .job_fields import job_ids
 
 if TYPE_CHECKING:

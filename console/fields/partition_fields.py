@@ -14,8 +14,7 @@ from console.plant.totals import PartitionUse
 from widgets.table_column import always_identity
 from widgets.units import clock_span, count, duration, percent
 
-from .exports import attribute, moment
-from .field import Field, Shown, columns_of, field, split_commas
+from .field import Field, Shown, attribute, columns_of, field, moment, split_commas
 
 if TYPE_CHECKING:
     from widgets.cells import Cell

@@ -10,8 +10,7 @@ from widgets.table_column import always_identity
 from widgets.units import UNKNOWN, count, duration, when
 
 from .common_cells import Ctx
-from .exports import moment
-from .field import Field, Shown, columns_of, field, split_commas, until
+from .field import Field, Shown, columns_of, field, moment, split_commas, until
 
 if TYPE_CHECKING:
     from widgets.cells import Cell

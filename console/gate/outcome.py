@@ -76,7 +76,7 @@ class Progress:
         self.wave_log: list[str] = []
         """Roll-out: one line for each finished wave."""
         self.aside: dict[str, str] = {}
-        """Roll-out: nodes set aside or left behind, and why."""
+        """Roll-out: nodes set aside or late, and why."""
         self.unfit: dict[str, str] = {}
         """Roll-out: nodes in service that failed their checks, and why."""
         self.late_count = 0
@@ -106,8 +106,8 @@ class Progress:
         """Its text in the top line; "" unless it goes in waves, which take minutes."""
         if not self.wave or self.ended:
             return ""
-        behind = f", {self.late_count:,} behind" if self.late_count else ""
-        return f"{'PAUSED' if self.paused else 'RETURN'} {len(self.results):,}/{self.total:,}{behind}"
+        late = f", {self.late_count:,} late" if self.late_count else ""
+        return f"{'PAUSED' if self.paused else 'RETURN'} {len(self.results):,}/{self.total:,}{late}"
 
     def pause(self) -> None:
         """Send no further batch before `resume`."""

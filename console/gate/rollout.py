@@ -179,7 +179,7 @@ class Rollout:
         unfit, blind = self._unfit(settled + late)
         if self._stopped():
             return 0
-        waited = f"left behind: not registered within {self._waves.wait_s:g} s"
+        waited = f"late: not registered within {self._waves.wait_s:g} s"
         results |= {one.target: SendResult("pending", waited) for one in left}
         aside = {**self._unsent, **self._failed, **_lost(settled), **{one.target: waited for one in left}}
         aside |= {one.target: unfit[one.target] for one in settled if one.target in unfit}
@@ -194,12 +194,12 @@ class Rollout:
         return len(aside)
 
     def finish(self, results: dict[str, SendResult]) -> None:
-        """Close the last wave. Nodes left behind get their full timeout now, since no wave waits for them."""
+        """Close the last wave. Late nodes get their full timeout now, since no wave waits for them."""
         self.close(results)
         if not self._behind or self._stopped():
             return
         patience = self._plan.action.verify_s
-        late, behind = self._watched(self._behind, patience, "left behind")
+        late, behind = self._watched(self._behind, patience, "late")
         unfit, _ = self._unfit(late)
         if self._stopped():
             return
@@ -210,15 +210,15 @@ class Rollout:
     # -- report and journal ------------------------------------------------------------------------------------
 
     def _come_late(self, late: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, SendResult]) -> None:
-        """Record nodes that were left behind and have registered since."""
+        """Record nodes that were late and have registered since."""
         if not late:
             return
         fit = [one.target for one in late if one.state == "done" and one.target not in unfit]
         for name in fit:
             self._progress.aside.pop(name, None)
-        self._note(late, unfit, results, "left behind")
+        self._note(late, unfit, results, "late")
         aside = {**_lost(late), **{one.target: unfit[one.target] for one in late if one.target in unfit}}
-        self._tell("left behind before", len(fit), aside, 0, 0)
+        self._tell("late", len(fit), aside, 0, 0)
 
     def _note(
         self, settled: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, SendResult], wave: str
@@ -236,7 +236,7 @@ class Rollout:
         if len(aside) > left:
             words.append(f"{len(aside) - left:,} set aside")
         if left:
-            words.append(f"{left:,} left behind")
+            words.append(f"{left:,} late")
         if blind:
             words.append(f"whether {blind:,} are fit is not known")
         if self._blind:

@@ -57,7 +57,7 @@ class Ticket(Struct, frozen=True):
     def text_at(self, now: float, seen: float | None = None) -> str:
         """`KubeGPU-1182, RMA 4471, 5 d old`. Where no text holds a date: for how long it has been there at least, by
         `seen` (epoch; see `known_since`), else that its age is not known."""
-        age = "age unknown: no date stands with it" if seen is None else f"there for {duration(now - seen)} at least"
+        age = "age unknown: it has no date" if seen is None else f"there for {duration(now - seen)} at least"
         age = age if self.since is None else f"{duration(now - self.since)} old"
         return ", ".join([*([self.id] if self.id else []), *([f"RMA {self.rma}"] if self.rma else []), age])
 

@@ -67,4 +67,4 @@ def unknown_reason(cluster: Cluster, kind: str, source: str, mono: float | None 
         return f"unknown: {source} is late"
     if kind in cluster.known:
         return ""
-    return f"unknown: {source} does not tell it" if state.ok else f"reading {source} …"
+    return f"unknown: {source} does not report it" if state.ok else f"reading {source} …"

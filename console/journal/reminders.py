@@ -137,7 +137,7 @@ def _silences(cluster: Cluster, now: float) -> Iterable[Reminder]:
             continue
         seen.add((one.by, one.comment))
         ends = "" if one.ends is None else f", ends in {duration(one.ends - now)}"
-        text = f"{one.comment or one.id}: stands for {duration(now - one.starts)}{ends}, by {one.by or 'somebody'}"
+        text = f"{one.comment or one.id}: active for {duration(now - one.starts)}{ends}, by {one.by or 'unknown'}"
         yield Reminder(kind="silence", text=text, since=one.starts)
 
 

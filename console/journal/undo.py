@@ -71,13 +71,13 @@ def undo_of(
     already.
     """
     if entry.gap:
-        return "nothing was done here: it tells of lines that were written late"
+        return "nothing was done here: it records lines that were written late"
     action = BY_ID.get(entry.action)
     if action is None or action.irreversible:
         return action.irreversible if action is not None else f"{entry.action or 'this'} cannot be undone"
     related = undo_reservations.PROPOSALS.get(action.operation)
     if entry.orphan:
-        return "nobody wrote down what came of it: read it back first, in :journal"
+        return "its outcome was not recorded: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
     if strange:
         return f"{target_list(strange, _kind(entry))}: not among its targets"
@@ -339,7 +339,7 @@ def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: 
             standing[one.id] = one
             more |= dict.fromkeys(alert for alert in alerts if alert not in wanted)
     if not standing:
-        return "no silence of it stands any more: it has run out, or was lifted"
+        return "no silence of it is active any more: it has ended, or was expired"
     notes = _notes(found, entry, wanted)
     if more:
         notes.append(f"the same silences keep {len(more):,} more of its alerts quiet: these ring again too")

@@ -63,7 +63,7 @@ def _delete_made(entry: JournalEntry, _: Sequence[str], cluster: Cluster, __: fl
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
-        return f"reservation {name} does not stand any more" if name else "the journal does not say what it was called"
+        return f"reservation {name} does not exist any more" if name else "the journal does not say what it was called"
     if set(names_in(row.nodes)) != set(entry.targets):
         return f"{name} has other nodes now, or another is called so: look at it before you delete it (unreserve)"
     if not _matches(entry, row):
@@ -91,7 +91,7 @@ def _create_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, 
     for at, name in enumerate(wanted):
         row = row_before(entry, name)
         if name in cluster.reservations:
-            whys.append(f"{name} stands again")
+            whys.append(f"{name} exists again")
         elif not isinstance(row, Reservation):
             whys.append(f"the journal does not say how {name} was")
         elif isinstance(found := reservations.recreate(row, now), str):

@@ -266,7 +266,7 @@ def verified(path: Path, as_json: bool = False, witness: Witness = LOCAL) -> tup
     if left:
         lines.append(orphans_text(left))
     if silent:
-        lines.append(f"no syslog here, so only this file tells: {silent}")
+        lines.append(f"no syslog here, so this file is the only record: {silent}")
     return "\n".join(lines) + "\n", int(not found.ok)
 
 

@@ -53,8 +53,8 @@ _HEAD = """\
 
 Everything that changes the machine, from the table of actions and the code that spells what is sent (`make docs`). Any
 way to an action (key, mouse, palette, `:` command, `wacht act`, undo) goes through one gate: it freezes the targets,
-shows whom they hit, asks, reads the targets again, writes the intent, sends once, and a later reading says what came of
-it. [on-call.md](on-call.md) has the pre-flights and figures, [keys.md](keys.md) all keys and how to move them.
+shows who is affected, asks, reads the targets again, writes the intent, sends once, and a later reading gives the
+outcome. [on-call.md](on-call.md) has the pre-flights and figures, [keys.md](keys.md) all keys and how to move them.
 
 **Confirmation.** `y` answers for one target of what loses nothing; for more, and always where the table says *count*,
 the count of targets is typed. Where too much of a partition would go out, its name is typed too (break-glass).
@@ -74,7 +74,7 @@ def page() -> str:
     lines += [f"| {_key(one)} | [{one.id}](#{one.id}) | {one.kind}s | {_asks(one)} | {_back(one)} | {_needs(one)} |"
               for one in ACTIONS]  # fmt: skip
     lines += ["\nJobs of one's own need no level, but for lifting an administrator's hold and for a higher priority."
-              " Which roads can do what with which version, stands in [slurm.md](slurm.md).\n"]  # fmt: skip
+              " Which transports can do what with which version: [slurm.md](slurm.md).\n"]  # fmt: skip
     lines += [*_changed()]
     for action in ACTIONS:
         lines += [f"## {action.id}\n", f"{_key(action)}, `:{action.id} TARGETS{_typed(action)}`, "

@@ -122,7 +122,7 @@ def measured(look: ThemeSpec) -> Measured:
 def themes(looks: Iterable[ThemeSpec]) -> str:
     """A line for each theme: its purpose and its figures."""
     lines = [
-        "| theme | for whom | words | states, heat | at the cursor | " + " | ".join(VISIONS) + " |",
+        "| theme | for | words | states, heat | at the cursor | " + " | ".join(VISIONS) + " |",
         "|---|---|" + "---:|" * (3 + len(VISIONS)),
     ]
     for look in looks:

@@ -52,10 +52,10 @@ Every key, from the code that checks it; made by `make docs`. With Slurm's comma
 
 - `[lock]`, in the site's file alone: {{lock}}. What is locked wins over everything, the
   command line too.
-- `[guard]`: what the site's file sets there stands, key by key.
+- `[guard]`: what the site's file sets there applies, key by key.
 - `[command.NAME]`, in the site's file alone, and only where it belongs to root.
 
-Of a cluster that stands in both, a source in one's own file replaces that source whole: `slurm = …` all of
+Of a cluster that is in both, a source in one's own file replaces that source whole: `slurm = …` all of
 `slurm = …`. Files must be yours or root's, and others must not be able to write them ([files.md](files.md)). A key that
 is unknown or wrong ends the start with its file, line and what is allowed. `wacht doctor` tries what is configured.
 

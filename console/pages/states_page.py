@@ -11,7 +11,7 @@ from themes.roles import JOB_LOOK, STATE_LOOK, UNKNOWN_JOB_LOOK, UNKNOWN_STATE_L
 
 #: Display word to the Slurm states shown so, and the meaning.
 NODES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "down": (("DOWN", "DOWN*", "DOWN+DRAIN"), "Slurm has given it up, or somebody set it down"),
+    "down": (("DOWN", "DOWN*", "DOWN+DRAIN"), "Slurm has given it up, or a user set it down"),
     "failed": (("IDLE+FAIL",), "marked as failed, no job is left"),
     "invalid": (("IDLE+DRAIN+INVALID_REG",), "it registered with less than slurm.conf says: fewer GPUs, less memory"),
     "unknown": (("UNKNOWN", "ALLOCATED*", "ERROR"), "Slurm does not know, or it works and has stopped answering"),
@@ -49,7 +49,7 @@ JOBS: Mapping[str, str] = {
     "SPECIAL_EXIT": "back in the queue, and held, marked by the site",
     "HELD": "it waits and is held: Slurm says PENDING with a reason such as JobHeldAdmin, or priority 0",
     "COMPLETED": "it ended well",
-    "CANCELLED": "somebody ended it",
+    "CANCELLED": "a user ended it",
     "FAILED": "it ended with another code than 0",
     "TIMEOUT": "its time limit ended it",
     "NODE_FAIL": "it died with a node",

@@ -17,7 +17,8 @@ beside it.
 
 Some codes follow another one (43, 45), sum it up (154) or add to it (171, 172). DCGM's gauge keeps only the last code
 of a GPU, so what happened is the XID before: wacht looks for it in Prometheus's past and shows it beside the one that
-follows. Of two XIDs between two scrapes only DCGM_EXP_XID_ERRORS_COUNT tells; `wacht doctor` says where it is missing.
+follows. Two XIDs between two scrapes are both seen only in DCGM_EXP_XID_ERRORS_COUNT; `wacht doctor` says where it
+is missing.
 
 An NVLink 5 error (144 to 150) is fatal or not by its sub-code. The kernel's line says which: on the node wacht reads
 it, telemetry does not have it. Where it is not known, no node is drained for it: look at the kernel's line first.

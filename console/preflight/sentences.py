@@ -208,7 +208,7 @@ def _limit_unbounded(*, waits: bool) -> str:
 
 
 def _limit_over_partition(partition: str, *, limit_s: float, waits: bool) -> str:
-    then = "it would wait for ever" if waits else "it goes on, and nobody else may run as long there"
+    then = "it would wait for ever" if waits else "it goes on, and no other job may run as long there"
     return f"longer than {partition} allows ({duration(limit_s)}): {then}"
 
 
@@ -328,7 +328,7 @@ SENTENCES: Mapping[Code, str | Callable[..., str]] = {
     "port": lambda *_, port: port_text(port),
     "ports-old": "what is known of its ports is old",
     "stores-old": "what is known of its file systems is old",
-    "store-hung": "{} hangs there: jobs would stand still",
+    "store-hung": "{} hangs there: jobs would hang",
     "store-missing": "{} is not mounted there",
     # time limits and partitions of jobs
     "limit-unbounded": _limit_unbounded,
@@ -350,7 +350,7 @@ SENTENCES: Mapping[Code, str | Callable[..., str]] = {
     # suspend and signal
     "memory-stays": "its CPUs are free for others, what it has in memory, of the GPUs too, stays there",
     "steps-time-out": "its processes on several nodes may time out on each other meanwhile",
-    "cpus-busy": "it waits until nobody else runs on its CPUs",
+    "cpus-busy": "it waits until no other job runs on its CPUs",
     "signal-kills": lambda _, batch: f"it kills {'its batch script' if batch else 'the job'} at once",
     "signal-stops": lambda _, batch: f"{_receivers(batch)} stop, its time goes on; CONT lets them go on",
     "signal-sent": lambda _, batch: f"{_receivers(batch)} get it",

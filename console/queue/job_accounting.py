@@ -45,7 +45,7 @@ def end_reason(account: JobAccount, now: float) -> str:
             limit = "" if run.time_limit_s is None else f" of {clock_span(run.time_limit_s)}"
             return f"it reached its time limit{limit}"
         case "CANCELLED":
-            by = f" by {run.cancelled_by}" if run.cancelled_by else "; by whom is not told"
+            by = f" by {run.cancelled_by}" if run.cancelled_by else "; by an unknown user"
             when_said = " before it started" if run.started is None else ""
             return f"it was cancelled{when_said}{by}"
         case "NODE_FAIL":
@@ -84,10 +84,10 @@ def _ended_with(code: int | None, number: int | None) -> str:
     if number:
         return f"was ended by {signal_text(number)}"
     if code is None:
-        return "ended with an exit code that is not told"
+        return "ended with an unknown exit code"
     more = _SHELL_CODES.get(code, "")
     if 128 < code < 128 + 65:
-        more = f"as a shell tells of {signal_text(code - 128)}"
+        more = f"as a shell reports {signal_text(code - 128)}"
     return f"ended with exit code {code}" + (f": {more}" if more else "")
 
 

@@ -161,7 +161,7 @@ def _limit_sentence(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | 
         )
     limit = limit_of_hit(job, meets, limits_for(job, told, _qos_of(job, cluster)))
     if limit is None:
-        return f"It meets a limit of {whose} (Slurm says {job.reason}), which Slurm does not tell us."
+        return f"It meets a limit of {whose} (Slurm says {job.reason}), which Slurm does not report."
     if limit.used is None:
         return _job_limit_sentence(job, limit)
     return _shared_limit_sentence(job, limit, holders(job, limit, cluster, accounts_below(limit.account, told)))

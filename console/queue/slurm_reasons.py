@@ -74,7 +74,7 @@ def _none(of: ReasonContext) -> str:
 def _begin(of: ReasonContext) -> str:
     at = of.job.expected
     if at is None or at <= of.now:
-        return "It may not begin yet: its owner, or its requeue, gave it a time to begin, which Slurm does not tell."
+        return "It may not begin yet: its owner, or its requeue, gave it a time to begin, which Slurm does not report."
     return f"It may not begin before {when(at, None, of.now)}, in {duration(at - of.now)}: so it was asked for."
 
 
@@ -208,7 +208,7 @@ def _down(of: ReasonContext) -> str:
     if not states:
         word = (of.job.reason or "").removeprefix("Partition").lower()
         return f"Slurm calls its partition {word}: nothing starts in it."
-    return f"Partition {states}: nothing starts in it until somebody sets it UP."
+    return f"Partition {states}: nothing starts in it until it is set UP."
 
 
 def _partition_nodes(of: ReasonContext) -> str:
@@ -252,7 +252,7 @@ _WITH_FACTS: dict[str, Callable[[ReasonContext], str]] = {
 #: Reasons of a run that has ended: a requeued job keeps one for a while.
 _ENDED = frozenset({"NonZeroExitCode", "RaisedSignal", "OutOfMemory", "TimeLimit", "InactiveLimit"})
 _FIXED = {
-    "JobHeldUser": "It is held, as its owner may hold and release it: it waits until somebody does.",
+    "JobHeldUser": "It is held, as its owner may hold and release it: it waits until they do.",
     "JobHeldAdmin": "An administrator holds it: it waits until an operator releases it; its owner cannot.",
     "JobHoldMaxRequeue": "It was requeued too often, so Slurm holds it until it is released.",
     "job requeued in held state": "It was requeued and is held: it waits until it is released.",
@@ -276,7 +276,7 @@ _FIXED = {
     **dict.fromkeys(("AssociationTimeLimit", "QOSTimeLimit"),
                     f"It asks for more time than its account or QOS allows: {_NEVER_STARTS}."),
     "NvidiaImexChannels": "It waits for an IMEX channel, which other jobs across NVLink domains hold.",
-    "SchedDefer": "The scheduler was told to put off all jobs (SchedulerParameters), and looks at it later.",
+    "SchedDefer": "The scheduler is set to put off all jobs (SchedulerParameters), and looks at it later.",
     "FrontEndDown": "No front end is up to start it.",
     "AccountingPolicy": "A limit of its account or QOS keeps it waiting; Slurm does not say which.",
     "DeadLine": "It cannot end before the deadline that it was given any more.",

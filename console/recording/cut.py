@@ -21,7 +21,7 @@ from collectors.model import Cluster, Control, Cost, Diag
 from console.journal import chain
 
 from .frame import pack, unpack
-from .moments import Find
+from .moments import FindMoment
 from .row_codec import ROWS
 from .store import FrameTime, Mark, RecordingFault, RecordingFile, RecordingReader
 
@@ -172,7 +172,7 @@ class Masked:
         return replace(row, **values)
 
 
-def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: bool) -> str:
+def cut(path: Path, out: Path, since: FindMoment | None, until: FindMoment | None, *, mask: bool) -> str:
     """Write what was recorded between two moments to a new file; returns a summary for the user.
 
     Raises RecordingFault, also when the new file exists already.

@@ -102,7 +102,7 @@ def unjoined(raw: bytes, before: Cluster | None) -> tuple[Cluster, Diff]:
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
         raise MalformedFrame("a frame is not of its form") from None
     if not frame.tables.keys() <= ROWS.keys():
-        raise MalformedFrame("a frame has kinds of rows that nobody knows")
+        raise MalformedFrame("a frame has unknown kinds of rows")
     changed: dict[str, Any] = dict(singles)
     keys: dict[str, frozenset[str]] = {kind: frozenset() for kind in singles if kind != "cost"}
     for kind, table in frame.tables.items():

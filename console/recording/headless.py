@@ -17,7 +17,7 @@ from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
 from console.runtime.errors import UserError
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .location import Bounds
 from .recorder import Recorder
@@ -31,7 +31,7 @@ class CannotPublish(UserError):
 
 
 def run(
-    site: Site, config: Config, path: Path, bounds: Bounds, lasting: float | None, *, publish: Path | None,
+    sources: ClusterSources, config: Config, path: Path, bounds: Bounds, lasting: float | None, *, publish: Path | None,
     group: str | None, say: Callable[[str], None],
 ) -> int:  # fmt: skip
     """Record for `lasting` seconds (None: until stopped), or until SIGINT or SIGTERM.
@@ -40,12 +40,12 @@ def run(
     RecordingFault and CannotPublish before it starts.
     """
     clock = SystemClock()
-    collectors = site.collectors()
+    collectors = sources.collectors()
     if group is not None and publish is None:
         raise CannotPublish("--group is for --publish FOLDER")
     if publish is not None:
-        publish_to(publish, group, site, collectors)
-    recorder = Recorder(path, bounds, clock, journal_path(site.name, config))
+        publish_to(publish, group, sources, collectors)
+    recorder = Recorder(path, bounds, clock, journal_path(sources.name, config))
     recorder.open()
     recorder.start()
     failed: set[str] = set()
@@ -57,11 +57,11 @@ def run(
                 say(f"{name}: {source.fault}")
             (failed.add if source.fault is not None else failed.discard)(name)
 
-    poller = Poller(site.name, collectors, clock, published, site.demo)
+    poller = Poller(sources.name, collectors, clock, published, sources.demo)
     ended = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: ended.set())
-    say(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
+    say(f"recording {sources.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
     poller.start()
     until, reported, code = None if lasting is None else clock.mono() + lasting, "", 0
     while not ended.wait(_LOOK_S if until is None else max(0.0, min(_LOOK_S, until - clock.mono()))):
@@ -76,10 +76,10 @@ def run(
     return 1 if recorder.trouble else code
 
 
-def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence[Collector]) -> None:
+def publish_to(folder: Path, group: str | None, sources: ClusterSources, collectors: Sequence[Collector]) -> None:
     """Make these sources publish every reading in a folder that a group can read. Raises CannotPublish."""
     lent = [one for one in collectors if isinstance(one, SharedSlurmSource)]
-    if not lent or not isinstance(site.slurm, SlurmSettings):
+    if not lent or not isinstance(sources.slurm, SlurmSettings):
         raise CannotPublish('only what Slurm\'s commands print can be published: slurm = { transport = "cli" }')
     try:
         gid = grp.getgrnam(group).gr_gid if group is not None else None
@@ -99,7 +99,7 @@ def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence
     if not folder.is_dir() or folder.is_symlink() or status.st_uid not in (os.geteuid(), 0):
         wrong = "it is no folder of this account's or root's"
     elif status.st_mode & 0o022:
-        wrong = "others can write there, so nobody will believe what is in it"
+        wrong = "others can write there, so no console will trust it"
     elif gid is not None and (status.st_gid != gid or not status.st_mode & 0o2000):
         wrong = f"what is put there does not belong to the group {group}"
     elif not os.access(folder, os.W_OK | os.X_OK):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from console.config.paths import state_folder
 from console.config.settings import RecordingSettings
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ def bounds_of(chosen: RecordingSettings) -> Bounds:
     return Bounds(keep_s=chosen.hours * 3600, size=chosen.max_mb << 20)
 
 
-def default_path(cluster: str, chosen: RecordingSettings) -> Path:
+def recording_path(cluster: str, chosen: RecordingSettings) -> Path:
     """The recording written by this user's consoles: `CLUSTER.wacht` in the configured folder, by default
     `$XDG_STATE_HOME/wacht/recordings`.
     """
@@ -33,10 +33,10 @@ def default_path(cluster: str, chosen: RecordingSettings) -> Path:
     return folder / f"{quote(cluster, safe='')}.wacht"
 
 
-def recording_target(site: Site, chosen: RecordingSettings) -> tuple[Path, Bounds] | None:
+def recording_target(sources: ClusterSources, chosen: RecordingSettings) -> tuple[Path, Bounds] | None:
     """The file and limits for a console of this site. None when it does not record: recording is off, the site is a
     recording, or a single node with only its driver.
     """
-    if not chosen.on or site.recorded or "nvml" in site.others:
+    if not chosen.on or sources.recorded or "nvml" in sources.others:
         return None
-    return default_path(site.name, chosen), bounds_of(chosen)
+    return recording_path(sources.name, chosen), bounds_of(chosen)

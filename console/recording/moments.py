@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from .store import RecordingFault, RecordingReader
 
-Find = Callable[[RecordingReader, float | None], float]
+FindMoment = Callable[[RecordingReader, float | None], float]
 """From a recording and the current place in it (None at the start) to another place. Raises RecordingFault."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -24,7 +24,7 @@ def parse_length(text: str) -> int:
     return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)([smhd])", low))
 
 
-def parse_moment(text: str) -> Find:
+def parse_moment(text: str) -> FindMoment:
     """A function that finds this moment in a recording. Raises ValueError.
 
     `-15m` and `+15m` count from the current place, or from the end. A time without a date is the last such time

@@ -12,14 +12,14 @@ from console.journal.chain import JournalFault
 from console.journal.entries import join
 from console.journal.reader import JournalSnapshot
 from console.runtime.null_sources import NoAccounting, NoAlerts, NoQueueing, NoSlurm, NoTelemetry
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .frame import unpack
 from .player import ReplayClock
 from .store import RecordingFault, RecordingReader
 
 
-class ReplaySite(Site, frozen=True, kw_only=True):
+class ReplaySite(ClusterSources, frozen=True, kw_only=True):
     """A recorded cluster."""
 
     recorded: ClassVar[bool] = True

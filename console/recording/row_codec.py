@@ -223,7 +223,7 @@ def cleaned(keys: Sequence[str]) -> list[str]:
     """Cleaned keys. Raises MalformedFrame when two become the same."""
     found = [clean(key) for key in keys]
     if len(set(found)) != len(found):
-        raise MalformedFrame("a row stands there twice")
+        raise MalformedFrame("a row is there twice")
     return found
 
 

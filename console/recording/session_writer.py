@@ -20,7 +20,7 @@ from console.journal.entries import moment
 from .bookmarks import action_mark, marks
 from .frame import pack
 from .location import Bounds
-from .store import DEEDS, Mark, RecordingFault, RecordingFile
+from .store import ACTIONS_KEPT, Mark, RecordingFault, RecordingFile
 
 #: A whole Cluster is stored when the differences since the last exceed its size by this factor, or it is an hour old.
 #: Any moment then costs reading at most three times a Cluster, and whole Clusters are a third of the file.
@@ -44,7 +44,7 @@ class SessionWriter:
             os.close(self._lock)
             raise
         self._shift = max(now, 0.0 if last is None else last + 0.001) - mono
-        self._follower = Follower(journal, DEEDS) if journal is not None else None
+        self._follower = Follower(journal, ACTIONS_KEPT) if journal is not None else None
         self._before: Cluster | None = None
         self._at = mono + self._shift
         self._whole_at = 0.0

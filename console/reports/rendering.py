@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.clock import stamp
+from collectors.clock import rfc3339
 from console.export.markdown import WIDTH, escaped, item, table
 from console.journal.reminders import empty_text
 from widgets.units import count, duration, percent, power, when
@@ -19,6 +19,8 @@ from widgets.units import stamp as full
 from .report import OpenNodes, ReportedAction, ReportedOutage, ShiftReport
 
 VERSION = 1
+#: Title of the section of reminders; the hand-over screen replaces it with lines that open things.
+UNRESOLVED = "Unresolved"
 #: Most items of one list; the rest is a number. Lists start with the most important or the first items.
 _MOST = 60
 _LONG = 160
@@ -35,7 +37,7 @@ def as_json(report: ShiftReport) -> bytes:
 
 def _tamed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: stamp(one) if key in _MOMENTS and not isinstance(one, str) else _tamed(one)
+        return {key: rfc3339(one) if key in _MOMENTS and not isinstance(one, str) else _tamed(one)
                 for key, one in value.items()}  # fmt: skip
     return [_tamed(one) for one in value] if isinstance(value, list | tuple) else value
 
@@ -51,7 +53,7 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
         lines += ["", "What this report does not know:", "", *_items(map(escaped, report.limits))]
     for title, section in (
         ("In short", _short(report)),
-        ("Left behind", _reminders(report)),
+        (UNRESOLVED, _reminders(report)),
         ("Still open", _open(report)),
         ("What broke", _broke(report, person=False)),
         ("Taken out of service by people", _broke(report, person=True)),
@@ -105,7 +107,7 @@ def _short(report: ShiftReport) -> list[str]:
             f"{_plural(len(report.actions), 'action')} by {escaped(names)}" if people else "nothing was done from here"
         )
         if unclear := sum(one.open for one in report.actions):
-            lines.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
+            lines.append(f"{_plural(unclear, 'action')} with unknown outcome")
     if report.open_nodes is not None:
         lines.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
     if report.losses is not None:
@@ -146,7 +148,7 @@ def _open(report: ShiftReport) -> list[str]:
         lines.append("alerts: unknown")
     else:
         lines += [
-            f"{one.severity} alert not taken: {_cut(one.title)}"
+            f"{one.severity} alert not acked: {_cut(one.title)}"
             + (f" ({one.alerts:,} alerts)" if one.alerts > 1 else "") + f", since {when(one.since, now=report.until)}"
             for one in report.open_alerts[:_MOST]
         ]  # fmt: skip
@@ -155,7 +157,7 @@ def _open(report: ShiftReport) -> list[str]:
     # One ack makes several silences with the same comment.
     lines += dict.fromkeys(
         f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "
-        f"{_cut(one.comment)}, by {_cut(one.by) or 'somebody'}"
+        f"{_cut(one.comment)}, by {_cut(one.by) or 'unknown'}"
         for one in report.silences_ending or ()
     )
     if report.silences_ending is None:
@@ -177,11 +179,11 @@ def _reminders(report: ShiftReport) -> list[str]:
 def _out(one: OpenNodes, end: float) -> str:
     age = f" for {duration(end - one.since)}" if one.since is not None else ""
     by = f" by {_cut(one.by)}" if one.by else ""
-    program = " (a program)" if one.by and one.who == "automation" else ""
+    automation = " (automation)" if one.by and one.who == "automation" else ""
     why = f': "{_cut(one.reason)}"' if one.reason else ": no reason given"
     jobs = f"; {_plural(one.jobs, 'job')} still there" if one.jobs else ""
     many = f" ({one.count:,})" if one.count > 1 else ""
-    return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{program}{why}{jobs}"
+    return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{automation}{why}{jobs}"
 
 
 def _broke(report: ShiftReport, person: bool) -> list[str]:
@@ -235,7 +237,7 @@ def _lost(report: ShiftReport) -> list[str]:
 
 def _xids(report: ShiftReport) -> list[str]:
     if report.xids is None:
-        return _items(["unknown: no source tells of XIDs"])
+        return _items(["unknown: no source reports XIDs"])
     return _items(
         f"XID {code} on {_plural(gpus, 'GPU')}: {_cut(nodes)}" + (f"; {_cut(advice)}" if advice else "")
         for code, nodes, gpus, advice in report.xids

@@ -1,4 +1,6 @@
-"""Parses moments as people and Slurm's commands write them (`parse_time` of Slurm's src/common/parse_time.c). Pure."""
+"""Parses durations and moments as people and Slurm's commands write them (`parse_time` of Slurm's
+src/common/parse_time.c). Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,12 @@ from datetime import datetime, timedelta
 
 from collectors.slurm.operations import EPOCH
 
-from .durations import FORM, seconds_in
-
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+FORM = r"(?:[0-9]{1,6}[smhdw])+"
+"""The pattern of a duration, for parsers of longer texts."""
+_LENGTH = re.compile(FORM)
+_SPAN = re.compile(r"([0-9]{1,4}):([0-9]{2}):([0-9]{2})|([0-9]{1,4})-([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
+_PART = re.compile(r"([0-9]+)([smhdw])")
 EXAMPLES = "22:00, tomorrow, now+1h, +2h or 2026-11-26T08:00"
 """For an error."""
 _NAMED = {"midnight": (0, 0), "elevenses": (11, 0), "noon": (12, 0), "fika": (15, 0), "teatime": (16, 0)}
@@ -16,6 +22,26 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_80
 _LATER = re.compile(rf"(?:now)?\+\s*(?:({FORM})|([0-9]{{1,9}})\s*(second|minute|hour|day|week)?s?)")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?\s*([ap]m)?|([0-9]{1,2})\s*([ap]m)")
 _DAY = re.compile(r"(today|tomorrow)(?:t?(.+))?")
+
+
+def seconds_in(text: str) -> int | None:
+    """The duration in seconds; None when the text is no duration."""
+    low = text.strip().lower()
+    if not _LENGTH.fullmatch(low):
+        return None
+    return sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(low))
+
+
+def clock_seconds(text: str) -> int | None:
+    """Slurm's `4:00:00`, `2-12`, `2-12:00` or `2-12:00:00` in seconds; None when the text is none of these. Slurm reads
+    `4:00` as minutes and seconds, which a person may mean as hours: it is left to the caller."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        return None
+    if match[1]:
+        return int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[3:])
+    return days * 86_400 + hours * 3600 + minutes * 60 + seconds
 
 
 def parse_moment(text: str, now: float) -> int:

@@ -173,10 +173,10 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.set_head(
             1, (("Users ", "title"), (f" {len(self.members.keys):,}", "text-strong"), (f"  of {account}", ""))
         )
-        empty = "nobody has jobs, a share or a limit"
+        empty = "no jobs, shares or limits"
         unknown = self.why_unknown("jobs")
         self.table.empty_text = unknown or ("no account fits the filter" if self.filter else empty)
-        self.members.empty_text = unknown or ("nobody has jobs or a share in it" if account else "")
+        self.members.empty_text = unknown or ("no jobs or shares in it" if account else "")
         self._paint_limits(account)
 
     def _paint_limits(self, account: str) -> None:

@@ -52,7 +52,7 @@ _SPEC = TwoTableSpec(
     upper=TableSpec(
         id="main", columns=RPC_USERS, sort="time", reverse=True, height=3, sources=("slurm.diag",), keys=_KEYS,
         rows=lambda screen: rpc_users(screen.cluster.diag), changes=frozenset({"diag"}), head=_users_head,
-        empty=lambda screen: screen.missing_text("diag", "slurm.diag", "sdiag names nobody"),
+        empty=lambda screen: screen.missing_text("diag", "slurm.diag", "sdiag names no user"),
         copied=lambda *_: "sdiag", opened=lambda screen, row: screen.app.navigation.go("jobs", f"user={row.user}"),
     ),
     lower=TableSpec(

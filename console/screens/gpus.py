@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 _LISTS = (
     ("xids", "XIDs", ("xids",), "no XID was reported"),
     ("idle", "Idle in running jobs", ("loads", "jobs", "nodes"), "none"),
-    ("hot", "Hottest", ("loads",), "no node tells a temperature"),
-    ("hungry", "Hungriest", ("loads",), "no node tells its power"),
+    ("hot", "Hottest", ("loads",), "no node reports a temperature"),
+    ("hungry", "Hungriest", ("loads",), "no node reports its power"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The hand-over screen: what failed, what was done, what is open and what was left behind since the last shift."""
+"""The hand-over screen: what failed, what was done, what is open and what is unresolved since the last shift."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from console.journal.reminders import Reminder, empty_text, reminders
 from console.journal.shifts import last_shift, shifts_file
 from console.reports.period import Span, span_of
 from console.reports.reads import ReportSources, book_of, gather
-from console.reports.rendering import as_markdown
+from console.reports.rendering import UNRESOLVED, as_markdown
 from console.reports.report import ShiftReport
 from console.runtime.state_files import StateFileFault
 from widgets.key_bar import KeyHint
@@ -33,7 +33,7 @@ from widgets.units import age, when
 from .layout.screen import WachtScreen
 
 _BACKSLASH = re.compile(r"\\(.)")
-_HEAD = "## Left behind"
+_HEAD = f"## {UNRESOLVED}"
 _KIND_WIDTH = 12
 """Width (cells) of the kind before a reminder."""
 
@@ -145,19 +145,19 @@ def _build_view(sources: ReportSources, cluster: Cluster) -> _HandoverView:
 def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
     """The report as lines; reminders can be opened. Every line with text has a key, so that the cursor can reach it."""
     lines: list[PaneLine] = []
-    behind = False
+    unresolved = False
     for text in as_markdown(made.report, width).split("\n"):
         plain = _BACKSLASH.sub(r"\1", text)
         if text.startswith("## "):
-            behind = text == _HEAD
+            unresolved = text == _HEAD
             lines.append(pane_line((plain[3:], "title")))
-            if behind:
+            if unresolved:
                 lines += [
                     PaneLine(()),
                     *_unresolved_lines(made.left, width, empty_text(made.report.left_unknown)),
                     PaneLine(()),
                 ]
-        elif not behind and not text.startswith("# "):
+        elif not unresolved and not text.startswith("# "):
             lines.append(pane_line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
     return [
         one if one.key or not one.spans or not one.spans[0][0] else one._replace(key=str(at))

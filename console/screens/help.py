@@ -185,7 +185,7 @@ def places(screen: WachtScreen) -> frozenset[str]:
     found |= {"list"} if isinstance(screen, ListScreen) else set()
     found |= {"filtered list"} if isinstance(screen, FilteredScreen) else set()
     found |= {"journal"} if screen.crumb == "journal" else set()
-    found |= {"clusters"} if len(screen.app.fleet.sites) > 1 else set()
+    found |= {"clusters"} if len(screen.app.fleet.available) > 1 else set()
     found |= {"recording"} if screen.app.fleet.replaying else set()
     return frozenset(found)
 

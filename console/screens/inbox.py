@@ -49,7 +49,7 @@ def _disagreeing(screen: TwoTableScreen) -> Mapping[str, Inconsistency]:
 
 def _disagreeing_head(screen: TwoTableScreen) -> Head:
     count = f" {len(screen.lower.keys):,}" if "nodes" in screen.cluster.known else " —"
-    return (("Facts that disagree ", "title"), (count, "text-strong")), ()
+    return (("Inconsistencies ", "title"), (count, "text-strong")), ()
 
 
 def _all_agree(screen: TwoTableScreen) -> str:

@@ -104,7 +104,7 @@ def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
         path, user, nodes = account.stdout, account.run.user or "", account.run.nodes
     if path is None:
         raise SourceFault(
-            "missing", f"where job {job} wrote its output is not told: it had no script, or this Slurm does not keep it"
+            "missing", f"where job {job} wrote its output is unknown: it had no script, or this Slurm does not keep it"
         )
     try:
         return session.ledger.log_tail(path, user or None)

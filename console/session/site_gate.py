@@ -1,4 +1,4 @@
-"""Opens the gate of a site, for the screen and for `wacht act`."""
+"""Opens the gate of a cluster, for the screen and for `wacht act`."""
 
 from __future__ import annotations
 
@@ -21,59 +21,63 @@ from console.journal import past_actions
 from console.journal.writer import Journal, JournalFault, read
 from console.preflight.checks import PreflightReads
 
-from .site import Site
+from .cluster_sources import ClusterSources
 
 
-def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
+def open_gate(sources: ClusterSources, config: Config, transport: Transport, clock: Clock) -> Gate:
     """The gate of this cluster; a closed one for a recording. Opens no writer or journal until something is sent."""
-    if site.recorded:
-        return closed_gate(site)
+    if sources.recorded:
+        return closed_gate(sources)
 
     def writer(kind: str) -> Writer:
         if (own := BY_ID.get(kind)) is not None and own.argv:
-            if site.demo:
+            if sources.demo:
                 raise SourceFault(
                     "refused", f"{own.label} is a command of this site's", "the simulated cluster does not run it"
                 )
             template = Template(kind=own.kind, argv=own.argv, deadline_s=own.deadline_s)
-            return open_writer("template", site.name, template)
-        if site.demo:
-            return open_writer("sim", site.name, site.slurm)
+            return open_writer("template", sources.name, template)
+        if sources.demo:
+            return open_writer("sim", sources.name, sources.slurm)
         if kind in {"node", "job", "partition", "reservation", "user"}:
-            return open_writer("slurm", site.name, site.slurm)
-        if "alertmanager" not in site.others:
+            return open_writer("slurm", sources.name, sources.slurm)
+        if "alertmanager" not in sources.others:
             raise SourceFault(
                 "missing", "no Alertmanager is configured", "add alertmanager = { url = … } to the cluster"
             )
-        return open_writer("alertmanager", site.name, site.others["alertmanager"])
+        return open_writer("alertmanager", sources.name, sources.others["alertmanager"])
 
     return Gate(
-        site.name,
+        sources.name,
         writer,
         transport,
-        lambda: Journal(journal_path(site.name, config), site.name, clock),
+        lambda: Journal(journal_path(sources.name, config), sources.name, clock),
         clock,
         read_only=config.read_only,
         guard=config.guard,
         policy=load_policy(config.xid_policy),
-        desk=site.alert_reader(),
+        desk=sources.alert_reader(),
     )
 
 
-def last_resumed(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
+def last_resumed(sources: ClusterSources, config: Config) -> Callable[[], Mapping[str, float]]:
     """When each node was last returned to service, from the journal at the first call; excludes later actions."""
 
     @cache
     def resumed() -> Mapping[str, float]:
         with contextlib.suppress(OSError, JournalFault):
-            return past_actions.resumed(read(journal_path(site.name, config)))
+            return past_actions.resumed(read(journal_path(sources.name, config)))
         return {}
 
     return resumed
 
 
 def preflight_reader(
-    site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
+    sources: ClusterSources,
+    transport: Transport,
+    action_id: str,
+    cluster: Cluster,
+    resumed: Callable[[], Mapping[str, float]],
 ) -> Callable[[Sequence[str]], PreflightReads] | None:
     """The function that reads the facts needed by this action's pre-flight checks, for `wacht act`; None when it needs
     none.
@@ -83,7 +87,7 @@ def preflight_reader(
         return None
 
     def look(targets: Sequence[str]) -> PreflightReads:
-        telemetry = site.telemetry()
+        telemetry = sources.telemetry()
         node_naming.share_names(telemetry, cluster.nodes)
         return preflight_reads.read_for(action, targets, cluster, transport, telemetry, resumed())
 
@@ -94,7 +98,7 @@ def preflight_reader(
 LOCKED = "REPLAY: nothing can be changed"
 
 
-def closed_gate(site: Site) -> Gate:
+def closed_gate(sources: ClusterSources) -> Gate:
     """A gate without a writer and without a journal."""
 
     def no_writer(kind: str) -> Writer:
@@ -103,6 +107,6 @@ def closed_gate(site: Site) -> Gate:
     def no_journal() -> Any:
         raise JournalFault(LOCKED)
 
-    gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
+    gate = Gate(sources.name, no_writer, None, no_journal, sources.clock_of(), read_only=True)
     gate.read_only_reason = LOCKED
     return gate

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from collectors import process
-from collectors.clock import Clock, stamp
+from collectors.clock import Clock
+from collectors.clock import rfc3339 as stamp
 from collectors.model import Cluster, Collector, Reading
 from collectors.model.plant import PLANT_ROWS
 from console.fields.common_cells import Ctx

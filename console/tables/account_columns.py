@@ -7,7 +7,7 @@ from typing import Any
 
 from collectors.model import Share
 from console.fields.common_cells import dim
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.queue.accounts import HeldResources, Holder
 from console.queue.limit_hits import figures_text
 from widgets.cells import Cell

@@ -13,7 +13,7 @@ from collectors.nodeset import fold, natural_key
 from collectors.nodestate import UNAVAILABLE
 from console.alerts.groups import AlertGroup, recommended_action, sort_key
 from console.fields.common_cells import Ctx
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.health.unknown_reasons import why_unknown
 from themes.roles import state_look
 from widgets.cells import Cell, Span

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Fault
 from console.clusters.cluster_summary import ClusterSummary
 from console.fields.common_cells import Ctx
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.health.unknown_reasons import late_sources, unread_sources
 from console.plant.power import site_w
 from console.triage.attention_list import AttentionLine

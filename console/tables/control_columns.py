@@ -10,7 +10,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Diag
 from collectors.nodeset import natural_key
 from console.fields.common_cells import Ctx, dim
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.triage.attention_control import is_stuck
 from widgets.cells import Cell
 from widgets.table_column import Column, always_identity

@@ -49,7 +49,7 @@ def _daemons(control: Control) -> Iterator[tuple[str, list[Span]]]:
         elif one is serves:
             word = ("● in control", "good") if at == 0 else ("● in control: it has taken over", "warn")
         else:
-            word = ("○ stands by", "")
+            word = ("○ standby", "")
         yield "slurmctld" if at == 0 else "", [(f"{one.host} ", "text-strong"), (f"{one.role}  ", "text-dim"), word]
     if control.dbd is not None:
         said: Span = ("—", "text-dim")

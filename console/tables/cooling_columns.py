@@ -8,7 +8,7 @@ from collectors.model import HOT_C, Cluster, Coolant
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import in_service
 from console.fields.common_cells import Ctx
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.health.cooling_loops import is_out_of_limits
 from console.plant import cooling
 from console.plant.cooling import STATES, LoopStatus, State

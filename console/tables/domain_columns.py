@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from collectors.model import Cluster, Tray
 from collectors.nodeset import fold, natural_key
 from console.fields.common_cells import Ctx, state_cell
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState, cliques_text
 from widgets.bars import gauge

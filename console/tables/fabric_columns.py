@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.model import Port
 from collectors.nodeset import fold, natural_key
 from console.fields.common_cells import Ctx, state_cell
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.plant.fabric import PORT_PROBLEMS, SwitchRow, device, place_of_port, speed
 from widgets.cells import Cell, Span
 from widgets.table_column import Column, ExportField, always_identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
 from console.fields.common_cells import Ctx, dim
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.health.drain_reasons import DrainGroup
 from console.health.inconsistencies import KINDS, Inconsistency
 from themes.roles import state_look

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
-from console.fields.exports import attribute, moment
+from console.fields.field import attribute, moment
 from console.journal.entries import STATES, JournalEntry, number, outcome_text, targets_text, text, value_before, whole
 from widgets.cells import Cell, Span, spans_width
 from widgets.pane import PaneLine, pane_line
@@ -107,7 +107,7 @@ def detail(
         mine = [target for target, undo in back.items() if undo is one]
         lines += _hang("", f"{_several(entry, mine)} undone by {one.person}, {when(one.at, ctx.now)}", room)
     if entry.orphan and entry.key not in ctx.under_way:
-        lines += _hang("", [("nobody wrote down what came of it: read it back", "bad")], room)
+        lines += _hang("", [("its outcome was not recorded: read it back", "bad")], room)
     lines += _hang("on", targets_text(entry), room)
     if entry.reason:
         lines += _hang("reason", f'"{entry.reason}"', room)

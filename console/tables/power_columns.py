@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collectors.nodeset import natural_key
 from console.fields.common_cells import Ctx, dim
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.plant.power import JobPower, RackPower
 from widgets.bars import gauge
 from widgets.cells import Cell

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from collectors.model import Cluster
 from collectors.nodeset import fold, natural_key
 from console.fields.common_cells import Ctx, state_cell
-from console.fields.exports import attribute
+from console.fields.field import attribute
 from console.plant.storage import StoreNode, StoreRow, state_span
 from widgets.bars import gauge
 from widgets.cells import Cell

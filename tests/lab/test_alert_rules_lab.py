@@ -206,7 +206,7 @@ def test_faults_ring(night: Night) -> None:
     }
     night.wait("GpuXid", *before)
     for name, code in ((lost, 79), (odd, 63), (ill, 31)):
-        machine.faults.report_xid(machine.host(name), code, 2)
+        machine.failures.report_xid(machine.host(name), code, 2)
     rings = night.wait("GpuXid", *before, lost, odd, ill)
     for name, code, severity in ((lost, 79, "critical"), (odd, 63, "warning"), (ill, 31, "info")):
         one = rings[name]

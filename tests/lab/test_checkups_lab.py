@@ -45,7 +45,7 @@ def test_what_is_read_is_the_machines_truth(plant: Monitor) -> None:
         assert (one.serial, one.nhc, one.nhc_at, one.diag, one.diag_at) == (
             true.serial, true.nhc, true.nhc_at, true.diag, true.diag_at
         ), name  # fmt: skip
-        assert one.health is None, "dcgm-exporter does not tell it here"
+        assert one.health is None, "dcgm-exporter does not report it here"
     whole = [one for one in cluster.checkups.values() if len(one.versions) == 5]
     assert len(whole) > 50 and all(one.versions == hardware.versions_of(one.node) for one in whole)
 

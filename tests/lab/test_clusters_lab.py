@@ -18,7 +18,7 @@ from console.app import cluster_switching
 from console.app.app import WachtApp
 from console.config.settings import ClusterConfig, Config
 from console.journal.chain import read
-from console.session import site
+from console.session import cluster_sources
 from tests.support.operator import Operator
 
 from .running import running
@@ -60,8 +60,8 @@ async def op(lab_forky: Lab, second: Lab, tmp_path, monkeypatch) -> AsyncIterato
     confs = commands(tmp_path, {A: lab_forky, B: second})
     slurm = {name: SlurmSettings(conf=conf, share=False) for name, conf in confs.items()}
     config = Config(clusters={name: ClusterConfig(name=name, sources={"slurm": one}) for name, one in slurm.items()})
-    first = site.choose(config, None)
-    app = WachtApp(first, config, others=site.other_sites(config, first))
+    first = cluster_sources.choose(config, None)
+    app = WachtApp(first, config, others=cluster_sources.other_clusters(config, first))
     try:
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
             operator = Operator(app, pilot)

@@ -16,7 +16,7 @@ from collectors.slurm.commands import daemons
 from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.commands.daemons import DaemonReader
 from console.config.settings import Config
-from console.session import site
+from console.session import cluster_sources
 from tests.support.operator import console_on
 
 from . import accounting
@@ -64,7 +64,7 @@ def test_who_answers_and_what_a_step_may_take(here: Lab) -> None:
 
 
 async def test_the_screen_of_it(here: Lab) -> None:
-    async with console_on(site.choose(Config(), None)) as op:
+    async with console_on(cluster_sources.choose(Config(), None)) as op:
         await op.arrive({"control"})
         await op.command("control")
         await op.comes("labctl primary  ● in control")

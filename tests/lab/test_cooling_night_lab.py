@@ -29,7 +29,7 @@ from console.config.paths import journal_path
 from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
-from console.session import site
+from console.session import cluster_sources
 from tests.support.make import change_of
 from tests.support.operator import Operator, console_on
 
@@ -166,7 +166,7 @@ async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanag
 @pytest.fixture
 async def op(night: Night) -> AsyncIterator[Operator]:
     """The person on call."""
-    async with console_on(site.choose(night.config, None), guard=night.config.guard) as operator:
+    async with console_on(cluster_sources.choose(night.config, None), guard=night.config.guard) as operator:
         known = {"alerts", "silences", "loads", "cooling"}
         await operator.until(lambda: known <= operator.cluster.known, "telemetry")
         try:
@@ -246,7 +246,7 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
     await op.confirm(answer=str(len(back)))
     await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
     # While the canary comes back one of the others loses a GPU.
-    night.machine.faults.report_xid(night.machine.host(ill), 79, 3)
+    night.machine.failures.report_xid(night.machine.host(ill), 79, 3)
     await asyncio.to_thread(night.monitor.settle)
     for _ in range(90):
         if not op.app.session.sending:

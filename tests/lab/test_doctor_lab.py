@@ -17,7 +17,7 @@ from collectors.slurm.rest.client import RestServer
 from console.config.settings import Config
 from console.doctor import run, source_checks
 from console.doctor.run import DoctorReport
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from . import rest
 from .alertmanager import Alertmanager
@@ -48,7 +48,7 @@ def look(
     """What doctor finds there, with the commands of the lab, as root."""
     if lab is not None:
         patch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
-    return run.examine(Site(name="lab", demo=False, slurm=slurm, others=others), Config())  # type: ignore[arg-type]
+    return run.examine(ClusterSources(name="lab", demo=False, slurm=slurm, others=others), Config())  # type: ignore[arg-type]
 
 
 def said(report: DoctorReport, group: str, name: str) -> list[tuple[str, str]]:
@@ -102,7 +102,7 @@ def test_victoria_tells_no_flags(victoria: Monitor, monkeypatch: pytest.MonkeyPa
     victoria.reset()
     report = look(None, monkeypatch, prometheus=PrometheusSettings(url=victoria.url))
     ((mark, text),) = said(report, "Rights", "prometheus")
-    assert mark == "note" and "cannot be told" in text
+    assert mark == "note" and "are unknown" in text
     assert said(report, "Clock", "prometheus")[0][0] == "ok" and said(report, "Sources", "prom.loads")[0][0] == "ok"
 
 

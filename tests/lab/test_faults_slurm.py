@@ -23,7 +23,7 @@ from console.config.settings import Config
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome
 from console.journal.writer import Journal, orphans, verify
-from console.session import site
+from console.session import cluster_sources
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
 from tests.lab.act_site import SETTINGS, Site
@@ -200,7 +200,7 @@ async def test_a_console_killed_in_the_middle(desk: Desk, tmp_path: Path, monkey
     os.kill(int(child.read_text()), signal.SIGKILL)
     (entry,) = orphans(tmp_path / "wacht/journal/lab-forky.jsonl")
     assert (entry.action, entry.targets) == ("drain", ("gpu0003",))
-    async with console_on(site.choose(Config(), None)) as op:
+    async with console_on(cluster_sources.choose(Config(), None)) as op:
         await op.comes("1 action has no result: drain gpu0003")
         await op.press("8")
         await op.comes("no result")

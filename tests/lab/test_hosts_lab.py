@@ -18,7 +18,7 @@ from collectors.sim.exporters.dcgm import ExporterOptions
 from collectors.sim.machine import Machine
 from console.config.settings import Config
 from console.doctor import run
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 
 from .place import wait_for
 from .prometheus import ENGINES, Monitor
@@ -69,7 +69,7 @@ class Slurm:
         """Nothing is open."""
 
 
-class Made(Site, frozen=True, kw_only=True):
+class Made(ClusterSources, frozen=True, kw_only=True):
     """A site whose Slurm is made up, and whose Prometheus is real."""
 
     nodes: Mapping[str, str | None]
@@ -135,7 +135,7 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
     nodes = NODES
     machine = plant.machine
     host = next(host for host in machine.site.hosts if machine.gpus(host.name) and not host.silent)
-    machine.faults.report_xid(host, 48, 3)
+    machine.failures.report_xid(host, 48, 3)
     plant.settle()
 
     def missing() -> str:

@@ -19,7 +19,7 @@ from console.app.confirm_dialog import ConfirmDialog
 from console.config.paths import journal_path
 from console.config.settings import load
 from console.journal import writer
-from console.session import site
+from console.session import cluster_sources
 from tests.support.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
@@ -89,7 +89,7 @@ class Night:
         """Power is back and every slurmd with it; one GPU of one node is lost."""
         for name in self.hit:
             self.machine.repair_node(name)
-        self.machine.faults.report_xid(self.machine.host(broken), 79, 3)
+        self.machine.failures.report_xid(self.machine.host(broken), 79, 3)
         self.lab.start_nodes(self.hit[2:])
         self.lab.cancel_all(20)
         self.monitor.settle()
@@ -113,7 +113,7 @@ async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanag
 @pytest.fixture
 async def op(night: Night) -> AsyncIterator[Operator]:
     """The person on call, at a console in a terminal of 120x40."""
-    async with console_on(site.choose(night.config, None)) as operator:
+    async with console_on(cluster_sources.choose(night.config, None)) as operator:
         await operator.until(lambda: {"alerts", "silences", "loads", "xids"} <= operator.cluster.known, "telemetry")
         yield operator
 

@@ -142,7 +142,7 @@ def test_each_reason_is_told_with_what_stands_behind_it(scene: Scene) -> None:
         " and leaves it 0 of the 1 node that it needs: it cannot start before that ends at "
         in text["meets-maintenance"]
     )
-    assert text["in-down"] == "Partition debug is DOWN: nothing starts in it until somebody sets it UP."
+    assert text["in-down"] == "Partition debug is DOWN: nothing starts in it until it is set UP."
     assert text["held"].startswith("It is held")
     assert "held or may not begin yet" in dict(scene.why("held").figures)["priority"]
 

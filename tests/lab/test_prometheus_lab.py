@@ -61,7 +61,7 @@ def test_xids_are_the_machines_truth(prometheus: Monitor) -> None:
     prometheus.backfill(hours=0.2, nodes=[name])
     prometheus.settle()
     source.collect()
-    machine.faults.report_xid(machine.host(name), 48, 3)
+    machine.failures.report_xid(machine.host(name), 48, 3)
     prometheus.settle()
     for facts in (source.collect(), read(prometheus)):  # by one who watched, and by one who comes later
         assert facts.xids is not None and facts.loads is not None
@@ -71,7 +71,7 @@ def test_xids_are_the_machines_truth(prometheus: Monitor) -> None:
         shown = {(gpu.node, gpu.index, gpu.xid) for node in machine.loads() for gpu in machine.gpus(node) if gpu.xid}
         assert {(row.node, row.gpu, row.code) for row in facts.xids.values()} == shown
         assert {node for node, load in facts.loads.items() if load.xid} == {node for node, _, _ in shown}
-    machine.faults.report_xid(machine.host(name), 31, 3)
+    machine.failures.report_xid(machine.host(name), 31, 3)
     prometheus.settle()
     rows = source.collect().xids
     assert rows is not None and {rows[f"{name}/3/48"].count, rows[f"{name}/3/31"].count} == {1}
@@ -88,7 +88,7 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
     prometheus.backfill(hours=0.2, nodes=[name])
     prometheus.settle()
     gauge = f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="3"}}'
-    machine.faults.report_xid(machine.host(name), 62, 3)
+    machine.failures.report_xid(machine.host(name), 62, 3)
     prometheus.settle()
 
     def missing() -> str:
@@ -99,7 +99,7 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
         return "" if seen and max(seen) - min(seen) >= 11 else "the 62 does not stand for 11 s yet"
 
     wait_for(missing, 60)
-    machine.faults.report_xid(machine.host(name), 45, 3)
+    machine.failures.report_xid(machine.host(name), 45, 3)
     prometheus.settle()
     assert prometheus.values(gauge, "gpu") == {"3": 45}, "the gauge keeps the last alone"
     facts = read(prometheus)  # by one who comes later
@@ -121,7 +121,7 @@ def test_an_xid_that_another_follows_between_two_scrapes_is_told_where_they_are_
         monitor.backfill(hours=0.2, nodes=[name])
         monitor.settle()
         for code in (62, 45):
-            machine.faults.report_xid(machine.host(name), code, 5)
+            machine.failures.report_xid(machine.host(name), code, 5)
         monitor.settle()
         assert monitor.query(f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="5"}} == 62') == []
         facts = read(monitor)

@@ -43,7 +43,7 @@ import sys, threading
 from collectors.clock import SystemClock
 from console.config.settings import load
 from console.ingest.poller import Poller
-from console.session.site import choose
+from console.session.cluster_sources import choose
 sources = [one for one in choose(load(sys.argv[1]), "lab").collectors() if one.name in ("slurm.jobs", "slurm.nodes")]
 poller = Poller("lab", sources, SystemClock(), lambda cluster, diff: print(
     cluster.sources["slurm.jobs"].read_mono or 0, cluster.sources["slurm.jobs"].ok, len(cluster.jobs), flush=True))

@@ -15,7 +15,7 @@ from collectors.model import SlurmCounts, SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Counts
 from collectors.slurm import SlurmSettings
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support.operator import console_on
 
 from .place import wait_for
@@ -95,7 +95,7 @@ async def test_the_overview_says_what_is_hidden_and_what_cannot_be_read(metered:
     with Monitor("prometheus-3", nodes=1, slurmctld=[f"127.0.0.1:{metered.state.port}"]) as monitor:
         monitor.wait_for_samples('{__name__=~"slurm_(nodes|jobs)"}', 2)
         settings = PrometheusSettings(url=monitor.url, slurm_metrics=True)
-        place = Site(name="lab", demo=False, slurm=SlurmSettings(), others={"prometheus": settings})
+        place = ClusterSources(name="lab", demo=False, slurm=SlurmSettings(), others={"prometheus": settings})
         async with console_on(place, (180, 50)) as op:
             await op.until(lambda: op.cluster.counts, "the counts")
             assert len(op.cluster.jobs) == 3  # alice's own

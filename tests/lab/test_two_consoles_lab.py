@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from console.config.settings import Config
-from console.session import site
+from console.session import cluster_sources
 from tests.faults import fault
 from tests.support.operator import Operator, console_on
 
@@ -24,7 +24,7 @@ async def op(lab: Lab, tmp_path, monkeypatch) -> AsyncIterator[Operator]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "first"))
     monkeypatch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
     lab.reset()
-    async with console_on(site.choose(Config(), None)) as operator:
+    async with console_on(cluster_sources.choose(Config(), None)) as operator:
         yield operator
     lab.reset()
 

@@ -82,8 +82,8 @@ def test_a_return_goes_on_without_who_is_silent_and_leaves_who_was_drained_meanw
     assert "DRAIN" in states[ill] and told[ill].startswith("not sent, set aside: ") and "NHC: check_gpu" in told[ill]
     assert shift.node(ill).reason.startswith("NHC: check_gpu")
     # The silent one was left behind by its wave; once its slurmd is back it is told of as late.
-    assert hand.of[late][silent] == f"left behind: not registered within {WAITS:g} s"
-    assert hand.wave_log[-1].startswith("left behind before: ") and outcome.results[silent].state == "done"
+    assert hand.of[late][silent] == f"late: not registered within {WAITS:g} s"
+    assert hand.wave_log[-1].startswith("late: ") and outcome.results[silent].state == "done"
     assert {states[name] for name in names if name != ill} == {"IDLE"}
     assert outcome.aside.keys() == {ill} and not outcome.waiting
     path = shift._path

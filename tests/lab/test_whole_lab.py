@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.config.settings import load
-from console.session import site
+from console.session import cluster_sources
 from tests.support.operator import console_on
 
 from .prometheus import Monitor
@@ -35,7 +35,7 @@ async def test_slurm_and_prometheus_on_every_screen(
     prometheus_2.backfill(hours=1, nodes=["gpu0003"])
     prometheus_2.settle()
     config = load(str(file), {}, tmp_path / "no-site-file")
-    async with console_on(site.choose(config, None), (200, 50)) as op:
+    async with console_on(cluster_sources.choose(config, None), (200, 50)) as op:
         await op.until(lambda: {"loads", "xids", "power"} <= op.cluster.known, "telemetry")
         await op.comes("prom ")
         op.sees("groningen", "R01", "PDU", "of 600 kW")
@@ -55,5 +55,5 @@ async def test_slurm_and_prometheus_on_every_screen(
         await op.comes("utilisation and memory  1 h")
         # Slurm and the GPUs are two machines here: where they disagree, the screen must say so.
         await op.press("escape", "i")
-        await op.comes("Facts that disagree")
+        await op.comes("Inconsistencies")
         op.sees("idle in Slurm, XID 48", "Slurm sees 8 GPUs, telemetry sees 7")

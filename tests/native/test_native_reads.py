@@ -216,7 +216,7 @@ def test_the_tasks_of_a_cut_list_are_unknown_not_gone(standin):
     assert list(facts.jobs) == ["7"] and facts.warnings == ("the tasks of job 101 could not be read",)
     assert facts.hidden == {"101", "101_*"}
     assert transport.read_jobs(["7", "8", "102_5"]).keys() == {"7"}
-    with pytest.raises(SourceFault, match="pyslurm does not tell all of job 101_5"):
+    with pytest.raises(SourceFault, match="pyslurm does not report all of job 101_5"):
         transport.read_jobs(["7", "101_5"])
 
 

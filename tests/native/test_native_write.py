@@ -242,7 +242,7 @@ def test_a_requeue_whose_states_cannot_be_read_is_not_sent(standin):
 def test_a_cancel_that_nothing_came_of_is_in_doubt(standin):
     standin.meets(deaf=[2])
     sent = send(job("cancel", "2", "9"))
-    assert sent.rc is None and "job 2 was told to end and is still RUNNING" in sent.err and sent.refused == {}
+    assert sent.rc is None and "job 2 was asked to end and is still RUNNING" in sent.err and sent.refused == {}
 
 
 def test_a_program_that_cannot_be_started_has_changed_nothing(standin, monkeypatch):

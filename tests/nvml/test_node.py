@@ -14,8 +14,7 @@ from collectors.nvml import sources
 from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.slurm.commands.jobs import COLUMNS
 from console.cli import node as inspection
-from console.cli import node_slurm
-from console.cli.node import NodeReport, exit_code, render, report
+from console.cli.node import NodeReport, describe, exit_code, render
 from console.runtime.errors import UserError
 from tests.support import make
 from tests.support.make import NOW
@@ -129,9 +128,9 @@ def test_what_is_not_known_is_told_and_accuses_nobody():
     fault = Fault("timeout", "nvml: the driver gave no answer in 5 s", "it starts anew")
     shown = text(look(gpus=None, extras={}, xids=(), driver=None, faults={"nvml.gpus": fault}))
     assert "nvml.gpus: nvml: the driver gave no answer in 5 s (it starts anew)" in shown
-    assert "Facts that disagree" not in shown and "GPU util" not in shown
+    assert "Inconsistencies" not in shown and "GPU util" not in shown
     shown = text(look(slurm=None, jobs=None, notes=("Slurm: scontrol is not on PATH; no state, no jobs",)))
-    assert "Slurm: scontrol is not on PATH" in shown and "Facts that disagree" not in shown
+    assert "Slurm: scontrol is not on PATH" in shown and "Inconsistencies" not in shown
 
 
 def test_exit_codes():
@@ -149,7 +148,7 @@ def test_exit_codes():
 def test_this_host_needs_neither_prometheus_nor_a_controller(driver, no_slurm):
     driver.line("lost", 3, 1)
     driver.line("proc", 0, os.getpid(), 1024)
-    shown, code = report(width=120)
+    shown, code = describe(width=120)
     assert code == 0
     assert "8 × NVIDIA H100 80GB HBM3   driver 570.86.15" in shown
     assert "GPU 3: lost: " in shown and "scontrol is not on PATH" in shown
@@ -158,7 +157,7 @@ def test_this_host_needs_neither_prometheus_nor_a_controller(driver, no_slurm):
 
 def test_json_tells_null_from_nothing_and_n_a_by_name(driver, no_slurm):
     driver.refuse(1, "util")
-    said, code = report(as_json=True, clock=ManualClock(NOW))
+    said, code = describe(as_json=True, clock=ManualClock(NOW))
     found = json.loads(said)
     assert code == 0 and found["version"] == 1 and found["at"] == "2026-11-18T11:06:40Z"
     assert found["slurm"] is None and found["jobs"] is None
@@ -170,7 +169,7 @@ def test_json_tells_null_from_nothing_and_n_a_by_name(driver, no_slurm):
 
 def test_a_driver_that_cannot_be_opened_is_one_line_and_exit_2(driver, no_slurm):
     driver.line("init", 18)
-    shown, code = report()
+    shown, code = describe()
     assert code == 2 and "different versions" in shown and "reboot" in shown
 
 
@@ -182,7 +181,7 @@ def test_slurm_beside_the_driver_and_array_tasks_by_the_ids_people_use(driver, m
     seen = make.node(host, "ALLOCATED", gpus_alloc=8)
     monkeypatch.setattr(inspection, "read_named", lambda names, deadline_s: {host: seen})
     monkeypatch.setattr(inspection, "jobs_on", lambda node: {"88133": job(id="88100_3")})
-    shown, code = report(width=200)
+    shown, code = describe(width=200)
     assert code == 0
     assert "job 88100_3" in shown and "which Slurm does not have" not in shown
     assert "88100_3 alice" in row(shown, 2)
@@ -196,7 +195,7 @@ def test_a_slurm_that_fails_costs_only_itself(driver, monkeypatch):
 
     monkeypatch.setattr(inspection, "read_named", fails)
     monkeypatch.setattr(inspection, "jobs_on", fails)
-    shown, code = report()
+    shown, code = describe()
     assert code == 1 and "slurm.jobs: squeue gave no answer in 5 s" in shown and "GPU util" in shown
 
 
@@ -205,9 +204,9 @@ def test_another_node_comes_from_telemetry(no_slurm):
         def gpus(self, nodes):
             return {"gpu0412": (gpu(0),)} if "gpu0412" in nodes else {}
 
-    shown, code = report("gpu0412", telemetry=Prometheus())
+    shown, code = describe("gpu0412", telemetry=Prometheus())
     assert code == 0 and "98 %" in shown
-    shown, code = report("gpu0413", telemetry=Prometheus())
+    shown, code = describe("gpu0413", telemetry=Prometheus())
     assert code == 2 and "telemetry: no sample of gpu0413" in shown
 
 
@@ -217,7 +216,7 @@ def test_what_is_no_name_is_refused(name):
         assert inspection.is_here(None)
         return
     with pytest.raises(UserError, match="is no node's name"):
-        report(name)
+        describe(name)
 
 
 def test_the_jobs_of_a_node_by_number(monkeypatch):
@@ -235,7 +234,7 @@ def test_the_jobs_of_a_node_by_number(monkeypatch):
         rows = ["|".join(["JOBID", *COLUMNS]), "|".join(["88133", *cell.values()])]
         return "".join(f"{line}{mark}\n" for line in rows).encode()
 
-    monkeypatch.setattr(node_slurm, "ask", answer)
+    monkeypatch.setattr(inspection, "ask", answer)
     found = inspection.jobs_on("gpu0412")
     assert {number: (one.id, one.name) for number, one in found.items()} == {"88133": ("88100_3", "a|b")}
     assert asked[0][-2:] == ["-w", "gpu0412"]

@@ -7,7 +7,7 @@ import pytest
 from collectors import process
 from collectors.clean import decode
 from collectors.nvml.process_owner import parse_listpids
-from console.cli.node import jobs_on, report
+from console.cli.node import describe, jobs_on
 from tests.lab.roots import SUITES
 from tests.lab.running import running
 from tests.lab.slurm import wait_for
@@ -39,10 +39,10 @@ def test_jobs_of_a_node_and_their_processes_go_by_the_same_number(on_path):
         return parse_listpids(decode(process.run([process.find("scontrol"), "listpids"], deadline_s=30).out))
 
     wait_for(lambda: "" if set(told().values()) == set(jobs) else f"{told()} for {set(jobs)}", 30)
-    shown, code = report("gpu0001", width=120)
+    shown, code = describe("gpu0001", width=120)
     assert code == 0 and "mixed (MIXED)" in shown and "train|x  RUNNING  2 GPUs on 1 node" in shown
 
 
 def test_a_node_that_slurm_does_not_know(on_path):
-    shown, code = report("nowhere")
+    shown, code = describe("nowhere")
     assert code == 2 and "Slurm knows no node nowhere" in shown

@@ -12,7 +12,7 @@ from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from console.app.app import WachtApp
 from console.config.settings import Config
-from console.session import site
+from console.session import cluster_sources
 from tests.support.paths import ROOT
 
 _ACTION, _JUDGED, _ROWS = "an action", "facts, once there are any", "a list, or a row that is opened"
@@ -63,7 +63,7 @@ LATER = {
 _AT_FIRST_FRAME = """
 import sys
 import console.cli.main, console.app.app
-from console.session import site
+from console.session import cluster_sources
 from console.config.settings import Config
 from collectors.sim import SimSettings
 
@@ -73,19 +73,19 @@ class First(console.app.app.WachtApp):
     def on_mount(self):  # what comes after the first frame begins with `start`
         self.clusters.start = lambda: self.exit(set(sys.modules))
 
-shown = First(site.demo(SimSettings(nodes=8)), Config()).run(headless=True)
+shown = First(cluster_sources.demo(SimSettings(nodes=8)), Config()).run(headless=True)
 print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))
 """
 #: What follows the start is there before a key asks for it: no key that is pressed then imports anything of ours.
 _KEYS = """
 import asyncio, sys, time
-from console.session import site
+from console.session import cluster_sources
 from console.app.app import WachtApp
 from console.config.settings import Config
 from collectors.sim import SimSettings
 
 async def main():
-    app = WachtApp(site.demo(SimSettings(nodes=8, jobs=4)), Config())
+    app = WachtApp(cluster_sources.demo(SimSettings(nodes=8, jobs=4)), Config())
     async with app.run_test(size=(120, 40)) as pilot:
         end = time.monotonic() + 30
         while "console.config.plugins" not in sys.modules or not app.session.ahead or app.workers:
@@ -128,7 +128,7 @@ async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, mo
         monkeypatch.setenv(name, str(tmp_path))
     before = gc.get_threshold()
     gc.disable()  # as console.cli.main.open_console does
-    app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
+    app = WachtApp(cluster_sources.demo(SimSettings(nodes=8)), Config())
     try:
         async with app.run_test() as pilot:
             await pilot.pause()

@@ -104,7 +104,7 @@ def test_every_screen_sends_only_what_it_may(size: tuple[int, int], place: dict[
     try:
         hand.comes("Nodes ")
         for key, sign in (("2", "gpu0001"), ("3", "pending"), ("4", "GPU"), ("5", "ower"), ("6", "Alerts "),
-                          ("7", "Partitions"), ("8", "Journal"), ("i", "disagree"), ("c", "wet")):  # fmt: skip
+                          ("7", "Partitions"), ("8", "Journal"), ("i", "Inconsistencies"), ("c", "wet")):  # fmt: skip
             hand.press(key, sign)
             for move in (b"\x1b[6~", b"\x1b[F", b"\r", b"y", ESCAPE, ESCAPE):
                 hand.terminal.type(move)

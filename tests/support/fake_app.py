@@ -21,7 +21,7 @@ from console.config.theme_files import read_themes
 from console.health.xid_policy import load_policy
 from console.runtime.state_files import BackgroundWriter
 from console.screens.layout.screen import WachtScreen
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support import make
 
 A, B = "groningen", "leeuwarden"
@@ -169,9 +169,9 @@ class FakeApp:
         self.ended.append(error)
 
 
-def site(name: str = A) -> Site:
+def site(name: str = A) -> ClusterSources:
     """A simulated cluster; nothing reads it."""
-    return Site(name=name, demo=True, slurm=SimSettings(nodes=4), others={})
+    return ClusterSources(name=name, demo=True, slurm=SimSettings(nodes=4), others={})
 
 
 def session(cluster: Cluster | None = None, name: str = A, **config: Any) -> ClusterSession:

@@ -22,7 +22,7 @@ from console.config.keymap import KeyLine
 from console.config.settings import Config
 from console.config.site_commands import SiteCommand
 from console.screens.layout.list_screen import ListScreen
-from console.session import site
+from console.session import cluster_sources
 
 #: Seconds that a condition may take to come true, on a busy machine: bounded, so that a test fails instead of hanging.
 PATIENCE_S = 60.0
@@ -186,7 +186,7 @@ async def console(
     clock = clock or ManualClock()
     chosen = SimSettings(**{"nodes": 64, **settings})
     machine = running(name, chosen, clock)
-    place = site.Site(name=name, demo=True, slurm=chosen, others={})
+    place = cluster_sources.ClusterSources(name=name, demo=True, slurm=chosen, others={})
     config = Config(
         read_only=read_only, theme=theme, screen=screen, keys=tuple(keys), filters=tuple(filters),
         commands=commands or {},
@@ -204,7 +204,9 @@ async def console(
 
 
 @asynccontextmanager
-async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **config: Any) -> AsyncIterator[Operator]:
+async def console_on(
+    place: cluster_sources.ClusterSources, size: tuple[int, int] = (120, 40), **config: Any
+) -> AsyncIterator[Operator]:
     """A console on a real Slurm, the one whose commands are on PATH."""
     app = WachtApp(place, Config(**config))
     try:

@@ -37,7 +37,7 @@ class Night:
     def tape(self, path: Path, bounds: Bounds = BOUNDS, journal: Path | None = None) -> SessionWriter:
         made = SessionWriter(path, bounds, self.clock.now(), self.clock.mono(), journal)
         # No test pulls the plug: a disk need not be waited for.
-        made._store._base.execute("PRAGMA synchronous=OFF")
+        made._store._database.execute("PRAGMA synchronous=OFF")
         return made
 
     def keep(self, tape: SessionWriter) -> None:

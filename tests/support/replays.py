@@ -37,7 +37,7 @@ class Direct:
     def __init__(self, app: WachtApp, path: Path, journal: Path | None = None) -> None:
         self.clock, self.path = app.clock, path
         self.tape = SessionWriter(path, BOUNDS, self.clock.now(), self.clock.mono(), journal)
-        self.tape._store._base.execute("PRAGMA synchronous=OFF")
+        self.tape._store._database.execute("PRAGMA synchronous=OFF")
         self.offer(app.cluster, Diff())
 
     def offer(self, cluster: Cluster, diff: Diff) -> None:

@@ -11,7 +11,7 @@ from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from console.app.app import WachtApp
 from console.config.settings import Config
-from console.session import site
+from console.session import cluster_sources
 from tests.support.operator import Operator
 
 A, B = "groningen", "leeuwarden"
@@ -45,7 +45,7 @@ async def consoles(size=(120, 40), others=(B,), **settings) -> AsyncIterator[Bot
     clock = ManualClock()
     chosen = {name: SimSettings(nodes=16, seed=at + 1, **settings) for at, name in enumerate((A, *others))}
     machines = {name: running(name, one, clock) for name, one in chosen.items()}
-    sites = [site.Site(name=name, demo=True, slurm=one, others={}) for name, one in chosen.items()]
+    sites = [cluster_sources.ClusterSources(name=name, demo=True, slurm=one, others={}) for name, one in chosen.items()]
     app = WachtApp(sites[0], Config(), clock, others=sites[1:])
     try:
         async with app.run_test(size=size, notifications=True) as pilot:

@@ -33,7 +33,7 @@ async def test_an_empty_table_says_the_whole_sentence_and_no_empty_box_stands_be
     async with console(SMALL) as op:
         await op.command("domains")
         await op.comes("no NVLink domain is known")
-        op.sees("exporter tells of a fabric between nodes")
+        op.sees("exporter reports a fabric between nodes")
         op.sees_not("╰")
 
 
@@ -66,7 +66,7 @@ async def test_on_80_columns_a_reservation_says_when_it_ends():
 async def test_on_a_narrow_screen_the_line_of_the_inbox_under_the_cursor_is_read_in_full(width):
     async with console((width, 24), nodes=256) as op:
         await op.command("inbox")
-        await op.comes("Facts that disagree")
+        await op.comes("Inconsistencies")
         screen = op.app.screen
         for table in (screen.upper, screen.lower):
             for key in table.keys[:4]:

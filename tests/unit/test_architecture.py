@@ -78,7 +78,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("console/app/screen_factory.py", "dynamic import"): "imports a screen when it is first shown, by its row",
     ("console/config/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
     (
-        "console/session/site.py",
+        "console/session/cluster_sources.py",
         "dynamic import",
     ): "opens the transport that fits the site, real or embedded, both written out",
     ("console/filters/language.py", "reads words"): "its text is what a person typed, and it is the parser of that",

@@ -52,7 +52,7 @@ QUERIES: tuple[Query, ...] = (
     ),
     Query(
         name="mount_nodes", unit="nodes", by=(), series=(ERROR,),
-        about="the nodes whose mounts are told at all", expr=f"count(count by ($exported) (<{ERROR}>))",
+        about="the nodes whose mounts are reported at all", expr=f"count(count by ($exported) (<{ERROR}>))",
     ),
     Query(
         name="mount_space", unit="bytes", by=("mountpoint", "what"), series=(SIZE, AVAIL), high=1e21,
@@ -68,7 +68,7 @@ QUERIES: tuple[Query, ...] = (
     Query(
         name="mounts_missing", by=_MOUNT, series=(ERROR,), host=_HOST,
         asked="each reading, for each file system that nodes should have",
-        about="nodes that tell of their mounts and lack this one",
+        about="nodes that report their mounts, without this one",
         expr=f'label_replace(topk($most, count by ($exported) (<{ERROR}>) unless on ($exported) '
              f'<{ERROR} mountpoint="$expected">), "mountpoint", "$expected", "", "")',
     ),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
+from collectors.sim.host import Host
 from collectors.sim.plant.fabric import DOWN_GBPS, ETHERNET, SPARE_ETHERNET, Links
-from collectors.sim.plant.site_layout import Host, SimSite
+from collectors.sim.plant.site_layout import SimSite
 from collectors.sim.plant.storage import LUSTRE_FS, TB, SimFileSystem, Storage
 
 PORT = 9100

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from collectors.model import Checkup, Facts
+from collectors.sim.host import Host
 
 from .hardware import serial, versions_of
-from .site_layout import DAY, Host, SimSite
+from .site_layout import DAY, SimSite
 
 #: Node Health Check runs every 300 s, `dcgmi diag` every two weeks, at level 3.
 NHC_S, DIAG_S, LEVEL = 300, 14 * DAY, 3
@@ -49,10 +50,10 @@ class Checks:
 
 def failing_check(host: Host) -> str | None:
     """The check that Node Health Check reports as failed; None if all pass."""
-    fault = host.fault
-    if fault is None or not fault.reason.startswith(_NHC):
+    failure = host.failure
+    if failure is None or not failure.reason.startswith(_NHC):
         return None
-    return fault.reason.removeprefix(_NHC).partition(" ")[0]
+    return failure.reason.removeprefix(_NHC).partition(" ")[0]
 
 
 def nhc_at(host: Host, now: float) -> int:

@@ -15,9 +15,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from collectors.model import Fabric, Facts, Port
+from collectors.sim.host import Host
 from collectors.sim.timeline import Timeline
 
-from .site_layout import HOUR, Host, SimSite
+from .site_layout import HOUR, SimSite
 
 #: Gb/s of a compute port, of a storage port, of Ethernet.
 COMPUTE, STORAGE, MANAGEMENT = 400.0, 200.0, 25.0
@@ -99,7 +100,7 @@ class Links:
         """The current state of one port."""
         now = self._timeline.now
         fault = self.faults.get((host.index, device)) or PortFault()
-        reason = host.fault.reason if host.fault is not None else ""
+        reason = host.failure.reason if host.failure is not None else ""
         named, flapping = _NAMED.search(reason), _FLAPPING.search(reason)
         down = named is not None and device == f"mlx5_{named[1]}"
         recent = sum(now - HOUR <= at <= now for at in fault.downs) + int(down)
@@ -147,7 +148,7 @@ class Links:
         """The unhealthy ports of nodes that answer."""
         hosts = self._site.hosts
         affected = {index for index, _ in self.faults}
-        affected.update(host.index for host in hosts if host.fault is not None)
+        affected.update(host.index for host in hosts if host.failure is not None)
         ports = (port for index in sorted(affected) for port in self.ports(hosts[index]))
         return {port.key: port for port in ports if port.wrong}
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from collectors.model import Load
+from collectors.sim.host import Host, answers
 from collectors.sim.slurmctld.gpu_pool import GpuPool
 
-from .site_layout import Host, answers, indices_of
+from .site_layout import indices_of
 
 #: dcgm-exporter samples every 30 s; one of SLOTS groups of nodes is sampled every STEP_S seconds.
 SAMPLE_S = 30

@@ -12,8 +12,9 @@ from functools import cache
 from collectors.model import Domain, Gpu, Tray
 from collectors.nvml.labels import fabric_problems
 from collectors.sim.exporters.dcgm import ExporterOptions, labels_of
+from collectors.sim.host import Host, answers
 
-from .site_layout import Host, SimSite, answers
+from .site_layout import SimSite
 
 #: NVL72: 18 trays of 4 GPUs.
 TRAYS, GPUS = 18, 4

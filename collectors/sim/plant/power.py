@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 
 from collectors.model import Power, Series
+from collectors.sim.host import Host
 from collectors.sim.slurmctld.job_queue import SimQueue
 
 from .gpu_telemetry import STEP_S, GpuLoads, levels_now, sample_step
 from .sensor_history import SensorHistory
-from .site_layout import HOUR, Host
+from .site_layout import HOUR
 
 #: Watts of a node that is down: its BMC and some fans.
 STANDBY_W = 190.0
@@ -36,7 +37,7 @@ class PowerMeters:
 
     def node_w(self, host: Host) -> float:
         """Watts of one node now; 0 if its PDU is dead."""
-        if host.fault is not None and host.fault.kind == "power":
+        if host.failure is not None and host.failure.kind == "power":
             return 0.0
         if host.down and host.silent:
             return STANDBY_W

@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Mapping
 
 from collectors.model import Job, Series, Xid
+from collectors.sim.host import Host, answers
 from collectors.sim.slurmctld.accounting import SHIFT_S, AccountingRecords, append_bounded
 from collectors.sim.slurmctld.job_queue import SimQueue, SimRun
 
 from .gpu_telemetry import SAMPLE_S, STEP_S, Level, gpu_usage, levels, levels_now, sample_step
 from .hardware import Hardware
-from .site_layout import Host, answers, indices_of
+from .site_layout import indices_of
 
 #: Points of a chart: more than a terminal has columns.
 POINTS = 120

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from collectors.model import Gpu, Process
+from collectors.sim.host import Host, answers
 from collectors.sim.slurmctld.job_queue import SimQueue
 
 from .gpu_telemetry import STEP_S, Level, gpu_usage, levels_now, sample_step
 from .hardware import NVLINKS
 from .sensor_history import SensorHistory
-from .site_layout import Host, answers, gpu_uuid, indices_of
+from .site_layout import gpu_uuid, indices_of
 
 #: °C from which the driver lowers the clocks, and from which the chip does so itself.
 SLOW_C, BRAKE_C = 84, 92

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from collectors.model import Facts, FileSystem
+from collectors.sim.host import Host
 from collectors.sim.timeline import Timeline
 
-from .site_layout import HOUR, Host, SimSite
+from .site_layout import HOUR, SimSite
 
 SCRATCH, HOME = "/scratch", "/home"
 TB = 10**12

@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from collectors.model import Job, JobAccount, LogTail, NodeEvent, PastJob, Step
 from collectors.nodeset import expand
+from collectors.sim.host import Host
 from collectors.sim.plant.gpu_telemetry import gpu_usage
-from collectors.sim.plant.site_layout import HOUR, Host
+from collectors.sim.plant.site_layout import HOUR
 
 from .job_queue import SimQueue, SimRun
 from .workload import KINDS, USERS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from collectors.sim.plant.site_layout import Host, SimSite, span
+from collectors.sim.host import Host
+from collectors.sim.plant.site_layout import SimSite, span
 
 
 class GpuPool:

@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from collectors.model import Job
-from collectors.sim.plant.site_layout import Host, SimSite
+from collectors.sim.host import Host
+from collectors.sim.plant.site_layout import SimSite
 from collectors.sim.timeline import Timeline
 
 from .gpu_pool import GpuPool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collectors.model import Change
-from collectors.sim.plant.site_layout import Host
+from collectors.sim.host import Host
 from collectors.slurm import operations
 
 from .request_base import INVALID_NODE, Handlers, RequestContext
@@ -30,7 +30,7 @@ def _of_node(act: _HostHandler) -> Callable[[RequestContext, Change, str], str |
             return INVALID_NODE
         host = context.queue.site.hosts[index]
         why = act(context, change, host)
-        context.faults.refresh(host)
+        context.failures.refresh(host)
         return why
 
     return on
@@ -56,7 +56,7 @@ def _drain(context: RequestContext, change: Change, host: Host) -> str | None:
 def _auto_resume(context: RequestContext, host: Host, due: int) -> None:
     if host.resume_at == due:
         _back(context, host, down_too=True)
-        context.faults.refresh(host)
+        context.failures.refresh(host)
 
 
 def _undrain(context: RequestContext, _: Change, host: Host) -> str | None:
@@ -79,7 +79,7 @@ def _back(context: RequestContext, host: Host, down_too: bool) -> None:
         host.reboot = None
     if not host.down:
         host.reason = host.reason_by = host.reason_at = None
-        context.faults.on_resume(host, was_down)
+        context.failures.on_resume(host, was_down)
 
 
 def _down(context: RequestContext, change: Change, host: Host) -> str | None:
@@ -142,13 +142,13 @@ def _power_off_when_empty(context: RequestContext, host: Host) -> None:
         return
     host.power, host.silent = "POWERING_DOWN", True
     context.timeline.after(DOWN_S, _off, context, host)
-    context.faults.refresh(host)
+    context.failures.refresh(host)
 
 
 def _off(context: RequestContext, host: Host) -> None:
     if host.power == "POWERING_DOWN":
         host.power = "POWERED_DOWN"
-        context.faults.refresh(host)
+        context.failures.refresh(host)
 
 
 def _powerup(context: RequestContext, _: Change, host: Host) -> str | None:
@@ -163,8 +163,8 @@ def _powerup(context: RequestContext, _: Change, host: Host) -> str | None:
 def _up(context: RequestContext, host: Host) -> None:
     if host.power == "POWERING_UP":
         host.power = ""
-        context.faults.on_boot(host)
-        context.faults.refresh(host)
+        context.failures.on_boot(host)
+        context.failures.refresh(host)
 
 
 HANDLERS: Handlers = {

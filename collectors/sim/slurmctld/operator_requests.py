@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collectors.model import Association, Change, Sent, User
-from collectors.sim.failures import Faults
+from collectors.sim.failures import NodeFailures
 from collectors.sim.timeline import Timeline
 from collectors.slurm import operations
 from collectors.slurm.operations import SlurmOperation, calls, operation_of
@@ -73,8 +73,10 @@ def commands(change: Change) -> list[tuple[str, ...]]:
 class OperatorRequests:
     """Applies changes target by target: some may be refused while the others succeed."""
 
-    def __init__(self, queue: SimQueue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
-        self._context = RequestContext(queue, faults, reboots, timeline, operator)
+    def __init__(
+        self, queue: SimQueue, failures: NodeFailures, reboots: Reboots, timeline: Timeline, operator: str
+    ) -> None:
+        self._context = RequestContext(queue, failures, reboots, timeline, operator)
 
     def apply(self, change: Change) -> list[Sent]:
         """Apply a change. Refused targets are in the result, each with Slurm's error text.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from collectors.sim.failures import Faults
-from collectors.sim.plant.site_layout import Host
+from collectors.sim.failures import NodeFailures
+from collectors.sim.host import Host
 from collectors.sim.timeline import Timeline
 
 #: Seconds between two checks whether a node that waits for its reboot is empty.
@@ -19,9 +19,9 @@ TIMEOUT_S = 600.0
 class Reboots:
     """Reboots nodes as `scontrol reboot ASAP` does, with its flags and reason texts."""
 
-    def __init__(self, rng: random.Random, faults: Faults, timeline: Timeline) -> None:
+    def __init__(self, rng: random.Random, failures: NodeFailures, timeline: Timeline) -> None:
         self._rng = rng
-        self._faults = faults
+        self._failures = failures
         self._timeline = timeline
 
     def request(self, host: Host, next_state: str) -> None:
@@ -37,31 +37,31 @@ class Reboots:
             return
         host.rebooting = host.down = host.silent = True
         self._append_reason(host, "reboot issued")
-        dead = host.fault is not None and host.fault.down
+        dead = host.failure is not None and host.failure.down
         wait = TIMEOUT_S if dead else self._rng.uniform(*BOOT_S)
         self._timeline.after(wait, self._time_out if dead else self._register, host)
-        self._faults.refresh(host)
+        self._failures.refresh(host)
 
     def _register(self, host: Host) -> None:
-        """Register a node that has booted. A fault that a reboot does not repair shows again."""
+        """Register a node that has booted. A failure that a reboot does not repair shows again."""
         if not host.rebooting:
             return
         resumed = host.reboot == "RESUME"
         host.reboot, host.rebooting, host.drain, host.down = None, False, False, not resumed
-        self._faults.on_boot(host)
+        self._failures.on_boot(host)
         if resumed:
             host.reason = host.reason_by = host.reason_at = None
-            self._faults.on_resume(host, was_down=False)
+            self._failures.on_resume(host, was_down=False)
         else:
             self._append_reason(host, "reboot complete")
-        self._faults.refresh(host)
+        self._failures.refresh(host)
 
     def _time_out(self, host: Host) -> None:
         if not host.rebooting:
             return
         host.reboot, host.rebooting = None, False
         self._append_reason(host, "reboot timed out")
-        self._faults.refresh(host)
+        self._failures.refresh(host)
 
     def _append_reason(self, host: Host, what: str) -> None:
         host.reason = f"{host.reason} : {what}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from collectors.model import Change
-from collectors.sim.failures import Faults
+from collectors.sim.failures import NodeFailures
 from collectors.sim.timeline import Timeline
 from collectors.slurm.operations import SlurmOperation
 
@@ -22,7 +22,7 @@ class RequestContext(Struct, frozen=True):
     """The parts of the cluster that a handler may change."""
 
     queue: SimQueue
-    faults: Faults
+    failures: NodeFailures
     reboots: Reboots
     timeline: Timeline
     operator: str

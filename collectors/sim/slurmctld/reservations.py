@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from collectors.model import Change, Reservation
-from collectors.sim.failures import Faults
+from collectors.sim.failures import NodeFailures
 from collectors.sim.plant.site_layout import HOUR, indices_of
 from collectors.slurm import operations
 from collectors.slurm.operations import epoch_of
@@ -23,7 +23,7 @@ _DOUBLE = "Duplicate reservation name"
 _OVER = frozenset({"MAINT", "OVERLAP"})
 
 
-def create_initial(queue: SimQueue, faults: Faults) -> None:
+def create_initial(queue: SimQueue, failures: NodeFailures) -> None:
     """Create the two initial reservations, if the room has enough racks. Call it before there are jobs."""
     site, now = queue.site, int(queue.timeline.now)
     racks = list(site.racks.values())
@@ -49,32 +49,32 @@ def create_initial(queue: SimQueue, faults: Faults) -> None:
             users=users,
             comment=comment,
         )
-        create(queue, faults, row, chosen)
+        create(queue, failures, row, chosen)
 
 
-def create(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[int]) -> None:
+def create(queue: SimQueue, failures: NodeFailures, row: Reservation, chosen: Sequence[int]) -> None:
     """Create a reservation of these hosts."""
     assert row.starts is not None and row.ends is not None
     mask = sum(1 << index for index in chosen)
     queue.calendar.reservations[row.name] = SimReservation(row, mask, row.starts, row.ends, "MAINT" in row.flags)
     if row.starts <= queue.timeline.now:
-        _open(queue, faults, row.name, row.starts)
+        _open(queue, failures, row.name, row.starts)
     else:
-        queue.timeline.at(row.starts, _open, queue, faults, row.name, row.starts)
-    queue.timeline.at(row.ends, _close, queue, faults, row.name, row.ends)
+        queue.timeline.at(row.starts, _open, queue, failures, row.name, row.starts)
+    queue.timeline.at(row.ends, _close, queue, failures, row.name, row.ends)
 
 
-def set_end(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
+def set_end(queue: SimQueue, failures: NodeFailures, name: str, ends: int) -> None:
     """Change the end of a reservation."""
     booking = queue.calendar.reservations[name]
     booking.row, booking.ends = replace(booking.row, ends=ends), ends
-    queue.timeline.at(ends, _close, queue, faults, name, ends)
+    queue.timeline.at(ends, _close, queue, failures, name, ends)
     queue.wake()
 
 
-def delete(queue: SimQueue, faults: Faults, name: str) -> None:
+def delete(queue: SimQueue, failures: NodeFailures, name: str) -> None:
     """Delete a reservation. Only call it if no job uses it."""
-    _mark(queue, faults, name, None)
+    _mark(queue, failures, name, None)
     del queue.calendar.reservations[name]
     queue.wake()
 
@@ -84,22 +84,22 @@ def in_use(queue: SimQueue, name: str) -> bool:
     return any(job in queue.jobs for job in _jobs_of(queue, name))
 
 
-def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
+def _open(queue: SimQueue, failures: NodeFailures, name: str, due: int) -> None:
     """Start the reservation, unless it was deleted: its nodes show it, and its jobs may start."""
     booking = queue.calendar.reservations.get(name)
     if booking is None or booking.starts != due:
         return
     queue.calendar.set_state(name, "ACTIVE")
-    _mark(queue, faults, name, name)
+    _mark(queue, failures, name, name)
     _recheck_jobs(queue, name)
 
 
-def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
+def _close(queue: SimQueue, failures: NodeFailures, name: str, due: int) -> None:
     """End the reservation, unless its end was changed. Its pending jobs can no longer start and are cancelled."""
     booking = queue.calendar.reservations.get(name)
     if booking is None or booking.ends != due:
         return
-    _mark(queue, faults, name, None)
+    _mark(queue, failures, name, None)
     for job_id in _jobs_of(queue, name):
         job = queue.jobs.get(job_id)
         if job is not None and job.state == "PENDING":
@@ -109,13 +109,13 @@ def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
     queue.wake()
 
 
-def _mark(queue: SimQueue, faults: Faults, name: str, shown: str | None) -> None:
+def _mark(queue: SimQueue, failures: NodeFailures, name: str, shown: str | None) -> None:
     booking = queue.calendar.reservations[name]
     for index in indices_of(booking.mask):
         host = queue.site.hosts[index]
         host.reservation = shown
         host.maintenance = booking.maintenance and shown is not None
-        faults.refresh(host)
+        failures.refresh(host)
 
 
 def _recheck_jobs(queue: SimQueue, name: str) -> None:
@@ -138,7 +138,7 @@ def _reserve(context: RequestContext, change: Change, name: str) -> str | None:
     why = _refusal(context, change)
     if why is None and first:
         row = _row(context, change)
-        create(context.queue, context.faults, row, [context.queue.site.by_name[node] for node in change.targets])
+        create(context.queue, context.failures, row, [context.queue.site.by_name[node] for node in change.targets])
     return why
 
 
@@ -177,7 +177,7 @@ def _extend(context: RequestContext, change: Change, name: str) -> str | None:
     ends = epoch_of(change.values[name])
     if ends <= context.timeline.now:
         return "Requested time is invalid"
-    set_end(context.queue, context.faults, name, ends)
+    set_end(context.queue, context.failures, name, ends)
     return None
 
 
@@ -186,7 +186,7 @@ def _delete(context: RequestContext, change: Change, name: str) -> str | None:
         return _INVALID
     if in_use(context.queue, name):
         return _IN_USE
-    delete(context.queue, context.faults, name)
+    delete(context.queue, context.failures, name)
     return None
 
 

@@ -44,7 +44,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
         out = decode(ask(["sdiag"], settings.deadline_s))
     found = _SDIAG_AT.search(out)
     if found is None:
-        raise SourceFault("malformed", "sdiag tells no time", "run it by hand to see")
+        raise SourceFault("malformed", "sdiag has no time", "run it by hand to see")
     return skew_of(int(found[1]), 1.0, sent, time.time())
 
 
@@ -56,7 +56,7 @@ def private_data(settings: SlurmSettings) -> frozenset[str]:
         key, equal, value = line.partition("=")
         if equal and key.strip() == "PrivateData":
             return frozenset(clean(word.strip()) for word in value.split(",")) - {"none", "(null)", ""}
-    raise SourceFault("malformed", "scontrol show config tells no PrivateData")
+    raise SourceFault("malformed", "scontrol show config has no PrivateData")
 
 
 def excess_sudo_commands(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:

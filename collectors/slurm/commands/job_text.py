@@ -36,7 +36,7 @@ def job_detail(job: str, text: str, deadline_s: float) -> JobDetail:
     rows = decode(ask(argv, deadline_s)).split(f"{mark}\n")
     cells = rows[1].split(mark) if len(rows) > 2 else []
     if len(cells) != len(FIELDS):
-        raise SourceFault("malformed", f"squeue told {len(cells)} fields of job {job}, {len(FIELDS)} were asked for",
+        raise SourceFault("malformed", f"squeue sent {len(cells)} fields of job {job}, {len(FIELDS)} were asked for",
                           "run it by hand to see")  # fmt: skip
     told = dict(zip(FIELDS, cells, strict=True))
     return JobDetail(

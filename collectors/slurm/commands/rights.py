@@ -117,7 +117,7 @@ def _of(who: SlurmAccount, deadline_s: float) -> Rights:
     if slurm and (who.name == slurm["name"] or (who.uid is not None and who.uid == int(slurm["uid"]))):
         return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="scontrol show config")
     if "slurmdbd" not in config["AccountingStorageType"]:
-        return Rights(user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level")
+        return Rights(user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so no user has a level")
     return _level(who.name, deadline_s)
 
 

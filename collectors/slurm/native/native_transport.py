@@ -62,7 +62,7 @@ class NativeReader:
             raise SourceFault("empty", "pyslurm lists not one node", "try: scontrol show node")
         lost = rule is not None and rule.topology
         return Facts(
-            nodes=self._nodes, warnings=("racks are unknown: pyslurm does not tell the topology",) if lost else ()
+            nodes=self._nodes, warnings=("racks are unknown: pyslurm does not report the topology",) if lost else ()
         )
 
     def _all_jobs(self, answer: NativeReading) -> Facts:
@@ -115,7 +115,7 @@ class NativeTransport(ReadsSmallKindsByName):
         lost = _hidden(answer)
         for one in ids:
             if one not in found and may_hide(lost, one):
-                raise SourceFault("cut", f"pyslurm does not tell all of job {one}", f"try: squeue -r -j {one}")
+                raise SourceFault("cut", f"pyslurm does not report all of job {one}", f"try: squeue -r -j {one}")
         return found
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
@@ -179,5 +179,5 @@ def rights(config: WorkerConfig) -> Rights:
     if uid == config.slurm_uid or name == config.slurm_user:
         return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="slurm.conf")
     if config.accounting is None:
-        return Rights(user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level")
+        return Rights(user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so no user has a level")
     return Rights(user=name, level="unknown", why="pyslurm does not read the levels that slurmdbd keeps")

@@ -161,7 +161,7 @@ class PyslurmCalls:
         for job in ids:
             if states.get(job, "COMPLETING") != "COMPLETING":
                 self.doubt = True
-                self.said.append(f"job {job} was told to end and is still {states[job]}")
+                self.said.append(f"job {job} was asked to end and is still {states[job]}")
 
 
 def main(words: Sequence[str]) -> int:

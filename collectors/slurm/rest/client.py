@@ -380,7 +380,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
         found = client.get("diag/", _Diagnostics).statistics
         said = found.req_time.number if found is not None and found.req_time is not None else None
         if not said:
-            raise SourceFault("malformed", "slurmrestd tells no time in /diag/")
+            raise SourceFault("malformed", "slurmrestd has no time in /diag/")
         return skew_of(said, 1.0, sent, time.time())
     finally:
         client.close()

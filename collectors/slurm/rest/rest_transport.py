@@ -87,7 +87,7 @@ class RestReader:
         self._nodes = found
         lost = rule is not None and rule.topology
         return Facts(
-            nodes=found, warnings=("racks are unknown: slurmrestd does not tell the topology",) if lost else ()
+            nodes=found, warnings=("racks are unknown: slurmrestd does not report the topology",) if lost else ()
         )
 
     def _all_jobs(self, client: RestClient) -> Facts:

@@ -45,7 +45,7 @@ _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (Fa
 def read_rights(client: RestClient, user: str | None) -> Rights:
     """The rights of this user. Never raises: `why` says why they are unknown."""
     if user is None:
-        return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
+        return Rights(user="?", level="unknown", why="slurmrestd does not report as which user it asks")
     try:
         return _of(client, user)
     except SourceFault as error:
@@ -68,15 +68,15 @@ def _of(client: RestClient, user: str) -> Rights:
     if not server_info.slurmdbd:
         if told:
             return Rights(
-                user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level"
+                user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so no user has a level"
             )
-        return Rights(user=name, level="unknown", why="no slurmdbd, and slurmrestd tells SlurmUser from v0.0.45 on")
+        return Rights(user=name, level="unknown", why="no slurmdbd, and slurmrestd reports SlurmUser from v0.0.45 on")
     found = client.get(f"user/{user}", _Users, database=True).users or []
     own = next((one for one in found if one.name.lower() == user.lower()), None)
     if own is None:
         if told:
             return Rights(user=name, level="no admin", nodes=False, jobs=False, why="unknown to slurmdbd")
-        return Rights(user=name, level="unknown", why="unknown to slurmdbd; SlurmUser is told from v0.0.45 on")
+        return Rights(user=name, level="unknown", why="unknown to slurmdbd; SlurmUser is reported from v0.0.45 on")
     level = (own.administrator_level or ["?"])[0]
     if level not in _LEVELS:
         return Rights(user=name, level="unknown", why=f"slurmdbd gives the level {clean(level)[:40]!r}")

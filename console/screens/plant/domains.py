@@ -16,7 +16,7 @@ from widgets.pane import PaneLine
 
 NO_DOMAINS = (
     "no NVLink domain is known: Slurm's topology has no blocks, the configuration calls no racks domains, and no "
-    "exporter tells of a fabric between nodes"
+    "exporter reports a fabric between nodes"
 )
 
 
@@ -36,7 +36,7 @@ def _head(screen: ListDetailScreen) -> Head:
         usable, trays = sum(len(one.usable) for one in found), sum(len(one.nodes) for one in found)
         spans.append((f"   {usable:,} of {trays:,} trays usable", ""))
     if ill := sum(one.broken for one in found):
-        spans.append((f"   {ill:,} need somebody", "bad"))
+        spans.append((f"   {ill:,} degraded", "bad"))
     return spans, screen.source_spans("slurm.topology", "prom.trays", warnings=False)
 
 

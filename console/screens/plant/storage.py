@@ -56,7 +56,7 @@ def _no_nodes(screen: TwoTableScreen) -> str:
     row = screen.row_above()
     if row is None:
         return _empty(screen)
-    none = f"{row.store.name} hangs on no node that tells of it, and none in service lacks it"
+    none = f"{row.store.name} hangs on no node that reports it, and is mounted on all in service"
     return screen.missing_text("storage", SOURCE, none)
 
 

@@ -26,7 +26,7 @@ from console.ingest.poller import WATCHED, Poller
 from console.journal.chain import read
 from console.recording import replay_site as record_site
 from console.runtime.memo import remembered
-from console.session import site
+from console.session import cluster_sources
 from tests.support import make
 from tests.support.make import Commands, change_of
 from tests.support.replays import Direct
@@ -251,8 +251,10 @@ async def test_with_one_cluster_nothing_is_different():
 async def test_one_that_would_ask_the_same_slurm_is_not_opened(monkeypatch):
     """Two names for one controller: what is done under one would be done to the other."""
     monkeypatch.delenv("SLURM_CONF", raising=False)
-    own = [site.Site(name=one, demo=False, slurm=SlurmSettings(), others={}) for one in ("a", "b")]
-    other = site.Site(name="c", demo=False, slurm=SlurmSettings(conf="/etc/slurm-c/slurm.conf"), others={})
+    own = [cluster_sources.ClusterSources(name=one, demo=False, slurm=SlurmSettings(), others={}) for one in ("a", "b")]
+    other = cluster_sources.ClusterSources(
+        name="c", demo=False, slurm=SlurmSettings(conf="/etc/slurm-c/slurm.conf"), others={}
+    )
     assert own[0].reach == own[1].reach != other.reach
     app = WachtApp(own[0], Config(), ManualClock(), others=[own[1], other])
     async with app.run_test() as pilot:

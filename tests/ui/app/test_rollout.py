@@ -119,7 +119,7 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         canary = waves.waves[0].nodes
         assert first in canary
         for name in canary:
-            op.machine.faults.report_xid(op.machine.host(name), 79, 3)
+            op.machine.failures.report_xid(op.machine.host(name), 79, 3)
         await passing(op, clock, lambda: progress.hold_reason, "it pauses by itself")
         await op.comes("is paused: ")
         await op.comes("PAUSED 5")
@@ -158,7 +158,7 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
         canary = op.app.acting.rollout.newest[0].waves.waves[0].nodes
         await op.until(lambda: all("DRAIN" not in op.truth(name).flags for name in canary), "the canary is out")
         ill = canary[0]
-        op.machine.faults.report_xid(op.machine.host(ill), 79, 3)
+        op.machine.failures.report_xid(op.machine.host(ill), 79, 3)
         await passing(op, clock, lambda: progress.unfit, "one is not fit")
         await op.comes("d drains the 1 that came back unfit")
         await passing(op, clock, lambda: not op.app.session.sending, "all are back")

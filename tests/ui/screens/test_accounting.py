@@ -200,7 +200,7 @@ async def test_what_is_in_no_script_has_no_log():
         await op.press("escape")
         bare = next(iter(op.machine.queue.interactive & op.machine.queue.runs.keys()))
         await op.command(f"log {bare}")
-        await op.comes("is not told")
+        await op.comes("is unknown")
 
 
 async def test_a_job_that_waits_has_written_nothing_and_is_not_asked_for():
@@ -222,7 +222,7 @@ def test_a_recording_has_no_ledger():
 
 def test_each_cluster_has_accounts_of_its_own():
     from console.config.settings import Config
-    from console.session.site import demo
+    from console.session.cluster_sources import demo
 
     try:
         one = cluster_session.ClusterSession(demo(SimSettings(nodes=4)), Config())

@@ -16,7 +16,7 @@ from collectors.model import SourceFault
 from collectors.nodeset import expand
 from collectors.sim.machine import Machine
 from console.screens.alerts import AlertsScreen
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.faults import fault
 from tests.support.operator import console
 from widgets.terminal.screen_diff import TerminalScreen
@@ -177,9 +177,9 @@ async def test_facts_that_grew_old_stay_and_say_so():
 
 
 async def test_without_an_alertmanager_the_screen_says_how_to_add_one(monkeypatch):
-    every = Site.collectors
+    every = ClusterSources.collectors
     monkeypatch.setattr(
-        Site, "collectors", lambda self: [one for one in every(self) if not one.name.startswith("alerts.")]
+        ClusterSources, "collectors", lambda self: [one for one in every(self) if not one.name.startswith("alerts.")]
     )
     async with console((120, 40)) as op:
         await op.press("6")

@@ -30,7 +30,7 @@ async def test_a_domain_that_fell_apart_stands_first(size):
         screen = op.app.screen
         broken = op.machine.host(op.machine.incidents.affected[0]).rack
         assert screen.table.keys[0] == broken and len(screen.table.keys) == 4
-        op.sees("NVLink domains", "1 need somebody", f"✖ {broken}", "unhealthy", "-tray job fits")
+        op.sees("NVLink domains", "1 degraded", f"✖ {broken}", "unhealthy", "-tray job fits")
         await op.press("enter")
         op.sees("Nodes  18 of 72")
 

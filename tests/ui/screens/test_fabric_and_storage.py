@@ -8,7 +8,7 @@ from collectors.clock import ManualClock
 from collectors.slurm import SlurmSettings
 from console.app.app import WachtApp
 from console.config.settings import Config
-from console.session import site
+from console.session import cluster_sources
 from tests.support import make
 from tests.support.operator import Operator, console
 
@@ -85,7 +85,7 @@ async def test_commands_lead_there_and_an_absent_source_is_told():
 async def test_a_slurm_without_prometheus_says_what_to_configure(tmp_path, monkeypatch):
     slurm = make.Commands(tmp_path, monkeypatch)
     slurm.says("sinfo", "")
-    place = site.Site(name="lab", demo=False, slurm=SlurmSettings(), others={})
+    place = cluster_sources.ClusterSources(name="lab", demo=False, slurm=SlurmSettings(), others={})
     app = WachtApp(place, Config())
     try:
         async with app.run_test(size=SMALL) as pilot:

@@ -227,9 +227,9 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
         await op.press("v")
         assert asked == ["dead"]
         await op.press("enter", "v")
-        op.sees("nobody wrote down what came of it")
+        op.sees("its outcome was not recorded")
         assert asked == ["dead", "dead"]
-        assert screen.undo_refusal() == "nobody wrote down what came of it: read it back first, in :journal"
+        assert screen.undo_refusal() == "its outcome was not recorded: read it back first, in :journal"
 
 
 async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, monkeypatch):

@@ -49,9 +49,9 @@ NONE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "slurm.partitions": {"partitions": ("there are no partitions",)},
     "slurm.reservations": {"partitions": ("no reservation is set",)},
-    "slurm.diag": {"control": ("sdiag names nobody",)},
+    "slurm.diag": {"control": ("sdiag names no user",)},
     "prom.loads": {"gpus": (
-        "no XID was reported", "│ none ", "no node tells a temperature", "no node tells its power"
+        "no XID was reported", "│ none ", "no node reports a temperature", "no node reports its power"
     )},
     "prom.fabric": {"fabric": ("every port behind",)},
     "prom.storage": {"storage": ("no shared file system is known",)},
@@ -247,8 +247,8 @@ def report_of(cluster: Cluster):
         ("slurm.jobs", "- held jobs: unknown", "jobs held"),
         ("slurm.partitions", "- unknown: partitions were never read", "- nothing\n"),
         ("slurm.reservations", "- unknown: reservations were never read", "- nothing\n"),
-        ("prom.loads", "- unknown: no source tells of XIDs", "- none seen"),
-        ("alerts.alerts", "- alerts: unknown", "alert not taken"),
+        ("prom.loads", "- unknown: no source reports XIDs", "- none seen"),
+        ("alerts.alerts", "- alerts: unknown", "alert not acked"),
     ],
 )
 def test_a_report_says_unknown(readings, source, way, says, never):
@@ -264,7 +264,7 @@ def test_a_report_says_unknown(readings, source, way, says, never):
 
 def test_a_report_of_all_sources_says_nothing_of_unknown(readings):
     text = as_markdown(report_of(without(readings, "", "none")))
-    assert "not read:" not in text and "never read" not in text and "## Left behind\n\n- nothing\n" in text
+    assert "not read:" not in text and "never read" not in text and "## Unresolved\n\n- nothing\n" in text
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -51,7 +51,7 @@ async def test_of_two_tables_the_one_that_keys_go_to_is_seen(theme):
     async with console((140, 40), theme=theme) as op:
         for screen, first, second in (
             ("partitions", "Partitions", "Reservations"),
-            ("inbox", "Out of service", "Facts that disagree"),
+            ("inbox", "Out of service", "Inconsistencies"),
             ("power", "Racks", "Jobs that draw most"),
             ("fabric", "Fabric", "Ports that are not well"),
             ("storage", "Storage", "Nodes"),

@@ -13,7 +13,7 @@ from collectors.model import KINDS, Matcher, SourceFault
 from collectors.sim import SimSettings
 from collectors.source_registry import descriptors
 from console.config.settings import ClusterConfig, Config, ConfigError, load
-from console.session.site import choose, demo
+from console.session.cluster_sources import choose, demo
 from tests.support.alertmanager_server import StandIn, row, silence_row
 from tests.support.yardstick import cost
 

@@ -278,8 +278,8 @@ def test_nodes_break_about_as_often_as_published():
     # 47 days for a node: 512 nodes in 4 days break 44 times, with a share of lemons on top.
     made, clock = machine(512, jobs=0)
     struck = []
-    real = made.faults.inject
-    made.faults.inject = lambda host, kind: (struck.append(host.name), real(host, kind))[1]
+    real = made.failures.inject
+    made.failures.inject = lambda host, kind: (struck.append(host.name), real(host, kind))[1]
     step(made, clock, 4 * 24 * HOUR)
     assert 30 < len(struck) < 80
     per_node = Counter(struck)

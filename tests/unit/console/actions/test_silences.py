@@ -112,7 +112,7 @@ def test_places_that_nobody_named_together_ring():
 
 def test_what_cannot_be_told_apart_is_refused():
     one, two = down(1), make.alert(id="twin", labels=down(1).labels)
-    with pytest.raises(ValueError, match="do not tell it from another"):
+    with pytest.raises(ValueError, match="do not distinguish it from another"):
         build([one], two)
     assert len(build([one, two])) == 1
     with pytest.raises(ValueError):

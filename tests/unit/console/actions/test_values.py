@@ -311,7 +311,7 @@ def test_a_message_goes_once_to_each_user(week):
         "1": "gpu0001 goes down; your jobs 1, 5 are on it", "4": "gpu0001 goes down; your jobs 4, 6 are on it",
     }  # fmt: skip
     said = texts(plan)
-    assert "to alice: gpu0001 goes down; your jobs 1, 5" in said and "6: its user is told through 4" in said
+    assert "to alice: gpu0001 goes down; your jobs 1, 5" in said and "6: its user gets the message through 4" in said
     assert week.does("notify", "1", "4", value="x") == {"1": "sent", "4": "sent"}
     assert "notify cannot be undone" in week.undo()
 

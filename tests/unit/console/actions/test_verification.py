@@ -322,7 +322,7 @@ def test_who_waits_no_longer_hears_how_far_it_is():
 
 def test_an_older_order_to_resume_is_told():
     drained = node("a", "IDLE+DRAIN", reason="x", resume_at=9)
-    assert "will resume it by itself" in Verification((waiting("a"),)).check(facts(drained), 101.0)[1][0].why
+    assert "will resume it automatically" in Verification((waiting("a"),)).check(facts(drained), 101.0)[1][0].why
     assert (
         Verification((waiting("a", sent=Expected(reason="x", resume_after_s=60)),))
         .check(facts(drained), 101.0)[1][0]

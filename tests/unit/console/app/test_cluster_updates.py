@@ -8,7 +8,8 @@ import pytest
 
 from collectors.model import Diff
 from console.app.cluster_updates import ClusterChanged, ClusterUpdates
-from console.app.journal_queries import JournalQueries, ShiftNotes
+from console.app.journal_queries import JournalQueries
+from console.app.shift_notes import ShiftNotes
 from console.journal.shifts import NOTE_EVERY_S
 from tests.support import fake_app, make
 from tests.support.fake_app import A, B, Desk, FakeScreen

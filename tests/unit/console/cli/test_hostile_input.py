@@ -14,7 +14,7 @@ from collectors.clock import SystemClock
 from console.config.settings import load
 from console.health.xid_policy import load_policy
 from console.runtime.errors import UserError
-from console.session.site import choose
+from console.session.cluster_sources import choose
 from console.session.site_gate import open_gate
 from tests.hostile import site
 from tests.hostile.corpus import ARGUMENTS, CORPUS

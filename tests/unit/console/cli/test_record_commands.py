@@ -21,12 +21,12 @@ from console.config.settings import ConfigError, RecordingSettings, load
 from console.journal.chain import append
 from console.recording.cut import Masked, Masks, cut
 from console.recording.frame import inflated
-from console.recording.location import bounds_of, default_path, recording_target
+from console.recording.location import bounds_of, recording_path, recording_target
 from console.recording.moments import parse_moment
 from console.recording.replay_site import replay_site
 from console.recording.store import RecordingFault
 from console.recording.store import RecordingReader as File
-from console.session.site import demo, this_node
+from console.session.cluster_sources import demo, this_node
 from tests.support import make
 from tests.support.recordings import Night, cluster_at, intent, same
 
@@ -123,12 +123,12 @@ def test_the_configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     chosen = configured("")
     assert (chosen.on, chosen.hours, chosen.max_mb) == (True, 24, 512)
-    assert str(default_path("a/b", chosen)) == "/state/wacht/recordings/a%2Fb.wacht"
+    assert str(recording_path("a/b", chosen)) == "/state/wacht/recordings/a%2Fb.wacht"
     chosen = configured('recording = { hours = 2, path = "/scratch/me" }', "recording = { hours = 8, max_mb = 64 }")
     bounds = bounds_of(chosen)
-    assert (bounds.keep_s, bounds.size, str(default_path("x", chosen))) == (7200, 64 << 20, "/scratch/me/x.wacht")
+    assert (bounds.keep_s, bounds.size, str(recording_path("x", chosen))) == (7200, 64 << 20, "/scratch/me/x.wacht")
     site = demo(SimSettings(nodes=16))
-    assert recording_target(site, chosen) == (default_path("demo", chosen), bounds)
+    assert recording_target(site, chosen) == (recording_path("demo", chosen), bounds)
     assert recording_target(site, configured("recording = { on = false }")) is None
     assert recording_target(this_node("gpu0001"), chosen) is None
     for bad in ("recording = 5", "recording = { hour = 2 }", "recording = { hours = 0 }", "recording = { max_mb = 1 }"):

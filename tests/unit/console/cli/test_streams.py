@@ -18,7 +18,7 @@ from console.cli import main
 from console.cli.act_command import asked
 from console.config.settings import Config
 from console.doctor import file_checks
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support.paths import ROOT
 
 MAIN = "import sys; from console.cli.main import main; sys.argv[0] = 'wacht'; main()"
@@ -166,7 +166,7 @@ def test_doctor_names_the_folders_that_it_may_not_look_into(monkeypatch, closed:
         monkeypatch.setenv(name, str(closed))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(closed))
-    found = file_checks.findings(Site(name="a", demo=False, slurm=None, others={}), Config())
+    found = file_checks.findings(ClusterSources(name="a", demo=False, slurm=None, others={}), Config())
     told = {one.name: one.said for one in found if one.mark == "warn"}
     assert told["journal"].startswith(f"{closed}/wacht/journal cannot be written")
     assert told["shelf"] == f"{closed}/wacht/readings: Permission denied"

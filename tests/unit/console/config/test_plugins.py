@@ -248,7 +248,7 @@ def test_facts_of_a_package_are_checked_and_cleaned():
     assert got.power == Power(source="a\\e[31mb", site_w=1.0)
     for facts, words in (
         (Facts(power=Power(source="a", site_w="much")), "site_w"),
-        (Facts(nodes={}), "nodes, which are Slurm's to tell"),
+        (Facts(nodes={}), "nodes, which only Slurm may return"),
         ({}, "gave no Facts but dict"),
     ):
         with pytest.raises(SourceFault) as caught:

@@ -149,7 +149,7 @@ async def test_one_of_the_configuration_is_used_and_stays():
         await op.burst("/@mine\n")
         assert op.list.filter_text == "state=running"
         await op.burst(":forget mine\n")
-        op.sees("stands in the configuration")
+        op.sees("is in the configuration")
 
 
 async def test_without_a_filter_there_is_nothing_to_save():

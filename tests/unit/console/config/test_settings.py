@@ -138,7 +138,7 @@ MISTAKES = {
     f"{A}slurm = {{ interval_s = 0.1 }}\n": f"{AT}.slurm.interval_s: Expected `float` >= 1",
     f"{A}slurm = {{ interval_s = nan }}\n": f"{AT}.slurm.interval_s: Expected `float` >= 1",
     f"{A}slurm = {{ deadline_s = inf }}\n": f"{AT}.slurm.deadline_s: Expected `float` <= 3600",
-    f"{A}slurm = {{ racks = {{}} }}\n": f"{AT}.slurm.racks: unknown key; it stands in [cluster.a], beside slurm",
+    f"{A}slurm = {{ racks = {{}} }}\n": f"{AT}.slurm.racks: unknown key; it belongs in [cluster.a], beside slurm",
     f"{A}racks = {{}}\n": f"{AT}.racks: racks needs one of pattern, file and topology",
     "[cluster.a.racks]\npattern = 'gpu(?P<n>x)'\n": "own.toml:1: cluster.a.racks: racks.pattern needs a group named",
     f"{A}racks.pattern = 'gpu('\n": f"{AT}.racks: racks.pattern is no regular expression",

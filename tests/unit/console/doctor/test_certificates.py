@@ -9,7 +9,7 @@ import pytest
 
 from console.config.settings import Config
 from console.doctor import certificates, run
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support import alertmanager_server
 from tests.support.tls import certificate, secured
 
@@ -22,7 +22,7 @@ def at_home(tmp_path, monkeypatch):
 def told(server: alertmanager_server.StandIn, **settings: str) -> list[tuple[str, str, str]]:
     """What doctor says of this server itself, apart from its answers."""
     chosen = msgspec.structs.replace(server.settings, **settings)
-    site = Site(name="lab", demo=False, slurm=None, others={"alertmanager": chosen})
+    site = ClusterSources(name="lab", demo=False, slurm=None, others={"alertmanager": chosen})
     found = run.examine(site, Config()).findings
     return [(one.mark, one.said, one.mend) for one in found if "certificate" in one.said]
 
@@ -44,11 +44,11 @@ def test_one_that_is_not_trusted_is_the_fault_of_its_source(tmp_path):
         secured(server.server, pem, key)
         found = told(server, url=f"https://127.0.0.1:{server.port}", ca=str(pem))
     assert {mark for mark, _, _ in found} == {"bad", "note"}
-    assert any("is not told" in said and "IP address mismatch" in said for mark, said, _ in found if mark == "note")
+    assert any("is unknown" in said and "IP address mismatch" in said for mark, said, _ in found if mark == "note")
 
 
 def test_one_that_has_ended_is_no_day_away():
-    site = Site(
+    site = ClusterSources(
         name="lab",
         demo=False,
         slurm=None,

@@ -23,7 +23,7 @@ from console.config.settings import Config
 from console.doctor import file_checks, rights_check, source_checks
 from console.doctor.finding import FindingGroup
 from console.pages import action_pages
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support.make import Commands
 from tests.support.paths import DOCS
 from tests.support.slurmrestd_server import token
@@ -33,7 +33,7 @@ DAY = 86_400
 
 
 def site(slurm=None, **others):
-    return Site(name="lab", demo=False, slurm=slurm or SlurmSettings(), others=others)
+    return ClusterSources(name="lab", demo=False, slurm=slurm or SlurmSettings(), others=others)
 
 
 def told(found: Rights | None = None, **ended):
@@ -198,7 +198,7 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
     rest = SlurmSettings(transport="rest", socket=str(path))
     assert said(rights_check.findings(site(rest), {"listener": 0}), "slurmrestd")[0][0] == "warn"
     assert said(rights_check.findings(site(rest), {"listener": 12345}), "slurmrestd")[0] == (
-        "ok", "runs as uid 12345 on its socket: as whom Slurm sees you",
+        "ok", "runs as uid 12345 on its socket: Slurm sees you as that account",
     )  # fmt: skip
 
 

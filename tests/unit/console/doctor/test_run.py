@@ -19,7 +19,7 @@ from collectors.slurm import SlurmSettings
 from console.cli import main
 from console.config.settings import Config
 from console.doctor import clock_check, run, source_checks
-from console.session.site import Site, demo
+from console.session.cluster_sources import ClusterSources, demo
 from tests.support import alertmanager_server, prometheus_server
 from tests.support.make import Commands, play
 from tests.support.slurmrestd_server import StandIn
@@ -87,12 +87,12 @@ def over_rest(restd, **more):
 
 
 def site(slurm=None, **others):
-    return Site(name="lab", demo=False, slurm=slurm, others=others)
+    return ClusterSources(name="lab", demo=False, slurm=slurm, others=others)
 
 
 def said(one, name, group="Sources"):
     """What was found about one thing: mark, text and mend of each."""
-    found = run.examine(one, Config()) if isinstance(one, Site) else one
+    found = run.examine(one, Config()) if isinstance(one, ClusterSources) else one
     return [(at.mark, at.said, at.mend) for at in found.findings if (at.group, at.name) == (group, name)]
 
 

@@ -150,7 +150,7 @@ def test_an_undo_does_not_give_a_reservation_to_those_that_it_was_closed_to():
                       users="-bob", accounts="ml")  # fmt: skip
     cluster = make.cluster(nodes=[make.node("n1")])
     found = Book().act("a", "unreserve", [row]).undo("a", cluster)
-    assert found == "maint: for whom it was cannot be said again"
+    assert found == "maint: its users cannot be set again"
     where = msgspec.structs.replace(row, users=None, partition="gpu")
     assert "without its partition gpu" in " ".join(Book().act("a", "unreserve", [where]).undo("a", cluster).notes)
 

@@ -174,7 +174,7 @@ def test_a_reservation_is_made_lengthened_deleted_and_each_is_taken_back(act):
     row = act.machine.reservations()["maint"]
     assert (row.users, row.starts, row.ends) == ("root", START, START + 2 * HOUR)
     assert set(names_in(row.nodes)) == set(names) and "MAINT" in row.flags and row.comment == "new firmware"
-    for text in ("maint, for users root (nobody was named", "begins        now", "after 2h 00m", "IGNORE_JOBS",
+    for text in ("maint, for users root (no users given", "begins        now", "after 2h 00m", "IGNORE_JOBS",
                  "a maintenance: the nodes show it", "crosses it", "StartTime=now Duration=120", "Users=root",
                  "Flags=MAINT,IGNORE_JOBS", "'Comment=new firmware'"):  # fmt: skip
         assert text in act.told
@@ -197,7 +197,7 @@ def test_a_reservation_is_made_lengthened_deleted_and_each_is_taken_back(act):
     [
         ({"flags": "MAINT"}, HOUR, "a reservation needs a name: --name maint"),
         ({"name": "x", "flags": "MAINT"}, None, "how long it lasts is not said: --for 4h"),
-        ({"name": "x"}, HOUR, "for whom it is, is not said: --users alice,bob or --accounts ml"),
+        ({"name": "x"}, HOUR, "no users or accounts are given: --users alice,bob or --accounts ml"),
         ({"name": "course-llm", "users": "bob"}, HOUR, "there is a reservation course-llm already"),
         ({"name": "x", "users": "bob", "start": str(START - HOUR)}, HOUR, "it would begin in the past"),
     ],

@@ -113,7 +113,7 @@ def test_half_of_them_silent_pauses_everything_after_two_minutes(world: World) -
     gate.reread = facts(world)
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert 120 <= hand.waited < 200 and held == ["canary R01: 8 of 16 nodes did not come back fit"]
-    assert len(outcome.aside) == 8 and outcome.aside["gpu0001"] == "left behind: not registered within 120 s"
+    assert len(outcome.aside) == 8 and outcome.aside["gpu0001"] == "late: not registered within 120 s"
     # Nobody knows yet what becomes of them: they are followed on, as after any other action.
     assert outcome.results["gpu0001"].state == "pending" and len(outcome.waiting) == 8
     ended = gate.follow(outcome, sleep=world.clock.advance)

@@ -176,13 +176,13 @@ def test_one_silent_node_holds_up_nobody(world: World) -> None:
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert 120 <= at[1] - at[0] < 130 and at[4] - at[1] < 60, "two minutes once, and the others after one another"
     assert any(one.endswith("waits for 1 of 16 to register, 100 s more at most: gpu0003") for one in said), said
-    assert hand.wave_log[0] == "canary R01: 15 back, 1 left behind"
-    assert chips[-2].endswith(", 1 behind") and hand.late_count == 0
+    assert hand.wave_log[0] == "canary R01: 15 back, 1 late"
+    assert chips[-2].endswith(", 1 late") and hand.late_count == 0
     # When all are out it gets the rest of its five minutes, and is told of last.
-    assert hand.waited >= 300 and hand.wave_log[-1] == "left behind before: 0 back, 1 set aside"
+    assert hand.waited >= 300 and hand.wave_log[-1] == "late: 0 back, 1 set aside"
     assert outcome.results["gpu0003"].state == "unknown" and "not registered after 300 s" in outcome.aside["gpu0003"]
     lines = [line["wave"] for line in world.journal() if line["event"] == "verified"]
-    assert lines[0] == "canary R01" and lines[-1] == "left behind" and len(lines) == 6
+    assert lines[0] == "canary R01" and lines[-1] == "late" and len(lines) == 6
 
 
 @pytest.mark.parametrize("ill", [False, True])
@@ -197,8 +197,8 @@ def test_one_that_comes_late_is_looked_at_too(world: World, ill: bool) -> None:
 
     hand.at_rest = later
     outcome = gate.send(plan_of(world, gate), "64", hand)
-    (late,) = (line for line in hand.wave_log if line.startswith("left behind before: "))
-    assert late == ("left behind before: 0 back, 1 set aside" if ill else "left behind before: 1 back")
+    (late,) = (line for line in hand.wave_log if line.startswith("late: "))
+    assert late == ("late: 0 back, 1 set aside" if ill else "late: 1 back")
     assert hand.wave_log[-1] != late, "as soon as it is there, not only when all are out"
     assert outcome.results["gpu0003"].state == "done" and not outcome.waiting
     assert list(outcome.aside) == (["gpu0003"] if ill else []) and hand.waited < 300
@@ -318,7 +318,7 @@ def test_at_a_terminal(world: World, monkeypatch: pytest.MonkeyPatch, yes: bool,
     assert code == act.INCOMPLETE and (drained(world) == {"gpu0001"}) is taken
     assert "Drain gpu0001 on lab" in said, "what would be drained is shown before"
     assert asked == ([] if typed is None else ["type y to drain them again: "])
-    assert ("nobody is there to ask, and nothing is drained again" in said) is (typed is None and not yes)
+    assert ("no terminal to ask on: nothing is drained again" in said) is (typed is None and not yes)
 
 
 def test_a_yes_beforehand_breaks_no_glass(world: World) -> None:

@@ -74,7 +74,7 @@ def test_the_ticket_holds_what_support_asks_for_first():
 def test_what_is_not_known_is_not_told_as_nothing():
     facts = case()
     text = as_markdown(Case(node="gpu0001", cluster=make.cluster(), now=NOW, policy=facts.policy))
-    assert "unknown: no source tells of them" in text and "none is known" in text
+    assert "unknown: no source reports them" in text and "none is known" in text
 
 
 @pytest.mark.parametrize("keys", [(), ("space", "down", "space", "down", "space")])

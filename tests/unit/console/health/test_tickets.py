@@ -55,7 +55,7 @@ def test_the_comment_counts_before_extra_and_reason():
 def test_its_age_is_told_or_said_to_be_unknown():
     now = DAY_20 + 5 * DAY
     assert Ticket("A-1", "4471", DAY_20).text_at(now) == "A-1, RMA 4471, 5 d old"
-    assert Ticket("A-1").text_at(now) == "A-1, age unknown: no date stands with it"
+    assert Ticket("A-1").text_at(now) == "A-1, age unknown: it has no date"
     assert Ticket("A-1").text_at(now, DAY_20 + 2 * DAY) == "A-1, there for 3 d at least"
     assert Ticket("A-1", None, DAY_20).text_at(now, DAY_20 + 2 * DAY) == "A-1, 5 d old", "its own date counts"
 
@@ -84,7 +84,7 @@ def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():
 def test_it_is_told_on_the_screen_of_the_node():
     one = make.node("gpu0002", comment="ticket=CX-4")
     cluster = make.cluster(nodes=[one])
-    for ticketed, said in (({}, "CX-4, age unknown: no date stands with it"),
+    for ticketed, said in (({}, "CX-4, age unknown: it has no date"),
                            ({("gpu0002", "CX-4"): NOW - 3 * DAY}, "CX-4, there for 3 d at least"),
                            ({("gpu0009", "CX-4"): NOW - 3 * DAY}, "age unknown")):  # fmt: skip
         (line,) = health_lines(cluster, "gpu0002", NOW, ticketed)

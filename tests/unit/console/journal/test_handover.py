@@ -69,7 +69,7 @@ def test_silences_that_have_stood_for_days_once_each():
 
     rows = [silence("a", 5 * DAY, by="jdv", comment="fan"), silence("b", 5 * DAY, by="jdv", comment="fan"),
             silence("c", DAY, by="jdv", comment="new")]  # fmt: skip
-    assert left(cluster(silences=rows)) == [("silence", "fan: stands for 5 d, ends in 1h 00m, by jdv")]
+    assert left(cluster(silences=rows)) == [("silence", "fan: active for 5 d, ends in 1h 00m, by jdv")]
 
 
 def test_nodes_drained_for_days_without_a_ticket():
@@ -92,7 +92,7 @@ def test_the_last_shift_ended_where_nobody_was_there_for_hours():
 async def test_the_screen_tells_what_was_left_and_opens_it():
     async with console((100, 40), nodes=64) as op:
         await op.press("B")
-        await op.comes("Left behind")
+        await op.comes("Unresolved")
         op.sees("your last shift is not known", "Still open")
 
 

@@ -221,7 +221,7 @@ def test_a_silence_is_lifted_and_found_by_what_it_is():
     undo = silenced().undo("a", cluster)
     assert (undo.action, undo.targets, undo.options.undoes) == ("lift", ("s1", "s2"), "a")
     assert silenced().undo("a", cluster, only=["f2"]).targets == ("s2",)
-    assert "no silence of it stands any more" in silenced().undo("a", make.cluster(silences=standing[2:]))
+    assert "no silence of it is active any more" in silenced().undo("a", make.cluster(silences=standing[2:]))
 
 
 def test_a_take_is_lifted_and_its_younger_twin_is_not():

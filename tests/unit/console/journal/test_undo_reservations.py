@@ -50,7 +50,7 @@ def test_one_that_begins_later_begins_then():
         (booked(nodes=None), "maint: which nodes it had is not known"),
         (booked(nodes="ALL"), "maint: which nodes it had is not known"),
         (booked(nodes="n[1-"), "maint: which nodes it had is not known"),
-        (booked(users="-alice"), "maint: for whom it was cannot be said again"),
+        (booked(users="-alice"), "maint: its users cannot be set again"),
     ],
 )
 def test_what_cannot_be_made_again_is_said(row, why):
@@ -62,7 +62,7 @@ def test_one_that_stands_again_is_not_made_twice_and_the_rest_takes_a_second_und
     again = make.cluster(nodes=[make.node("n1"), make.node("n2")], reservations=[booked("one")])
     found = book.undo("a", again)
     assert found.options.settings["name"] == "two" and found.rest == ("three",)
-    assert book.undo("a", again, only=["one"]) == "one stands again"
+    assert book.undo("a", again, only=["one"]) == "one exists again"
 
 
 def test_a_new_reservation_is_deleted_while_it_is_the_same():
@@ -72,7 +72,7 @@ def test_a_new_reservation_is_deleted_while_it_is_the_same():
     assert (found.action, found.targets, found.options.undoes) == ("unreserve", ("maint",), "a")
     other = make.cluster(reservations=[booked(nodes="n[1-3]")])
     assert "has other nodes now" in book.undo("a", other)
-    assert book.undo("a", GONE) == "reservation maint does not stand any more"
+    assert book.undo("a", GONE) == "reservation maint does not exist any more"
     nameless = Book().act("a", "reserve", [make.node("n1")])
     assert nameless.undo("a", stands) == "the journal does not say what it was called"
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
-from console.config.paths import default_path
+from console.config.paths import default_journal_path
 from console.journal import chain
 from console.journal.syslog_witness import Witness
 from console.journal.writer import (  # fmt: skip
@@ -378,7 +378,8 @@ def test_verify_for_people_and_programs(path, tmp_path):
     told(path)
     text, status = verified(path, witness=nobody)
     assert status == 0 and text.splitlines() == [
-        f"{path}: whole, 3 lines", f"no syslog here, so only this file tells: {tmp_path}/log: No such file or directory"
+        f"{path}: whole, 3 lines",
+        f"no syslog here, so this file is the only record: {tmp_path}/log: No such file or directory"
     ]  # fmt: skip
     assert json.loads(verified(path, as_json=True, witness=nobody)[0]) == {
         "version": 1, "path": str(path), "ok": True, "lines": 3, "broken": None, "why": "", "cut": [], "gaps": [],
@@ -412,8 +413,8 @@ def test_show_survives_a_file_full_of_anything(path):
 
 def test_where_it_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/x")
-    assert str(default_path("groningen")) == "/var/lib/x/wacht/journal/groningen.jsonl"
-    assert default_path("../../etc/x").parent == default_path("groningen").parent
+    assert str(default_journal_path("groningen")) == "/var/lib/x/wacht/journal/groningen.jsonl"
+    assert default_journal_path("../../etc/x").parent == default_journal_path("groningen").parent
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_path("a") == tmp_path / ".local/state/wacht/journal/a.jsonl"
+    assert default_journal_path("a") == tmp_path / ".local/state/wacht/journal/a.jsonl"

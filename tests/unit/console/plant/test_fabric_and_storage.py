@@ -222,7 +222,7 @@ def test_a_node_that_is_to_come_back_is_looked_at():
     plant_checks.check_ports_and_storage(cluster.nodes["gpu0001"], cluster, fresh_facts(cluster, NOW, MONO), found)
     assert [(one.level, one.text) for one in found] == [
         ("bad", "mlx5_0 down (Down, Polling)"), ("warn", "mlx5_1 slow: 200 Gb/s of 400 Gb/s"),
-        ("bad", "/scratch hangs there: jobs would stand still"), ("bad", "/home is not mounted there"),
+        ("bad", "/scratch hangs there: jobs would hang"), ("bad", "/home is not mounted there"),
     ]  # fmt: skip
     well: list[Check] = []
     plant_checks.check_ports_and_storage(cluster.nodes["gpu0002"], cluster, fresh_facts(cluster, NOW, MONO), well)

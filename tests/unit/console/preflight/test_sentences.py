@@ -60,7 +60,7 @@ def job(**more: Any) -> Cluster:
         ("suspend", job(), "", [
             ("warn", "its CPUs are free for others, what it has in memory, of the GPUs too, stays there"),
             ("note", "its processes on several nodes may time out on each other meanwhile")]),
-        ("unsuspend", job(state="SUSPENDED"), "", [("note", "it waits until nobody else runs on its CPUs")]),
+        ("unsuspend", job(state="SUSPENDED"), "", [("note", "it waits until no other job runs on its CPUs")]),
         ("signal", job(), "batch:KILL", [("warn", "it kills its batch script at once")]),
         ("signal", job(), "KILL", [("warn", "it kills the job at once")]),
         ("signal", job(), "STOP", [

@@ -21,7 +21,7 @@ from console.queue.pending_reason import PendingFacts, pending_reason
 from console.queue.queue_reads import CACHE_S, QueueCache
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
-from console.session.site import Site
+from console.session.cluster_sources import ClusterSources
 from tests.support import make
 from tests.support.make import cluster
 from tests.support.operator import console
@@ -138,7 +138,7 @@ def test_once_a_minute_at_most_faults_too():
 
 def test_where_nobody_can_be_asked_it_says_so():
     with pytest.raises(SourceFault, match="no Slurm here"):
-        Site(name="x", demo=False, slurm=None, others={}).queueing().shares()
+        ClusterSources(name="x", demo=False, slurm=None, others={}).queueing().shares()
     for ask in (NotRecorded().limits, NotRecorded().shares, lambda: NotRecorded().factors("1")):
         with pytest.raises(SourceFault, match="not recorded"):
             ask()

@@ -229,7 +229,7 @@ def test_a_limit_that_is_not_known_is_not_made_up():
         text = said(waits("QOSMaxCpuPerUserLimit"), known=PendingFacts(limits=told))
         assert "(Slurm says QOSMaxCpuPerUserLimit); how much is in use is not known" in text
     assert "no slurmdbd" in text
-    assert "which Slurm does not tell us" in said(waits("QOSMaxCpuPerUserLimit"), known=PendingFacts(limits=LIMITS))
+    assert "which Slurm does not report" in said(waits("QOSMaxCpuPerUserLimit"), known=PendingFacts(limits=LIMITS))
 
 
 def test_every_reason_that_slurm_has_is_told_in_words():
@@ -261,7 +261,7 @@ OTHERS = [
     ("JobHeldAdmin", {"priority": 0}, "An administrator holds it"),
     ("job requeued in held state", {"priority": 0}, "It was requeued and is held"),
     ("BeginTime", {"expected": int(NOW) + 6 * HOUR}, "It may not begin before "),
-    ("BeginTime", {}, "which Slurm does not tell"),
+    ("BeginTime", {}, "which Slurm does not report"),
     ("PartitionTimeLimit", {"time_limit_s": 72 * HOUR}, "asks for 3-00:00:00 and partition gpu allows 2-00:00:00"),
     (
         "PartitionNodeLimit",

@@ -21,7 +21,7 @@ from console.config.settings import Config
 from console.config.settings import RecordingSettings as Chosen
 from console.recording import row_codec, store
 from console.recording.frame import LARGEST, inflated, pack, unpack
-from console.recording.location import default_path
+from console.recording.location import recording_path
 from console.recording.replay_site import replay_site
 from console.recording.row_codec import MOST, ColumnDelta, MalformedFrame, Table, unpack_rows
 from console.recording.store import RecordingFault, RecordingReader
@@ -235,7 +235,7 @@ def test_values_of_another_kind_are_refused_in_words(path, sql):
 
 
 def test_a_question_that_takes_for_ever_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(store, "_PATIENCE", 1_000_000)
+    monkeypatch.setattr(store, "_MAX_QUERY_STEPS", 1_000_000)
     change(path, "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM r LIMIT 300000) "
                  "INSERT INTO marks SELECT n, 'alert', 'x' FROM r")  # fmt: skip
     began = time.monotonic()
@@ -270,4 +270,4 @@ async def test_a_console_stands_on_a_frame_that_is_broken(path):
 
 
 def test_a_name_that_is_a_path_stays_in_the_folder(tmp_path):
-    assert default_path("../../etc/passwd", Chosen(path=str(tmp_path))).parent == tmp_path
+    assert recording_path("../../etc/passwd", Chosen(path=str(tmp_path))).parent == tmp_path

@@ -189,7 +189,7 @@ tape = night.tape(Path(sys.argv[1]))
 for _ in range(4):
     night.keep(tape)
     night.clock.advance(3)
-base = tape._store._base
+base = tape._store._database
 base.execute("PRAGMA cache_size=1"); base.execute("PRAGMA cache_spill=1")
 base.execute("BEGIN IMMEDIATE")
 base.execute("DELETE FROM frames")

@@ -198,7 +198,7 @@ def test_it_says_who_did_what_and_what_came_of_it():
     flat = " ".join(text.split())
     assert re.search(r'- \d\d:\d\d jdv as uid 1001: drain gpu\[1-2\] "bad DIMM": 1 done, 1 failed', flat)
     assert "no end seen: " in text and 'mkl as uid 1001: drain gpu3 "fan": no result' in flat
-    assert "2 actions by jdv as uid 1001, mkl as uid 1001" in text and "1 action whose end nobody has seen" in text
+    assert "2 actions by jdv as uid 1001, mkl as uid 1001" in text and "1 action with unknown outcome" in text
     assert "gpu4" not in text, "it was before"
 
 
@@ -220,7 +220,7 @@ def test_a_journal_that_cannot_be_read_is_not_a_quiet_shift():
 def test_what_was_never_read_is_unknown_not_nothing():
     text = as_markdown(report(make.cluster()))
     for word in ("nodes: unknown", "alerts: unknown", "silences: unknown", "held jobs: unknown", "power peak: unknown",
-                 "unknown: no source tells of XIDs", "unknown: the queue was never read"):  # fmt: skip
+                 "unknown: no source reports XIDs", "unknown: the queue was never read"):  # fmt: skip
         assert word in text, word
     assert " 0 " not in text
     told = json.loads(as_json(report(make.cluster())))

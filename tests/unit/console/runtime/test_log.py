@@ -219,7 +219,7 @@ def test_an_action_is_told_by_its_id_the_rest_is_in_the_journal(path, tmp_path):
 async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypatch):
     from collectors.sim import SimSettings
     from console.app.app import WachtApp
-    from console.session.site import demo
+    from console.session.cluster_sources import demo
 
     log.begin(str(path))
     app = WachtApp(demo(SimSettings(nodes=2)), Config())

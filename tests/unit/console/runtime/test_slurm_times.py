@@ -8,8 +8,7 @@ from datetime import datetime
 import pytest
 
 from console.actions.option_parsing import parse_seconds
-from console.runtime.durations import clock_seconds
-from console.runtime.slurm_times import parse_moment
+from console.runtime.slurm_times import clock_seconds, parse_moment
 
 
 @pytest.fixture(autouse=True)

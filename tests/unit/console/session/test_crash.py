@@ -18,7 +18,7 @@ from console.app import app as apps
 from console.config.settings import Config
 from console.journal.writer import Journal
 from console.session import crash
-from console.session.site import demo
+from console.session.cluster_sources import demo
 from tests.faults import fault
 from tests.support.pty_program import Pty, restored
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from collectors import process
-from collectors.clock import ManualClock, SystemClock, stamp
+from collectors.clock import ManualClock, SystemClock, rfc3339
 from collectors.model import (
     Facts,
     Fault,
@@ -27,7 +27,7 @@ from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.session import site
+from console.session import cluster_sources
 from console.session.snapshot import as_json, as_text, exit_code, take
 from tests.support import make
 from tests.support.make import VERSIONS, Commands, cluster, job, node, play
@@ -111,7 +111,7 @@ def told(of, clock=None) -> dict:
 
 def test_the_demo_has_the_shape():
     try:
-        chosen = site.demo(SimSettings(nodes=48))
+        chosen = cluster_sources.demo(SimSettings(nodes=48))
         taken = take(chosen.name, chosen.collectors(), SystemClock(), chosen.demo)
     finally:
         forget("demo")
@@ -218,7 +218,7 @@ def test_sources_tell_their_age_and_their_fault():
      (-(10**18), None), (float("nan"), None), (float("inf"), None), (253_402_300_799, "9999-12-31T23:59:59Z")],
 )  # fmt: skip
 def test_times(epoch, says):
-    assert stamp(epoch) == says
+    assert rfc3339(epoch) == says
 
 
 # -- taking ------------------------------------------------------------------------------------------------------------

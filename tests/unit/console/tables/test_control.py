@@ -211,7 +211,7 @@ async def test_the_screen_at_rest(size):
         await op.arrive({"control"})
         await op.command("control")
         await op.comes("Slurm's daemons")
-        op.sees("ctl1", "● in control", "ctl2", "○ stands by", "threads", "DBD queue", "backfill", "Who asks slurmctld",
+        op.sees("ctl1", "● in control", "ctl2", "○ standby", "threads", "DBD queue", "backfill", "Who asks slurmctld",
                 "Jobs that end or should have", "no job is completing")  # fmt: skip
         await op.press("enter")
         await op.comes("user=")

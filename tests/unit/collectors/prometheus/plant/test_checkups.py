@@ -186,7 +186,7 @@ def test_the_lines_of_a_node():
     )
     assert "NHC ok" in health and "dcgmi diag r3 pass 3 d ago" in health and "dcgmi health ok" in health
     assert "driver 550 (most of rack R07: 570)" in runs and "slurmd" not in runs
-    assert "KubeGPU-9, age unknown: no date stands with it (comment)" in ticket and "serial J1" in ticket
+    assert "KubeGPU-9, age unknown: it has no date (comment)" in ticket and "serial J1" in ticket
     assert node_health_lines.health_lines(make.cluster(nodes=rack()), "gpu0001", NOW) == []
     assert node_health_lines.health_lines(cluster, "gpu9999", NOW) == []
 

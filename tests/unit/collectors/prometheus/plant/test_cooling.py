@@ -13,7 +13,7 @@ from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSe
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import Cooling, open_sources
 from console.config.settings import ConfigError, load
-from console.session.site import choose
+from console.session.cluster_sources import choose
 from tests.support.paths import DOCS
 from tests.support.prometheus_server import StandIn, refusing
 
@@ -195,7 +195,7 @@ def test_mistakes_are_told(tmp_path, table, told):
 
 
 def test_inside_prometheus_it_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"cooling: unknown key; it stands in \[cluster.a\], beside prometheus"):
+    with pytest.raises(ConfigError, match=r"cooling: unknown key; it belongs in \[cluster.a\], beside prometheus"):
         configured(tmp_path, "[cluster.a]\nprometheus = { url = 'https://x', cooling = { supply_c = 's' } }\n")
 
 

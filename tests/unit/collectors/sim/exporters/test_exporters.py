@@ -137,7 +137,7 @@ def test_a_node_that_is_down_says_nothing_and_never_zero():
 def test_a_lost_gpu_has_its_xid_and_nothing_else():
     exporter = made()
     name = busy_node(exporter)
-    exporter.machine.faults.report_xid(exporter.machine.host(name), 79, 3)
+    exporter.machine.failures.report_xid(exporter.machine.host(name), 79, 3)
     lost = exporter.gpus(name)[3]
     assert (lost.lost, lost.xid, lost.util_pct, lost.recovery) == (OFF_THE_BUS, 79, None, "reboot")
     for family, series in read(exporter, f"/dcgm/{name}/metrics").items():
@@ -205,7 +205,7 @@ def test_counted_xids_are_of_the_last_five_minutes():
     exporter = made(extra=True)
     name = busy_node(exporter)
     for code in (31, 31, 43):
-        exporter.machine.faults.report_xid(exporter.machine.host(name), code, 2)
+        exporter.machine.failures.report_xid(exporter.machine.host(name), code, 2)
     counted = by(read(exporter, f"/dcgm/{name}/metrics")["DCGM_EXP_XID_ERRORS_COUNT"], "gpu", "xid")
     assert counted == {("2", "31"): [2.0], ("2", "43"): [1.0]}
     assert by(read(exporter, f"/dcgm/{name}/metrics")["DCGM_FI_DEV_XID_ERRORS"], "gpu")["2",] == [43.0]

@@ -91,7 +91,7 @@ def test_the_pump_runs_again_and_all_comes_back():
     assert water["flow"] == machine.site.loops["cdu-02"].flow_lpm and water["supply"] < SUPPLY_HIGH
     watched.wait(90 * MINUTE)
     assert not [one for one in machine.alerts().values() if one.labels.get("cdu")]
-    trouble = [machine.host(name).fault for name in machine.incidents.affected]
+    trouble = [machine.host(name).failure for name in machine.incidents.affected]
     assert not [one for one in trouble if one is not None and one.kind == "heat"]
     assert watched.water()["supply"] < 29
 
@@ -99,8 +99,8 @@ def test_the_pump_runs_again_and_all_comes_back():
 def test_a_node_without_work_lives():
     watched = Watched(128, incident="cooling", jobs=0)
     watched.wait(STARTS_S + HOUR)
-    down = [name for name in watched.machine.incidents.affected if watched.machine.host(name).fault is not None
-            and watched.machine.host(name).fault.kind == "heat"]  # fmt: skip
+    down = [name for name in watched.machine.incidents.affected if watched.machine.host(name).failure is not None
+            and watched.machine.host(name).failure.kind == "heat"]  # fmt: skip
     assert len(down) < 8
 
 

@@ -39,7 +39,7 @@ def test_the_port_that_the_health_check_names_is_down():
     machine.break_node(name, "NHC: check_ib mlx5_3 link down", down=False)
     port = machine.links.unhealthy()[f"{name}/mlx5_3/1"]
     assert (port.wrong, port.state, port.speed_gbps, port.usual_gbps) == (("down",), "Down, Polling", None, 400.0)
-    machine.host(name).fault = None
+    machine.host(name).failure = None
     assert f"{name}/mlx5_3/1" not in machine.links.unhealthy()
 
 

@@ -73,7 +73,7 @@ def test_what_was_stays_what_it_was():
         ended += any(
             start < at < machine.now - 60 for _, _, start, at in machine.sensor_history._allocations.get(host.index, ())
         )
-        if host.fault is None:
+        if host.failure is None:
             assert [before[name][at] for at in common] == [after[at] for at in common]
     assert ended > 3
 
@@ -150,7 +150,7 @@ def test_what_an_xid_leaves_behind():
     machine, _ = made()
     host = machine.host(busy(machine))
     for code, left in AFTER.items():
-        machine.faults.report_xid(host, code, 3)
+        machine.failures.report_xid(host, code, 3)
         gpu = machine.gpus(host.name)[3]
         assert gpu.xid == code and all(getattr(gpu, name) == value for name, value in left.items())
     machine.break_node(host.name)
@@ -179,17 +179,17 @@ def test_a_gpu_in_full():
 
 def test_xids_are_kept_for_a_day_and_while_they_are_the_last():
     machine, clock = made()
-    names = [name for name in machine.loads() if machine.host(name).fault is None][:2]
+    names = [name for name in machine.loads() if machine.host(name).failure is None][:2]
     began = int(machine.now)
     for name in names:
-        machine.faults.report_xid(machine.host(name), 31, 2)
+        machine.failures.report_xid(machine.host(name), 31, 2)
     clock.advance(60)
     machine.advance()
-    machine.faults.report_xid(machine.host(names[0]), 31, 2)
+    machine.failures.report_xid(machine.host(names[0]), 31, 2)
     row = machine.xids()[f"{names[0]}/2/31"]
     assert (row.first_at, row.last_at, row.count, row.gpu) == (began, began + 60, 2, 2)
     assert row.uuid == machine.gpus(names[0])[2].uuid
-    machine.faults.report_xid(machine.host(names[0]), 43, 2)
+    machine.failures.report_xid(machine.host(names[0]), 43, 2)
     clock.advance(DAY + 120)
     machine.advance()
     for name in names:

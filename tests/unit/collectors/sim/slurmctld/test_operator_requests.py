@@ -79,7 +79,7 @@ def test_resume_from_down_waits_for_slurmd():
     name = op.find("allocated")
     op.machine.break_node(name)
     host = op.machine.host(name)
-    host.fault = None  # somebody switched it on again
+    host.failure = None  # somebody switched it on again
     assert op.does("resume", name).rc == 0
     node = op.node(name)
     assert (node.state, node.flags, node.display) == ("IDLE", ("NOT_RESPONDING",), "resuming")

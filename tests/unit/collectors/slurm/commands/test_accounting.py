@@ -12,8 +12,7 @@ from collectors.model import JobAccount, NodeEvent, PastJob, Series, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import JOB_FIELDS, OPTIONAL_FIELDS, STEP_FIELDS, SlurmAccounting, rows_of
 from collectors.slurm.commands.events import EVENT, event_rows, events_of
-from console.cli.node import NodeReport, as_json_text, render
-from console.cli.node_slurm import ended_on
+from console.cli.node import NodeReport, as_json_text, ended_on, render
 from console.queue.job_accounting import cpu_text, end_reason, gpu_mean, gpu_text, memory_text
 from console.tables.accounting_lines import account_lines, context_lines, ended_job, last_job_lines
 from tests.support.make import NOW, Commands
@@ -276,12 +275,12 @@ SRUN = Step(id="0", name="train.py", state="FAILED", exit_code=3, signal=0, node
         (account("FAILED", 5, steps=(BATCH, SRUN)), "its script ended with exit code 5"),
         (account("FAILED", 0, 9, steps=(BATCH,)), "its script was ended by signal 9 (SIGKILL)"),
         (account("FAILED", 139, steps=(BATCH,)),
-         "its script ended with exit code 139: as a shell tells of signal 11 (SIGSEGV)"),
+         "its script ended with exit code 139: as a shell reports signal 11 (SIGSEGV)"),
         (account("FAILED", 127, steps=(BATCH,)), "its script ended with exit code 127: what it called was not found"),
         (account("FAILED", 1), "it ended with exit code 1"),
         (account("TIMEOUT", time_limit_s=7200), "it reached its time limit of 02:00:00"),
         (account("CANCELLED", cancelled_by="uid 1002"), "it was cancelled by uid 1002"),
-        (account("CANCELLED", started=None), "it was cancelled before it started; by whom is not told"),
+        (account("CANCELLED", started=None), "it was cancelled before it started; by an unknown user"),
         (account("OUT_OF_MEMORY", 0, 125, steps=(replace(SRUN, state="OUT_OF_MEMORY"),)),
          "out of memory in step 0 on gpu0002"),
         (account("OUT_OF_MEMORY"), "out of memory"),

@@ -10,8 +10,8 @@ from collectors.racks import RackRule
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
 from console.config.settings import ClusterConfig, Config
-from console.session import site
-from console.session.site import NoCluster, choose, slurm_name
+from console.session import cluster_sources
+from console.session.cluster_sources import NoCluster, choose, slurm_name
 from tests.support.make import Commands, recorded
 
 SOURCES = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag",
@@ -78,7 +78,7 @@ def test_a_configured_cluster(commands):
 def test_a_simulated_cluster_may_be_configured():
     chosen = choose(configured(ClusterConfig(name="toy", sources={"sim": SimSettings(nodes=8)})), None)
     assert (chosen.name, chosen.demo, chosen.slurm) == ("toy", True, SimSettings(nodes=8))
-    assert site.demo(SimSettings(nodes=4)).name == "demo"
+    assert cluster_sources.demo(SimSettings(nodes=4)).name == "demo"
 
 
 def test_the_transport_reads_from_the_same_slurm(commands):
@@ -116,8 +116,10 @@ def test_a_controller_that_hangs_does_not_keep_the_name(commands, tmp_path, monk
     commands.script("scontrol", "sleep 60")
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     (tmp_path / "slurm.conf").write_text("ClusterName=lab\n")
-    run = site.process.run
-    monkeypatch.setattr(site.process, "run", lambda argv, deadline_s, cap_bytes: run(argv, deadline_s=deadline_s / 20))
+    run = cluster_sources.process.run
+    monkeypatch.setattr(
+        cluster_sources.process, "run", lambda argv, deadline_s, cap_bytes: run(argv, deadline_s=deadline_s / 20)
+    )
     assert slurm_name() == "lab"
 
 

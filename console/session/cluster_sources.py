@@ -33,7 +33,7 @@ class NoCluster(UserError):
     """There is no cluster to watch; the message says what was looked for and what to do."""
 
 
-class Site(Struct, frozen=True, kw_only=True):
+class ClusterSources(Struct, frozen=True, kw_only=True):
     """A cluster ready to be opened. `slurm` holds the settings of Slurm, real or simulated; None without Slurm, on a
     node with only its driver.
     """
@@ -48,7 +48,7 @@ class Site(Struct, frozen=True, kw_only=True):
 
     @property
     def reach(self) -> str:
-        """Which Slurm it reads, as far as the configuration shows; "" without Slurm. Two sites with the same value are
+        """Which Slurm it reads, as far as the configuration shows; "" without Slurm. Two with the same value are
         one cluster.
         """
         slurm = self.slurm
@@ -120,21 +120,21 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
 
-def this_node(name: str) -> Site:
+def this_node(name: str) -> ClusterSources:
     """This node itself: its driver, and Slurm if its commands are installed."""
     slurm = SlurmSettings() if all(shutil.which(program) for program in NEEDED) else None
-    return Site(
+    return ClusterSources(
         name=slurm_name() if slurm else name, demo=False, slurm=slurm, others={"nvml": NvmlSettings(facts=True)}
     )
 
 
-def demo(settings: SimSettings, at: int = 0) -> Site:
+def demo(settings: SimSettings, at: int = 0) -> ClusterSources:
     """The simulated cluster; with `at` a further one."""
     chosen = msgspec.structs.replace(settings, seed=settings.seed + at)
-    return Site(name=f"demo-{at + 1}" if at else "demo", demo=True, slurm=chosen, others={})
+    return ClusterSources(name=f"demo-{at + 1}" if at else "demo", demo=True, slurm=chosen, others={})
 
 
-def choose(config: Config, wanted: str | None) -> Site:
+def choose(config: Config, wanted: str | None) -> ClusterSources:
     """The cluster of that name, else the first configured, else the Slurm on PATH. Raises NoCluster."""
     if config.clusters:
         name = wanted or next(iter(config.clusters))
@@ -151,27 +151,27 @@ def choose(config: Config, wanted: str | None) -> Site:
     name = slurm_name()
     if wanted not in (None, name):
         raise NoCluster(f"no cluster {wanted} is configured; the Slurm on PATH is {name}")
-    return Site(name=name, demo=False, slurm=SlurmSettings(), others={})
+    return ClusterSources(name=name, demo=False, slurm=SlurmSettings(), others={})
 
 
-def other_sites(config: Config, chosen: Site) -> Sequence[Site]:
+def other_clusters(config: Config, chosen: ClusterSources) -> Sequence[ClusterSources]:
     """The other configured clusters; none when `chosen` is not configured."""
     if chosen.name not in config.clusters:
         return ()
     return [_configured(one) for name, one in config.clusters.items() if name != chosen.name]
 
 
-def _configured(chosen: ClusterConfig) -> Site:
+def _configured(chosen: ClusterConfig) -> ClusterSources:
     sources = dict(chosen.sources)
     slurm = sources.pop("slurm", None) or SlurmSettings()
     sim = sources.pop("sim", None)
     if isinstance(sim, SimSettings):
-        return Site(name=chosen.name, demo=True, slurm=sim, others=sources)
+        return ClusterSources(name=chosen.name, demo=True, slurm=sim, others=sources)
     assert isinstance(slurm, SlurmSettings)
     slurm = msgspec.structs.replace(slurm, racks=chosen.racks)
     if isinstance(prometheus := sources.get("prometheus"), PrometheusSettings):
         sources["prometheus"] = msgspec.structs.replace(prometheus, power=chosen.power, cooling=chosen.cooling)
-    return Site(name=chosen.name, demo=False, slurm=slurm, others=sources)
+    return ClusterSources(name=chosen.name, demo=False, slurm=slurm, others=sources)
 
 
 def slurm_name() -> str:
