@@ -137,7 +137,7 @@ def test_a_drain_that_ends_by_itself(desk: Desk) -> None:
     at = desk.node("gpu0001").resume_at
     assert at is not None and abs(at - time.time() - 3600) < 30
     told = desk.does("drain", "gpu0001", reason="a longer look").ends()
-    assert "ResumeAfter still stands" in told["gpu0001"] and desk.node("gpu0001").resume_at == at
+    assert "ResumeAfter still applies" in told["gpu0001"] and desk.node("gpu0001").resume_at == at
     desk.does("down", "gpu0002", reason="smoke").ends()
     desk.does("undrain", "gpu0001").ends()
     assert desk.node("gpu0001").resume_at is desk.node("gpu0002").resume_at is None
