@@ -117,12 +117,12 @@ def reserved(plan: Plan, whole: bool) -> Sequence[Line]:
     said, now = plan.change.settings, plan.cluster.at
     seconds = int(said["for"])
     begins = now if said["start"] == "now" else int(said["start"])
-    whom = [f"{word} {said[key].replace(',', ', ')}" for key, word in (("users", "users"), ("accounts", "accounts"))
+    allowed = [f"{word} {said[key].replace(',', ', ')}" for key, word in (("users", "users"), ("accounts", "accounts"))
             if key in said]  # fmt: skip
-    nobody = " (no users given: no other job starts there)" if "users" not in plan.options.settings and (
+    no_users = " (no users given: no other job starts there)" if "users" not in plan.options.settings and (
         "accounts" not in plan.options.settings) else ""  # fmt: skip
     made: list[Line] = [
-        ("reservation", f"{said['name']}, for {' and '.join(whom)}{nobody}", "text-strong"),
+        ("reservation", f"{said['name']}, for {' and '.join(allowed)}{no_users}", "text-strong"),
         ("begins", "now" if said["start"] == "now" else _when(begins, now), ""),
         ("ends", f"{_when(begins + seconds, now)}, after {duration(seconds)}", ""),
     ]

@@ -24,14 +24,16 @@ def start(checks: ParallelChecks, cluster: str, settings: SlurmSettings) -> None
     actions = {one.id: one.operation for one in ACTIONS}
     for name, use in transport_uses(settings).items():
         kinds = () if use == "transport" else KINDS
-        checks.start(f"road {name}", partial(probe_transport, name, use, cluster, settings, kinds, actions))
+        checks.start(f"transport {name}", partial(probe_transport, name, use, cluster, settings, kinds, actions))
 
 
 def probes_of(
     settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]
 ) -> tuple[TransportProbe, ...]:
     """Every transport whose probe ended in time, with the cost of the sources that read over it."""
-    found = [one for name in transport_uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
+    found = [
+        one for name in transport_uses(settings) if isinstance(one := ended.get(f"transport {name}"), TransportProbe)
+    ]
     rights = rights_of(ended)
     return tuple(
         msgspec.structs.replace(one, reads=_costs(opened, ended), rights=rights)
@@ -69,7 +71,7 @@ def findings(
     for name, use in transport_uses(settings).items():
         one = known.get(name)
         if one is None:
-            error = ended.get(f"road {name}")
+            error = ended.get(f"transport {name}")
             said = f"no answer within {within_s:g} s" if error is None else source_checks.fault_of(error).what
             (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
             continue

@@ -267,13 +267,13 @@ def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool
     label, role = LEVELS[level]
     about = [target for target in dict.fromkeys(those) if target]
     if not about or len(plan.rows) == 1:
-        whom = ""
+        subject = ""
     elif len(about) == len(plan.rows):
-        whom = f"all {len(about):,}: "
+        subject = f"all {len(about):,}: "
     else:
         number = f"{counted(len(about), plan.action.kind)}, " if brief and len(about) >= COUNTED else ""
-        whom = f"{number}{target_names(plan, about, whole)}: "
-    return Fact(label, f"{whom}{words}{'; go on?' if level == 'unknown' else ''}", role)
+        subject = f"{number}{target_names(plan, about, whole)}: "
+    return Fact(label, f"{subject}{words}{'; go on?' if level == 'unknown' else ''}", role)
 
 
 def _takes_out(plan: Plan) -> list[Fact]:
